@@ -1,0 +1,47 @@
+"""One stream of a batch: crops of scans, their views and their targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops of B samples on the working grid.
+
+    views: name ("weak", "strong", "intensity") -> (B, C, X, Y[, Z]) float32; views of one crop share geometry.
+    target: (B, K-1, X, Y[, Z]) float32 class fractions in 0..1; None for streams without targets.
+    valid: (B, 1, X, Y[, Z]) float32, 1 inside the scan and not "ignore", else 0.
+    annotated: (B, K-1) float32, 1 where the class was annotated in this case.
+    sdm: (B, K-1, X, Y[, Z]) float32 signed distance targets in [-1, 1], negative inside; None if not asked for.
+    case: (B,) int64 index of the case in the store's order.
+    box: (B, dims, 2) float32 start and stop of the crop's (unrotated) box on the case's working grid, voxels.
+    """
+
+    views: Mapping[str, Tensor]
+    target: Tensor | None
+    valid: Tensor
+    annotated: Tensor
+    sdm: Tensor | None
+    case: Tensor
+    box: Tensor
+
+    def to(self, device: torch.device) -> Crops:
+        """The same crops on ``device``."""
+
+        def move(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x.to(device, non_blocking=True)
+
+        return Crops(
+            {name: view.to(device, non_blocking=True) for name, view in self.views.items()},
+            move(self.target),
+            self.valid.to(device, non_blocking=True),
+            self.annotated.to(device, non_blocking=True),
+            move(self.sdm),
+            self.case.to(device, non_blocking=True),
+            self.box.to(device, non_blocking=True),
+        )

@@ -1,0 +1,161 @@
+"""Cut a crop out of a stored scan in one go: position, affine and elastic change are one sampling grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from semivox.batches.affine import AffineParameters
+from semivox.batches.elastic import ElasticParameters
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the voxels of a crop lie in the scan: rotated, scaled, mirrored and bent about its centre.
+
+    ``start``: first voxel of the unrotated box (negative where it begins outside the scan); ``patch``: size
+    in voxels; ``spacing``: of the scan, any unit.
+    """
+
+    start: tuple[int, ...]
+    patch: tuple[int, ...]
+    spacing: tuple[float, ...]
+    affine: AffineParameters
+    elastic: ElasticParameters | None = None
+
+    @property
+    def box(self) -> np.ndarray:
+        """(dims, 2) start and stop of the unrotated box, voxels."""
+        return np.array([(s, s + p) for s, p in zip(self.start, self.patch, strict=True)])
+
+
+def cut(
+    planes: Sequence[np.ndarray],
+    geometry: Geometry,
+    margin: tuple[int, ...] | None = None,
+    mark_inside: bool = True,
+) -> tuple[Tensor, Tensor | None]:
+    """Sample ``planes`` (each (C_i, X, Y[, Z]), same grid, any dtype) at the geometry's voxels.
+
+    Returns the samples, (sum of C_i, patch + 2 margin) float32, linearly interpolated, 0 outside the scan;
+    and (1, ...) float32 that is 1 inside the scan and 0 outside, or None where all of the crop lies inside
+    or ``mark_inside`` is False.
+    ``margin`` voxels are added on every side without moving the crop's own voxels. Crops that need no
+    interpolation are copied exactly.
+    """
+    margin = margin or (0,) * len(geometry.patch)
+    if geometry.elastic is None and geometry.affine.keeps_voxels:
+        return _copy(planes, geometry, margin)
+    return _interpolate(planes, geometry, margin, mark_inside)
+
+
+def _copy(
+    planes: Sequence[np.ndarray], geometry: Geometry, margin: tuple[int, ...]
+) -> tuple[Tensor, Tensor | None]:
+    shape = planes[0].shape[1:]
+    low: list[int] = []
+    high: list[int] = []
+    pad: list[int] = []  # torch lists the last axis first
+    for start, size, extra, n in zip(geometry.start, geometry.patch, margin, shape, strict=True):
+        first, last = start - extra, start + size + extra
+        low.append(min(max(first, 0), n))
+        high.append(max(min(last, n), low[-1]))
+        pad = [low[-1] - first, last - high[-1], *pad]
+    flipped = [d + 1 for d, flip in enumerate(geometry.affine.flips) if flip]
+    samples = functional.pad(_read(planes, low, high), pad)
+    inside = None
+    if any(pad):
+        inside = functional.pad(torch.ones(1, *(b - a for a, b in zip(low, high, strict=True))), pad)
+        inside = inside.flip(flipped) if flipped else inside
+    return (samples.flip(flipped) if flipped else samples), inside
+
+
+def _interpolate(
+    planes: Sequence[np.ndarray], geometry: Geometry, margin: tuple[int, ...], mark_inside: bool
+) -> tuple[Tensor, Tensor | None]:
+    shape = np.array(planes[0].shape[1:])
+    patch = np.array(geometry.patch)
+    matrix = geometry.affine.matrix(geometry.spacing)
+    half = (patch - 1) / 2
+    centre = np.array(geometry.start) + half
+    reach = np.abs(matrix) @ (half + margin)
+    if geometry.elastic is not None:
+        reach = reach + geometry.elastic.largest
+    # Rounding of float32 coordinates must not reach past the box that is read: one voxel to spare.
+    low = np.clip(np.floor(centre - reach).astype(int) - 1, 0, shape)
+    high = np.clip(np.ceil(centre + reach).astype(int) + 2, low, shape)
+    if (high == low).any():
+        size = [int(p + 2 * m) for p, m in zip(patch, margin, strict=True)]
+        return torch.zeros(sum(len(p) for p in planes), *size), torch.zeros(1, *size)
+    overhangs = mark_inside and bool(((centre - reach < 0) | (centre + reach > shape - 1)).any())
+
+    source = _read(planes, low.tolist(), high.tolist())
+    if overhangs:
+        source = torch.cat([source, torch.ones(1, *source.shape[1:])])
+    grid = _grid(geometry, margin, matrix, centre, low, high - low)
+    samples = _grid_sample(source, grid)
+    if not overhangs:
+        return samples, None
+    return samples[:-1], (samples[-1:] >= 0.5).float()
+
+
+def _grid(
+    geometry: Geometry,
+    margin: tuple[int, ...],
+    matrix: np.ndarray,
+    centre: np.ndarray,
+    low: np.ndarray,
+    size: np.ndarray,
+) -> Tensor:
+    """(dims, patch + 2 margin) float32: where each voxel of the crop lies, in torch's units of the box read
+    (-1 and 1 are its outer faces), one plane a scan axis, the last axis first as torch wants it."""
+    dims = len(geometry.patch)
+    scale = 2 / size
+    offset = scale * (centre - low + 0.5) - 1
+    axes = [np.arange(-m, p + m) - (p - 1) / 2 for p, m in zip(geometry.patch, margin, strict=True)]
+    grid = torch.empty(dims, *(len(a) for a in axes))
+    for d in range(dims):
+        terms = [scale[d] * matrix[d, a] * axes[a] for a in range(dims)]
+        terms[0] = terms[0] + offset[d]
+        columns = [
+            torch.from_numpy(t.astype(np.float32)).view([-1 if a == b else 1 for b in range(dims)])
+            for a, t in enumerate(terms)
+        ]
+        if dims == 2:
+            torch.add(columns[0], columns[1], out=grid[dims - 1 - d])
+        else:
+            torch.add(columns[0] + columns[1], columns[2], out=grid[dims - 1 - d])
+    if geometry.elastic is not None:
+        field = geometry.elastic.field(geometry.patch)
+        pad = [m for m in reversed(margin) for _ in range(2)]
+        if any(pad):  # beyond the patch the field goes on as at its edge
+            field = functional.pad(field[None], pad, mode="replicate")[0]
+        for d in range(dims):
+            grid[dims - 1 - d].add_(field[d], alpha=float(scale[d]))
+    return grid
+
+
+def _grid_sample(source: Tensor, grid: Tensor) -> Tensor:
+    """Linear samples of ``source`` (C, ...) at ``grid`` (dims, ...), zeros outside.
+
+    torch shares the work between threads by sample only, so the crop is cut into slabs that all see the same
+    source (a view, not a copy); the numbers are the same as in one piece.
+    """
+    dims, first = grid.shape[0], grid.shape[1]
+    slabs = math.gcd(first, 16)
+    split = grid.reshape(dims, slabs, first // slabs, *grid.shape[2:]).movedim(0, -1)
+    shared = source.expand(slabs, *source.shape)
+    samples = functional.grid_sample(shared, split, "bilinear", "zeros", align_corners=False)
+    return samples.transpose(0, 1).reshape(source.shape[0], *grid.shape[1:])
+
+
+def _read(planes: Sequence[np.ndarray], low: Sequence[int], high: Sequence[int]) -> Tensor:
+    """The box [low, high) of all planes as one float32 tensor; only that box is read from disk."""
+    window = (slice(None), *(slice(a, b) for a, b in zip(low, high, strict=True)))
+    return torch.cat([torch.from_numpy(np.array(plane[window])).float() for plane in planes])

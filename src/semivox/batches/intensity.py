@@ -1,0 +1,132 @@
+"""Changes of intensity: the mild ones every training view gets and the strong ones of strong views, drawn
+apart from their application."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semivox.batches.augmentation import Augmentation, thick_axes
+from semivox.batches.separable import along_axes, coarsening_matrix, gaussian_matrix
+from semivox.randomness import Key
+
+
+@dataclass(frozen=True)
+class IntensityParameters:
+    """What is done to one view, in this order; the defaults change nothing.
+
+    ``blur``: standard deviation an axis, voxels; ``coarsening``: factor an axis; ``contrast``: factor about
+    the mean a channel; ``gamma``; ``gain`` and ``offset`` a channel; ``noise``: standard deviation, drawn
+    from ``noise_seed``; ``cutout``: (start, stop) an axis of a box set to 0.
+    """
+
+    blur: tuple[float, ...] | None = None
+    coarsening: tuple[float, ...] | None = None
+    contrast: tuple[float, ...] | None = None
+    gamma: float | None = None
+    gain: tuple[float, ...] | None = None
+    offset: tuple[float, ...] | None = None
+    noise: float = 0.0
+    noise_seed: int = 0
+    cutout: tuple[tuple[int, int], ...] | None = None
+
+
+def draw_mild(key: Key, augmentation: Augmentation, channels: int) -> IntensityParameters:
+    """Draw gain, offset and noise: the changes of the views ``weak`` and ``intensity``."""
+    if not augmentation.enabled:
+        return IntensityParameters()
+    random = (key / "mild").numpy()
+    return IntensityParameters(
+        gain=tuple(random.uniform(*augmentation.gain, channels).tolist()),
+        offset=tuple(random.uniform(-augmentation.offset, augmentation.offset, channels).tolist()),
+        noise=float(random.uniform(0, augmentation.noise)),
+        noise_seed=(key / "noise").seed(),
+    )
+
+
+def draw_strong(
+    key: Key, augmentation: Augmentation, channels: int, patch: tuple[int, ...], spacing: tuple[float, ...]
+) -> IntensityParameters:
+    """Draw the changes of the view ``strong``; each happens with ``strong_probability``."""
+    a = augmentation
+    if not a.enabled:
+        return IntensityParameters()
+
+    def happens(name: str, probability: float = a.strong_probability) -> bool:
+        return bool((key / name / "coin").numpy().random() < probability)
+
+    def uniform(name: str, low: float, high: float, size: int) -> tuple[float, ...]:
+        return tuple((key / name).numpy().uniform(low, high, size).tolist())
+
+    def log_uniform(name: str, limits: tuple[float, float], size: int) -> tuple[float, ...]:
+        return tuple(math.exp(v) for v in uniform(name, math.log(limits[0]), math.log(limits[1]), size))
+
+    finest, thick = min(spacing), thick_axes(spacing)
+    blur = coarsening = None
+    if happens("blur"):
+        (sigma,) = uniform("blur", *a.strong_blur, 1)
+        blur = tuple(0.0 if t else sigma * finest / s for t, s in zip(thick, spacing, strict=True))
+    if happens("coarsening"):
+        (factor,) = uniform("coarsening", *a.strong_coarsening, 1)
+        coarsening = tuple(1.0 if t else max(1.0, factor * finest / s)
+                           for t, s in zip(thick, spacing, strict=True))  # fmt: skip
+    cutout = None
+    if happens("cutout", a.cutout_probability):
+        sides = [min(p, round(a.cutout_size * p)) for p in patch]
+        starts = (key / "cutout").numpy().integers(0, [p - s + 1 for p, s in zip(patch, sides, strict=True)])
+        cutout = tuple((int(start), int(start) + side) for start, side in zip(starts, sides, strict=True))
+    return IntensityParameters(
+        blur=blur,
+        coarsening=coarsening,
+        contrast=log_uniform("contrast", a.strong_contrast, channels) if happens("contrast") else None,
+        gamma=log_uniform("gamma", a.strong_gamma, 1)[0] if happens("gamma") else None,
+        offset=(
+            uniform("brightness", -a.strong_brightness, a.strong_brightness, channels)
+            if happens("brightness")
+            else None
+        ),
+        noise=uniform("noise", 0, a.strong_noise, 1)[0] if happens("noise") else 0.0,
+        noise_seed=(key / "noise").seed(),
+        cutout=cutout,
+    )
+
+
+def apply_intensity(image: Tensor, parameters: IntensityParameters) -> Tensor:
+    """A changed copy of ``image`` (C, X, Y[, Z]) float32; the image itself where nothing changes."""
+    p = parameters
+    dims = image.ndim - 1
+    sizes = image.shape[1:]
+    if p.blur is not None:
+        image = along_axes(
+            image, [gaussian_matrix(n, s) if s > 0 else None for n, s in zip(sizes, p.blur, strict=True)]
+        )
+    if p.coarsening is not None:
+        image = along_axes(
+            image,
+            [coarsening_matrix(n, f) if f > 1 else None for n, f in zip(sizes, p.coarsening, strict=True)],
+        )
+    if p.contrast is not None:
+        mean = image.mean(dim=tuple(range(1, dims + 1)), keepdim=True)
+        image = (image - mean) * _per_channel(p.contrast, dims) + mean
+    if p.gamma is not None:
+        low = image.amin(dim=tuple(range(1, dims + 1)), keepdim=True)
+        reach = (image.amax(dim=tuple(range(1, dims + 1)), keepdim=True) - low).clamp(min=1e-6)
+        image = ((image - low) / reach).pow(p.gamma) * reach + low
+    if p.gain is not None:
+        image = image * _per_channel(p.gain, dims)
+    if p.offset is not None:
+        image = image + _per_channel(p.offset, dims)
+    if p.noise > 0:
+        generator = torch.Generator().manual_seed(p.noise_seed)
+        image = image + p.noise * torch.randn(image.shape, generator=generator)
+    if p.cutout is not None:
+        image = image.clone()
+        image[(slice(None), *(slice(a, b) for a, b in p.cutout))] = 0.0
+    return image
+
+
+def _per_channel(values: tuple[float, ...], dims: int) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32).view(-1, *[1] * dims)

@@ -1,0 +1,58 @@
+"""Changes of an image that keep its anatomy: views for consistency and contrast (not augmentation).
+
+Both follow the restoration tasks of Models Genesis (Zhou et al., MedIA 2021): blocks painted over, and
+voxels shuffled within small windows.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from semivox.randomness import BatchKey
+
+
+def inpaint(x: Tensor, key: BatchKey, blocks: int = 3, share: tuple[float, float] = (0.15, 0.3)) -> Tensor:
+    """``x`` (B, C, X, Y[, Z]) with ``blocks`` boxes a sample replaced by uniform noise in the image's range.
+
+    A box's side is a ``share`` of each axis.
+    """
+    size = x.shape[2:]
+    # one row a box: per axis a side and a position, in 0..1
+    numbers = (key / "boxes").uniform((len(x), blocks, len(size), 2))
+    noise = (key / "values").uniform(tuple(x.shape)).to(x)
+    result = x.clone()
+    for i in range(len(x)):
+        low, high = x[i].amin(), x[i].amax()
+        for box in numbers[i]:
+            where = []
+            for n, (side, position) in zip(size, box.tolist(), strict=True):
+                length = max(1, round(n * (share[0] + (share[1] - share[0]) * side)))
+                start = int(position * (n - length + 1))
+                where.append(slice(start, start + length))
+            inside = (i, slice(None), *where)
+            result[inside] = low + (high - low) * noise[inside]
+    return result
+
+
+def local_shuffle(x: Tensor, key: BatchKey, window: int = 4) -> Tensor:
+    """``x`` (B, C, X, Y[, Z]) with the voxels of each ``window``-sized tile permuted, one permutation a sample.
+
+    The rest of an axis that is no multiple of ``window`` stays as it is.
+    """
+    dims = x.dim() - 2
+    size = [n // window * window for n in x.shape[2:]]
+    inner = (slice(None), slice(None), *(slice(0, n) for n in size))
+    order = (key / "order").uniform((len(x), window**dims)).argsort(1)
+    tiles = x[inner].reshape(*x.shape[:2], *(part for n in size for part in (n // window, window)))
+    outer, within = range(2, 2 + 2 * dims, 2), range(3, 3 + 2 * dims, 2)
+    permutation = (0, 1, *outer, *within)
+    flat = tiles.permute(permutation)
+    counts = flat.shape[: 2 + dims]
+    flat = flat.reshape(*counts, -1)
+    index = order.to(x.device).view(len(x), *(1,) * (dims + 1), -1).expand_as(flat)
+    mixed = flat.gather(-1, index).reshape(*counts, *(window,) * dims)
+    back = torch.tensor(permutation).argsort().tolist()
+    result = x.clone()
+    result[inner] = mixed.permute(back).reshape(*x.shape[:2], *size)
+    return result

@@ -1,0 +1,52 @@
+"""A cohort: the cases of a data folder, in order, and what its labels mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scan. A case whose ``label`` is None has no label file; no label is opened to make a Case.
+
+    ``annotated`` lists the label values annotated in this case (None: all). ``role`` is "" or one of
+    "unlabeled" (its label file is not used) and "test" (kept out of training).
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    label: Path | None = None
+    patient: str = ""
+    annotated: tuple[int, ...] | None = None
+    role: str = ""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """All cases in use, in cohort order. ``classes`` maps label value -> name, background excluded."""
+
+    root: Path
+    cases: tuple[Case, ...]
+    channels: tuple[str, ...]
+    classes: Mapping[int, str]
+    ignore: int | None = None
+    file_ending: str = ".nii.gz"
+    may_be_empty: tuple[int, ...] = ()
+    spacing_known: bool = True
+    codes: Mapping[str, object] = field(default_factory=dict)
+    colours: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Label values of the foreground classes, ascending; class index k (from 1) is ``values[k - 1]``."""
+        return tuple(sorted(self.classes))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which cases are labelled in a run; every other training case is unlabelled, whatever files it has."""
+
+    labeled: tuple[Case, ...]
+    unlabeled: tuple[Case, ...]

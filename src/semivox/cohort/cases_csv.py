@@ -1,0 +1,132 @@
+"""``cases.csv``: the order, patients, annotated classes, roles and use of a cohort's cases."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from semivox.cohort.dataset_json import class_value
+from semivox.cohort.formats import whole_or_not
+from semivox.errors import DataError
+
+COLUMNS = ("case", "patient", "annotated", "role", "use")
+ROLES = ("", "unlabeled", "test")
+USE = {"": True, "yes": True, "1": True, "true": True, "no": False, "0": False, "false": False}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line, parsed; ``annotated`` is None where every class is annotated."""
+
+    case: str
+    patient: str
+    annotated: tuple[int, ...] | None
+    role: str
+    use: bool
+
+
+def read_cases_csv(path: Path, classes: Mapping[int, str] | None) -> tuple[Row, ...]:
+    """The rows in the file's order; missing columns and empty fields have their defaults.
+
+    ``classes`` None: not known yet, ``annotated`` is passed over.
+
+    Raises
+    ------
+    DataError
+        No ``case`` column, a case listed twice, an unknown class, role or use.
+    """
+    header, lines, _ = _table(path)
+    rows: dict[str, Row] = {}
+    for number, line in enumerate(lines, start=2):
+        cells = {name: cell.strip() for name, cell in zip(header, line, strict=False)}
+        case = cells.get("case", "")
+        if not any(cells.values()):
+            continue
+        where = f"line {number}, case {case!r}: "
+        if not case or case in rows:
+            raise DataError(
+                "a case is listed twice" if case else "a line names no case", path=path, found=where[:-2]
+            )
+        role, use = cells.get("role", "").lower(), cells.get("use", "").lower()
+        role = "unlabeled" if role == "unlabelled" else role
+        if role not in ROLES:
+            raise DataError(
+                "unknown role", path=path, found=where + repr(role), expected="empty, unlabeled or test"
+            )
+        if use not in USE:
+            raise DataError("unknown use", path=path, found=where + repr(use), expected="empty, yes or no")
+        annotated = _annotated(path, where, cells.get("annotated", ""), classes)
+        rows[case] = Row(case, cells.get("patient", "") or case, annotated, role, USE[use])
+    return tuple(rows.values())
+
+
+def exclude_cases(path: Path, names: Iterable[str], order: Iterable[str]) -> None:
+    """Set ``use=no`` for ``names`` and leave every other row and column as it is.
+
+    Without a file one is written that lists ``order``, the cohort's cases, so that their order stays. The
+    file is replaced whole or not at all.
+    """
+    names = set(names)
+    if path.exists():
+        header, lines, delimiter = _table(path)
+    else:
+        header, lines, delimiter = ["case", "use"], [[name] for name in order], ","
+    if "use" not in header:
+        lines = [line + [""] * (len(header) + 1 - len(line)) if line else line for line in lines]
+        header = [*header, "use"]
+    case_column, use_column = header.index("case"), header.index("use")
+    listed = {line[case_column].strip() for line in lines if len(line) > case_column}
+    for name in sorted(names - listed):
+        lines.append(["" if column != "case" else name for column in header])
+    for line in lines:
+        if len(line) > case_column and line[case_column].strip() in names:
+            line.extend([""] * (use_column + 1 - len(line)))
+            line[use_column] = "no"
+    with whole_or_not(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        writer.writerows([header, *lines])
+
+
+def _table(path: Path) -> tuple[list[str], list[list[str]], str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError("not readable as UTF-8 text", path=path, found=str(error)) from error
+    first = text.split("\n", 1)[0]
+    delimiter = ";" if "," not in first and ";" in first else ","  # spreadsheets write ";" in some countries
+    table = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    header = [name.strip().lower() for name in table[0]] if table else []
+    if "case" not in header or len(set(header)) < len(header):
+        raise DataError(
+            "the first line names the columns, 'case' among them, each once",
+            path=path,
+            found=", ".join(header) or "an empty file",
+            expected=",".join(COLUMNS),
+            remedy="add the line 'case,patient'; other columns have defaults",
+        )
+    return header, table[1:], delimiter
+
+
+def _annotated(
+    path: Path, where: str, cell: str, classes: Mapping[int, str] | None
+) -> tuple[int, ...] | None:
+    if not cell or classes is None:
+        return None
+    whole = class_value(cell, classes)
+    tokens = [cell] if whole is not None else cell.split(";") if ";" in cell else cell.split()
+    values = []
+    for token in filter(None, (t.strip() for t in tokens)):
+        value = class_value(token, classes)
+        if value is None:
+            raise DataError(
+                "'annotated' names no declared class",
+                path=path,
+                found=where + repr(token),
+                expected=", ".join(classes.values()),
+                remedy="separate class names with spaces or semicolons",
+            )
+        values.append(value)
+    return tuple(sorted(set(values)))

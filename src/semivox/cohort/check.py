@@ -1,0 +1,392 @@
+"""Reading every file of a cohort once, before any work, and listing all that is wrong or odd."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from semivox.cohort.case import Case, Cohort, Split
+from semivox.cohort.folder import scan_folder
+from semivox.cohort.formats import read_case, read_geometry, read_label
+from semivox.cohort.geometry import Geometry, grid_difference
+from semivox.cohort.intensity import Intensity, unusual_intensities
+from semivox.errors import DataError
+
+FORMAT = 1
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault; ``severity`` is "error" (training refuses) or "warning"; ``case`` is "" for the folder."""
+
+    severity: str
+    case: str
+    path: str
+    fault: str
+    found: str
+    expected: str
+    remedy: str
+
+    @staticmethod
+    def of(severity: str, case: str, error: DataError) -> Finding:
+        parts = (error.path, error.fault, error.found, error.expected, error.remedy)
+        return Finding(severity, case, *("" if part is None else str(part) for part in parts))
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What was found. ``shapes`` and ``spacings_mm`` are of all readable images, in cohort order;
+    ``classes`` maps a class name to the number of labelled cases that have it; ``excluded`` names cases that
+    ``check(write_exclude=True)`` left out."""
+
+    root: Path
+    findings: tuple[Finding, ...]
+    cases: int
+    labeled: int
+    channels: tuple[str, ...]
+    dims: int | None
+    shapes: tuple[tuple[int, ...], ...]
+    spacings_mm: tuple[tuple[float, ...], ...]
+    classes: Mapping[str, int]
+    excluded: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if f.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if f.severity == "warning")
+
+    @property
+    def ok(self) -> bool:
+        """Nothing that training refuses."""
+        return not self.errors
+
+    def raise_errors(self) -> None:
+        """Raise the first error as a DataError that tells how many more there are."""
+        if self.ok:
+            return
+        first, more = self.errors[0], len(self.errors) - 1
+        remedy = first.remedy + (f" (and {more} more errors: semivox check {self.root})" if more else "")
+        raise DataError(
+            first.fault,
+            path=first.path or None,
+            found=first.found or None,
+            expected=first.expected or None,
+            remedy=remedy or None,
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values for ``--json``; ``format`` grows when their meaning changes."""
+        return {
+            "format": FORMAT,
+            "ok": self.ok,
+            "summary": {
+                "root": str(self.root),
+                "cases": self.cases,
+                "labelled": self.labeled,
+                "channels": list(self.channels),
+                "dims": self.dims,
+                "shapes": _extent(self.shapes),
+                "spacings_mm": _extent(self.spacings_mm),
+                "classes": dict(self.classes),
+                "errors": len(self.errors),
+                "warnings": len(self.warnings),
+            },
+            "findings": [asdict(f) for f in self.findings],
+            "excluded": list(self.excluded),
+        }
+
+
+def check_cohort(
+    data: str | Path | Cohort, split: Split | None = None, progress: Progress | None = None
+) -> CheckReport:
+    """Read every image, and the labels, and report all faults; it does not stop at the first.
+
+    Parameters
+    ----------
+    data
+        A data folder, or a cohort of one (then the folder's names are not looked at again).
+    split
+        Only the label files of its labelled cases are opened. None: those of every case with a label.
+    progress
+        Called with (cases done, cases) after each case.
+
+    Raises
+    ------
+    DataError
+        The folder is not a data folder, or its dataset.json or cases.csv cannot be understood.
+    """
+    if isinstance(data, Cohort):
+        cohort, findings, skipped = data, [], set()
+    else:
+        scan = scan_folder(data)
+        cohort = scan.cohort
+        findings = [Finding.of("error", *item) for item in scan.errors]
+        findings += [Finding.of("warning", *item) for item in scan.warnings]
+        skipped = {case for case, _ in scan.errors}
+    labelled = _labelled_names(cohort, split)
+    grids: dict[str, Geometry] = {}
+    intensities: dict[str, Intensity] = {}
+    present: Counter[int] = Counter()
+    for done, case in enumerate(cohort.cases, start=1):
+        if case.name not in skipped:
+            for severity, error in _check_case(
+                cohort, case, case.name in labelled, grids, intensities, present
+            ):
+                findings.append(Finding.of(severity, case.name, error))
+        if progress is not None:
+            progress(done, len(cohort.cases))
+    findings += [Finding.of("error", case, error) for case, error in _mixed_dims(cohort, grids)]
+    findings += [Finding.of("error", "", error) for error in _empty_classes(cohort, len(labelled), present)]
+    images = {case.name: case.images[0] for case in cohort.cases if case.images}
+    for name, error in unusual_intensities(intensities, images, cohort.channels):
+        findings.append(Finding.of("warning", name, error))
+    findings += [Finding.of("warning", "", error) for error in _cut_patients(cohort, split)]
+    return CheckReport(
+        root=cohort.root,
+        findings=tuple(sorted(findings, key=lambda f: f.severity)),  # stable: errors first
+        cases=len(cohort.cases),
+        labeled=len(labelled),
+        channels=cohort.channels,
+        dims=_majority_dims(grids),
+        shapes=tuple(grid.shape for grid in grids.values()),
+        spacings_mm=tuple(grid.spacing_mm for grid in grids.values()),
+        classes={name: present[value] for value, name in cohort.classes.items()},
+    )
+
+
+def _labelled_names(cohort: Cohort, split: Split | None) -> set[str]:
+    if split is not None:
+        return {case.name for case in split.labeled}
+    return {case.name for case in cohort.cases if case.label is not None and case.role == ""}
+
+
+def _check_case(
+    cohort: Cohort,
+    case: Case,
+    labelled: bool,
+    grids: dict[str, Geometry],
+    intensities: dict[str, Intensity],
+    present: Counter[int],
+) -> Iterator[tuple[str, DataError]]:
+    """Faults of one case; its grid, intensities and classes are added to the mappings."""
+    grid = None
+    try:
+        volume = read_case(case)
+    except DataError as error:
+        yield "error", error
+    else:
+        array = volume.array
+        grid = Geometry(volume.shape, volume.channels, volume.affine, array.dtype)
+        grids[case.name] = grid
+        if volume.channels != len(cohort.channels):
+            yield "error", _wrong_channels(cohort, case, volume.channels)
+        bad = int(array.size - np.isfinite(array).sum()) if array.dtype.kind == "f" else 0
+        if bad:
+            yield (
+                "error",
+                DataError(
+                    "NaN or infinity in the image",
+                    path=case.images[0],
+                    found=f"{bad} of {array.size} voxels",
+                    expected="finite numbers",
+                    remedy="replace them (0, or the value of air)",
+                ),
+            )
+        elif volume.channels == len(cohort.channels):
+            intensities[case.name] = Intensity.of(array)
+        del volume, array  # before the label is read: one array at a time
+    if labelled and case.label is not None:
+        yield from _check_label(cohort, case, grid, present)
+
+
+def _check_label(
+    cohort: Cohort, case: Case, grid: Geometry | None, present: Counter[int]
+) -> Iterator[tuple[str, DataError]]:
+    path = case.label
+    assert path is not None
+    try:
+        label, stored = read_label(path), read_geometry(path, label=True).dtype
+    except DataError as error:
+        yield "error", error
+        return
+    if stored.kind == "f":
+        yield (
+            "warning",
+            DataError(
+                "the label stores whole numbers as floats (accepted)",
+                path=path,
+                found=stored,
+                expected="an integer type",
+            ),
+        )
+    if grid is not None:
+        different = grid_difference(label.shape, label.affine, grid.shape, grid.affine)
+        if different is not None:
+            yield (
+                "error",
+                DataError(
+                    "image and label lie on different grids",
+                    path=path,
+                    found=different,
+                    expected=f"the grid of {case.images[0].name}",
+                    remedy="resample the label to its image (nearest neighbour)",
+                ),
+            )
+    values, counts = np.unique(label.array, return_counts=True)
+    voxels = {int(v): int(n) for v, n in zip(values, counts, strict=True)}
+    known = {0, *cohort.classes, *(() if cohort.ignore is None else (cohort.ignore,))}
+    foreign = [v for v in voxels if v not in known]
+    if foreign:
+        yield (
+            "error",
+            DataError(
+                "label value outside the declared labels",
+                path=path,
+                found=", ".join(f"{v} ({voxels[v]} voxels)" for v in foreign[:5])
+                + (f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""),
+                expected=", ".join(map(str, sorted(known))),
+                remedy="declare it under 'labels' in dataset.json, or mend the label file",
+            ),
+        )
+    yield from _empty_label(cohort, case, path, voxels)
+    present.update(v for v in _annotated(cohort, case) if v in voxels)
+
+
+def _empty_label(
+    cohort: Cohort, case: Case, path: Path, voxels: Mapping[int, int]
+) -> Iterator[tuple[str, DataError]]:
+    annotated = _annotated(cohort, case)
+    absent = [v for v in annotated if v not in voxels and v not in cohort.may_be_empty]
+    if absent:
+        names = ", ".join(cohort.classes[v] for v in absent)
+        whole = not any(v in voxels for v in annotated)
+        yield (
+            "warning",
+            DataError(
+                "the label is empty" if whole else "the label lacks a class",
+                path=path,
+                found=f"no voxel of {names}",
+                remedy="if that is right, list the class under 'may_be_empty' in dataset.json",
+            ),
+        )
+    surplus = [v for v in cohort.classes if v in voxels and v not in annotated]
+    if surplus:
+        yield (
+            "warning",
+            DataError(
+                "the label holds a class that cases.csv does not list as annotated (taken as background)",
+                path=path,
+                found=", ".join(cohort.classes[v] for v in surplus),
+                expected=", ".join(cohort.classes[v] for v in annotated),
+                remedy="add it to 'annotated' if it is annotated throughout",
+            ),
+        )
+
+
+def _annotated(cohort: Cohort, case: Case) -> tuple[int, ...]:
+    return cohort.values if case.annotated is None else case.annotated
+
+
+def _wrong_channels(cohort: Cohort, case: Case, channels: int) -> DataError:
+    return DataError(
+        "wrong number of channels",
+        path=case.images[0],
+        found=f"{channels} in {len(case.images)} file(s)",
+        expected=f"{len(cohort.channels)} ({', '.join(cohort.channels)})",
+        remedy="correct the file or 'channel_names' in dataset.json",
+    )
+
+
+def _majority_dims(grids: Mapping[str, Geometry]) -> int | None:
+    counts = Counter(grid.dims for grid in grids.values())
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def _mixed_dims(cohort: Cohort, grids: Mapping[str, Geometry]) -> Iterator[tuple[str, DataError]]:
+    dims = _majority_dims(grids)
+    for case in cohort.cases:
+        if case.name in grids and grids[case.name].dims != dims:
+            yield (
+                case.name,
+                DataError(
+                    "2D and 3D images are mixed",
+                    path=case.images[0],
+                    found=f"{grids[case.name].dims}D, shape {grids[case.name].shape}",
+                    expected=f"{dims}D as most cases",
+                    remedy="keep them in two data folders",
+                ),
+            )
+
+
+def _empty_classes(cohort: Cohort, labelled: int, present: Mapping[int, int]) -> Iterator[DataError]:
+    if labelled == 0:
+        yield DataError(
+            "no labelled case",
+            path=cohort.root,
+            found=f"{len(cohort.cases)} unlabelled cases",
+            expected="at least one label file",
+            remedy="add label files (labelsTr/CASE" + cohort.file_ending + ")",
+        )
+        return
+    for value, name in cohort.classes.items():
+        if not present.get(value):
+            yield DataError(
+                f"no labelled case has class {name!r}",
+                path=cohort.root,
+                found=f"value {value} in none of {labelled} labels",
+                expected="at least one labelled case with it",
+                remedy="label a case that has it, or remove it from 'labels' in dataset.json",
+            )
+
+
+def _cut_patients(cohort: Cohort, split: Split | None) -> Iterator[DataError]:
+    """Patients with labelled cases in the run and other cases whose label the split sets aside."""
+    if split is None:
+        return
+    labelled, unlabelled = ({case.name for case in part} for part in (split.labeled, split.unlabeled))
+    for patient in dict.fromkeys(case.patient for case in split.labeled):
+        own = [case for case in cohort.cases if case.patient == patient]
+        aside = _names(c for c in own if c.name in unlabelled and c.label is not None and c.role == "")
+        if aside:
+            yield DataError(
+                f"patient {patient!r} is cut: some of its cases are labelled, others unlabelled",
+                path=cohort.root,
+                found=f"labelled {_names(c for c in own if c.name in labelled)}; unlabelled {aside}",
+                remedy="count patients instead (--labeled Kp)",
+            )
+
+
+def _names(cases: Iterable[Case]) -> str:
+    return ", ".join(case.name for case in cases)
+
+
+def _extent(rows: tuple[tuple[float, ...], ...]) -> dict[str, list[float]] | None:
+    """Per axis minimum, median and maximum (of the most common number of axes)."""
+    if not rows:
+        return None
+    axes = Counter(map(len, rows)).most_common(1)[0][0]
+    table = np.array([row for row in rows if len(row) == axes])
+    return {
+        name: [round(float(v), 4) for v in reduce(table, axis=0)]
+        for name, reduce in (("min", np.min), ("median", np.median), ("max", np.max))
+    }
+
+
+def left_out(report: CheckReport, names: Iterable[str]) -> CheckReport:
+    """The report after ``names`` were left out: their errors no longer stop."""
+    names = tuple(names)
+    findings = [
+        replace(f, severity="warning", remedy="left out: use=no is now in cases.csv")
+        if f.severity == "error" and f.case in names
+        else f
+        for f in report.findings
+    ]
+    return replace(report, findings=tuple(sorted(findings, key=lambda f: f.severity)), excluded=names)

@@ -1,0 +1,264 @@
+"""Reading and writing scans, labels and maps of every format; a broken file is always a DataError."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from semivox.cohort import itk, nifti, pictures
+from semivox.cohort.case import Case
+from semivox.cohort.geometry import Geometry, grid_difference
+from semivox.cohort.volume import Source, Volume
+from semivox.errors import DataError, SettingsError
+
+ENDINGS = {
+    ".nii.gz": "nifti",
+    ".nii": "nifti",
+    ".nrrd": "itk",
+    ".nhdr": "itk",
+    ".mha": "itk",
+    ".mhd": "itk",
+    ".png": "png",
+    ".tiff": "tiff",
+    ".tif": "tiff",
+}
+# a detached header's voxels lie in a second file, which cannot be replaced in one step
+ONE_FILE = {".mhd": ".mha", ".nhdr": ".nrrd"}
+WRITABLE = ("same", "nii.gz", "nrrd", "mha")
+
+T = TypeVar("T")
+
+
+def ending_of(path: str | Path) -> str | None:
+    """The ending of a name that we can read (``.nii.gz`` is one), or None; upper case is accepted."""
+    name = Path(path).name.lower()
+    return next((ending for ending in ENDINGS if name.endswith(ending)), None)
+
+
+def stem_of(path: str | Path) -> str:
+    """The name without a readable ending."""
+    name = Path(path).name
+    return name[: len(name) - len(ending_of(name) or "")]
+
+
+def read_volume(path: str | Path) -> Volume:
+    """Read an image: ``(C, X, Y[, Z])`` in the file's own axes, with its RAS+ affine in mm.
+
+    A 4D NIfTI's last axis is its channels. In 2D, X is the column and Y the row. PNG and TIFF have spacing 1.
+
+    Raises
+    ------
+    DataError
+        The file is missing, truncated, of another kind than its ending says, or not understood.
+    """
+    path = Path(path)
+    match _kind(path):
+        case "nifti":
+            return _reading(path, nifti.read)
+        case "itk":
+            return _reading(path, itk.read)
+        case "png":
+            return _reading(path, pictures.read_png)
+        case _:
+            return _reading(path, pictures.read_tiff)
+
+
+def read_geometry(path: str | Path, label: bool = False) -> Geometry:
+    """Shape, channels, affine and dtype from the header alone; ``label`` reads a palette PNG as indices."""
+    path = Path(path)
+    match _kind(path):
+        case "nifti":
+            return _reading(path, nifti.geometry)
+        case "itk":
+            return _reading(path, itk.geometry)
+        case "png":
+            return _reading(path, lambda p: pictures.geometry_png(p, label))
+        case _:
+            return _reading(path, pictures.geometry_tiff)
+
+
+def read_case(case: Case) -> Volume:
+    """All channels of a case, stacked in the order of its files.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_volume`, or two channel files lie on different grids.
+    """
+    volumes = [read_volume(path) for path in case.images]
+    first = volumes[0]
+    for path, volume in zip(case.images[1:], volumes[1:], strict=True):
+        different = grid_difference(volume.shape, volume.affine, first.shape, first.affine)
+        if different is not None:
+            raise DataError(
+                "channel files lie on different grids",
+                path=path,
+                found=different,
+                expected=f"the grid of {case.images[0].name}",
+                remedy="resample the channels of a case to one grid",
+            )
+    if len(volumes) == 1:
+        return first
+    return Volume(np.concatenate([v.array for v in volumes]), first.affine, first.source)
+
+
+def read_label(path: str | Path) -> Volume:
+    """A label: one channel, integer dtype. Whole numbers stored as floats are accepted.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_volume`, or several channels, or values that are not whole numbers.
+    """
+    path = Path(path)
+    as_indices = _kind(path) == "png"  # a palette picture's label values are its indices
+    volume = _reading(path, lambda p: pictures.read_png(p, label=True)) if as_indices else read_volume(path)
+    array = volume.array
+    if volume.channels != 1:
+        raise DataError(
+            "a label has one channel",
+            path=path,
+            found=f"{volume.channels} channels",
+            expected="one label value a voxel",
+            remedy="store label values, not colours or one-hot planes",
+        )
+    if array.dtype.kind == "f":
+        whole = np.rint(array)
+        if not np.isfinite(array).all() or np.abs(array - whole).max(initial=0) > 1e-3:
+            bad = array[~(np.abs(array - whole) <= 1e-3)]  # NaN and infinity too
+            raise DataError(
+                "a label's values are whole numbers",
+                path=path,
+                found=f"{bad.size} voxels such as {bad.flat[0]:g}",
+                expected="integers, or floats without a fraction",
+                remedy="save the label without interpolation",
+            )
+        low, high = (int(whole.min(initial=0)), int(whole.max(initial=0)))
+        array = whole.astype(smallest_integer(low, high))
+    return Volume(array, volume.affine, volume.source)
+
+
+def write_mask(path: str | Path, mask: np.ndarray, like: Volume, format: str = "same") -> Path:
+    """Write label values ``(X, Y[, Z])`` on the grid of ``like``; returns the path written.
+
+    ``format`` is "same", "nii.gz", "nrrd" or "mha". "same" keeps an ending that ``path`` has, else takes
+    that of ``like``'s file (a detached ``.mhd`` becomes ``.mha``). Other formats put their ending in the
+    place of the one that ``path`` has. The integer type is the smallest that holds the values. The file
+    appears whole or not at all.
+    """
+    mask = np.asarray(mask)
+    if mask.dtype.kind not in "iub":
+        raise ValueError(f"a mask holds integers, not {mask.dtype}")
+    low, high = (int(mask.min(initial=0)), int(mask.max(initial=0)))
+    return _write(Path(path), mask.astype(smallest_integer(low, high))[None], like, format)
+
+
+def write_volume(path: str | Path, array: np.ndarray, like: Volume, format: str = "same") -> Path:
+    """Write a map ``(C, X, Y[, Z])`` on the grid of ``like``; as :func:`write_mask`, but floats become a TIFF
+    where "same" means PNG. Half precision is widened to float32."""
+    array = np.asarray(array)
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
+    if array.dtype.kind in "ib":
+        array = array.astype(smallest_integer(int(array.min(initial=0)), int(array.max(initial=0))))
+    return _write(Path(path), array, like, format)
+
+
+def smallest_integer(low: int, high: int) -> np.dtype:
+    """uint8, uint16, int16, int32 or int64: the first that holds ``low`` .. ``high``."""
+    for dtype in (np.uint8, np.uint16, np.int16, np.int32, np.int64):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return np.dtype(dtype)
+    raise ValueError(f"no integer type holds {low} .. {high}")
+
+
+@contextmanager
+def whole_or_not(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path`` (same ending) to write to; it is renamed to ``path`` on success."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(
+        prefix=".writing-", suffix=ending_of(path) or path.suffix, dir=path.parent
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are private
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(path: Path, array: np.ndarray, like: Volume, format: str) -> Path:
+    if tuple(array.shape[1:]) != like.shape:
+        raise ValueError(f"the array has shape {array.shape[1:]}, the scan {like.shape}")
+    target = _target(path, like.source, format)
+    kind = _kind(target)
+    if kind == "png" and not pictures.fits_png(array):
+        target, kind = target.with_name(stem_of(target) + ".tiff"), "tiff"
+    with whole_or_not(target) as temporary:
+        match kind:
+            case "nifti":
+                nifti.write(temporary, array, like)
+            case "itk":
+                itk.write(temporary, array, like)
+            case "png":
+                pictures.write_png(temporary, array)
+            case _:
+                pictures.write_tiff(temporary, array)
+    return target
+
+
+def _target(path: Path, source: Source, format: str) -> Path:
+    if format not in WRITABLE:
+        raise SettingsError("no such format to write", found=format, expected=" or ".join(WRITABLE))
+    ending = ending_of(path)
+    if format != "same":
+        return path.with_name(stem_of(path) + "." + format)
+    wanted = ending or (ending_of(source.path) if source.path is not None else None) or ".nii.gz"
+    if wanted in ONE_FILE:
+        return path.with_name(stem_of(path) + ONE_FILE[wanted])
+    return path if ending else path.with_name(path.name + wanted)
+
+
+def _kind(path: Path) -> str:
+    ending = ending_of(path)
+    if ending is None:
+        raise DataError(
+            "not a format that semivox reads",
+            path=path,
+            found=path.name,
+            expected=", ".join(ENDINGS),
+            remedy="convert it to one of these",
+        )
+    return ENDINGS[ending]
+
+
+def _reading(path: Path, reader: Callable[[Path], T]) -> T:
+    if not path.is_file():
+        raise DataError("no such file", path=path, remedy="check the name, or leave the case out")
+    try:
+        return reader(path)
+    except DataError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on broken bytes
+        said = " ".join(str(error).split()).replace(str(path), path.name)[:200]
+        raise DataError(
+            "unreadable or truncated file",
+            path=path,
+            found=f"{type(error).__name__}: {said} ({path.stat().st_size} bytes)",
+            expected=f"a whole {ending_of(path)} file",
+            remedy="copy or export the file again, or leave the case out (use=no in cases.csv)",
+        ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

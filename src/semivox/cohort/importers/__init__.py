@@ -1,0 +1,27 @@
+"""Importers: the layouts that the field passes around, turned into the data folder. One file a layout."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from semivox.cohort.importers.folders import import_folders
+from semivox.cohort.importers.msd import import_msd
+from semivox.cohort.importers.pancreas import import_pancreas_h5
+from semivox.cohort.importers.ssl4mis import import_ssl4mis_h5
+from semivox.cohort.importers.uamt import import_uamt_h5
+
+LAYOUTS: Mapping[str, Callable[[Path, Path, Path | None], Path]] = {
+    "uamt-h5": import_uamt_h5,
+    "ssl4mis-h5": import_ssl4mis_h5,
+    "pancreas-h5": import_pancreas_h5,
+    "msd": import_msd,
+    "folders": import_folders,
+}
+
+__all__ = [
+    "LAYOUTS",
+    "import_folders",
+    "import_msd",
+    "import_pancreas_h5",
+    "import_ssl4mis_h5",
+    "import_uamt_h5",
+]

@@ -1,0 +1,109 @@
+"""Two plain folders, ``images/`` and ``labels/`` with equal stems -> data folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semivox.cohort.formats import ending_of, read_geometry, read_label, stem_of
+from semivox.cohort.importers.hdf5 import no_files
+from semivox.cohort.importers.lists import choose
+from semivox.cohort.new_folder import new_folder, refuse_occupied, write_tables
+from semivox.errors import DataError
+
+DETACHED = (".mhd", ".nhdr")
+PICTURES = (".png", ".tif", ".tiff")
+
+
+def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
+    """``SRC/images/CASE.EXT`` and ``SRC/labels/CASE.EXT`` -> data folder; files are copied byte for byte.
+
+    An image without a label is an unlabelled case. The classes are the values found in the labels, named
+    ``class_V``. All files have one ending, and all images one number of channels. A list's entry is a stem.
+    """
+    src = Path(src)
+    images, labels = _files(src / "images"), _files(src / "labels")
+    if not images:
+        raise no_files(src, "images/ and labels/ with files of equal stems")
+    cases = choose(images, list_file, src, stem_of)
+    if list_file is None and (lost := sorted(set(labels) - set(images))):
+        raise DataError(
+            "a label without an image",
+            path=labels[lost[0]],
+            found=f"{len(lost)} such labels",
+            expected="an image of the same stem in images/",
+            remedy="rename one of the two, or take the label away",
+        )
+    labels = {case: labels[case] for case in cases if case in labels}
+    ending = _one_ending([*(images[case] for case in cases), *labels.values()])
+    refuse_occupied(Path(dst))
+    channels = _channels([images[case] for case in cases])
+    values = sorted({int(v) for path in labels.values() for v in np.unique(read_label(path).array)} - {0})
+    with new_folder(Path(dst)) as folder:
+        for sub in ("imagesTr", "labelsTr"):
+            (folder / sub).mkdir()
+        for case in cases:
+            shutil.copyfile(images[case], folder / "imagesTr" / f"{case}_0000{ending}")
+        for case, path in labels.items():
+            shutil.copyfile(path, folder / "labelsTr" / f"{case}{ending}")
+        dataset: dict[str, Any] = {
+            "name": src.resolve().name,
+            "channel_names": {str(i): name for i, name in enumerate(channels)},
+            "labels": {"background": 0, **{f"class_{value}": value for value in values}},
+            "numTraining": len(labels),
+            "file_ending": ending,
+        }
+        if ending in PICTURES:
+            dataset["spacing_known"] = False
+        write_tables(folder, dataset, [{"case": c, "patient": c} for c in cases], ("case", "patient"))
+    return Path(dst)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Stem -> file, of the files that we read."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.name.startswith(".") or ending_of(path) is None:
+            continue
+        if stem_of(path) in found:
+            raise DataError(
+                f"two files for the case {stem_of(path)}",
+                path=folder,
+                found=f"{found[stem_of(path)].name} and {path.name}",
+                remedy="keep one of them",
+            )
+        found[stem_of(path)] = path
+    return found
+
+
+def _one_ending(paths: list[Path]) -> str:
+    endings = sorted({ending_of(path) or "" for path in paths})
+    if len(endings) > 1 or endings[0] in DETACHED:
+        raise DataError(
+            "the files have several endings" if len(endings) > 1 else "headers with detached voxels",
+            path=paths[0].parent.parent,
+            found=", ".join(endings),
+            expected="one ending for all images and labels, each case one file",
+            remedy="convert them to one format, such as .nii.gz or .png",
+        )
+    return endings[0]
+
+
+def _channels(paths: list[Path]) -> tuple[str, ...]:
+    counts = {path: read_geometry(path).channels for path in paths}
+    first = counts[paths[0]]
+    for path, count in counts.items():
+        if count != first:
+            raise DataError(
+                "the images differ in their channels",
+                path=path,
+                found=count,
+                expected=f"{first}, as in {paths[0].name}",
+                remedy="convert them alike, or leave the case out with --list",
+            )
+    if ending_of(paths[0]) in PICTURES and first == 3:
+        return ("R", "G", "B")
+    return tuple("image" if first == 1 else f"channel_{i}" for i in range(first))

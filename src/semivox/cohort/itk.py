@@ -1,0 +1,93 @@
+"""NRRD and MetaImage files through SimpleITK, whose arrays are (Z, Y, X) and whose world is LPS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+
+from semivox.cohort.geometry import Geometry
+from semivox.cohort.volume import Source, Volume
+from semivox.errors import DataError
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+FORMATS = {".nrrd": "nrrd", ".nhdr": "nrrd", ".mha": "mha", ".mhd": "mha"}
+
+
+def read(path: Path) -> Volume:
+    """The voxels, channels first; a vector image's components, or a fourth axis, are its channels."""
+    image = sitk.ReadImage(str(path))
+    array = sitk.GetArrayFromImage(image)
+    vector = image.GetNumberOfComponentsPerPixel() > 1
+    components = np.moveaxis(array, -1, 0) if vector else array[None]  # (C, [T, ][Z, ]Y, X)
+    if image.GetDimension() == 4:
+        components = _time_as_channels(path, components)
+    array = components.transpose(0, *range(components.ndim - 1, 0, -1))
+    header = {
+        "origin": image.GetOrigin(),
+        "spacing": image.GetSpacing(),
+        "direction": image.GetDirection(),
+    }
+    source = Source(path, FORMATS.get(path.suffix.lower(), "nrrd"), header)
+    return Volume(np.ascontiguousarray(array), _affine(**header), source)
+
+
+def geometry(path: Path) -> Geometry:
+    """Header only."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    size, channels = reader.GetSize(), reader.GetNumberOfComponents()
+    if len(size) == 4:
+        size, channels = size[:3], channels * size[3]
+    affine = _affine(reader.GetOrigin(), reader.GetSpacing(), reader.GetDirection())
+    pixel = sitk.Image([1] * 2, reader.GetPixelID(), reader.GetNumberOfComponents())
+    return Geometry(tuple(size), channels, affine, sitk.GetArrayViewFromImage(pixel).dtype)
+
+
+def write(path: Path, array: np.ndarray, like: Volume) -> None:
+    """Write ``(C, X, Y[, Z])`` compressed; several channels become a vector image."""
+    dims = array.ndim - 1
+    flipped = array.transpose(0, *range(dims, 0, -1))
+    vector = array.shape[0] > 1
+    data = np.moveaxis(flipped, 0, -1) if vector else flipped[0]
+    image = sitk.GetImageFromArray(np.ascontiguousarray(data), isVector=vector)
+    header = like.source.header
+    if (
+        "direction" in header
+        and len(header["spacing"]) == dims
+        and np.array_equal(_affine(header["origin"], header["spacing"], header["direction"]), like.affine)
+    ):
+        origin, spacing, direction = header["origin"], header["spacing"], header["direction"]
+    else:
+        lps = LPS_TO_RAS @ like.affine
+        spacing = np.linalg.norm(lps[:3, :dims], axis=0)
+        direction = (lps[:dims, :dims] / spacing).ravel()
+        origin = lps[:dims, 3]
+    image.SetOrigin([float(v) for v in origin])
+    image.SetSpacing([float(v) for v in spacing])
+    image.SetDirection([float(v) for v in direction])
+    sitk.WriteImage(image, str(path), useCompression=True)
+
+
+def _affine(origin: Any, spacing: Any, direction: Any) -> np.ndarray:
+    dims = len(spacing)
+    kept = min(dims, 3)
+    lps = np.eye(4)
+    lps[:kept, :kept] = (np.reshape(direction, (dims, dims)) * np.asarray(spacing))[:kept, :kept]
+    lps[:kept, 3] = origin[:kept]
+    return np.asarray(LPS_TO_RAS @ lps)
+
+
+def _time_as_channels(path: Path, components: np.ndarray) -> np.ndarray:
+    if components.shape[0] > 1:
+        raise DataError(
+            "has both a fourth axis and several components",
+            path=path,
+            found=f"{components.shape[1]} frames of {components.shape[0]} components",
+            expected="one of them as channels",
+            remedy="write each channel as its own file",
+        )
+    return components[0]

@@ -1,0 +1,116 @@
+"""NIfTI files: ``.nii`` and ``.nii.gz`` through nibabel; the header is kept to be given back."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from semivox.cohort.geometry import Geometry
+from semivox.cohort.volume import Source, Volume
+from semivox.errors import DataError
+
+MM_PER_UNIT = {"micron": 1e-3, "meter": 1e3}  # anything else ("mm", "unknown") is taken as mm
+
+
+def read(path: Path) -> Volume:
+    """The voxels with scaling applied, channels first; a 4D file's last axis is its channels."""
+    if path.name.lower().endswith(".gz"):
+        # inflated in one go: nibabel stops at the last voxel and would never see a wrong checksum
+        image = _image_class(data := gzip.decompress(path.read_bytes())).from_bytes(data)
+    else:
+        image = nib.load(path, mmap=False)
+    _check_scalar(path, image)
+    array = np.asarray(image.dataobj, dtype=None if _unscaled(image) else np.float32)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    header = {"nifti": image.header.copy()}
+    return Volume(_channels_first(path, array), _affine_mm(image), Source(path, "nifti", header))
+
+
+def geometry(path: Path) -> Geometry:
+    """Header only."""
+    image = nib.load(path)
+    _check_scalar(path, image)
+    shape, channels = _split_shape(path, image.shape)
+    stored = np.dtype(image.get_data_dtype()).newbyteorder("=")
+    return Geometry(shape, channels, _affine_mm(image), stored if _unscaled(image) else np.dtype(np.float32))
+
+
+def write(path: Path, array: np.ndarray, like: Volume) -> None:
+    """Write ``(C, X, Y[, Z])``; the grid fields of ``like``'s header are kept bit for bit if it has one."""
+    data = array[0] if array.shape[0] == 1 else _channels_last(array)
+    kept: Any = like.source.header.get("nifti")
+    if kept is not None and np.array_equal(_affine_mm_of(kept), like.affine):
+        header = kept.copy()
+        # what follows describes the image, not its grid; extensions may even name the patient
+        header.extensions.clear()
+        header["cal_min"] = header["cal_max"] = 0
+        header["intent_code"] = 0
+        header["intent_name"] = b""
+        header.set_data_dtype(data.dtype)
+        header.set_data_shape(data.shape)
+        image_class = nib.Nifti2Image if int(header["sizeof_hdr"]) == 540 else nib.Nifti1Image
+        image = image_class(data, None, header)
+    else:
+        image = nib.Nifti1Image(data, like.affine, dtype=data.dtype)
+        image.header.set_xyzt_units("mm")
+        image.set_sform(like.affine, code=1)
+        axes = like.affine[:3, :3] / np.linalg.norm(like.affine[:3, :3], axis=0)
+        image.set_qform(like.affine, code=int(np.allclose(axes.T @ axes, np.eye(3), atol=1e-6)))
+    nib.save(image, path)
+
+
+def _unscaled(image: Any) -> bool:
+    return bool(image.dataobj.slope == 1 and image.dataobj.inter == 0)
+
+
+def _image_class(data: bytes) -> Any:
+    is_second = 540 in (int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big"))
+    return nib.Nifti2Image if is_second else nib.Nifti1Image
+
+
+def _affine_mm(image: Any) -> np.ndarray:
+    return _affine_mm_of(image.header)
+
+
+def _affine_mm_of(header: Any) -> np.ndarray:
+    affine = np.array(header.get_best_affine(), dtype=np.float64)
+    affine[:3] *= MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)
+    return affine
+
+
+def _check_scalar(path: Path, image: Any) -> None:
+    if not isinstance(image, nib.Nifti1Pair):
+        raise DataError("not a NIfTI file", path=path, found=type(image).__name__, expected="NIfTI-1 or -2")
+    dtype = image.get_data_dtype()
+    if dtype.fields is not None or dtype.kind not in "iuf":
+        raise DataError(
+            "voxels are not plain numbers",
+            path=path,
+            found=dtype,
+            expected="integers or floats",
+            remedy="store colour or complex parts as further channels",
+        )
+
+
+def _split_shape(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+    if len(shape) == 5 and shape[3] == 1:  # NIfTI's place for vectors
+        return tuple(shape[:3]), int(shape[4])
+    if len(shape) in (2, 3, 4):
+        return tuple(shape[:3]), int(shape[3]) if len(shape) == 4 else 1
+    raise DataError("wrong number of axes", path=path, found=f"shape {shape}", expected="2, 3 or 4 axes")
+
+
+def _channels_first(path: Path, array: np.ndarray) -> np.ndarray:
+    shape, channels = _split_shape(path, array.shape)
+    if array.ndim <= 3:
+        return array[None]
+    return np.moveaxis(array.reshape(*shape, channels), -1, 0)
+
+
+def _channels_last(array: np.ndarray) -> np.ndarray:
+    data = np.moveaxis(array, 0, -1)
+    return data if array.ndim == 4 else data[:, :, None, :]  # 2D: channels stay NIfTI's fourth axis

@@ -1,0 +1,149 @@
+"""PNG and TIFF files. X is the column, Y the row, Z the page of a TIFF stack; they carry no spacing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image, ImageSequence
+
+from semivox.cohort.geometry import Geometry
+from semivox.cohort.volume import Source, Volume
+from semivox.errors import DataError
+
+CHANNELS_OF_MODE = {"RGB": 3, "RGBA": 3, "CMYK": 3, "YCbCr": 3, "P": 3, "PA": 3}
+STACK_AXES = "ZIQTR"  # tifffile's letters for a page axis
+
+
+def read_png(path: Path, label: bool = False) -> Volume:
+    """(C, X, Y); alpha is dropped; a palette gives colours in an image and indices in a label."""
+    with Image.open(path) as picture:
+        array = _pixels(picture, label)
+    return Volume(_yxs_to_cxy(array), np.eye(4), Source(path, "png"))
+
+
+def geometry_png(path: Path, label: bool = False) -> Geometry:
+    """Header only."""
+    with Image.open(path) as picture:
+        channels = 1 if label and picture.mode == "P" else CHANNELS_OF_MODE.get(picture.mode, 1)
+        dtype = np.dtype({"I": np.int32, "F": np.float32}.get(picture.mode[:2].rstrip(";"), np.uint8))
+        if picture.mode.startswith("I;16"):
+            dtype = np.dtype(np.uint16)
+        return Geometry(picture.size, channels, np.eye(4), dtype)
+
+
+def fits_png(array: np.ndarray) -> bool:
+    """Whether a PNG can hold this (C, X, Y): uint8 of 1 or 3 channels, or uint16 of one."""
+    return (array.dtype == np.uint8 and array.shape[0] in (1, 3)) or (
+        array.dtype == np.uint16 and array.shape[0] == 1
+    )
+
+
+def write_png(path: Path, array: np.ndarray) -> None:
+    """Write (C, X, Y) where :func:`fits_png`."""
+    rows = array.transpose(2, 1, 0)  # (Y, X, C)
+    Image.fromarray(np.ascontiguousarray(rows[..., 0] if array.shape[0] == 1 else rows)).save(path, "PNG")
+
+
+def read_tiff(path: Path) -> Volume:
+    """(C, X, Y), or (C, X, Y, Z) for a stack of pages; alpha is dropped."""
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            series = tiff.series[0]
+            axes, array = series.axes, series.asarray()
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+        # Pillow brings its own LZW and JPEG decoders
+        with Image.open(path) as picture:
+            pages = [_pixels(page, label=True) for page in ImageSequence.Iterator(picture)]
+        array = pages[0] if len(pages) == 1 else np.stack(pages)
+        axes = ("I" if len(pages) > 1 else "") + "YX" + ("S" if pages[0].ndim == 3 else "")
+    order = _tiff_order(path, axes, array.shape)
+    array = array.reshape(order.squeezed).transpose(order.to_cxyz)
+    if order.has_channels:
+        array = _without_alpha(array, axes)
+    else:
+        array = array[None]
+    return Volume(np.ascontiguousarray(array), np.eye(4), Source(path, "tiff"))
+
+
+def geometry_tiff(path: Path) -> Geometry:
+    """Header only."""
+    with tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0]
+        order = _tiff_order(path, series.axes, series.shape)
+        shape = tuple(order.squeezed[a] for a in order.to_cxyz)
+        if not order.has_channels:
+            return Geometry(shape, 1, np.eye(4), np.dtype(series.dtype))
+        channels = 3 if shape[0] == 4 and "S" in series.axes else shape[0]
+        return Geometry(shape[1:], channels, np.eye(4), np.dtype(series.dtype))
+
+
+def write_tiff(path: Path, array: np.ndarray) -> None:
+    """Write (C, X, Y[, Z]) with deflate compression; several channels become an axis C before Y."""
+    axes = "CXYZ"[: array.ndim]
+    stored = "ZCYX" if array.ndim == 4 else "CYX"
+    data = array.transpose([axes.index(letter) for letter in stored])
+    if array.shape[0] == 1:
+        data = data.squeeze(stored.index("C"))
+        stored = stored.replace("C", "")
+    tifffile.imwrite(
+        path,
+        np.ascontiguousarray(data),
+        photometric="minisblack",
+        compression="zlib",
+        metadata={"axes": stored},
+    )
+
+
+class _Order:
+    """How a TIFF series' axes become (C, X, Y[, Z]): drop unit axes, then transpose."""
+
+    def __init__(self, letters: str, shape: tuple[int, ...]) -> None:
+        self.squeezed = shape
+        self.has_channels = any(letter in "CS" for letter in letters)
+        channel = [i for i, letter in enumerate(letters) if letter in "CS"]
+        stack = [i for i, letter in enumerate(letters) if letter in STACK_AXES]
+        self.to_cxyz = (*channel, letters.index("X"), letters.index("Y"), *stack)
+
+
+def _tiff_order(path: Path, axes: str, shape: tuple[int, ...]) -> _Order:
+    kept = [(a, s) for a, s in zip(axes, shape, strict=True) if s > 1 or a in "XY"]
+    letters = "".join(a for a, _ in kept)
+    order_ok = letters.count("X") == letters.count("Y") == 1
+    stack = sum(letters.count(a) for a in STACK_AXES)
+    if (
+        not order_ok
+        or stack > 1
+        or letters.count("C") + letters.count("S") > 1
+        or len(letters) > 2 + stack + 1
+    ):
+        raise DataError(
+            "the axes of this TIFF are not understood",
+            path=path,
+            found=f"axes {axes} of {shape}",
+            expected="rows and columns, at most one stack axis and one channel axis",
+            remedy="save it as one image or one stack",
+        )
+    return _Order(letters, tuple(s for _, s in kept))
+
+
+def _pixels(picture: Image.Image, label: bool) -> np.ndarray:
+    """(Y, X) or (Y, X, 3)."""
+    if picture.mode == "1":
+        return np.asarray(picture).astype(np.uint8)
+    if picture.mode in CHANNELS_OF_MODE and picture.mode != "RGB" and not (label and picture.mode == "P"):
+        picture = picture.convert("RGB")
+    elif picture.mode == "LA":
+        picture = picture.convert("L")
+    return np.asarray(picture)
+
+
+def _yxs_to_cxy(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array.T[None] if array.ndim == 2 else array.transpose(2, 1, 0))
+
+
+def _without_alpha(array: np.ndarray, axes: str) -> np.ndarray:
+    return array[:3] if array.shape[0] == 4 and "S" in axes else array

@@ -1,0 +1,110 @@
+"""``semivox plan``: how a data folder would be trained on, what that costs, and what it assumes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from semivox.cohort.folder import load_cohort
+from semivox.cohort.split import split_cohort
+from semivox.errors import SettingsError
+from semivox.prepare.costs import COSTS, step_bytes
+from semivox.prepare.fingerprint import fingerprint
+from semivox.prepare.parallel import Progress
+from semivox.prepare.plan import Plan
+from semivox.prepare.plan_json import write_plan
+from semivox.prepare.planner import make_plan
+
+_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def plan(
+    data: str | Path,
+    budget: str | float | None = None,
+    labeled: str | None = None,
+    out: str | Path | None = None,
+    *,
+    cache: str | Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """Plan the training on a data folder.
+
+    Parameters
+    ----------
+    data
+        A data folder.
+    budget
+        Training time: seconds, or text such as ``"20m"``, ``"2h"``, ``"1h30m"``. None leaves ``steps`` open.
+    labeled
+        Which cases are labelled: ``"8"``, ``"7p"``, ``"8@3"``, a file of names; None: all with a label file.
+    out
+        ``plan.json`` to write.
+    cache, workers, progress
+        As in :func:`semivox.prepare.store.build_store`; measured numbers are kept in the cache folder.
+
+    Raises
+    ------
+    DataError, SettingsError
+        A fault in the folder, the label set or the budget.
+    """
+    seconds = None if budget is None else budget_seconds(budget)
+    cohort = load_cohort(Path(data))
+    split = split_cohort(cohort, labeled)
+    measured = fingerprint(cohort, split, progress, workers, cache)
+    chosen = make_plan(measured, seconds, COSTS)
+    if out is not None:
+        write_plan(chosen, out)
+    return chosen
+
+
+def budget_seconds(budget: str | float) -> float:
+    """Seconds of a budget; text is one or more numbers with s, m (min), h or d, a bare number is seconds."""
+    text = str(budget).strip().lower()
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(min|[smhd])", text)
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        seconds = float(text)
+    elif parts and re.fullmatch(r"(\d+(\.\d+)?\s*(min|[smhd])\s*)+", text):
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    else:
+        seconds = 0.0
+    if seconds <= 0:
+        raise SettingsError("not a budget", found=repr(budget), expected="a time such as 20m, 2h or 1h30m")
+    return seconds
+
+
+def render(plan: Plan) -> Group:
+    """The plan for people: a table of what is done, and every assumption with its override."""
+    unit = "mm" if plan.spacing_known else "x the finest pixel"
+    table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    classes = len(plan.classes) + 1
+    memory = step_bytes(plan.network, plan.patch, plan.batch, COSTS, len(plan.channels), classes)
+    steps = "open (no budget given)" if plan.steps is None else f"about {plan.steps:,}"
+    rows = {
+        "spacing": f"{_by(plan.native_spacing)} -> {_by(plan.spacing)} {unit} (x{plan.rung:g})",
+        "median shape": _by(plan.shape),
+        "patch": f"{_by(plan.patch)}, batch {plan.batch[0]} labelled + {plan.batch[1]} unlabelled",
+        "network": f"{plan.network.kind}, features {', '.join(map(str, plan.network.features))}",
+        "channels": ", ".join(f"{c.name} ({c.scheme})" for c in plan.channels),
+        "classes": "; ".join(
+            f"{c.value} {c.name}: {c.voxels:,.0f} voxels, Dice ceiling {c.dice_ceiling:.3f}"
+            for c in plan.classes
+        ),
+        "a step": f"about {plan.step_seconds:.2f} s and {memory / 2**30:.1f} GiB of activations",
+        "steps": steps,
+    }
+    for name, value in rows.items():
+        table.add_row(name, escape(value))
+    notes = [Text(f"  - {sentence}") for sentence in plan.assumptions]
+    return Group(table, Text("\nAssumed, and how to change it:", style="bold"), *notes)
+
+
+def _by(numbers: tuple[float, ...]) -> str:
+    return " x ".join(f"{n:.4g}" for n in numbers)

@@ -1,0 +1,326 @@
+"""``semivox train``: a data folder and a method become a run folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from semivox.batches import Batches
+from semivox.cohort import Case, Cohort, Split, check_cohort, load_cohort, split_cohort
+from semivox.commands.watch import Watch
+from semivox.duration import show_duration
+from semivox.errors import DataError, SettingsError
+from semivox.files import read_json, write_json
+from semivox.inference import export_model, load_network, training_ranges
+from semivox.methods.catalog import RECOMMENDED
+from semivox.methods.declare import Facts, Method, Stage
+from semivox.networks import Segmenter
+from semivox.prepare import Plan, Store, build_store, fingerprint, make_plan, plan_from_json, write_plan
+from semivox.prepare.cache import content_key, label_key
+from semivox.randomness import Key
+from semivox.settings import parse_assignment
+from semivox.training.config import Config, read_config, refuse_changes, resolve, write_config
+from semivox.training.display import Display, Silent
+from semivox.training.environment import differences, environment
+from semivox.training.run_folder import RunFolder, has_run
+from semivox.training.session import predictor_of, train_run
+from semivox.training.settle import Make, fastest_precision, seconds_a_step
+
+RESERVE = 0.03
+"""Share of a budget kept for checkpoints and the export."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """``seconds``: from the start of the command (of all its parts, if resumed), watching excluded."""
+
+    run: Path
+    method: str
+    steps: int
+    seconds: float
+
+
+def train(
+    data: str | Path,
+    out: str | Path,
+    *,
+    method: str | None = None,
+    labeled: str | int | None = None,
+    steps: int | None = None,
+    budget: float | None = None,
+    seed: int | None = None,
+    recipe: str | None = None,
+    plan: str | Path | None = None,
+    init: str | Path | None = None,
+    watch: str | Path | None = None,
+    config: str | Path | None = None,
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    resume: bool = False,
+    device: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    cache: str | Path | None = None,
+    workers: int | None = None,
+    display: Display | None = None,
+) -> TrainResult:
+    """Train ``method`` on the data folder ``data`` into the new folder ``out``.
+
+    ``labeled`` is K, "Kp", "K@SEED" or a file of names; ``budget`` is in seconds; ``settings`` are dotted
+    names with values (or "KEY=VALUE" strings). What is None has the default of
+    :class:`semivox.training.config.RunSettings`. Raises DataError or SettingsError before anything is
+    trained, Stopped after a signal (saved, resumable), TrainingFailed when training cannot go on.
+    """
+    began = time.monotonic()
+    display = display or Silent()
+    data, out, cache = Path(data), Path(out), Path(cache) if cache else None
+    options: dict[str, Any] = {
+        "method": method,
+        "labeled": None if labeled is None else str(labeled),
+        "steps": steps,
+        "budget": budget,
+        "seed": seed,
+        "recipe": recipe,
+        "init": None if init is None else str(init),
+        "device": device,
+        "precision": precision,
+        "threads": threads,
+    }
+    pairs = settings.items() if isinstance(settings, Mapping) else (parse_assignment(text) for text in settings)
+    assignments = dict(pairs)
+    if has_run(out) and not resume:
+        raise SettingsError(
+            "this folder already holds a run", path=out, remedy="add --resume to go on, or choose another --out"
+        )
+
+    cohort = load_cohort(data)
+    going_on = resume and (out / "config.yaml").exists()
+    if going_on:
+        settled, method_class = read_config(out / "config.yaml")
+        refuse_changes(settled, options, assignments)
+    else:
+        if method == "auto" or (method is None and config is None):
+            unlabeled = split_cohort(cohort, options["labeled"]).unlabeled
+            options["method"] = RECOMMENDED if unlabeled else "supervised"
+            display.say(f"method: {options['method']}, with {len(unlabeled)} unlabelled cases (override: --method NAME)")
+        settled, method_class = resolve(data, options, config_file=Path(config) if config else None, assignments=assignments)
+    split = split_cohort(cohort, settled.run.labeled)
+    if method_class.needs_unlabeled and not split.unlabeled:
+        raise SettingsError(
+            f"{settled.run.method} needs unlabelled cases",
+            path=data,
+            found=f"{len(split.labeled)} labelled cases and no other",
+            remedy="add images without labels, use --labeled K, or --method supervised",
+        )
+    _refuse_faults(cohort, split, display)
+
+    with RunFolder(out) as run:
+        run.status("preparing", 0)
+        torch.set_num_threads(settled.run.threads or os.cpu_count() or 1)
+        where = _device(settled.run.device)
+        plan_file = out / "plan.json" if going_on else plan
+        the_plan, store = _prepare(cohort, split, settled, plan_file, cache, workers, display)
+        _record_cases(out / "cases.json", cohort, split)
+        make = _maker(settled, method_class, the_plan, split, where)
+
+        def batches(stage: Stage) -> Batches:
+            return Batches(
+                store,
+                stage.streams,
+                the_plan.patch,
+                Key(settled.run.seed),
+                stage.name,
+                settled.augmentation,
+                sdm_limit=settled.distance.limit,
+                sdm_form=settled.distance.form,
+            )
+
+        if not going_on:
+            settled = _settle(settled, make, batches, where, began, display)
+            write_plan(the_plan, out / "plan.json")
+            write_config(out / "config.yaml", settled)
+        _record_environment(out / "environment.json", settled, where, display)
+        _announce(settled, the_plan, store, split, display)
+
+        watcher = Watch(Path(watch), the_plan, cohort, settled.run.watch_cases) if watch else None
+        trained, seconds = train_run(
+            run, settled, make, batches, began=began, device=where, watcher=watcher, display=display
+        )
+        predictor = predictor_of(trained, settled)
+        networks = {name: m for name, m in trained.named_children() if isinstance(m, Segmenter)}
+        assert settled.run.steps is not None
+        export_model(
+            out,
+            networks,
+            predictor,
+            the_plan,
+            cohort,
+            method=settled.run.method,
+            steps=settled.run.steps,
+            seed=settled.run.seed,
+            training=training_ranges(cohort, split),
+        )
+        run.status("done", settled.run.steps, seconds=seconds)
+    display.say(f"done: {settled.run.steps} steps in {show_duration(seconds)}; predict with: semivox predict {out} SCANS --out MASKS")
+    return TrainResult(out, settled.run.method, settled.run.steps, seconds)
+
+
+def _refuse_faults(cohort: Cohort, split: Split, display: Display) -> None:
+    report = check_cohort(
+        cohort, split, progress=lambda done, total: display.work("check", done, total)
+    )
+    errors = [f for f in report.findings if f.severity == "error"]
+    for finding in report.findings:
+        if finding.severity == "warning":
+            display.say(f"warning: {finding}")
+    if errors:
+        more = f" (and {len(errors) - 1} more: semivox check {cohort.root})" if len(errors) > 1 else ""
+        raise DataError(f"{errors[0]}{more}")
+
+
+def _prepare(
+    cohort: Cohort,
+    split: Split,
+    settled: Config,
+    plan_file: str | Path | None,
+    cache: Path | None,
+    workers: int | None,
+    display: Display,
+) -> tuple[Plan, Store]:
+    """Fingerprint -> plan -> store; a given plan is taken as it is."""
+    if plan_file is not None:
+        plan = plan_from_json(Path(plan_file))
+    else:
+        facts = fingerprint(
+            cohort,
+            split,
+            progress=lambda done, total: display.work("fingerprint", done, total),
+            cache=cache,
+            workers=workers,
+        )
+        budget = None if settled.run.steps else settled.run.budget
+        plan = make_plan(facts, budget, override=settled.plan)
+    for line in plan.assumptions:
+        display.say(line)
+    store = build_store(
+        cohort, split, plan, cache, workers, lambda done, total: display.work("prepare", done, total)
+    )
+    return plan, store
+
+
+def _maker(settled: Config, method_class: type[Method], plan: Plan, split: Split, device: torch.device) -> Make:
+    def make(steps: int, precision: str) -> tuple[Facts, Method]:
+        facts = Facts(
+            plan=plan,
+            steps=steps,
+            labeled=len(split.labeled),
+            unlabeled=len(split.unlabeled),
+            key=Key(settled.run.seed),
+            precision=precision,
+        )
+        method = method_class(facts, settled.method)
+        if settled.run.init:
+            for network in method.children():
+                if isinstance(network, Segmenter):
+                    load_network(Path(settled.run.init), network)
+        return facts, method.to(device)
+
+    return make
+
+
+def _settle(
+    settled: Config,
+    make: Make,
+    batches: Callable[[Stage], Batches],
+    device: torch.device,
+    began: float,
+    display: Display,
+) -> Config:
+    """The settings with precision, threads and the number of steps fixed: from now on a run of N steps."""
+    precision = settled.run.precision
+    if precision == "auto":
+        seconds = fastest_precision(make, batches, device)
+        precision = "bf16" if next(iter(seconds)) == "bf16" else "fp32"
+        measured = ", ".join(f"{name} {s:.2f} s" for name, s in seconds.items())
+        display.say(f"precision: {precision}; forward and backward take {measured} (override: --precision)")
+    steps = settled.run.steps
+    if steps is None:
+        budget = settled.run.budget or 3600.0
+        each = seconds_a_step(make, precision, batches, settled.optimizer, device)
+        left = budget * (1 - RESERVE) - (time.monotonic() - began)
+        steps = max(1, int(left / each))
+        display.say(
+            f"steps: {steps}, of {each:.2f} s, in the {show_duration(max(0.0, left))} left of the budget of "
+            f"{show_duration(budget)} (override: --steps)"
+        )
+    return replace(
+        settled, run=replace(settled.run, steps=steps, precision=precision, threads=torch.get_num_threads())
+    )
+
+
+def _announce(settled: Config, plan: Plan, store: Store, split: Split, display: Display) -> None:
+    network, size = plan.network.kind, " x ".join(str(p) for p in plan.patch)
+    memory = psutil.Process().memory_info().rss / 2**30
+    display.say(
+        f"{settled.run.method}: {len(split.labeled)} labelled and {len(split.unlabeled)} unlabelled cases, {network} on "
+        f"{size} patches, {settled.run.steps} steps, {settled.run.precision}, {settled.run.threads} threads, seed "
+        f"{settled.run.seed}; {memory:.1f} GiB of memory in use, {store.disk_bytes / 2**20:.0f} MiB prepared in {store.root}"
+    )
+
+
+def _record_cases(path: Path, cohort: Cohort, split: Split) -> None:
+    """``cases.json``; a resumed run refuses scans that have changed since."""
+
+    def row(case: Case, role: str) -> dict[str, Any]:
+        label = label_key(case) if role == "labeled" else None
+        values = None if case.annotated is None else list(case.annotated)
+        return {
+            "case": case.name,
+            "patient": case.patient,
+            "role": role,
+            "annotated": values,
+            "sha256": content_key(case),
+            "label_sha256": label,
+        }
+
+    rows = [row(c, "labeled") for c in split.labeled] + [row(c, "unlabeled") for c in split.unlabeled]
+    if path.exists():
+        before = read_json(path)["cases"]
+        changed = [b["case"] for b, now in zip(before, rows, strict=False) if b != now]
+        if changed or len(before) != len(rows):
+            raise DataError(
+                "the cohort has changed since this run began",
+                path=path,
+                found=f"{len(rows)} cases, changed: {', '.join(changed[:5]) or 'none'}",
+                expected=f"the {len(before)} cases of then, unchanged",
+                remedy="start a new run (--init RUN takes over the weights)",
+            )
+        return
+    write_json(path, {"format": 1, "cases": rows})
+
+
+def _record_environment(path: Path, settled: Config, device: torch.device, display: Display) -> None:
+    now = environment(torch.get_num_threads(), device, settled.run.precision)
+    if path.exists():
+        for line in differences(read_json(path), now):
+            display.say(f"warning: not bit for bit what the uninterrupted run would be: {line}")
+    write_json(path, now)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingsError(
+            "this device cannot be used", found=f"{name} ({str(error).splitlines()[0]})", expected="cpu, cuda or auto"
+        ) from None
+    return device

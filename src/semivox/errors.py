@@ -1,0 +1,66 @@
+"""Errors for users: what is wrong, in which file, what was found, what was expected, and the remedy.
+
+Everything a user can cause raises a :class:`SemivoxError`. The command line prints it as one message and
+exits with its ``exit_code``; from Python it is an ordinary exception.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class SemivoxError(Exception):
+    """A fault a user can mend. ``str(error)`` names file, fault, what was expected and the remedy."""
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        fault: str,
+        *,
+        path: str | Path | None = None,
+        found: object = None,
+        expected: object = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.fault, self.path, self.found, self.expected, self.remedy = fault, path, found, expected, remedy
+        text = f"{path}: {fault}" if path is not None else fault
+        if found is not None:
+            text += f"; found {found}"
+        if expected is not None:
+            text += f"; expected {expected}"
+        if remedy is not None:
+            text = f"{text.rstrip('.')}. Remedy: {remedy}"
+        super().__init__(text)
+
+
+class DataError(SemivoxError):
+    """A scan, a label or a folder of them is wrong (exit code 1)."""
+
+
+class SettingsError(SemivoxError):
+    """A setting is unknown, of the wrong type, or changed where it may not (exit code 1)."""
+
+
+class UsageError(SemivoxError):
+    """The command line itself is wrong (exit code 2)."""
+
+    exit_code = 2
+
+
+class PartialFailure(SemivoxError):
+    """Some cases or cells failed, the others are done (exit code 3)."""
+
+    exit_code = 3
+
+
+class Stopped(SemivoxError):
+    """A run was stopped by a signal after saving; it can be resumed (exit code 4)."""
+
+    exit_code = 4
+
+
+class TrainingFailed(SemivoxError):
+    """Training cannot go on: a non-finite loss, out of memory (exit code 5)."""
+
+    exit_code = 5

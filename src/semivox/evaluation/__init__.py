@@ -1,0 +1,26 @@
+"""Metrics of masks, folder against folder, with intervals over patients and paired comparisons."""
+
+from __future__ import annotations
+
+from semivox.evaluation.folders import evaluate_folders, read_evaluation, summarise
+from semivox.evaluation.metrics import HIGHER_IS_BETTER, METRICS, case_metrics, class_metrics, overlap_dice
+from semivox.evaluation.paired import case_value, paired_difference
+from semivox.evaluation.surface import SurfaceDistances, surface, surface_distances
+from semivox.evaluation.table import evaluation_table
+
+__all__ = [
+    "HIGHER_IS_BETTER",
+    "METRICS",
+    "SurfaceDistances",
+    "case_metrics",
+    "case_value",
+    "class_metrics",
+    "evaluate_folders",
+    "evaluation_table",
+    "overlap_dice",
+    "paired_difference",
+    "read_evaluation",
+    "summarise",
+    "surface",
+    "surface_distances",
+]

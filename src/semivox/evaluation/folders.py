@@ -1,0 +1,180 @@
+"""A folder of predicted masks against a folder of references: the evaluation file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semivox.cohort.formats import read_label
+from semivox.cohort.geometry import grid_difference
+from semivox.errors import DataError
+from semivox.evaluation.intervals import RESAMPLES, mean_and_interval
+from semivox.evaluation.metrics import METRICS, Policy, Scores, case_metrics, check_settings, policy_text
+from semivox.evaluation.paired import case_value
+from semivox.evaluation.pairs import Pair, Pairs, match_folders
+from semivox.files import read_json
+
+FORMAT = 1
+FOREGROUND = "foreground"
+
+Rows = dict[str, Scores]  # of one case: label value as a string -> metrics
+
+
+def evaluate_folders(
+    predictions: str | Path,
+    labels: str | Path,
+    *,
+    tolerance_mm: float = 2.0,
+    missing_as_empty: bool = False,
+    policy: Policy = "default",
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Evaluate every reference's prediction; returns the content of the evaluation file.
+
+    Parameters
+    ----------
+    predictions
+        Folder of masks ``CASE.ext``, as ``predict`` writes it.
+    labels
+        A data folder, or a folder of label files ``CASE.ext``.
+    tolerance_mm
+        Tolerance of the surface Dice (``nsd``).
+    missing_as_empty
+        Count a missing prediction as an empty mask instead of raising.
+    policy
+        What distances are worth when one mask is empty, see `case_metrics`.
+    workers
+        Cases worked on at a time; memory is that of as many cases.
+    progress
+        Called with (cases done, cases) after each case.
+
+    Raises
+    ------
+    DataError
+        A reference has no prediction, files are unreadable or on different grids, or a value is no class.
+    """
+    check_settings(policy, tolerance_mm)
+    matched = match_folders(Path(predictions), Path(labels))
+    if matched.missing and not missing_as_empty:
+        raise _missing(matched, Path(predictions))
+    score = partial(score_pair, matched=matched, tolerance_mm=tolerance_mm, policy=policy)
+    rows: dict[str, Rows] = {}
+    # Threads, not processes: reading, the set operations and the tree search all release the GIL.
+    pool = ThreadPoolExecutor(max(1, workers))
+    try:
+        for pair, row in zip(matched.pairs, pool.map(score, matched.pairs), strict=True):
+            rows[pair.case] = row
+            if progress is not None:
+                progress(len(rows), len(matched.pairs))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    patients = {pair.case: pair.patient for pair in matched.pairs}
+    values = [str(v) for v in sorted(matched.classes)]
+    mean, ci95 = summarise(rows, patients, values)
+    return {
+        "format": FORMAT,
+        "classes": {str(v): matched.classes[v] for v in sorted(matched.classes)},
+        "mean": mean,
+        "ci95": ci95,
+        "worst": {key: worst for key in [*values, FOREGROUND] if (worst := lowest(rows, key))},
+        "policy": {
+            **policy_text(policy, tolerance_mm, matched.spacing_known),
+            "missing": "a missing prediction counts as empty" if missing_as_empty else "an error",
+            "ci95": f"bootstrap over patients, percentile interval, {RESAMPLES} resamples, fixed key; "
+            "null below two patients",
+            "worst": "the case with the lowest Dice",
+        },
+        "missing": list(matched.missing),
+        "unmatched": list(matched.unmatched),
+        "refused": dict(matched.refused),
+        "patients": patients,
+        "cases": rows,
+    }
+
+
+def score_pair(pair: Pair, *, matched: Pairs, tolerance_mm: float, policy: Policy) -> Rows:
+    """Read one case's two files and return its metrics, class by class."""
+    reference = read_label(pair.reference)
+    if pair.prediction is None:
+        mask = np.zeros_like(reference.array[0])
+    else:
+        prediction = read_label(pair.prediction)
+        different = grid_difference(prediction.shape, prediction.affine, reference.shape, reference.affine)
+        if different is not None:
+            raise DataError(
+                "prediction and reference lie on different grids",
+                path=pair.prediction,
+                found=different,
+                expected=f"the grid of {pair.reference}",
+                remedy="resample the prediction to the grid of the scan (semivox predict writes it so)",
+            )
+        mask = prediction.array[0]
+    scores = case_metrics(
+        mask,
+        reference.array[0],
+        sorted(matched.classes),
+        reference.spacing_mm if matched.spacing_known else None,
+        tolerance_mm=tolerance_mm,
+        ignore=matched.ignore,
+        policy=policy,
+        annotated=pair.annotated,
+        paths=(pair.prediction, pair.reference),
+    )
+    return {str(value): row for value, row in scores.items()}
+
+
+def summarise(
+    rows: Mapping[str, Rows], patients: Mapping[str, str], values: Sequence[str]
+) -> tuple[dict[str, Scores], dict[str, dict[str, list[float] | None]]]:
+    """Mean over cases and 95 % interval over patients of each metric, per class and for "foreground"."""
+    keys = [*values, FOREGROUND]
+    table = np.array(
+        [[[case_value(row, metric, key) for metric in METRICS] for key in keys] for row in rows.values()]
+    )  # (cases, classes + 1, metrics)
+    flat = table.reshape(len(rows), -1)
+    mean, interval = mean_and_interval(flat, [patients[case] for case in rows])
+    columns = [(key, metric) for key in keys for metric in METRICS]
+    means: dict[str, Scores] = {key: {} for key in keys}
+    intervals: dict[str, dict[str, list[float] | None]] = {key: {} for key in keys}
+    for (key, metric), m, low_high in zip(columns, mean, interval, strict=True):
+        means[key][metric] = None if np.isnan(m) else float(m)
+        intervals[key][metric] = None if np.isnan(low_high).any() else [float(v) for v in low_high]
+    return means, intervals
+
+
+def lowest(rows: Mapping[str, Rows], key: str) -> dict[str, Any] | None:
+    """The case with the lowest Dice of a class or of "foreground"; None where no case has the class."""
+    dice = {case: case_value(row, "dice", key) for case, row in rows.items()}
+    there = {case: value for case, value in dice.items() if not np.isnan(value)}
+    if not there:
+        return None
+    case = min(there, key=there.__getitem__)
+    return {"case": case, "dice": there[case]}
+
+
+def read_evaluation(path: str | Path) -> dict[str, Any]:
+    """Read an evaluation file; one of a newer format is refused."""
+    content = read_json(Path(path), newest=FORMAT)
+    if absent := [key for key in ("cases", "mean", "classes") if key not in content]:
+        raise DataError("is no evaluation file", path=path, expected=f"the keys {', '.join(absent)}")
+    return content
+
+
+def _missing(matched: Pairs, predictions: Path) -> DataError:
+    shown = [
+        case + (f" ({why})" if (why := matched.refused.get(case)) else "") for case in matched.missing[:5]
+    ]
+    more = ", ..." if len(matched.missing) > 5 else ""
+    return DataError(
+        f"{len(matched.missing)} of {len(matched.pairs)} references have no prediction",
+        path=predictions,
+        found=f"none for {', '.join(shown)}{more}",
+        expected="a mask for every reference",
+        remedy="predict these cases, or count them as empty masks with --missing-as-empty",
+    )

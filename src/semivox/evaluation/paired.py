@@ -1,0 +1,141 @@
+"""Is A better than B? The mean difference over the same cases, with its interval over patients and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from semivox.errors import DataError, SettingsError
+from semivox.evaluation.intervals import RESAMPLES, draw_counts, group, percentile_interval
+from semivox.evaluation.metrics import METRICS
+from semivox.randomness import Key
+
+Evaluation = Mapping[str, Any]
+KEY = Key(0) / "evaluation" / "paired"
+
+
+def paired_difference(
+    evaluation_a: Evaluation | Sequence[Evaluation],
+    evaluation_b: Evaluation | Sequence[Evaluation],
+    metric: str = "dice",
+    class_: str = "foreground",
+    *,
+    resamples: int = RESAMPLES,
+    key: Key = KEY,
+) -> dict[str, Any]:
+    """Mean of A minus B over cases, and its 95 % bootstrap percentile interval.
+
+    Parameters
+    ----------
+    evaluation_a, evaluation_b
+        Evaluation files of the same cases; or equally long lists of them, one a seed, in the same order of
+        seeds. Patients are resampled and, where there are several, seeds too, independently.
+    metric, class_
+        One of `METRICS`, and a label value as a string or "foreground" (mean over a case's classes).
+
+    Returns
+    -------
+    dict
+        ``mean`` and ``ci95`` of A - B (ci95 None for a single patient), ``mean_a``, ``mean_b``, and the
+        number of cases ``n``, of ``patients`` and of ``seeds``. A case without the number in any of the
+        files (an empty reference has no relative volume error) is left out.
+
+    Raises
+    ------
+    DataError
+        The evaluations are of different cases, patients or classes, or no case has the number.
+    """
+    a, b = _listed(evaluation_a), _listed(evaluation_b)
+    if metric not in METRICS:
+        raise SettingsError("unknown metric", found=metric, expected=", ".join(METRICS))
+    if not a or len(a) != len(b):
+        raise DataError(
+            "A and B need the same number of evaluations, one a seed", found=f"{len(a)} and {len(b)}"
+        )
+    cases, patients = _same_cases([*a, *b])
+    values_a = np.array([_column(e, cases, metric, class_) for e in a])  # (seeds, cases)
+    values_b = np.array([_column(e, cases, metric, class_) for e in b])
+    kept = ~np.isnan(values_a + values_b).any(0)
+    if not kept.any():
+        raise DataError(f"no case has {metric} of {class_} in both evaluations")
+    values_a, values_b = values_a[:, kept], values_b[:, kept]
+    difference = values_a - values_b
+    patient_of, n = group([p for p, k in zip(patients, kept, strict=True) if k])
+    sums = np.zeros((n, len(a)))
+    np.add.at(sums, patient_of, (difference - difference.mean()).T)
+    counts = np.bincount(patient_of, minlength=n)
+    interval = None
+    if n > 1:
+        of_seeds = np.concatenate(list(draw_counts(len(a), resamples, key / "seeds")))
+        statistics, row = np.empty(resamples), 0
+        for w in draw_counts(n, resamples, key / "patients"):
+            s = of_seeds[row : row + len(w)]
+            statistics[row : row + len(w)] = ((w @ sums) * s).sum(1) / ((w @ counts) * s.sum(1))
+            row += len(w)
+        interval = (difference.mean() + percentile_interval(statistics)).tolist()
+    return {
+        "metric": metric,
+        "class": class_,
+        "mean": float(difference.mean()),
+        "ci95": interval,
+        "mean_a": float(values_a.mean()),
+        "mean_b": float(values_b.mean()),
+        "n": int(kept.sum()),
+        "patients": n,
+        "seeds": len(a),
+    }
+
+
+def _listed(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
+    return [evaluations] if isinstance(evaluations, Mapping) else list(evaluations)
+
+
+def _same_cases(evaluations: Sequence[Evaluation]) -> tuple[list[str], list[str]]:
+    """Cases of the first evaluation and their patients; DataError where another one has others."""
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        if strangers := sorted(set(first["cases"]) ^ set(other["cases"])):
+            raise DataError(
+                "the evaluations are not of the same cases, so their cases cannot be paired",
+                found=f"{len(strangers)} in one of them only: {', '.join(strangers[:5])}",
+                remedy="evaluate both predictions against the same labels",
+            )
+        for name in ("tolerance_mm", "name"):
+            if first.get("policy", {}).get(name) != other.get("policy", {}).get(name):
+                raise DataError(
+                    f"the evaluations use different policies ({name})",
+                    found=f"{first['policy'].get(name)} and {other['policy'].get(name)}",
+                    remedy="evaluate both with the same --policy and --tolerance-mm",
+                )
+        if _patients(first) != _patients(other):
+            raise DataError("the evaluations assign cases to different patients")
+    patients = _patients(first)
+    return list(patients), list(patients.values())
+
+
+def _patients(evaluation: Evaluation) -> dict[str, str]:
+    named = evaluation.get("patients", {})
+    return {case: named.get(case) or case for case in sorted(evaluation["cases"])}
+
+
+def _column(evaluation: Evaluation, cases: Sequence[str], metric: str, class_: str) -> np.ndarray:
+    """The number of each case, ``(cases,)``; NaN where it has none."""
+    if class_ != "foreground" and class_ not in evaluation["classes"]:
+        raise DataError(
+            "the evaluation has no such class",
+            found=class_,
+            expected=", ".join([*evaluation["classes"], "foreground"]),
+        )
+    return np.array([case_value(evaluation["cases"][case], metric, class_) for case in cases])
+
+
+def case_value(
+    rows: Mapping[str, Mapping[str, float | None]], metric: str, class_: str = "foreground"
+) -> float:
+    """One number of one case; for "foreground" the mean over the classes that have it. NaN for none."""
+    chosen = rows.values() if class_ == "foreground" else [rows[class_]] if class_ in rows else []
+    numbers = [row[metric] for row in chosen]
+    there = [number for number in numbers if number is not None]
+    return sum(there) / len(there) if there else float("nan")

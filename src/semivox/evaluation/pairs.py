@@ -1,0 +1,159 @@
+"""Which reference label belongs to which predicted mask. Only names and small text files are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from semivox.cohort.cases_csv import Row, read_cases_csv
+from semivox.cohort.dataset_json import Declared, read_dataset_json
+from semivox.cohort.folder import load_cohort
+from semivox.cohort.formats import ending_of, read_label, stem_of
+from semivox.errors import DataError
+from semivox.files import read_json
+
+WITHOUT_SPACING = (".png", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One case. ``prediction`` is None where there is no mask; ``annotated`` None means all classes."""
+
+    case: str
+    reference: Path
+    prediction: Path | None
+    patient: str
+    annotated: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """All references in cohort order with their predictions, and what the values mean.
+
+    ``unmatched``: predictions without a reference. ``refused``: cases whose prediction the model refused or
+    failed, with the reason.
+    """
+
+    pairs: tuple[Pair, ...]
+    classes: Mapping[int, str]
+    ignore: int | None
+    spacing_known: bool
+    unmatched: tuple[str, ...]
+    refused: Mapping[str, str]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Cases with a reference and no prediction."""
+        return tuple(pair.case for pair in self.pairs if pair.prediction is None)
+
+
+def match_folders(predictions: Path, labels: Path) -> Pairs:
+    """Pair ``predictions/CASE.ext`` with the references in ``labels``; file endings may differ.
+
+    ``labels`` is a data folder, or a folder of label files. What their values mean stands in ``dataset.json``
+    in it or, if it is called ``labels...``, beside it (``cases.csv`` likewise), else in that of the
+    predictions; without any, every value of the references is a class. Cases marked ``use=no`` or
+    ``unlabeled`` are left out.
+
+    Raises
+    ------
+    DataError
+        A folder is missing or holds no label, or a case has two files in one of them.
+    """
+    masks = label_files(predictions)
+    if not masks:
+        raise DataError(
+            "holds no mask", path=predictions, expected="CASE.nii.gz or another image format",
+            remedy="give the folder that predict wrote to",
+        )  # fmt: skip
+    described = predictions / "dataset.json"
+    of_predictions = read_dataset_json(described) if described.is_file() else None
+    spacing_known = of_predictions is None or of_predictions.spacing_known
+    files = label_files(labels)
+    if files:
+        classes, ignore, known, pairs = _plain_folder(labels, files, masks, of_predictions)
+    else:
+        cohort = load_cohort(labels)
+        classes, ignore, known = cohort.classes, cohort.ignore, cohort.spacing_known
+        pairs = [
+            Pair(case.name, case.label, masks.get(case.name), case.patient or case.name, case.annotated)
+            for case in cohort.cases
+            if case.label is not None and case.role != "unlabeled"
+        ]
+    if not pairs:
+        raise DataError("holds no reference label", path=labels, expected="label files, e.g. in labelsTr/")
+    names = {pair.case for pair in pairs}
+    pictures = any(ending_of(pair.reference) in WITHOUT_SPACING for pair in pairs)
+    return Pairs(
+        tuple(pairs),
+        classes,
+        ignore,
+        spacing_known and known and not pictures,
+        tuple(sorted(set(masks) - names)),
+        {case: why for case, why in _refusals(predictions).items() if case in names},
+    )
+
+
+def label_files(folder: Path) -> dict[str, Path]:
+    """Case name -> file, sorted by name, of the images that lie in ``folder`` itself."""
+    if not folder.is_dir():
+        raise DataError("no such folder", path=folder, remedy="give an existing folder")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or ending_of(path) is None or not path.is_file():
+            continue
+        case = stem_of(path)
+        if case in files:
+            raise DataError(
+                f"case {case!r} has two files",
+                path=folder,
+                found=f"{files[case].name} and {path.name}",
+                expected="one file a case",
+                remedy="remove one of them",
+            )
+        files[case] = path
+    return files
+
+
+def _plain_folder(
+    labels: Path, files: Mapping[str, Path], masks: Mapping[str, Path], of_predictions: Declared | None
+) -> tuple[Mapping[int, str], int | None, bool, list[Pair]]:
+    places = [labels, labels.absolute().parent] if labels.name.startswith("labels") else [labels]
+    described = next((p / "dataset.json" for p in places if (p / "dataset.json").is_file()), None)
+    declared = read_dataset_json(described) if described else of_predictions
+    classes = declared.classes if declared else _values_of(files)
+    table = next((p / "cases.csv" for p in places if (p / "cases.csv").is_file()), None)
+    rows = [row for row in read_cases_csv(table, classes) if row.case in files] if table else []
+    listed = {row.case for row in rows}
+    rows += [Row(case, case, None, "", True) for case in files if case not in listed]
+    pairs = [
+        Pair(row.case, files[row.case], masks.get(row.case), row.patient, row.annotated)
+        for row in rows
+        if row.use and row.role != "unlabeled"
+    ]
+    return classes, declared.ignore if declared else None, declared is None or declared.spacing_known, pairs
+
+
+def _values_of(files: Mapping[str, Path]) -> dict[int, str]:
+    """Every value but 0 of the references, for folders that say nowhere which classes there are."""
+    values = {int(v) for path in files.values() for v in np.unique(read_label(path).array)} - {0}
+    if not values:
+        raise DataError(
+            "the references hold nothing but background and there is no dataset.json",
+            path=next(iter(files.values())).parent,
+            remedy='write a dataset.json with "labels" beside them',
+        )
+    return {value: f"class_{value}" for value in sorted(values)}
+
+
+def _refusals(predictions: Path) -> dict[str, str]:
+    record = predictions / "predictions.json"
+    rows = read_json(record).get("cases", []) if record.is_file() else []
+    refused: dict[str, str] = {}
+    for row in rows:
+        if row.get("flag") == "refuse" or row.get("status") in ("failed", "refuse"):
+            refused[row["case"]] = row.get("reason") or "no reason given"
+    return refused

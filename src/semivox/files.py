@@ -1,0 +1,79 @@
+"""Writing files so that a reader never meets half of one: a temporary name in the same folder, then rename."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from semivox.errors import DataError
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` (same endings); on success it takes ``path``'s place.
+
+    On any failure the temporary file is removed and ``path`` is as it was; a full or read-only disk becomes
+    a DataError that names ``path``.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".writing-", suffix="-" + path.name, dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> DataError:
+    return DataError(
+        "cannot be written",
+        path=path,
+        found=error.strerror or str(error),
+        remedy="free disk space or choose another folder; nothing was changed",
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON (no NaN), atomically."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, newest: int = 1) -> dict[str, Any]:
+    """Read a JSON object written by semivox; a ``format`` newer than ``newest`` is refused by name."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError("is missing", path=path, remedy="give the folder that a finished command wrote") from None
+    except (OSError, ValueError) as error:
+        raise DataError("cannot be read as JSON", path=path, found=str(error), remedy="write it anew") from None
+    if not isinstance(content, dict):
+        raise DataError("holds no JSON object", path=path, found=type(content).__name__)
+    found = content.get("format", 1)
+    if isinstance(found, int) and found > newest:
+        raise DataError(
+            "was written by a newer semivox",
+            path=path,
+            found=f"format {found}",
+            expected=f"format {newest} or older",
+            remedy="upgrade semivox",
+        )
+    return content

@@ -1,0 +1,20 @@
+"""Files -> masks: the exported model, its predictions on the scan's own grid, and the record of each case."""
+
+from __future__ import annotations
+
+from semivox.inference.export import export_model
+from semivox.inference.initialise import load_network
+from semivox.inference.model import Model, load_model
+from semivox.inference.ranges import training_ranges
+from semivox.inference.segmentation import Segmentation
+from semivox.inference.weights import load_networks
+
+__all__ = [
+    "Model",
+    "Segmentation",
+    "export_model",
+    "load_model",
+    "load_network",
+    "load_networks",
+    "training_ranges",
+]

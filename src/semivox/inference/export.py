@@ -1,0 +1,100 @@
+"""The model files of a run: ``model.safetensors`` (weights) and ``model.json`` (all else predict needs)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from semivox.cohort.case import Cohort
+from semivox.cohort.hashing import sha256_file
+from semivox.errors import SettingsError
+from semivox.files import replacing, write_json
+from semivox.networks import describe
+from semivox.prepare.plan import Plan
+from semivox.prepare.plan_json import plan_to_json
+
+FORMAT = 1
+WEIGHTS, CARD = "model.safetensors", "model.json"
+
+
+def export_model(
+    run: Path,
+    networks: Mapping[str, nn.Module],
+    predictor: Sequence[str],
+    plan: Plan,
+    cohort: Cohort,
+    *,
+    method: str,
+    steps: int,
+    seed: int,
+    training: Mapping[str, Any] | None = None,
+) -> str:
+    """Write ``model.safetensors`` and ``model.json`` into ``run``; the last is written last.
+
+    Parameters
+    ----------
+    networks
+        Role ("student", "teacher", ...) -> network; all are saved, as float32.
+    predictor
+        Roles whose mean softmax is the prediction.
+    cohort
+        Channels, label values and names, ignore value, file ending and our own keys are taken from it.
+    method, steps, seed
+        What trained the networks, for the record.
+    training
+        What the training scans looked like (:func:`semivox.inference.training_ranges`); predict flags scans
+        and masks far outside of it. None: nothing is flagged for that.
+
+    Returns
+    -------
+    ``model_id``: the sha256 of ``model.safetensors``.
+
+    Raises SettingsError for a predictor that names no network.
+    """
+    from safetensors.torch import save_file
+
+    unknown = [role for role in predictor if role not in networks]
+    if unknown or not predictor:
+        raise SettingsError(
+            "the predictor names no network of the method", found=list(predictor), expected=sorted(networks)
+        )
+    run = Path(run)
+    tensors = {
+        f"{role}.{name}": _plain(tensor)
+        for role, network in networks.items()
+        for name, tensor in network.state_dict().items()
+    }
+    card: dict[str, Any] = {
+        "format": FORMAT,
+        "networks": {role: describe(network) for role, network in networks.items()},
+        "predictor": list(predictor),
+        "combine": "mean of softmax",
+        "channels": list(cohort.channels),
+        "labels": {str(value): cohort.classes[value] for value in cohort.values},
+        "ignore": cohort.ignore,
+        "codes": dict(cohort.codes),
+        "colours": dict(cohort.colours),
+        "may_be_empty": list(cohort.may_be_empty),
+        "file_ending": cohort.file_ending,
+        "spacing_known": cohort.spacing_known,
+        "plan": plan_to_json(plan),
+        "training": None if training is None else dict(training),
+        "method": method,
+        "steps": steps,
+        "seed": seed,
+    }
+    with replacing(run / WEIGHTS) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+    card["model_id"] = sha256_file(run / WEIGHTS)
+    write_json(run / CARD, card)
+    return str(card["model_id"])
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    """An own, contiguous copy on the CPU; float tensors become float32."""
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to("cpu", dtype, copy=True).contiguous()

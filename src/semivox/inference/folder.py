@@ -1,0 +1,224 @@
+"""Many scans -> a predictions folder: masks, maps, and the record of each case, written as it goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from semivox.cohort.formats import ONE_FILE, ending_of, stem_of, write_volume
+from semivox.errors import DataError, SemivoxError, SettingsError
+from semivox.files import read_json, write_json
+from semivox.inference.model import Model
+from semivox.inference.ranges import departures
+from semivox.inference.record import Record, Row
+from semivox.inference.scans import ScanFiles
+from semivox.inference.segmentation import Segmentation
+
+PROBABILITIES, UNCERTAINTY = "probabilities", "uncertainty"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is written: the masks' ``format`` and which maps lie beside them."""
+
+    format: str = "same"
+    probabilities: bool = False
+    uncertainty: bool = False
+
+
+@dataclass(frozen=True)
+class PredictionReport:
+    """What happened: ``rows`` of this call by case; ``skipped`` cases were up to date already."""
+
+    out: Path
+    model_id: str
+    rows: tuple[Row, ...]
+    skipped: tuple[str, ...]
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """Cases without a mask; not empty: the command ends with exit code 3."""
+        return tuple(row for row in self.rows if row.status == "failed")
+
+    @property
+    def review(self) -> tuple[Row, ...]:
+        """Cases a person should look at."""
+        return tuple(row for row in self.rows if row.flag == "review")
+
+
+def predict_folder(
+    model: Model,
+    scans: Sequence[ScanFiles],
+    out: Path,
+    wanted: Wanted,
+    *,
+    skip_existing: bool = False,
+    fail_fast: bool = False,
+    progress: Callable[[int, int, Row], None] | None = None,
+) -> PredictionReport:
+    """Predict ``scans`` into ``out`` one after the other; a case that fails does not stop the others.
+
+    ``progress(done, all, row)`` is called after each case. Raises SettingsError if ``out`` holds predictions
+    of other classes, or a mask would take a scan's place.
+    """
+    _check_folder(model, scans, out)
+    record = Record(out, _head(model))
+    _write_dataset_json(model, scans, out, wanted)
+    record.write()
+    rows, skipped = [], []
+    for done, scan in enumerate(scans, 1):
+        row, fresh = _predict_case(model, scan, out, wanted, record.rows.get(scan.name), skip_existing)
+        if fresh:
+            record.put(row)
+            rows.append(row)
+        else:
+            skipped.append(scan.name)
+        if progress is not None:
+            progress(done, len(scans), row)
+        if fail_fast and row.status == "failed":
+            break
+    return PredictionReport(out, model.model_id, tuple(rows), tuple(skipped))
+
+
+def _predict_case(
+    model: Model, scan: ScanFiles, out: Path, wanted: Wanted, before: Row | None, skip_existing: bool
+) -> tuple[Row, bool]:
+    """The case's row, and whether it was predicted now (else: it was up to date)."""
+    started, digest = time.perf_counter(), None
+    try:
+        digest = scan.sha256()
+        if skip_existing and before is not None and _up_to_date(model, before, digest, out, wanted):
+            return before, False
+        segmentation = model.predict(
+            scan.paths, probabilities=wanted.probabilities, uncertainty=wanted.uncertainty
+        )
+        _remove(scan.name, before, out)
+        _write_maps(segmentation, scan.name, out, wanted.format)
+        reasons = departures(segmentation, model.card.get("training"), tuple(model.card["may_be_empty"]))
+        mask = segmentation.save(out / scan.name, wanted.format)
+    except Exception as error:  # whatever is wrong with one scan, the others are still wanted
+        _remove(scan.name, before, out)
+        known = isinstance(error, SemivoxError)
+        failed = Row(
+            case=scan.name,
+            status="failed",
+            flag="refuse",
+            reason=str(error) if known else f"{type(error).__name__}: {error}",
+            model_id=model.model_id,
+            weights=model.weights,
+            input_sha256=digest,
+            seconds=round(time.perf_counter() - started, 3),
+        )
+        return failed, True
+    row = Row(
+        case=scan.name,
+        status="ok",
+        flag="review" if reasons else "ok",
+        reason="; ".join(reasons),
+        model_id=model.model_id,
+        weights=model.weights,
+        input_sha256=digest,
+        seconds=round(time.perf_counter() - started, 3),
+        mask=mask.name,
+        volume_ml=_named(segmentation.volume_ml),
+        voxels=_named(segmentation.voxels),
+        components=_named(segmentation.components),
+        border_contact=_named(segmentation.border_contact),
+        mean_entropy=segmentation.mean_entropy,
+    )
+    return row, True
+
+
+def _up_to_date(model: Model, before: Row, digest: str, out: Path, wanted: Wanted) -> bool:
+    same = (before.status, before.model_id, before.weights, before.input_sha256)
+    if same != ("ok", model.model_id, model.weights, digest) or before.mask is None:
+        return False
+    if wanted.format != "same" and ending_of(before.mask) != f".{wanted.format}":
+        return False
+    folders = [PROBABILITIES] * wanted.probabilities + [UNCERTAINTY] * wanted.uncertainty
+    return (out / before.mask).is_file() and all(_maps(before.case, out / folder) for folder in folders)
+
+
+def _remove(case: str, before: Row | None, out: Path) -> None:
+    """Take away what an earlier call wrote for a case: it must not pass for this one's."""
+    if before is not None and before.mask is not None:
+        (out / before.mask).unlink(missing_ok=True)
+    for folder in (PROBABILITIES, UNCERTAINTY):
+        for path in _maps(case, out / folder):
+            path.unlink(missing_ok=True)
+
+
+def _maps(case: str, folder: Path) -> list[Path]:
+    return [p for p in folder.iterdir() if stem_of(p) == case] if folder.is_dir() else []
+
+
+def _write_maps(segmentation: Segmentation, case: str, out: Path, format: str) -> None:
+    """Maps keep half precision's digits: the rest would only be noise that does not compress."""
+    maps = {PROBABILITIES: segmentation.probabilities, UNCERTAINTY: segmentation.uncertainty}
+    for folder, array in maps.items():
+        if array is not None:
+            channels = array if folder == PROBABILITIES else array[None]
+            write_volume(out / folder / case, channels.astype(np.float16), segmentation.volume, format)
+
+
+def _check_folder(model: Model, scans: Sequence[ScanFiles], out: Path) -> None:
+    sources = {path.parent.resolve() for scan in scans for path in scan.paths}
+    if out.resolve() in sources:
+        raise SettingsError(
+            "the masks would lie among the scans, and could take their place",
+            path=out,
+            remedy="choose another folder for --out",
+        )
+    described = out / "dataset.json"
+    if out.exists() and not out.is_dir():
+        raise DataError("is not a folder", path=out, remedy="choose another --out")
+    if described.is_file():
+        found = read_json(described).get("labels")
+        if found != _labels(model):
+            raise SettingsError(
+                "the folder holds predictions of other classes",
+                path=out,
+                found=found,
+                expected=_labels(model),
+                remedy="choose another folder for --out",
+            )
+
+
+def _write_dataset_json(model: Model, scans: Sequence[ScanFiles], out: Path, wanted: Wanted) -> None:
+    endings = {ending_of(path) for scan in scans for path in scan.paths[:1]}
+    same = str(endings.pop() if len(endings) == 1 else model.card["file_ending"])
+    same = ONE_FILE.get(same, same)
+    content = {
+        "labels": _labels(model),
+        "channel_names": {str(i): name for i, name in enumerate(model.channels)},
+        "file_ending": same if wanted.format == "same" else f".{wanted.format}",
+        "spacing_known": model.card["spacing_known"],
+        "may_be_empty": [model.classes[value] for value in model.card["may_be_empty"]],
+        "codes": model.card["codes"],
+        "colours": model.card["colours"],
+        "numTraining": 0,
+    }
+    write_json(out / "dataset.json", content)
+
+
+def _labels(model: Model) -> dict[str, int]:
+    return {"background": 0, **{model.classes[value]: value for value in model.values}}
+
+
+def _head(model: Model) -> dict[str, object]:
+    return {
+        "model_id": model.model_id,
+        "weights": model.weights,
+        "method": model.card["method"],
+        "classes": {str(value): model.classes[value] for value in model.values},
+        "spacing_known": model.card["spacing_known"],
+        "mean_entropy": "nats, over the predicted foreground and 2 voxels around it, on the working grid",
+    }
+
+
+def _named(numbers: dict) -> dict:
+    return {str(value): number for value, number in numbers.items()}

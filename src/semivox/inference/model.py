@@ -1,0 +1,195 @@
+"""A trained model: loaded from a run folder, it turns a scan into a segmentation on the scan's own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from semivox.cohort.case import Case
+from semivox.cohort.formats import read_case
+from semivox.cohort.volume import Volume
+from semivox.errors import DataError, SettingsError
+from semivox.inference.native import native_classes, working_probabilities
+from semivox.inference.segmentation import Segmentation
+from semivox.inference.uncertainty import entropy, mean_entropy
+from semivox.inference.weights import load_networks, read_card
+from semivox.prepare.plan import Plan
+from semivox.prepare.plan_json import plan_from_json
+
+Scan = str | Path | Volume | Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class Model:
+    """Networks ready to predict, and the card they came with (``model.json``).
+
+    ``classes`` maps label value -> name; ``weights`` names whose mean softmax is the prediction.
+    """
+
+    networks: tuple[nn.Module, ...]
+    plan: Plan
+    card: Mapping[str, Any]
+    classes: Mapping[int, str]
+    weights: str
+    memory_bytes: int | None = None
+
+    @property
+    def model_id(self) -> str:
+        """sha256 of the weights file."""
+        return str(self.card["model_id"])
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return tuple(self.card["channels"])
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Label values of the foreground; class index k (from 1) is ``values[k - 1]``."""
+        return tuple(sorted(self.classes))
+
+    def predict(self, scan: Scan, *, probabilities: bool = False, uncertainty: bool = False) -> Segmentation:
+        """Segment one scan.
+
+        ``scan``: a path, the paths of its channels in order, or a Volume. Raises DataError for an unreadable
+        scan, and one that does not fit the model (dimensions, channels, NaN).
+        """
+        if isinstance(scan, Volume):
+            volume = scan
+        else:
+            paths = [scan] if isinstance(scan, str | Path) else list(scan)
+            volume = read_case(Case(Path(paths[0]).name, tuple(Path(path) for path in paths)))
+        self.check(volume)
+        grid, probs = working_probabilities(self.networks, volume, self.plan, self.memory_bytes)
+        entropies = entropy(probs)
+        return Segmentation(
+            mask=self._label_values()[native_classes(grid, probs)],
+            volume=volume,
+            classes=self.classes,
+            mean_entropy=mean_entropy(entropies, probs[1:].max(0) > probs[0]),
+            spacing_known=bool(self.card["spacing_known"]),
+            probabilities=grid.to_native(probs) if probabilities else None,
+            uncertainty=grid.to_native(entropies[None])[0] if uncertainty else None,
+        )
+
+    def check(self, volume: Volume) -> None:
+        """Raise DataError where a scan contradicts the model."""
+        path = volume.source.path
+        if volume.dims != self.plan.dims:
+            raise DataError(
+                "the scan has other dimensions than the model",
+                path=path,
+                found=f"{volume.dims}D, shape {volume.shape}",
+                expected=f"{self.plan.dims}D",
+                remedy=f"give {self.plan.dims}D scans, or a model trained on such scans",
+            )
+        if volume.channels != len(self.channels):
+            raise DataError(
+                "the scan has other channels than the model",
+                path=path,
+                found=f"{volume.channels} channels",
+                expected=f"{len(self.channels)} ({', '.join(self.channels)})",
+                remedy="name channel files CASE_0000, CASE_0001, ... in the order of training",
+            )
+        if volume.array.dtype.kind == "f" and not np.isfinite(volume.array).all():
+            raise DataError(
+                "the scan holds NaN or infinity",
+                path=path,
+                found=f"{int(np.count_nonzero(~np.isfinite(volume.array)))} such voxels",
+                expected="finite intensities",
+                remedy="replace them, for instance with the background's value",
+            )
+
+    def _label_values(self) -> np.ndarray:
+        table = np.array([0, *self.values])
+        return table.astype(np.min_scalar_type(int(table.max())))
+
+
+def load_model(
+    run: str | Path,
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    weights: str | None = None,
+    threads: int | None = None,
+    memory_bytes: int | None = None,
+) -> Model:
+    """Load the model of a run folder.
+
+    Parameters
+    ----------
+    run
+        Folder with ``model.json`` and ``model.safetensors``.
+    device
+        "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
+    precision
+        "auto": bf16 where the device computes in it, else fp32.
+    weights
+        One network by role ("teacher", "student", ...), "mean" (all of them); None: what the run chose.
+    threads
+        CPU threads of torch, for the whole process (None: leave them).
+    memory_bytes
+        What a forward may use (None: half of what is free).
+
+    Raises
+    ------
+    DataError
+        ``run`` holds no model, a damaged one, or one of a newer format.
+    SettingsError
+        Unknown weights or device.
+    """
+    card = read_card(run)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    where = _device(device)
+    roles, name = _roles(Path(run), card, weights)
+    networks = load_networks(run, roles, _precision(where) if precision == "auto" else precision, card)
+    return Model(
+        networks=tuple(networks[role].eval().requires_grad_(False).to(where) for role in roles),
+        plan=plan_from_json(card["plan"]),
+        card=card,
+        classes={int(value): str(label) for value, label in card["labels"].items()},
+        weights=name,
+        memory_bytes=memory_bytes,
+    )
+
+
+def _roles(run: Path, card: Mapping[str, Any], weights: str | None) -> tuple[list[str], str]:
+    known = list(card["networks"])
+    if weights is None:
+        chosen = list(card["predictor"])
+        return chosen, "+".join(chosen)
+    if weights == "mean":
+        return known, "mean"
+    if weights in known:
+        return [weights], weights
+    raise SettingsError(
+        "the model has no such weights", path=run, found=weights, expected=" or ".join([*known, "mean"])
+    )
+
+
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        where = torch.device(device)
+        torch.empty(1, device=where)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingsError(
+            "no such device here", found=device, expected="auto, cpu or a GPU of this machine"
+        ) from error
+    return where
+
+
+def _precision(device: torch.device) -> Literal["fp32", "bf16"]:
+    """bf16 where the hardware computes in it; elsewhere it would be emulated, and slower than fp32."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type != "cpu":
+        return "fp32"
+    checks = [getattr(torch.cpu, n, None) for n in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+    return "bf16" if any(check is not None and check() for check in checks) else "fp32"

@@ -1,0 +1,151 @@
+"""What the training scans looked like, and in which points a new scan or its segmentation departs from it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from semivox.cohort.case import Case, Cohort, Split
+from semivox.cohort.formats import read_case, read_label
+from semivox.cohort.volume import Volume
+from semivox.errors import DataError
+from semivox.inference.segmentation import Segmentation
+
+STATISTICS = {"low": "the 0.5th percentile", "mean": "the mean", "high": "the 99.5th percentile"}
+MOST_CASES = 24
+SPACING_FACTOR = 1.5
+SIZE_FACTOR = 3.0
+INTENSITY_SPAN = 0.5
+"""How far outside the training range is still usual: a factor, or a part of the intensities' whole range."""
+
+
+def training_ranges(cohort: Cohort, split: Split) -> dict[str, Any]:
+    """Ranges (low, high) over the training scans, as JSON; labels of labelled cases only are opened.
+
+    ``spacing_mm``: of each axis, finest first. ``intensity``: for each channel the percentiles 0.5 and
+    99.5 and the mean. ``classes``: for each label value, ``size`` (ml, or voxels where spacing is unknown
+    or in 2D) and ``components`` over the cases that hold it, and the shares ``present`` and
+    ``border_contact`` of cases. ``MOST_CASES`` images and labels are read, labelled cases first; what can
+    no longer be read is left out.
+    """
+    spacings: list[list[float]] = []
+    statistics: list[list[list[float]]] = []
+    measured: dict[int, list[tuple[float, int, int]]] = {value: [] for value in cohort.values}
+    for index, case in enumerate([*split.labeled, *split.unlabeled][:MOST_CASES]):
+        with contextlib.suppress(DataError):  # a run that is done must not fail for this
+            image = read_case(case)
+            spacings.append(sorted(image.spacing_mm))
+            statistics.append([_statistics(image, channel) for channel in range(image.channels)])
+            if index < len(split.labeled):
+                for value, numbers in _measure_label(case, cohort).items():
+                    measured[value].append(numbers)
+    return {
+        "cases": len(spacings),
+        "spacing_mm": _ranges(np.array(spacings)).tolist() if spacings else [],
+        "intensity": [
+            dict(zip(STATISTICS, ranges, strict=True))
+            for ranges in (_ranges(np.array(statistics)).tolist() if statistics else [])
+        ],
+        "classes": {str(value): _class_range(numbers) for value, numbers in measured.items() if numbers},
+    }
+
+
+def _ranges(numbers: np.ndarray) -> np.ndarray:
+    """(cases, ...) -> (..., 2): the lowest and the highest."""
+    return np.stack([numbers.min(0), numbers.max(0)], -1)
+
+
+def departures(
+    segmentation: Segmentation, training: Mapping[str, Any] | None, may_be_empty: tuple[int, ...] = ()
+) -> list[str]:
+    """Reasons to look at a segmentation, in words; none: it resembles the training cases.
+
+    ``training`` is what :func:`training_ranges` gave (None: unknown; then only a mask without any foreground
+    is a reason).
+    """
+    if training is None:
+        return [] if any(segmentation.voxels.values()) else ["no foreground was found"]
+    reasons = []
+    for value, name in sorted(segmentation.classes.items()):
+        known = training["classes"].get(str(value))
+        if known is not None:
+            reasons += _class_departures(segmentation, value, name, known, value in may_be_empty)
+    if segmentation.spacing_known and training["spacing_mm"]:
+        for s, (low, high) in zip(
+            sorted(segmentation.volume.spacing_mm), training["spacing_mm"], strict=True
+        ):
+            if not low / SPACING_FACTOR <= s <= high * SPACING_FACTOR:
+                reasons.append(f"spacing {s:.3g} mm, in training {low:.3g} to {high:.3g}")
+    for channel, known in enumerate(training["intensity"]):
+        far = INTENSITY_SPAN * (known["high"][1] - known["low"][0])
+        for name, found in zip(STATISTICS, _statistics(segmentation.volume, channel), strict=True):
+            low, high = known[name]
+            if not low - far <= found <= high + far:
+                reasons.append(
+                    f"unusual intensities: {STATISTICS[name]} of channel {channel} is {found:.4g}, "
+                    f"in training {low:.4g} to {high:.4g}"
+                )
+    return reasons
+
+
+def _class_departures(
+    segmentation: Segmentation, value: int, name: str, known: Mapping[str, Any], may_be_empty: bool
+) -> list[str]:
+    if segmentation.voxels[value] == 0:
+        expected = known["present"] == 1 and not may_be_empty
+        return [f"{name} is empty, as in no training case"] if expected else []
+    reasons = []
+    if segmentation.border_contact[value] and known["border_contact"] == 0:
+        reasons.append(f"{name} touches the border, as in no training case")
+    if known["components"] is not None:
+        found, most = segmentation.components[value], known["components"][1]
+        if found > 2 * most + 3:
+            reasons.append(f"{name} has {found} pieces, in training at most {most}")
+        low, high = known["size"]
+        size, unit = _size(segmentation, value)
+        if not low / SIZE_FACTOR <= size <= high * SIZE_FACTOR:
+            reasons.append(f"{name} has {size:.3g} {unit}, in training {low:.3g} to {high:.3g}")
+    return reasons
+
+
+def _measure_label(case: Case, cohort: Cohort) -> dict[int, tuple[float, int, int]]:
+    """Value -> (size, components, border contact) of the classes annotated in a case."""
+    assert case.label is not None
+    label = read_label(case.label)
+    truth = Segmentation(label.array[0], label, cohort.classes, 0.0, cohort.spacing_known)
+    annotated = cohort.values if case.annotated is None else case.annotated
+    return {
+        value: (_size(truth, value)[0], truth.components[value], truth.border_contact[value])
+        for value in cohort.values
+        if value in annotated
+    }
+
+
+def _class_range(numbers: list[tuple[float, int, int]]) -> dict[str, Any]:
+    """(size, components, border contact) of the cases -> their ranges over cases that hold the class."""
+    present = [n for n in numbers if n[1] > 0]
+    sizes, components = [n[0] for n in present], [n[1] for n in present]
+    return {
+        "present": len(present) / len(numbers),
+        "border_contact": sum(n[2] > 0 for n in numbers) / len(numbers),
+        "size": [min(sizes), max(sizes)] if present else None,
+        "components": [min(components), max(components)] if present else None,
+    }
+
+
+def _size(segmentation: Segmentation, value: int) -> tuple[float, str]:
+    millilitres = segmentation.volume_ml[value]
+    if millilitres is None:
+        return float(segmentation.voxels[value]), "voxels"
+    return millilitres, "ml"
+
+
+def _statistics(volume: Volume, channel: int) -> list[float]:
+    """Low, mean and high of a channel; a large scan is thinned to about a million voxels."""
+    step = max(1, int((np.prod(volume.shape) / 1e6) ** (1 / volume.dims)))
+    thinned = volume.array[channel][(slice(None, None, step),) * volume.dims]
+    low, high = np.percentile(thinned, [0.5, 99.5])
+    return [float(low), float(thinned.mean(dtype=np.float64)), float(high)]

@@ -1,0 +1,91 @@
+"""The record of a predictions folder: one row a case, in ``predictions.json`` and ``predictions.csv``."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from semivox.files import read_json, write_json, write_text
+
+FORMAT = 1
+JSON, CSV = "predictions.json", "predictions.csv"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case. Dicts are keyed by label value as a string, like the evaluation file.
+
+    ``status`` "ok" or "failed" (no mask); ``flag`` "ok", "review" (look at it, ``reason`` says why) or
+    "refuse" (the input is unreadable or contradicts the model). ``mean_entropy`` in nats. ``volume_ml`` is
+    null where spacing is unknown or in 2D; ``border_contact`` counts voxels at the scan's border.
+    """
+
+    case: str
+    status: Literal["ok", "failed"]
+    flag: Literal["ok", "review", "refuse"]
+    reason: str
+    model_id: str
+    weights: str
+    input_sha256: str | None = None
+    seconds: float | None = None
+    mask: str | None = None
+    volume_ml: Mapping[str, float | None] = field(default_factory=dict)
+    voxels: Mapping[str, int] = field(default_factory=dict)
+    components: Mapping[str, int] = field(default_factory=dict)
+    border_contact: Mapping[str, int] = field(default_factory=dict)
+    mean_entropy: float | None = None
+
+
+class Record:
+    """The rows of a predictions folder, written anew after each case.
+
+    Rows of earlier predictions into the same folder are kept while their mask is there.
+    """
+
+    def __init__(self, folder: Path, head: Mapping[str, Any]) -> None:
+        self.folder, self.head = Path(folder), dict(head)
+        self.rows: dict[str, Row] = {}
+        if (self.folder / JSON).is_file():
+            for entry in read_json(self.folder / JSON, newest=FORMAT).get("cases", []):
+                row = Row(**{name: value for name, value in entry.items() if name in Row.__annotations__})
+                if row.mask is not None and (self.folder / row.mask).is_file():
+                    self.rows[row.case] = row
+
+    def put(self, row: Row) -> None:
+        """Add or replace a case's row and write both files."""
+        self.rows[row.case] = row
+        self.write()
+
+    def write(self) -> None:
+        """Write both files, each whole or not at all."""
+        rows = [self.rows[case] for case in sorted(self.rows)]
+        write_json(
+            self.folder / JSON, {"format": FORMAT, **self.head, "cases": [asdict(row) for row in rows]}
+        )
+        write_text(self.folder / CSV, as_csv(rows, list(self.head["classes"])))
+
+
+def as_csv(rows: Iterable[Row], values: Sequence[str]) -> str:
+    """The rows as a table; per-class numbers become columns such as ``volume_ml_1``."""
+    text = io.StringIO()
+    plain = ["case", "status", "flag", "reason"]
+    classed = ["volume_ml", "voxels", "components", "border_contact"]
+    rest = ["mean_entropy", "seconds", "model_id", "weights", "input_sha256", "mask"]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*plain, *(f"{name}_{value}" for name in classed for value in values), *rest])
+    for row in rows:
+        numbers = [getattr(row, name).get(value) for name in classed for value in values]
+        writer.writerow(
+            [*(getattr(row, n) for n in plain), *map(_cell, numbers), *(_cell(getattr(row, n)) for n in rest)]
+        )
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else value

@@ -1,0 +1,98 @@
+"""The segmentation of one scan, on the scan's own grid, and what can be measured in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from semivox.cohort.formats import write_mask
+from semivox.cohort.volume import Volume
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What :meth:`Model.predict` returns.
+
+    Parameters
+    ----------
+    mask
+        (X, Y[, Z]) label values, integer, in the file's own axes and shape.
+    volume
+        The scan, with affine and source.
+    classes
+        Label value -> name, background excluded.
+    mean_entropy
+        Nats, over the predicted foreground and a margin (:func:`semivox.inference.uncertainty.mean_entropy`).
+    spacing_known
+        False where header spacings are nominal: then there are no millilitres.
+    probabilities
+        (K, X, Y[, Z]) float32, index 0 the background, if asked for.
+    uncertainty
+        (X, Y[, Z]) float32 entropy in nats, if asked for.
+    """
+
+    mask: np.ndarray
+    volume: Volume
+    classes: Mapping[int, str]
+    mean_entropy: float
+    spacing_known: bool = True
+    probabilities: np.ndarray | None = None
+    uncertainty: np.ndarray | None = None
+
+    @property
+    def affine(self) -> np.ndarray:
+        """(4, 4) voxel index -> mm, RAS+."""
+        return self.volume.affine
+
+    @cached_property
+    def voxels(self) -> dict[int, int]:
+        """Voxels of each class."""
+        return {value: int(np.count_nonzero(self.mask == value)) for value in sorted(self.classes)}
+
+    @property
+    def volume_ml(self) -> dict[int, float | None]:
+        """Millilitres of each class; None where spacing is unknown or the scan is a 2D image."""
+        if not self.spacing_known or self.mask.ndim != 3:
+            return dict.fromkeys(self.voxels)
+        voxel_ml = abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+        return {value: count * voxel_ml for value, count in self.voxels.items()}
+
+    @cached_property
+    def components(self) -> dict[int, int]:
+        """Connected pieces of each class; voxels that share a corner are connected."""
+        import cc3d
+
+        connectivity = 26 if self.mask.ndim == 3 else 8
+        counts = {}
+        for value, voxels in self.voxels.items():
+            if voxels == 0:
+                counts[value] = 0
+                continue
+            inside = np.ascontiguousarray(self.mask == value)
+            counts[value] = int(
+                cc3d.connected_components(inside, connectivity=connectivity, return_N=True)[1]
+            )
+        return counts
+
+    @cached_property
+    def border_contact(self) -> dict[int, int]:
+        """Voxels of each class that lie in the first or last slice of an axis the scan is cut off at.
+
+        An axis at most a third as long as the longest is left out: a thick stack's first and last slice
+        often hold foreground.
+        """
+        shape = self.mask.shape
+        edge = np.zeros(shape, bool)
+        for axis, length in enumerate(shape):
+            if 3 * length > max(shape):
+                ends = np.moveaxis(edge, axis, 0)
+                ends[0] = ends[-1] = True
+        return {value: int(np.count_nonzero(self.mask[edge] == value)) for value in sorted(self.classes)}
+
+    def save(self, path: str | Path, format: str = "same") -> Path:
+        """Write the mask; ``format`` as in :func:`semivox.cohort.formats.write_mask`. Returns the path."""
+        return write_mask(Path(path), self.mask, self.volume, format)

@@ -1,0 +1,80 @@
+"""Reading a run's model files back: the card, checked, and the networks with their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from semivox.cohort.hashing import sha256_file
+from semivox.errors import DataError, SettingsError
+from semivox.files import read_json
+from semivox.inference.export import CARD, FORMAT, WEIGHTS
+from semivox.networks import build_from_description
+
+
+def read_card(run: str | Path) -> dict[str, Any]:
+    """``model.json`` of a run, after checking that the weights beside it are the ones it names.
+
+    Raises DataError: no model, one of a newer format, or weights of another card.
+    """
+    run = Path(run)
+    if not (run / CARD).is_file() or not (run / WEIGHTS).is_file():
+        raise DataError(
+            "holds no model",
+            path=run,
+            found=f"no {CARD} with {WEIGHTS}" if run.is_dir() else "no such folder",
+            expected="the folder that `semivox train --out` wrote, training finished",
+            remedy="check the path, or finish the training with --resume",
+        )
+    card = read_json(run / CARD, newest=FORMAT)
+    digest = sha256_file(run / WEIGHTS)
+    if digest != card.get("model_id"):
+        raise DataError(
+            "the weights are not those that the model's card names",
+            path=run / WEIGHTS,
+            found=f"sha256 {digest[:12]}...",
+            expected=f"sha256 {str(card.get('model_id'))[:12]}...",
+            remedy="copy the run folder again, or resume the training to write both files anew",
+        )
+    return card
+
+
+def load_networks(
+    run: str | Path,
+    roles: Sequence[str] | None = None,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    card: Mapping[str, Any] | None = None,
+) -> dict[str, nn.Module]:
+    """The networks of a run by role, on the CPU (``roles`` None: all).
+
+    ``card`` saves reading and checking it again.
+
+    Raises DataError as :func:`read_card`, and SettingsError for a role the model does not have.
+    """
+    run, card = Path(run), read_card(run) if card is None else card
+    known = list(card["networks"])
+    unknown = [role for role in roles or () if role not in known]
+    if unknown:
+        raise SettingsError(
+            "the model has no such network", path=run, found=unknown[0], expected=" or ".join(known)
+        )
+    return {role: _network(run, card, role, precision) for role in (known if roles is None else roles)}
+
+
+def _network(run: Path, card: Mapping[str, Any], role: str, precision: Literal["fp32", "bf16"]) -> nn.Module:
+    from safetensors import SafetensorError, safe_open
+
+    network = build_from_description(card["networks"][role], precision=precision)
+    prefix = f"{role}."
+    try:
+        with safe_open(run / WEIGHTS, framework="pt") as file:
+            keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118 (not a dict)
+            network.load_state_dict({key[len(prefix) :]: file.get_tensor(key) for key in keys})
+    except (SafetensorError, RuntimeError) as error:
+        raise DataError(
+            f"the weights of {role!r} cannot be read", path=run / WEIGHTS, found=str(error).splitlines()[0]
+        ) from error
+    return network

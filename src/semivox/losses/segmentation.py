@@ -1,0 +1,127 @@
+"""The supervised loss: soft Dice plus soft cross-entropy on class fractions, partly annotated cases included.
+
+A class that was not annotated in a sample may hide in its background. The marginal loss (Shi et al., arXiv
+2007.03868) therefore adds the probability of such classes to the background's before comparing,
+p_bg' = p_bg + sum of p_c over unannotated c, and their target, if any, to the background's.
+Dice is V-Net's (Milletari et al., arXiv 1606.04797: squared denominators), a foreground class over the batch:
+
+    D_c = (2 sum p_c g_c + s) / (sum p_c^2 + sum g_c^2 + s),   loss = mean over c of 1 - D_c,   s = 1e-5
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from semivox.losses.mean import Total, weighted_mean
+from semivox.losses.precision import full_precision
+
+SMOOTH = 1e-5
+
+
+@full_precision
+def segmentation_loss(
+    logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor, *, total: Total | None = None
+) -> Tensor:
+    """``dice_loss + cross_entropy`` with equal weights, a scalar; 0 with zero gradient if nothing is valid.
+
+    logits (B, K, X, Y[, Z]); target (B, K-1, ...) fractions of the foreground classes in 0..1; valid
+    (B, 1, ...) 0/1, or any weight >= 0 of a voxel; annotated (B, K-1) 0/1. ``total`` sums over processes.
+    """
+    both = _compare(logits, target, valid, annotated)
+    return _dice(both, total) + _cross_entropy(both, total)
+
+
+@full_precision
+def cross_entropy(
+    logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor, *, total: Total | None = None
+) -> Tensor:
+    """Soft cross-entropy - sum_c f_c log p_c, averaged over valid voxels.
+
+    Arguments as :func:`segmentation_loss`.
+    """
+    return _cross_entropy(_compare(logits, target, valid, annotated), total)
+
+
+@full_precision
+def dice_loss(
+    logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor, *, total: Total | None = None
+) -> Tensor:
+    """Batch Dice over annotated (sample, class) pairs; a class that no sample annotates does not count.
+
+    Arguments as :func:`segmentation_loss`.
+    """
+    return _dice(_compare(logits, target, valid, annotated), total)
+
+
+@full_precision
+def full_fractions(target: Tensor, annotated: Tensor) -> Tensor:
+    """Fractions of all K classes (B, K, ...), background first, from those of the foreground (B, K-1, ...).
+
+    Unannotated classes (``annotated`` (B, K-1) is 0) become 0; the background is what the others leave.
+    """
+    target = _known(target, annotated)
+    return torch.cat([_background(target), target], dim=1)
+
+
+class _Compared(NamedTuple):
+    """What is compared: marginal log-probabilities and fractions, background and foreground apart."""
+
+    log_background: Tensor  # (B, 1, ...)
+    log_foreground: Tensor  # (B, K-1, ...)
+    target: Tensor  # (B, K-1, ...), 0 in unannotated classes
+    valid: Tensor  # (B, 1, ...)
+    annotated: Tensor  # (B, K-1)
+
+
+def _compare(logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor) -> _Compared:
+    batch, classes, *space = logits.shape
+    expected = ((batch, classes - 1, *space), (batch, 1, *space), (batch, classes - 1))
+    found = (tuple(target.shape), tuple(valid.shape), tuple(annotated.shape))
+    if classes < 2 or found != expected:  # other shapes would broadcast to a plausible number
+        raise ValueError(f"target, valid, annotated are {found}, expected {expected}")
+    # Contiguous once: channels-last logits against contiguous targets slow down all that follows.
+    log_probs = torch.log_softmax(logits.contiguous(), dim=1)
+    background, foreground = log_probs.split([1, classes - 1], dim=1)
+    if not _all_annotated(annotated):
+        hidden = foreground.masked_fill(_planes(annotated, foreground) > 0, torch.finfo(logits.dtype).min / 2)
+        background = torch.logsumexp(torch.cat([background, hidden], dim=1), dim=1, keepdim=True)
+    return _Compared(background, foreground, _known(target, annotated), valid, annotated)
+
+
+def _cross_entropy(x: _Compared, total: Total | None) -> Tensor:
+    agreement = (_background(x.target) * x.valid * x.log_background).sum()
+    agreement = agreement + (x.target * x.valid * x.log_foreground).sum()
+    return weighted_mean(-agreement, x.valid.sum(), total)
+
+
+def _dice(x: _Compared, total: Total | None) -> Tensor:
+    probs = x.log_foreground.exp()
+    space = tuple(range(2, probs.dim()))
+    overlap = (probs * (x.target * x.valid)).sum(space)  # (B, K-1)
+    size = (probs * x.valid * probs).sum(space) + (x.target * x.valid * x.target).sum(space)
+    known = (x.annotated > 0).to(probs.dtype)
+    sums = torch.stack([(overlap * known).sum(0), (size * known).sum(0), known.sum(0)])  # (3, K-1)
+    overlap, size, samples = (sums if total is None else total(sums)).unbind()
+    dice = (2 * overlap + SMOOTH) / (size + SMOOTH)
+    counted = (samples > 0).to(probs.dtype)
+    return weighted_mean(((1 - dice) * counted).sum(), counted.sum())
+
+
+def _known(target: Tensor, annotated: Tensor) -> Tensor:
+    return target if _all_annotated(annotated) else target.masked_fill(_planes(annotated, target) <= 0, 0)
+
+
+def _background(target: Tensor) -> Tensor:
+    return (1 - target.sum(1, keepdim=True)).clamp_min(0)
+
+
+def _planes(annotated: Tensor, like: Tensor) -> Tensor:
+    """(B, K-1) -> (B, K-1, 1, 1[, 1])."""
+    return annotated.reshape(*annotated.shape, *(1,) * (like.dim() - 2))
+
+
+def _all_annotated(annotated: Tensor) -> bool:
+    return bool((annotated > 0).all())

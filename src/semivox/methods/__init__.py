@@ -1,0 +1,1 @@
+"""Methods: the vocabulary they are written in, one short file each, and the catalogue."""

@@ -1,0 +1,184 @@
+"""The vocabulary a method is written in: streams, players, pairs, stages, terms.
+
+A method *declares* what it needs; the loop, the sampler and the EMA do the work, each in one place::
+
+    for stage in method.stages(facts):
+        for batch in batches(stage):
+            terms = method.step(batch, at)
+            for player in stage.players: backward, clip, step
+            for pair in stage.pairs: the teacher moves towards the student
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from semivox.batches.crops import Crops
+from semivox.batches.stream import Stream
+from semivox.networks import build_network
+from semivox.prepare.plan import Plan
+from semivox.randomness import BatchKey, Key
+
+Batch = Mapping[str, Crops]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How a player moves.
+
+    ``schedule``: ``poly`` lr x (1 - progress)^power; ``step`` lr x factor at each of ``milestones`` (fractions
+    of the run); ``cosine``; ``constant``. ``clip`` bounds the norm of a player's gradient, 0 switches it off.
+    """
+
+    kind: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
+    lr: float = 0.02
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 1e-4
+    schedule: Literal["poly", "step", "cosine", "constant"] = "poly"
+    power: float = 0.9
+    milestones: tuple[float, ...] = ()
+    factor: float = 0.1
+    clip: float = 12.0
+
+
+@dataclass(frozen=True)
+class Player:
+    """Who learns: the trainable parameters of ``modules`` (attribute names of the method) move together.
+
+    ``optimizer`` None: the recipe's.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+    optimizer: Optimizer | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """``teacher`` follows ``student`` (attribute names): an exponential moving average over about
+    1 / (1 - decay) of the paper's steps; the horizon scales with the run (see ``training.ema``)."""
+
+    student: str
+    teacher: str
+    decay: float = 0.99
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the run. ``share`` is its part of all steps; ``start`` says whose weights it begins with:
+    ``go_on`` keeps them, ``initial`` takes those the run began with, a stage's name those at its end.
+    ``fresh`` names modules that begin anew; ``copy`` maps a module to the one whose weights it takes."""
+
+    name: str
+    streams: Mapping[str, Stream]
+    players: tuple[Player, ...]
+    pairs: tuple[Pair, ...] = ()
+    share: float = 1.0
+    start: str = "go_on"
+    fresh: tuple[str, ...] = ()
+    copy: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of the loss: ``weight`` x ``value`` goes backward into ``player``'s parameters only.
+
+    A weight of 0 drops the term: it is journalled and not multiplied.
+    """
+
+    value: Tensor
+    weight: float = 1.0
+    player: str = "segmenter"
+
+
+@dataclass(frozen=True)
+class At:
+    """Where in the run a step stands. ``progress`` runs from 0 to 1 over the run, ``stage_progress`` over
+    the stage. ``rng(name)`` is the key of a draw of this step."""
+
+    stage: str
+    step: int
+    progress: float
+    stage_progress: float
+    key: Key
+    first: int = 0
+
+    def rng(self, name: str) -> BatchKey:
+        """A key for draws of this step, one row a sample of the batch."""
+        return BatchKey(self.key / "method" / self.stage / self.step / name, self.first)
+
+    def gather(self, x: Tensor) -> Tensor:
+        """``x`` (B, ...) of all processes, this one's rows with gradient. One process: ``x`` itself."""
+        return x
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a method may know of its run before it starts."""
+
+    plan: Plan
+    steps: int
+    labeled: int
+    unlabeled: int
+    key: Key
+    precision: str = "fp32"
+
+    @property
+    def classes(self) -> int:
+        """K, background included."""
+        return len(self.plan.classes) + 1
+
+    @property
+    def channels(self) -> int:
+        return len(self.plan.channels)
+
+    @property
+    def dims(self) -> int:
+        return self.plan.dims
+
+    @property
+    def batch(self) -> tuple[int, int]:
+        """Labelled and unlabelled crops a step."""
+        return self.plan.batch
+
+    def network(self, name: str, *, sdm: bool = False, dropout: float = 0.5) -> nn.Module:
+        """The plan's network with weights keyed by ``name``: equal names give equal weights."""
+        return build_network(
+            self.plan.network,
+            channels=self.channels,
+            classes=self.classes,
+            key=self.key / "network" / name,
+            sdm=sdm,
+            precision=self.precision,  # type: ignore[arg-type]
+            dropout=dropout,
+        )
+
+
+class Method(nn.Module):
+    """A training method: what its paper adds and nothing else.
+
+    Networks, heads and queues are submodules, so ``state_dict()`` is the checkpoint. Subclasses set
+    ``Settings`` (a frozen dataclass whose defaults are the paper's constants, ``paper_steps`` among them),
+    build their modules in ``__init__(facts, settings)`` and implement :meth:`stages` and :meth:`step`.
+    """
+
+    Settings: ClassVar[type]
+    #: Modules whose mean softmax is the prediction under the common recipe, and under the paper's.
+    predictor: ClassVar[tuple[str, ...]] = ("teacher",)
+    paper_predictor: ClassVar[tuple[str, ...]] = ("student",)
+    #: What ``--recipe paper`` changes, by dotted setting name.
+    paper: ClassVar[Mapping[str, Any]] = {}
+    needs_unlabeled: ClassVar[bool] = True
+
+    def stages(self, facts: Facts) -> Sequence[Stage]:
+        """The stages of a run, in order; their shares sum to 1."""
+        raise TypeError(f"{type(self).__name__} does not declare its stages")
+
+    def step(self, batch: Batch, at: At) -> dict[str, Term]:
+        """The terms of the loss of one step, by name."""
+        raise TypeError(f"{type(self).__name__} does not define its step")

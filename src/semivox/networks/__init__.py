@@ -1,0 +1,25 @@
+"""Networks: V-Net, the U-Net family, heads and the adapter for networks of other libraries."""
+
+from semivox.networks.build import build_from_description, build_network, count_parameters, describe
+from semivox.networks.contract import NormMode, Output, SegmentationNetwork
+from semivox.networks.heads import PixelProjection, SliceProjection, VectorProjection
+from semivox.networks.monai import MonaiNetwork
+from semivox.networks.precision import measure_precisions
+from semivox.networks.segmenter import Precision, Segmenter
+
+__all__ = [
+    "MonaiNetwork",
+    "NormMode",
+    "Output",
+    "PixelProjection",
+    "Precision",
+    "SegmentationNetwork",
+    "Segmenter",
+    "SliceProjection",
+    "VectorProjection",
+    "build_from_description",
+    "build_network",
+    "count_parameters",
+    "describe",
+    "measure_precisions",
+]

@@ -1,0 +1,40 @@
+"""What every network takes and gives: ``net(x, drop=key | None, norm="update" | "batch" | "running")``.
+
+``drop``: a :class:`~semivox.randomness.BatchKey`; dropout draws its masks from it. None switches it off.
+``norm``: ``update`` normalises with the batch and updates the running statistics, ``batch`` does not update,
+``running`` uses the running statistics (prediction).
+Everything in an :class:`Output` is float32; autocast and memory layout live inside the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+from semivox.randomness import BatchKey
+
+NormMode = Literal["update", "batch", "running"]
+
+
+@dataclass
+class Output:
+    """``logits`` (B, K, X, Y[, Z]); ``sdm`` (B, K-1, X, Y[, Z]) in (-1, 1) or None; ``scales``: logits of
+    coarser decoder levels, finest first; ``features``: activations by name, among them ``bottleneck`` and
+    ``decoder`` (the last one, full resolution)."""
+
+    logits: Tensor
+    sdm: Tensor | None = None
+    scales: tuple[Tensor, ...] = ()
+    features: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class SegmentationNetwork(Protocol):
+    """The forward contract as a type."""
+
+    def __call__(self, x: Tensor, drop: BatchKey | None = None, norm: NormMode = "update") -> Output: ...
+
+
+__all__ = ["NormMode", "Output", "SegmentationNetwork"]

@@ -1,0 +1,51 @@
+"""Batch normalisation whose mode is an argument of the call, not a state of the module."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from semivox.errors import SettingsError
+from semivox.networks.contract import NormMode
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over (B, C, ...) in 2D and 3D.
+
+    ``train()`` and ``eval()`` change nothing: see :mod:`semivox.networks.contract` for the modes. Both
+    buffers are float, so an EMA may average a network's whole state.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor, norm: NormMode) -> Tensor:
+        if norm == "running":
+            return functional.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, False, self.momentum, self.eps
+            )
+        if x.numel() == x.shape[1]:
+            raise SettingsError(
+                "batch normalisation needs more than one value per channel",
+                found=f"a batch of 1 and {tuple(x.shape[2:])} voxels at this level",
+                remedy="use a larger patch, at least two crops a step, or a network with fewer levels",
+            )
+        if norm == "update":
+            return functional.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, self.eps
+            )
+        if norm == "batch":
+            return functional.batch_norm(x, None, None, self.weight, self.bias, True, self.momentum, self.eps)
+        raise SettingsError("unknown mode of normalisation", found=norm, expected="update, batch or running")
+
+
+__all__ = ["BatchNorm"]

@@ -1,0 +1,138 @@
+"""A segmentation network: a trunk, its output heads, keyed dropout, precision and memory layout.
+
+This is the one place where autocast and layout live; what comes out is float32 and contiguous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from semivox.errors import SettingsError
+from semivox.networks.contract import NormMode, Output
+from semivox.networks.dropout import apply_mask, channel_mask
+from semivox.networks.unet import UNet
+from semivox.networks.vnet import VNet
+from semivox.networks.weights import convolution
+from semivox.prepare.plan import NetworkPlan
+from semivox.randomness import BatchKey
+
+Precision = Literal["fp32", "bf16"]
+TRUNKS = {"vnet": VNet, "unet": UNet}
+
+
+def _plain(x: Tensor) -> Tensor:
+    """Float32 in the ordinary layout, for losses that use ``view``."""
+    return x.to(torch.float32, memory_format=torch.contiguous_format)
+
+
+class Features(Mapping[str, Tensor]):
+    """Activations by name, turned to float32 when they are asked for (most never are)."""
+
+    def __init__(self, found: dict[str, Tensor]) -> None:
+        self._found = found
+
+    def __getitem__(self, name: str) -> Tensor:
+        return _plain(self._found[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __repr__(self) -> str:
+        return f"Features({', '.join(f'{name} {tuple(x.shape)}' for name, x in self._found.items())})"
+
+
+class Segmenter(nn.Module):
+    """``net(x (B, C, X, Y[, Z]), drop, norm) -> Output``, see :mod:`semivox.networks.contract`.
+
+    Dropout of whole channels acts after the bottleneck and before the heads. Features: ``encoder_i`` and
+    ``decoder_i`` (i = 0 at full resolution), ``decoder`` (``decoder_0``) before dropout, ``bottleneck``
+    before and ``bottleneck_dropped`` after it; ``feature_channels`` has their channels.
+    ``keep_features = False`` frees them early (prediction). Each axis of ``x`` is a multiple of ``multiple``.
+    """
+
+    def __init__(
+        self,
+        plan: NetworkPlan,
+        channels: int,
+        classes: int,
+        *,
+        sdm: bool = False,
+        dropout: float = 0.5,
+        scales: bool = False,
+        precision: Precision = "fp32",
+    ) -> None:
+        super().__init__()
+        self.plan, self.channels, self.classes = plan, channels, classes
+        self.dropout, self.precision, self.scales, self.keep_features = dropout, precision, scales, True
+        self.dims, self.multiple = len(plan.kernels[0]), plan.multiple
+        self.memory_format = torch.channels_last if self.dims == 2 else torch.channels_last_3d
+        features, one = plan.features, (1,) * self.dims
+        levels = range(len(features) - 1)
+        self.feature_channels = {
+            **{f"encoder_{i}": features[i] for i in levels},
+            "bottleneck": features[-1],
+            "bottleneck_dropped": features[-1],
+            **{f"decoder_{i}": features[i] for i in levels},
+            "decoder": features[0],
+        }
+        self.trunk = TRUNKS[plan.kind](plan, channels)
+        self.head = convolution(features[0], classes, one, bias=True)
+        self.sdm_head = convolution(features[0], classes - 1, one, bias=True) if sdm else None
+        self.scale_heads = nn.ModuleList(
+            convolution(features[i], classes, one, bias=True) for i in levels[1:] if scales
+        )
+        self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+
+    def forward(self, x: Tensor, drop: BatchKey | None = None, norm: NormMode = "update") -> Output:
+        """Raises SettingsError if ``x`` has other channels or a size that is no multiple of ``multiple``."""
+        self._check(x)
+        # Masks are drawn here, apart from `compute`, so that `compute` holds nothing but tensor operations.
+        widths = {"bottleneck": self.plan.features[-1], "output": self.plan.features[0]}
+        masks = [channel_mask(drop, at, self.dropout, (len(x), n), self.dims) for at, n in widths.items()]
+        logits, sdm, scales, found = self.compute(x, masks[0], masks[1], norm)
+        return Output(logits, sdm, tuple(scales), Features(found))
+
+    def compute(
+        self, x: Tensor, bottleneck_mask: Tensor | None, output_mask: Tensor | None, norm: NormMode
+    ) -> tuple[Tensor, Tensor | None, list[Tensor], dict[str, Tensor]]:
+        """The tensor part of :meth:`forward`; it may be compiled."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            x = x.contiguous(memory_format=self.memory_format)
+            found = self.trunk(x, norm, bottleneck_mask, self.keep_features or self.scales)
+            found["decoder"] = found["decoder_0"]
+            last = apply_mask(found["decoder"], output_mask)
+            logits = self.head(last)
+            sdm = None if self.sdm_head is None else self.sdm_head(last)
+            scales = [head(found[f"decoder_{i}"]) for i, head in enumerate(self.scale_heads, 1)]
+        return (
+            _plain(logits),
+            None if sdm is None else _plain(sdm).tanh(),
+            [_plain(scale) for scale in scales],
+            found if self.keep_features else {},
+        )
+
+    def _check(self, x: Tensor) -> None:
+        size = tuple(x.shape[2:])
+        if x.dim() != self.dims + 2 or x.shape[1] != self.channels:
+            raise SettingsError(
+                "the network cannot take this input",
+                found=f"shape {tuple(x.shape)}",
+                expected=f"(batch, {self.channels} channels, {self.dims} axes)",
+            )
+        if any(n == 0 or n % m for n, m in zip(size, self.multiple, strict=True)):
+            raise SettingsError(
+                "the input's size does not fit the network's strides",
+                found=f"{size} voxels",
+                expected=f"multiples of {self.multiple}",
+                remedy="pad the input or change the patch of the plan",
+            )
+
+
+__all__ = ["TRUNKS", "Features", "Precision", "Segmenter"]

@@ -1,0 +1,34 @@
+"""From a cohort to arrays ready for training: fingerprint -> plan -> store. Imports no torch."""
+
+from semivox.prepare.cache import cache_folder
+from semivox.prepare.costs import COSTS, Costs
+from semivox.prepare.fingerprint import Fingerprint, fingerprint
+from semivox.prepare.grid import Grid
+from semivox.prepare.normalise import normalise
+from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan
+from semivox.prepare.plan_json import plan_from_json, plan_to_json, write_plan
+from semivox.prepare.planner import make_plan
+from semivox.prepare.resample import resample
+from semivox.prepare.store import Store, StoredCase, build_store
+
+__all__ = [
+    "COSTS",
+    "ChannelPlan",
+    "ClassPlan",
+    "Costs",
+    "Fingerprint",
+    "Grid",
+    "NetworkPlan",
+    "Plan",
+    "Store",
+    "StoredCase",
+    "build_store",
+    "cache_folder",
+    "fingerprint",
+    "make_plan",
+    "normalise",
+    "plan_from_json",
+    "plan_to_json",
+    "resample",
+    "write_plan",
+]

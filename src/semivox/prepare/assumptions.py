@@ -1,0 +1,84 @@
+"""What a plan takes for granted, a sentence each, with the setting that overrides it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from semivox.prepare.costs import Costs
+from semivox.prepare.fingerprint import Fingerprint
+from semivox.prepare.plan import ChannelPlan, ClassPlan
+
+
+def say_spacing(fingerprint: Fingerprint) -> str:
+    """Whether header spacings are believed."""
+    native = _by(fingerprint.native_spacing)
+    if fingerprint.spacing_known:
+        return (
+            f"header spacings are true; the median is {native} mm "
+            "(override: `spacing_known: false` in dataset.json)"
+        )
+    return (
+        f"header spacings are nominal: every case is taken to have voxels of {native}, in units of the "
+        "finest axis (override: `spacing_known: true` in dataset.json)"
+    )
+
+
+def say_axes(fingerprint: Fingerprint) -> str:
+    """The working axis order."""
+    if fingerprint.dims == 2:
+        return "images keep their axes: columns, then rows (override: none; turn the files)"
+    names = [("right", "anterior", "superior")[a] for a in fingerprint.axes]
+    return f"axes are {', '.join(names)}: the coarsest one last (override: none; correct the headers)"
+
+
+def say_rung(
+    fingerprint: Fingerprint,
+    spacing: Sequence[float],
+    rung: float,
+    reason: str,
+    patch: Sequence[int],
+    cover: float,
+) -> str:
+    """The working spacing, why, and what a patch sees at it."""
+    unit = " mm" if fingerprint.spacing_known else ""
+    return (
+        f"working spacing is {_by(spacing)}{unit}, {rung:g} x the finest native one: {reason}; "
+        f"a {_by(patch)} patch sees {cover:.0%} of a scan "
+        "(override: --set plan.rung=R or --set plan.spacing=[...])"
+    )
+
+
+def say_class(plan: ClassPlan) -> str:
+    """A class's size and its ceiling."""
+    return (
+        f"class {plan.value} ({plan.name}) has about {plan.voxels:,.0f} voxels a case at this spacing, and "
+        f"its labels keep Dice {plan.dice_ceiling:.3f} on the way there and back "
+        "(override: --set plan.rung=R)"
+    )
+
+
+def say_channel(index: int, channel: ChannelPlan) -> str:
+    """How a channel is normalised."""
+    if channel.scheme == "ct":
+        return (
+            f"channel {index} {channel.name!r} is CT: clipped to [{channel.low:g}, {channel.high:g}], the "
+            f"middle 99 % of labelled foreground, then normalised by mean {channel.mean:g} and deviation "
+            f"{channel.std:g} (override: --set plan.channels.{index}.scheme=zscore)"
+        )
+    return (
+        f"channel {index} {channel.name!r} is normalised by z-score a volume "
+        f"(override: --set plan.channels.{index}.scheme=ct)"
+    )
+
+
+def say_step(batch: Sequence[int], step_seconds: float, costs: Costs) -> str:
+    """What a step is thought to cost."""
+    return (
+        f"a step of {batch[0]} labelled and {batch[1]} unlabelled patches is estimated at "
+        f"{step_seconds:.2f} s ({costs.measured_on}); `train` measures it "
+        "(override: --set plan.patch=[...], plan.batch=[...] or plan.network.kind=unet)"
+    )
+
+
+def _by(numbers: Sequence[float]) -> str:
+    return " x ".join(f"{n:.4g}" for n in numbers)

@@ -1,0 +1,101 @@
+"""Where prepared data lie, and the keys they lie under."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from semivox.cohort.case import Case
+from semivox.cohort.formats import read_volume
+from semivox.cohort.hashing import sha256_file
+from semivox.errors import DataError
+
+DETACHED = (".mhd", ".nhdr")
+"""Headers whose voxels lie in another file."""
+
+
+def cache_folder(data: str | Path, cache: str | Path | None = None) -> Path:
+    """The folder for prepared data, created: ``cache``, else ``SEMIVOX_CACHE``, else ``DATA/.semivox``.
+
+    Where the data folder cannot be written to, a folder of the user's own cache directory takes its place.
+    """
+    chosen = cache or os.environ.get("SEMIVOX_CACHE")
+    if chosen:
+        folder = Path(chosen).expanduser()
+        fault = _unwritable(folder)
+        if fault is not None:
+            raise DataError(
+                "the cache folder cannot be written to",
+                path=folder,
+                found=fault,
+                remedy="give another folder with --cache or SEMIVOX_CACHE",
+            )
+        return folder.resolve()
+    own = Path(data).resolve() / ".semivox"
+    if _unwritable(own) is None:
+        return own
+    name = hashlib.sha256(str(own.parent).encode()).hexdigest()[:16]
+    folder = _user_cache() / "semivox" / f"{own.parent.name}-{name}"
+    fault = _unwritable(folder)
+    if fault is not None:
+        raise DataError(
+            "no folder for prepared data can be written to",
+            path=folder,
+            found=fault,
+            remedy="give a folder with --cache or SEMIVOX_CACHE",
+        )
+    return folder
+
+
+def digest(fields: Mapping[str, Any]) -> str:
+    """A short stable key for a set of named values."""
+    text = json.dumps(fields, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def content_key(case: Case) -> str:
+    """SHA-256 of a case's image: of its file, or of its files' hashes in channel order."""
+    hashes = [_hash(path) for path in case.images]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def label_key(case: Case) -> str:
+    """SHA-256 of a case's label file; empty for a case without one."""
+    return _hash(case.label) if case.label is not None else ""
+
+
+def _hash(path: Path) -> str:
+    if path.suffix.lower() in DETACHED:
+        volume = read_volume(path)
+        voxels = hashlib.sha256(volume.array.tobytes() + str(volume.array.dtype).encode()).hexdigest()
+        return hashlib.sha256(f"{sha256_file(path)}{voxels}".encode()).hexdigest()
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise DataError(
+            "cannot be read", path=path, found=error.strerror, remedy="see `semivox check`"
+        ) from None
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Why nothing can be written to ``folder`` (made if need be), or None."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _user_cache() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

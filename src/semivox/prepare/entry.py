@@ -1,0 +1,181 @@
+"""One entry of the store: a case's image or target on the working grid, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semivox.cohort.case import Case
+from semivox.cohort.formats import read_case, read_geometry, read_label
+from semivox.cohort.geometry import grid_difference
+from semivox.errors import DataError
+from semivox.prepare.grid import Grid
+from semivox.prepare.normalise import normalise
+from semivox.prepare.plan import Plan
+from semivox.prepare.targets import FULL, check_values, class_fractions, valid_voxels
+from semivox.randomness import Key
+
+POINTS = 2000
+"""At most so many points are kept of each class and of the body: crops are centred on them."""
+
+FORMAT = 1
+_TEMPORARY = ".building-"
+
+
+@dataclass(frozen=True)
+class Job:
+    """An entry to build; ``values`` is None for an image, the classes' label values for a target."""
+
+    folder: Path
+    key: str
+    case: Case
+    plan: Plan
+    channels: int
+    values: tuple[int, ...] | None = None
+    ignore: int | None = None
+    annotated: tuple[float, ...] = ()
+
+
+def build_entry(job: Job) -> None:
+    """Build one entry in a temporary folder, then rename it to its place.
+
+    Raises DataError for a faulty file or a full disk; nothing half-written stays.
+    """
+    try:
+        job.folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=job.folder.parent))
+    except OSError as error:
+        raise _cannot_write(job, error) from error
+    try:
+        meta = _write_image(job, temporary) if job.values is None else _write_target(job, temporary)
+        try:
+            meta["files"] = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+            (temporary / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+            temporary.chmod(0o755)  # mkdtemp keeps its folders private; a store may be shared
+            shutil.rmtree(job.folder, ignore_errors=True)  # an entry that is not whole
+            temporary.rename(job.folder)
+        except OSError as error:
+            raise _cannot_write(job, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether an entry is complete: its record is readable and every file has the size it says."""
+    try:
+        meta = read_meta(folder)
+        sizes = all((folder / name).stat().st_size == size for name, size in meta["files"].items())
+        return bool(sizes and meta["format"] == FORMAT)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """An entry's record: format, shape, spacing, native shape, files with their sizes."""
+    meta: dict[str, Any] = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    return meta
+
+
+def remove_leftovers(root: Path) -> None:
+    """Remove what a killed build left. Call it under the store's lock."""
+    for kind in ("images", "targets"):
+        for folder in (root / kind).glob(f"{_TEMPORARY}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_image(job: Job, folder: Path) -> dict[str, Any]:
+    volume = read_case(job.case)
+    path = job.case.images[0]
+    _check_scan(volume.dims, volume.channels, job, path)
+    if not np.isfinite(volume.array).all():
+        raise DataError("the image holds NaN or infinity", path=path, remedy="run `semivox check`")
+    grid = Grid.of(volume, job.plan)
+    image = grid.to_working(normalise(volume.array, job.plan.channels))
+    fits = float(np.abs(image).max()) < float(np.finfo(np.float16).max)
+    bright = image.mean(axis=0)
+    body = bright > bright.mean(dtype=np.float64)
+    _save(job, folder / "image.npy", image.astype(np.float16 if fits else np.float32))
+    _save(job, folder / "body.npy", _some_points(body if body.any() else ~body, Key("body", job.key)))
+    return _meta(grid)
+
+
+def _write_target(job: Job, folder: Path) -> dict[str, Any]:
+    assert job.case.label is not None
+    assert job.values is not None
+    label = read_label(job.case.label)
+    scan = read_geometry(job.case.images[0])
+    difference = grid_difference(label.shape, label.affine, scan.shape, scan.affine)
+    if difference is not None:
+        raise DataError(
+            "the label does not lie on its image's grid",
+            path=job.case.label,
+            found=difference,
+            expected=f"the grid of {job.case.images[0].name}",
+            remedy="resample the label to its image, without interpolation",
+        )
+    check_values(label.array, job.values, job.ignore, job.case.label)
+    # The image's header decides: a label's rounded affine must not shift the grid.
+    grid = Grid.of(scan, job.plan)
+    target = class_fractions(label.array, job.values, grid)
+    for plane, annotated in zip(target, job.annotated, strict=True):
+        if not annotated:
+            plane[...] = 0
+    _save(job, folder / "target.npy", target)
+    valid = valid_voxels(label.array, job.ignore, grid)
+    if valid is not None:
+        _save(job, folder / "valid.npy", valid)
+    points = []
+    for k, plane in enumerate(target, start=1):
+        most = int(plane.max())
+        if most:  # a structure thinner than half a voxel is found at its fullest one
+            at = _some_points(plane >= min(FULL // 2 + 1, most), Key("foreground", job.key, k))
+            points.append(np.concatenate([np.full((len(at), 1), k, np.int32), at], axis=1))
+    none = np.zeros((0, 1 + len(grid.working_shape)), np.int32)
+    _save(job, folder / "foreground.npy", np.concatenate([none, *points]))
+    return _meta(grid)
+
+
+def _meta(grid: Grid) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "shape": list(grid.working_shape),
+        "spacing": list(grid.spacing),
+        "native_shape": list(grid.native_shape),
+    }
+
+
+def _some_points(mask: np.ndarray, key: Key) -> np.ndarray:
+    """At most POINTS voxels of a mask, ``(n, dims)`` int32 in index order, drawn without replacement."""
+    where = np.flatnonzero(mask)
+    if len(where) > POINTS:
+        where = np.sort(key.numpy().choice(where, POINTS, replace=False))
+    return np.stack(np.unravel_index(where, mask.shape), axis=1).astype(np.int32)
+
+
+def _check_scan(dims: int, channels: int, job: Job, path: Path) -> None:
+    if dims != job.plan.dims:
+        raise DataError("an image of another dimension", path=path, found=dims, expected=job.plan.dims)
+    if channels != job.channels:
+        raise DataError("an image with other channels", path=path, found=channels, expected=job.channels)
+
+
+def _save(job: Job, path: Path, array: np.ndarray) -> None:
+    try:
+        np.save(path, array, allow_pickle=False)
+    except OSError as error:
+        raise _cannot_write(job, error) from error
+
+
+def _cannot_write(job: Job, error: OSError) -> DataError:
+    return DataError(
+        f"case {job.case.name} cannot be stored",
+        path=job.folder.parent,
+        found=error.strerror or str(error),
+        remedy="free disk space or give another folder with --cache; whole entries are kept",
+    )

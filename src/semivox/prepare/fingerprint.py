@@ -1,0 +1,280 @@
+"""The fingerprint: what the plan needs to know of a cohort, measured case by case.
+
+Images are opened once each; labels of labelled cases only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from semivox.cohort.case import Case, Cohort, Split
+from semivox.cohort.formats import read_case, read_geometry, read_label
+from semivox.cohort.geometry import Geometry, grid_difference
+from semivox.cohort.orientation import orientation_of
+from semivox.errors import DataError, SettingsError
+from semivox.files import read_json, write_json
+from semivox.prepare.cache import cache_folder, content_key, digest, label_key
+from semivox.prepare.grid import Grid
+from semivox.prepare.parallel import Progress, map_cases
+from semivox.prepare.plan_json import from_plain, to_plain
+from semivox.prepare.targets import check_values, dice_ceilings
+from semivox.randomness import Key
+
+FORMAT = 1
+RUNGS = (1.0, 1.5, 2.0, 3.0)
+"""The resolution ladder, in multiples of the finest native spacing."""
+
+SAME_SPACING = 1.05
+"""Spacings within this factor count as equal when the coarsest axis is looked for."""
+
+SAMPLES = 10_000
+"""Foreground intensities drawn from a labelled case."""
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """Statistics of one channel: 0.5th and 99.5th percentile, mean and standard deviation."""
+
+    low: float
+    high: float
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class CaseFingerprint:
+    """One case. ``shape`` and ``spacing`` are native, in working axis order.
+
+    ``voxels[k]`` counts class k's voxels on the native grid and ``ceilings[r][k]`` is its Dice after the
+    round trip through rung r; None where the class is absent, not annotated, or the case is unlabelled.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    intensity: tuple[Intensity, ...]
+    voxels: tuple[int | None, ...]
+    ceilings: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A cohort in numbers; labelled cases first, as in the split.
+
+    ``axes`` and ``native_spacing`` (the median, in working axis order) are those of the plan.
+    ``foreground`` holds the intensities of all labelled foreground voxels, one entry a channel.
+    """
+
+    dims: int
+    axes: tuple[int, ...]
+    native_spacing: tuple[float, ...]
+    spacing_known: bool
+    channels: tuple[str, ...]
+    values: tuple[int, ...]
+    names: tuple[str, ...]
+    rungs: tuple[float, ...]
+    labeled: int
+    foreground: tuple[Intensity, ...]
+    cases: tuple[CaseFingerprint, ...]
+    format: int = FORMAT
+
+
+def fingerprint(
+    cohort: Cohort,
+    split: Split,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    cache: str | Path | None = None,
+) -> Fingerprint:
+    """Measure a cohort, or read what was measured before on files with the same content.
+
+    Raises
+    ------
+    DataError
+        No labelled case, an unreadable file, mixed dimensions, or a class that no labelled case has.
+    """
+    if not split.labeled:
+        raise DataError("no labelled case", path=cohort.root, remedy="add a label file, or check --labeled")
+    known = cache_folder(cohort.root, cache) / "fingerprints" / f"{_key(cohort, split)}.json"
+    earlier = _read(known)
+    if earlier is not None:
+        return earlier
+    measured = _measure_all(cohort, split, progress, workers)
+    write_json(known, to_plain(measured))
+    return measured
+
+
+def rung_spacing(native_spacing: Sequence[float], rung: float) -> tuple[float, ...]:
+    """Working spacing at a rung: ``rung`` times the finest axis; a coarser axis stays as it is until then."""
+    finest = min(native_spacing)
+    return tuple(max(float(s), rung * finest) for s in native_spacing)
+
+
+@dataclass(frozen=True)
+class _Task:
+    case: Case
+    labeled: bool
+    channels: int
+    values: tuple[int, ...]
+    ignore: int | None
+    axes: tuple[int, ...]
+    native_spacing: tuple[float, ...]
+    spacing_known: bool
+
+
+def _measure_all(cohort: Cohort, split: Split, progress: Progress | None, workers: int | None) -> Fingerprint:
+    cases = (*split.labeled, *split.unlabeled)
+    geometries = [read_geometry(case.images[0]) for case in cases]
+    dims = geometries[0].dims
+    for case, geometry in zip(cases, geometries, strict=True):
+        if geometry.dims != dims:
+            raise DataError(
+                "a cohort's images are all 2D or all 3D",
+                path=case.images[0],
+                found=f"{geometry.dims}D",
+                expected=f"{dims}D, like {cases[0].images[0].name}",
+                remedy="keep them in two folders",
+            )
+    axes, native_spacing = _working_axes(geometries, cohort.spacing_known)
+    tasks = [
+        _Task(
+            case, i < len(split.labeled), len(cohort.channels), cohort.values, cohort.ignore,
+            axes, native_spacing, cohort.spacing_known,
+        )
+        for i, case in enumerate(cases)
+    ]  # fmt: skip
+    results = map_cases(_measure, tasks, workers, progress)
+    measured = tuple(case for case, _ in results)
+    for k, value in enumerate(cohort.values):
+        if not any(case.voxels[k] for case in measured):
+            raise DataError(
+                f"no labelled case has class {value} ({cohort.classes[value]})",
+                path=cohort.root,
+                remedy="label a case that has it, or take it out of `labels` in dataset.json",
+            )
+    samples = np.concatenate([sample for _, sample in results if sample is not None], axis=1)
+    return Fingerprint(
+        dims=dims,
+        axes=axes,
+        native_spacing=native_spacing,
+        spacing_known=cohort.spacing_known,
+        channels=cohort.channels,
+        values=cohort.values,
+        names=tuple(cohort.classes[value] for value in cohort.values),
+        rungs=RUNGS,
+        labeled=len(split.labeled),
+        foreground=tuple(_intensity(channel) for channel in samples),
+        cases=measured,
+    )
+
+
+def _working_axes(
+    geometries: Sequence[Geometry], spacing_known: bool
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """The cohort's axis order and its median spacing in that order (ratios where spacing is nominal)."""
+    dims = geometries[0].dims
+    ras = tuple(range(dims))
+    turned = [orientation_of(g.affine, dims, ras).reorder(g.spacing_mm) for g in geometries]
+    median = [float(m) for m in np.round(np.median(turned, axis=0), 6)]
+    if not spacing_known:
+        median = [m / min(median) for m in median]
+    # The last of the axes that are coarsest: isotropic cohorts keep RAS order.
+    last = max(a for a in ras if median[a] * SAME_SPACING >= max(median)) if dims == 3 else dims - 1
+    axes = (*(a for a in ras if a != last), last)
+    return axes, tuple(median[a] for a in axes)
+
+
+def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
+    """One case's numbers, and ``(C, n)`` float32 intensities of its foreground."""
+    volume = read_case(task.case)
+    path = task.case.images[0]
+    if volume.channels != task.channels:
+        raise DataError(
+            "an image with other channels than the cohort",
+            path=path,
+            found=volume.channels,
+            expected=task.channels,
+            remedy="correct `channel_names` in dataset.json, or the file",
+        )
+    if not np.isfinite(volume.array).all():
+        raise DataError("the image holds NaN or infinity", path=path, remedy="run `semivox check`")
+    native = None if task.spacing_known else task.native_spacing
+    grids = [Grid.lay(volume, task.axes, rung_spacing(task.native_spacing, rung), native) for rung in RUNGS]
+    voxels: tuple[int | None, ...] = (None,) * len(task.values)
+    ceilings: tuple[tuple[float | None, ...], ...] = ()
+    sample = None
+    if task.labeled:
+        label = _label(task, volume.shape, volume.affine)
+        annotated = task.values if task.case.annotated is None else task.case.annotated
+        counts = [int((label == v).sum()) if v in annotated else 0 for v in task.values]
+        voxels = tuple(count or None for count in counts)
+        present = [v if count else None for v, count in zip(task.values, counts, strict=True)]
+        asked = tuple(v for v in present if v is not None)
+        for grid in grids:
+            dices = dict(zip(asked, dice_ceilings(label, asked, grid), strict=True))
+            ceilings += (tuple(None if v is None else dices[v] for v in present),)
+        where = np.flatnonzero(np.isin(label, asked))
+        if len(where) > SAMPLES:
+            where = np.sort(Key("fingerprint", task.case.name).numpy().choice(where, SAMPLES, replace=False))
+        sample = volume.array.reshape(volume.channels, -1)[:, where].astype(np.float32)
+    intensity = tuple(_intensity(channel) for channel in volume.array)
+    shape, spacing = grids[0].native_shape, grids[0].native_spacing
+    return CaseFingerprint(task.case.name, shape, spacing, intensity, voxels, ceilings), sample
+
+
+def _label(task: _Task, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    if task.case.label is None:
+        raise DataError("a labelled case has no label file", path=task.case.images[0])
+    label = read_label(task.case.label)
+    difference = grid_difference(label.shape, label.affine, shape, affine)
+    if difference is not None:
+        raise DataError(
+            "the label does not lie on its image's grid",
+            path=task.case.label,
+            found=difference,
+            expected=f"the grid of {task.case.images[0].name}",
+            remedy="resample the label to its image, without interpolation",
+        )
+    check_values(label.array, task.values, task.ignore, task.case.label)
+    return label.array
+
+
+def _intensity(values: np.ndarray) -> Intensity:
+    flat = values.astype(np.float32).ravel()
+    low, high = (float(q) for q in np.percentile(flat, [0.5, 99.5]))
+    return Intensity(low, high, float(flat.mean(dtype=np.float64)), float(flat.std(dtype=np.float64)))
+
+
+def _key(cohort: Cohort, split: Split) -> str:
+    cases = (*split.labeled, *split.unlabeled)
+    with ThreadPoolExecutor(4) as threads:
+        contents = list(threads.map(content_key, cases))
+        labels = list(threads.map(label_key, split.labeled))
+    return digest(
+        {
+            "format": FORMAT,
+            "cases": [[case.name, case.annotated] for case in cases],
+            "contents": contents,
+            "labels": labels,
+            "classes": [[value, cohort.classes[value]] for value in cohort.values],
+            "ignore": cohort.ignore,
+            "channels": cohort.channels,
+            "spacing_known": cohort.spacing_known,
+        }
+    )
+
+
+def _read(path: Path) -> Fingerprint | None:
+    """A fingerprint measured before, or None where there is none or it cannot be used."""
+    if not path.exists():
+        return None
+    try:
+        found: Fingerprint = from_plain(read_json(path, FORMAT), Fingerprint, "fingerprint", path)
+    except (DataError, SettingsError):
+        return None
+    return found

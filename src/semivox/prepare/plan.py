@@ -1,0 +1,87 @@
+"""The plan: how a cohort is brought to a working grid and cut into patches, and what that costs.
+
+A plan is a pure function of a fingerprint, a budget and a cost table (:mod:`semivox.prepare.planner`); it
+never depends on the method. It is stored as ``plan.json`` in the run folder and can be given to ``--plan``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ChannelPlan:
+    """How one channel is normalised: ``zscore`` a volume, or ``ct``: clip to [low, high], then (x-mean)/std."""
+
+    name: str
+    scheme: str
+    low: float | None = None
+    high: float | None = None
+    mean: float | None = None
+    std: float | None = None
+
+
+@dataclass(frozen=True)
+class ClassPlan:
+    """One foreground class at working resolution.
+
+    ``voxels`` is the median number of foreground voxels of a labelled case on the working grid,
+    ``dice_ceiling`` the mean Dice of its labels against themselves after a round trip through that grid.
+    """
+
+    value: int
+    name: str
+    voxels: float
+    dice_ceiling: float
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """Architecture: ``vnet`` (the papers') or ``unet``; one entry a resolution level.
+
+    ``features[i]`` channels at level i; ``kernels[i]`` its kernel; ``strides[i]`` the downsampling between
+    level i and i + 1 (``len(strides) == len(features) - 1``).
+    """
+
+    kind: str
+    features: tuple[int, ...]
+    kernels: tuple[tuple[int, ...], ...]
+    strides: tuple[tuple[int, ...], ...]
+
+    @property
+    def multiple(self) -> tuple[int, ...]:
+        """Per axis, what a network's input size must be a multiple of."""
+        total = [1] * len(self.kernels[0])
+        for stride in self.strides:
+            total = [t * s for t, s in zip(total, stride, strict=True)]
+        return tuple(total)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """See the module. Axes are working axes: RAS axes permuted by ``axes``, the coarsest one last.
+
+    ``spacing`` is in mm, or in pixels of the finest axis where ``spacing_known`` is False (then every case
+    is taken to have ``native_spacing``). ``batch`` is (labelled, unlabelled) crops a step; a method without
+    an unlabelled stream takes their sum.
+    """
+
+    dims: int
+    axes: tuple[int, ...]
+    native_spacing: tuple[float, ...]
+    spacing: tuple[float, ...]
+    spacing_known: bool
+    rung: float
+    shape: tuple[int, ...]  # median working shape
+    patch: tuple[int, ...]
+    batch: tuple[int, int]
+    network: NetworkPlan
+    channels: tuple[ChannelPlan, ...]
+    classes: tuple[ClassPlan, ...]
+    budget_seconds: float | None
+    step_seconds: float  # estimate for one network, forward and backward over the batch
+    steps: int | None
+    assumptions: tuple[str, ...]
+    format: int = FORMAT

@@ -1,0 +1,284 @@
+"""The planner: from a fingerprint, a budget and a cost table to a plan. Pure arithmetic; no torch, no files.
+
+The rule: the finest admissible rung of the resolution ladder at which the budget buys enough steps with a
+patch that sees at least half of a scan; if there is none, the coarsest admissible rung. A rung is admissible
+if it is the native one, or if every class keeps Dice 0.95 on its round trip. A budget buys patch size
+as well: the largest of a few sizes that leaves enough steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from statistics import fmean, median
+from typing import Any
+
+from semivox.errors import SettingsError
+from semivox.prepare.architecture import choose_network, choose_patch
+from semivox.prepare.assumptions import (
+    say_axes,
+    say_channel,
+    say_class,
+    say_rung,
+    say_spacing,
+    say_step,
+)
+from semivox.prepare.costs import COSTS, Costs, step_seconds
+from semivox.prepare.fingerprint import Fingerprint, rung_spacing
+from semivox.prepare.grid import working_size
+from semivox.prepare.normalise import is_ct
+from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan
+from semivox.settings import unknown_name
+
+DEFAULT_BUDGET = 3600.0
+"""Seconds."""
+
+LEAST_CEILING = 0.95
+"""Least Dice that a label keeps on its round trip through an admissible rung, for every class."""
+
+LEAST_COVER = 0.5
+"""Least share of the median scan that a patch sees."""
+
+MIN_STEPS = 1000
+"""A budget buys at least so many steps with patches of up to ``COMMON_VOXELS``."""
+
+MANY_STEPS = 8000
+"""Only a budget for so many steps buys patches above ``COMMON_VOXELS``."""
+
+COMMON_VOXELS = {2: 192 * 192, 3: 64 * 64 * 48}
+PATCH_FACTORS = (5.0, 4.0, 3.0, 2.0, 1.5, 1.0, 0.75, 0.5)
+"""Patch sizes tried, in multiples of ``COMMON_VOXELS``; 5 is about the 112x112x80 of the literature."""
+
+SMALL_IMAGE = 160 * 160
+"""2D patches up to this size come in batches of 16, larger ones of 8."""
+
+OVERRIDES = ("rung", "spacing", "patch", "batch", "steps", "network.kind", "channels.N.scheme")
+
+
+def make_plan(
+    fingerprint: Fingerprint,
+    budget_seconds: float | None = None,
+    costs: Costs = COSTS,
+    override: Mapping[str, Any] | None = None,
+) -> Plan:
+    """The plan for a cohort.
+
+    Parameters
+    ----------
+    fingerprint
+        What was measured on the cohort.
+    budget_seconds
+        Training time to plan for; None takes an hour to choose by, and leaves ``steps`` open.
+    costs
+        Rates of the machine.
+    override
+        Dotted plan names -> values that replace the planner's choice: ``rung``, ``spacing``, ``patch``,
+        ``batch``, ``steps``, ``network.kind``, ``channels.N.scheme``. What follows from them is planned anew.
+
+    Raises
+    ------
+    SettingsError
+        An unknown name, or a value that does not fit the cohort.
+    """
+    wish = _wishes(fingerprint, override or {})
+    budget = DEFAULT_BUDGET if budget_seconds is None else float(budget_seconds)
+    if not budget > 0 or not math.isfinite(budget):
+        raise SettingsError("the budget must be a positive time", found=budget_seconds)
+    options = [_option(fingerprint, spacing, budget, costs, wish) for spacing in _spacings(fingerprint, wish)]
+    rungs = _rungs(fingerprint, wish)
+    admissible = [i for i, rung in enumerate(rungs) if len(rungs) == 1 or _admissible(fingerprint, rung)]
+    roomy = [i for i in admissible if options[i].steps >= MIN_STEPS and options[i].cover >= LEAST_COVER]
+    chosen = roomy[0] if roomy else admissible[-1]
+    option, rung = options[chosen], rungs[chosen]
+    channels, classes = _channels(fingerprint, wish), _classes(fingerprint, rung, option)
+    reason = _reason(wish, bool(roomy))
+    steps = wish.get("steps", option.steps if budget_seconds is not None else None)
+    return Plan(
+        dims=fingerprint.dims,
+        axes=fingerprint.axes,
+        native_spacing=fingerprint.native_spacing,
+        spacing=option.spacing,
+        spacing_known=fingerprint.spacing_known,
+        rung=rung,
+        shape=option.shape,
+        patch=option.patch,
+        batch=option.batch,
+        network=option.network,
+        channels=channels,
+        classes=classes,
+        budget_seconds=budget_seconds,
+        step_seconds=option.step_seconds,
+        steps=steps,
+        assumptions=(
+            say_spacing(fingerprint),
+            say_axes(fingerprint),
+            say_rung(fingerprint, option.spacing, rung, reason, option.patch, option.cover),
+            *(say_class(c) for c in classes),
+            *(say_channel(i, c) for i, c in enumerate(channels)),
+            say_step(option.batch, option.step_seconds, costs),
+        ),
+    )
+
+
+def _reason(wish: Mapping[str, Any], roomy: bool) -> str:
+    if "rung" in wish or "spacing" in wish:
+        return "as asked"
+    if roomy:
+        return f"the finest at which the budget buys {MIN_STEPS} steps with a patch that sees half of a scan"
+    return f"the coarsest that keeps Dice {LEAST_CEILING} for every class"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Option:
+    """What a working spacing comes to under the budget."""
+
+    spacing: tuple[float, ...]
+    shape: tuple[int, ...]
+    patch: tuple[int, ...]
+    batch: tuple[int, int]
+    network: NetworkPlan
+    step_seconds: float
+    steps: int
+
+    @property
+    def cover(self) -> float:
+        """Share of the median scan inside one patch."""
+        return math.prod(min(p, s) / s for p, s in zip(self.patch, self.shape, strict=True))
+
+
+def _option(
+    fingerprint: Fingerprint,
+    spacing: tuple[float, ...],
+    budget: float,
+    costs: Costs,
+    wish: Mapping[str, Any],
+) -> _Option:
+    shape = _median_shape(fingerprint, spacing)
+    common = COMMON_VOXELS[fingerprint.dims]
+    factors = (1.0,) if "patch" in wish else PATCH_FACTORS
+    for factor in factors:
+        if "patch" in wish:
+            patch, network = _wished_patch(wish, spacing)
+        else:
+            patch, network = choose_patch(shape, spacing, int(factor * common), wish.get("network.kind"))
+        batch = wish.get("batch", _batch(patch))
+        channels, classes = len(fingerprint.channels), len(fingerprint.values) + 1
+        seconds = step_seconds(network, patch, batch, costs, channels, classes)
+        steps = max(1, int(budget / seconds))
+        if steps >= (MANY_STEPS if math.prod(patch) > common else MIN_STEPS):
+            break
+    return _Option(spacing, shape, patch, batch, network, seconds, steps)
+
+
+def _batch(patch: tuple[int, ...]) -> tuple[int, int]:
+    """(labelled, unlabelled) crops a step."""
+    if len(patch) == 3:
+        return (2, 2)
+    return (8, 8) if math.prod(patch) <= SMALL_IMAGE else (4, 4)
+
+
+def _wished_patch(wish: Mapping[str, Any], spacing: tuple[float, ...]) -> tuple[tuple[int, ...], NetworkPlan]:
+    patch = wish["patch"]
+    network = choose_network(patch, spacing, wish.get("network.kind"))
+    rounded = [math.ceil(p / m) * m for p, m in zip(patch, network.multiple, strict=True)]
+    if list(patch) != rounded:
+        raise SettingsError(
+            f"plan.patch must be a multiple of the {network.kind}'s downsampling",
+            found=patch,
+            expected=f"multiples of {network.multiple}",
+            remedy=f"--set plan.patch={rounded}",
+        )
+    return patch, network
+
+
+def _median_shape(fingerprint: Fingerprint, spacing: tuple[float, ...]) -> tuple[int, ...]:
+    sizes = [
+        [working_size(n, s, t) for n, s, t in zip(case.shape, case.spacing, spacing, strict=True)]
+        for case in fingerprint.cases
+    ]
+    return tuple(math.floor(median(axis) + 0.5) for axis in zip(*sizes, strict=True))
+
+
+def _rungs(fingerprint: Fingerprint, wish: Mapping[str, Any]) -> list[float]:
+    """The rungs to choose from, finest first; one if rung or spacing is given."""
+    if "spacing" in wish:
+        return [min(wish["spacing"]) / min(fingerprint.native_spacing)]
+    return [wish["rung"]] if "rung" in wish else list(fingerprint.rungs)
+
+
+def _spacings(fingerprint: Fingerprint, wish: Mapping[str, Any]) -> list[tuple[float, ...]]:
+    if "spacing" in wish:
+        return [wish["spacing"]]
+    return [rung_spacing(fingerprint.native_spacing, rung) for rung in _rungs(fingerprint, wish)]
+
+
+def _ceilings(fingerprint: Fingerprint, rung: float) -> list[float]:
+    """Mean Dice of each class's round trip at ``rung``, or at the measured rung nearest to it."""
+    nearest = min(range(len(fingerprint.rungs)), key=lambda r: abs(math.log(fingerprint.rungs[r] / rung)))
+    columns = zip(*(case.ceilings[nearest] for case in fingerprint.cases[: fingerprint.labeled]), strict=True)
+    return [fmean(dice for dice in column if dice is not None) for column in columns]
+
+
+def _admissible(fingerprint: Fingerprint, rung: float) -> bool:
+    return rung == 1 or min(_ceilings(fingerprint, rung)) >= LEAST_CEILING
+
+
+def _classes(fingerprint: Fingerprint, rung: float, option: _Option) -> tuple[ClassPlan, ...]:
+    ceilings = _ceilings(fingerprint, rung)
+    classes = []
+    for k, (value, name) in enumerate(zip(fingerprint.values, fingerprint.names, strict=True)):
+        counts = []
+        for case in fingerprint.cases[: fingerprint.labeled]:
+            if case.voxels[k]:
+                native = zip(case.shape, case.spacing, option.spacing, strict=True)
+                counts.append((case.voxels[k] or 0) * math.prod(working_size(*n) / n[0] for n in native))
+        classes.append(ClassPlan(value, name, round(median(counts), 1), round(ceilings[k], 4)))
+    return tuple(classes)
+
+
+def _channels(fingerprint: Fingerprint, wish: Mapping[str, Any]) -> tuple[ChannelPlan, ...]:
+    channels = []
+    for i, name in enumerate(fingerprint.channels):
+        scheme = wish.get(f"channels.{i}.scheme", "ct" if is_ct(name) else "zscore")
+        if scheme == "ct":
+            f = fingerprint.foreground[i]
+            channels.append(ChannelPlan(name, "ct", f.low, f.high, f.mean, f.std or 1.0))
+        else:
+            channels.append(ChannelPlan(name, "zscore"))
+    return tuple(channels)
+
+
+def _wishes(fingerprint: Fingerprint, override: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides, checked against the cohort; lists become tuples."""
+    dims, channels = fingerprint.dims, range(len(fingerprint.channels))
+    names = [n for n in OVERRIDES if "N" not in n] + [f"channels.{i}.scheme" for i in channels]
+    wish: dict[str, Any] = {}
+    for name, value in override.items():
+        if name not in names:
+            raise unknown_name(f"plan.{name}", [f"plan.{n}" for n in names], "--set")
+        if name == "network.kind":
+            expected, fits = "vnet or unet", value == "unet" or (value == "vnet" and dims == 3)
+        elif name.endswith(".scheme"):
+            expected, fits = "zscore or ct", value in ("zscore", "ct")
+        elif name == "rung":
+            expected, fits = "a number, 1 or more", _positive(value) and value >= 1
+        elif name == "steps":
+            expected, fits = "a positive whole number", _positive(value) and value == int(value)
+        else:
+            count = 2 if name == "batch" else dims
+            expected = f"{count} positive numbers, such as {[64] * count}"
+            fits = isinstance(value, list | tuple) and len(value) == count and all(map(_positive, value))
+            fits = fits and (name == "spacing" or all(v == int(v) for v in value))
+        if not fits:
+            raise SettingsError(f"plan.{name} does not fit", found=repr(value), expected=expected)
+        whole = name in ("patch", "batch", "steps")
+        if isinstance(value, list | tuple):
+            wish[name] = tuple(int(v) if whole else float(v) for v in value)
+        else:
+            wish[name] = int(value) if whole else float(value) if name == "rung" else value
+    return wish
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0

@@ -1,0 +1,100 @@
+"""Labels on the working grid: class fractions as uint8 planes, the way back, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from semivox.errors import DataError
+from semivox.prepare.grid import Grid
+from semivox.prepare.resample import resample
+
+FULL = 255
+"""The uint8 that stands for "this voxel is fully that class"."""
+
+
+def class_fractions(label: np.ndarray, values: Sequence[int], grid: Grid) -> np.ndarray:
+    """Class fractions of a label on the working grid.
+
+    Parameters
+    ----------
+    label
+        ``(1, *file shape)`` integer, in the file's own axes.
+    values
+        Label value of each foreground class. A value the label does not contain gives a plane of zeros.
+
+    Returns
+    -------
+    ``(len(values), *working_shape)`` uint8. Planes are rounded cumulatively, so that they never sum to more
+    than 255 in a voxel and each differs from its fraction by less than 1/255.
+    """
+    planes = np.zeros((len(values), *grid.working_shape), np.uint8)
+    total = np.zeros(grid.working_shape, np.float32)
+    before = np.zeros(grid.working_shape, np.uint8)
+    for plane, value in zip(planes, values, strict=True):
+        inside = label == value
+        if not inside.any():
+            continue
+        total += grid.to_working(inside)[0]
+        after = np.rint(np.clip(total, 0, 1) * FULL).astype(np.uint8)
+        plane[...] = after - before
+        before = after
+    return planes
+
+
+def valid_voxels(label: np.ndarray, ignore: int | None, grid: Grid) -> np.ndarray | None:
+    """``(1, *working_shape)`` uint8: 255 where no part of the voxel is marked ``ignore``, else 0.
+
+    None where the label has no such voxel.
+    """
+    if ignore is None or not (label == ignore).any():
+        return None
+    clean = grid.to_working(label != ignore) > 1 - 1e-4
+    return clean.astype(np.uint8) * np.uint8(FULL)
+
+
+def restore(planes: np.ndarray, grid: Grid) -> np.ndarray:
+    """Fractions back to the file's grid by interpolation, then the largest: ``(*file shape)`` class indices.
+
+    Index 0 is background (what the planes leave over) and wins ties. One native plane is held at a time.
+    """
+    covered = np.zeros(grid.native_shape, np.float32)
+    best = np.zeros(grid.native_shape, np.float32)
+    index = np.zeros(grid.native_shape, np.uint8 if len(planes) < 256 else np.uint16)
+    for k, plane in enumerate(planes, start=1):
+        if not plane.any():
+            continue
+        fraction = resample(plane[None], grid.native_shape)[0] / FULL
+        covered += fraction
+        index[fraction > best] = k
+        np.maximum(best, fraction, out=best)
+    index[1 - covered >= best] = 0
+    return np.ascontiguousarray(grid.orientation.invert(index[None])[0])
+
+
+def dice_ceilings(label: np.ndarray, values: Sequence[int], grid: Grid) -> tuple[float | None, ...]:
+    """Dice of a label against itself after the round trip, for each class; None where the class is absent."""
+    returned = restore(class_fractions(label, values, grid), grid)
+    dices: list[float | None] = []
+    for k, value in enumerate(values, start=1):
+        there, back = label[0] == value, returned == k
+        size = int(there.sum())
+        both = int((there & back).sum())
+        dices.append(2 * both / (size + int(back.sum())) if size else None)
+    return tuple(dices)
+
+
+def check_values(label: np.ndarray, values: Sequence[int], ignore: int | None, path: Path | None) -> None:
+    """Raise :class:`DataError` where a label holds a value that is no class of the cohort."""
+    known = {0, *values} | ({ignore} if ignore is not None else set())
+    strange = sorted({int(v) for v in np.unique(label)} - known)
+    if strange:
+        raise DataError(
+            "a label value outside the cohort's labels",
+            path=path,
+            found=strange,
+            expected=f"values among {sorted(known)}",
+            remedy="add the class to `labels` in dataset.json, or correct the label",
+        )

@@ -1,0 +1,90 @@
+"""Pictures of masks: outlines of predictions and reference on the middle slices of scans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from semivox.cohort import Volume, load_cohort, orientation_of, read_case, read_label
+from semivox.errors import DataError
+from semivox.files import replacing
+
+REFERENCE = "#ffffff"
+COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#d55e00")  # Okabe-Ito: colour-blind safe
+
+
+def mask_figure(
+    data: str | Path,
+    predictions: Mapping[str, str | Path],
+    out: str | Path,
+    *,
+    cases: int = 4,
+    title: str = "",
+) -> Path:
+    """Write a PNG: a row for each of the first ``cases`` cases of ``data``, a column for each predictions folder.
+
+    Shown is the slice along the coarsest axis with most reference foreground (of prediction where there is
+    no reference); the white line is the reference, coloured lines are the predicted classes.
+    Raises DataError where a prediction is missing.
+    """
+    from matplotlib.figure import Figure
+
+    cohort = load_cohort(data)
+    chosen = cohort.cases[:cases]
+    figure = Figure(figsize=(2.6 * len(predictions) + 0.2, 2.6 * len(chosen) + 0.5), layout="constrained")
+    axes = figure.subplots(len(chosen), len(predictions), squeeze=False)
+    for row, case in zip(axes, chosen, strict=True):
+        image = read_case(case)
+        reference = None if case.label is None else read_label(case.label).array[0]
+        for axis, (name, folder) in zip(row, predictions.items(), strict=True):
+            mask = read_label(_mask_file(Path(folder), case.name)).array[0]
+            _draw(axis, image, mask, reference, cohort.values)
+            axis.set_title(f"{name}: {case.name}", fontsize=7)
+    if title:
+        figure.suptitle(f"{title} (white: reference)", fontsize=9)
+    out = Path(out)
+    with replacing(out) as temporary:
+        figure.savefig(temporary, dpi=130, format="png")
+    return out
+
+
+def _draw(axis: object, image: Volume, mask: np.ndarray, reference: np.ndarray | None, values: tuple[int, ...]) -> None:
+    from matplotlib.axes import Axes
+
+    assert isinstance(axis, Axes)
+    planes, aspect = _upright(image, [image.array, mask[None], (mask if reference is None else reference)[None]])
+    picture, predicted, true = planes
+    if image.dims == 3:
+        index = int(np.argmax((true[0] > 0).sum((0, 1))))
+        picture, predicted, true = (plane[..., index] for plane in planes)
+    shown = np.moveaxis(picture, 0, -1).astype(np.float32).transpose(1, 0, 2)
+    low, high = np.percentile(shown, [1, 99])
+    shown = np.clip((shown - low) / max(high - low, 1e-6), 0, 1)
+    axis.imshow(shown[..., 0] if shown.shape[2] != 3 else shown, cmap="gray", aspect=aspect, interpolation="nearest")
+    for k, value in enumerate(values):
+        for labels, colour, width in ((true, REFERENCE, 0.8), (predicted, COLOURS[k % len(COLOURS)], 1.2)):
+            region = (labels[0] == value).T
+            if region.any() and not region.all():
+                axis.contour(region.astype(float), [0.5], colors=[colour], linewidths=[width])
+    axis.set_axis_off()
+
+
+def _upright(image: Volume, arrays: list[np.ndarray]) -> tuple[list[np.ndarray], float]:
+    """Arrays turned so that slices along the coarsest axis show patients upright; and the pixels' aspect."""
+    if image.dims == 2:
+        return arrays, 1.0
+    turn = orientation_of(image.affine, 3, (0, 1, 2))
+    spacing = turn.reorder(image.spacing_mm)
+    coarsest = 2 if spacing[2] * 1.01 >= max(spacing) else int(np.argmax(spacing))
+    others = [a for a in range(3) if a != coarsest]
+    turned = [np.moveaxis(turn.apply(a), 1 + coarsest, 3)[:, ::-1, ::-1] for a in arrays]
+    return turned, spacing[others[1]] / spacing[others[0]]
+
+
+def _mask_file(folder: Path, case: str) -> Path:
+    found = [p for p in sorted(folder.glob(f"{case}.*")) if p.suffix not in (".json", ".csv")]
+    if not found:
+        raise DataError(f"no mask of case {case!r}", path=folder, remedy="predict this case first")
+    return found[0]

@@ -1,0 +1,130 @@
+"""Settings are frozen dataclasses; this file changes them by dotted names and explains them.
+
+Every settings class documents each field with a string below it. The command line's help, ``config.yaml``
+and the reference pages are made from these, so a setting is described in one place.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import inspect
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, cast, get_type_hints
+
+import yaml
+
+from semivox.errors import SettingsError
+
+T = TypeVar("T")
+
+
+def as_dict(settings: object) -> dict[str, Any]:
+    """A settings dataclass as nested dicts of plain values (tuples become lists), ready for YAML or JSON."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(k): plain(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
+        return value
+
+    return cast(dict[str, Any], plain(dataclasses.asdict(cast(Any, settings))))
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` -> ``{"a.b": 1}``; empty mappings vanish."""
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def names_of(settings: object, prefix: str = "") -> list[str]:
+    """All dotted names of a settings dataclass."""
+    names: list[str] = []
+    for field in dataclasses.fields(cast(Any, settings)):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            names += names_of(value, f"{prefix}{field.name}.")
+        else:
+            names.append(f"{prefix}{field.name}")
+    return names
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """``"optimizer.lr=0.01"`` -> ``("optimizer.lr", 0.01)``; the value is read as YAML."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise SettingsError(
+            "a setting must be written KEY=VALUE", found=repr(text), remedy="for example --set optimizer.lr=0.01"
+        )
+    try:
+        return name.strip(), yaml.safe_load(value) if value.strip() else ""
+    except yaml.YAMLError:
+        return name.strip(), value
+
+
+def override(settings: T, changes: Mapping[str, Any], *, where: str = "--set") -> T:
+    """``settings`` with ``changes`` (dotted name -> value) applied and checked against the field types.
+
+    Raises SettingsError on an unknown name (with the nearest known one) or a value of the wrong type.
+    """
+    for name, value in changes.items():
+        settings = _set(settings, name.split("."), value, name, where)
+    return settings
+
+
+def _set(settings: T, path: list[str], value: Any, name: str, where: str, root: object = None) -> T:
+    root = settings if root is None else root
+    fields = {f.name for f in dataclasses.fields(cast(Any, settings))}
+    head, rest = path[0], path[1:]
+    inner = getattr(settings, head, None) if head in fields else None
+    if head not in fields or bool(rest) != dataclasses.is_dataclass(inner):
+        raise unknown_name(name, names_of(root), where)
+    if rest:
+        new = _set(inner, rest, value, name, where, root)
+    else:
+        new = _coerce(value, get_type_hints(type(settings))[head], name, where)
+    return cast(T, dataclasses.replace(cast(Any, settings), **{head: new}))
+
+
+def unknown_name(name: str, known: Iterable[str], where: str) -> SettingsError:
+    """The error for a setting nobody knows, with the nearest known name."""
+    known = sorted(known)
+    tails = [k for k in known if k.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
+    near = tails or difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else "see `semivox methods NAME` and docs/reference/settings.md"
+    return SettingsError(f"unknown setting {name!r} ({where})", remedy=hint)
+
+
+def _coerce(value: Any, annotation: Any, name: str, where: str) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(annotation).validate_python(value)
+    except ValidationError as error:
+        found = f"{value!r} ({type(value).__name__})"
+        expected = "; ".join(dict.fromkeys(e["msg"] for e in error.errors()))
+        raise SettingsError(
+            f"setting {name!r} has a value of the wrong kind ({where})", found=found, expected=expected
+        ) from None
+
+
+def field_docs(cls: type) -> dict[str, str]:
+    """Field name -> the string written below it in the class's source."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    docs: dict[str, str] = {}
+    for statement, following in zip(tree.body, [*tree.body[1:], None], strict=True):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            text = ""
+            if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+                text = " ".join(str(following.value.value).split())
+            docs[statement.target.id] = text
+    return docs

@@ -1,0 +1,8 @@
+"""Networks + an array on the working grid -> probabilities: in one forward, or in blended tiles."""
+
+from __future__ import annotations
+
+from semivox.tiles.blend import axis_tiles, tile_shape
+from semivox.tiles.forward import predict_probabilities
+
+__all__ = ["axis_tiles", "predict_probabilities", "tile_shape"]

@@ -1,0 +1,191 @@
+"""Everything that determines a run, as one tree of settings: ``config.yaml`` is this, written out.
+
+Precedence: defaults < the recipe's and the method's paper constants < plan < config file < ``--set``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from semivox.batches import Augmentation
+from semivox.errors import DataError, SettingsError
+from semivox.files import write_text
+from semivox.methods.catalog import load_method, parse_method
+from semivox.methods.declare import Method, Optimizer
+from semivox.prepare.planner import OVERRIDES
+from semivox.settings import as_dict, flatten, names_of, override, unknown_name
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What is trained on what, for how long, on which machine."""
+
+    method: str = "supervised"
+    """A name of the catalogue, FILE.py:Class or package.module:Class."""
+    labeled: str | None = None
+    """Which cases are labelled: K, Kp (patients), K@SEED, or a file of names; all that have a label if empty."""
+    seed: int = 0
+    """Seed of every random draw of the run."""
+    recipe: Literal["common", "paper"] = "common"
+    """common: one plan, optimizer and predictor rule for every method; paper: what the paper used."""
+    steps: int | None = None
+    """Optimizer steps; empty: as many as the budget holds, measured once before step 0."""
+    budget: float | None = 3600.0
+    """Seconds from the start of the command to the end of training."""
+    device: str = "auto"
+    """cpu, cuda, or auto: cuda where there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic inside the network; auto measures both on this machine and takes the faster."""
+    threads: int | None = None
+    """CPU threads; empty: all cores."""
+    init: str | None = None
+    """A run folder whose predictor's weights the networks begin with."""
+    log_every: int = 10
+    """Steps between two lines of the journal."""
+    checkpoint_seconds: float = 120.0
+    """Seconds between two checkpoints; 0: after every step."""
+    watch_share: float = 0.1
+    """With --watch: measured each time this share of the run has passed. It chooses nothing."""
+    watch_cases: int = 20
+    """With --watch: at most this many cases, in cohort order."""
+    tensorboard: bool = False
+    """Also write TensorBoard events into the run folder."""
+
+
+@dataclass(frozen=True)
+class DistanceSettings:
+    """Signed distance targets, for methods that ask for them."""
+
+    form: Literal["euclidean", "crop_minmax"] = "euclidean"
+    """euclidean: clipped at the limit and divided by it; crop_minmax: the literature's per-crop rescaling."""
+    limit: float | None = None
+    """Distance at which the map saturates, in working units; empty: 8 x the finest working spacing."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole tree."""
+
+    data: str
+    run: RunSettings
+    optimizer: Optimizer
+    augmentation: Augmentation
+    distance: DistanceSettings
+    method: Any
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    """Overrides of the plan, by the names the planner knows (rung, spacing, patch, batch, network.kind, ...)."""
+    format: int = FORMAT
+
+
+def resolve(
+    data: Path,
+    run: Mapping[str, Any],
+    *,
+    config_file: Path | None = None,
+    assignments: Mapping[str, Any] | None = None,
+) -> tuple[Config, type[Method]]:
+    """The settings of a run: defaults, recipe, config file, then assignments (dotted names).
+
+    ``run`` holds options given by their own flag, by their name in :class:`RunSettings`; they rank with
+    ``assignments``. Raises SettingsError for unknown names (with the nearest) and wrong values.
+    """
+    from_file = _read_config(config_file) if config_file is not None else {}
+    asked = {**from_file, **{f"run.{k}": v for k, v in run.items() if v is not None}}
+    name, method_settings = parse_method(str(asked.pop("run.method", RunSettings.method)))
+    method_class = load_method(name)
+
+    config = Config(
+        data=str(data),
+        run=override(RunSettings(), {"method": name}),
+        optimizer=Optimizer(),
+        augmentation=Augmentation(),
+        distance=DistanceSettings(),
+        method=method_class.Settings(),
+    )
+    assignments = dict(assignments or {})
+    assignments = {full_name(key, config): value for key, value in assignments.items()}
+    recipe = assignments.get("run.recipe", asked.get("run.recipe", config.run.recipe))
+    if recipe == "paper":
+        steps = config.method.paper_steps
+        config = _apply(config, {"run.steps": steps, **method_class.paper}, "paper recipe")
+    config = _apply(config, asked, str(config_file or "options"))
+    config = _apply(config, {f"method.{key}": value for key, value in method_settings.items()}, name)
+    config = _apply(config, assignments, "--set")
+    given = {k for k, v in run.items() if v is not None} | {k.removeprefix("run.") for k in assignments}
+    if {"steps", "budget"} <= given:
+        raise SettingsError("both steps and budget are given", remedy="give --steps or --budget, not both")
+    if "budget" in given:
+        config = override(config, {"run.steps": None})
+    return config, method_class
+
+
+def _apply(config: Config, changes: Mapping[str, Any], where: str) -> Config:
+    """``changes`` applied; those of the plan are kept for the planner, which checks them."""
+    plan = {k.removeprefix("plan."): v for k, v in changes.items() if k.startswith("plan.") and v is not None}
+    others = {k: v for k, v in changes.items() if not k.startswith("plan.")}
+    return replace(override(config, others, where=where), plan={**config.plan, **plan})
+
+
+def full_name(name: str, config: Config) -> str:
+    """A setting's full dotted name; a bare name is allowed where it is the only one that ends so."""
+    known = [*(n for n in names_of(config) if n != "plan"), *(f"plan.{n}" for n in OVERRIDES)]
+    if name in known or name.startswith("plan."):
+        return name
+    ends = [k for k in known if k.rsplit(".", 1)[-1] == name]
+    if "." not in name and len(ends) == 1:
+        return ends[0]
+    raise unknown_name(name, known, "--set")
+
+
+def write_config(path: Path, config: Config) -> None:
+    """``config.yaml``: resolved and re-runnable with ``--config``."""
+    text = yaml.safe_dump(as_dict(config), sort_keys=False, allow_unicode=True)
+    write_text(path, "# What this run was trained with; `semivox train --config` repeats it.\n" + text)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError("the settings file is missing", path=path) from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError("the settings file cannot be read", path=path, found=str(error)) from None
+    if not isinstance(content, dict):
+        raise DataError("the settings file holds no settings", path=path, expected="YAML like a run's config.yaml")
+    if int(content.pop("format", FORMAT)) > FORMAT:
+        raise DataError("was written by a newer semivox", path=path, remedy="upgrade semivox")
+    content.pop("data", None)
+    return flatten(content)
+
+
+def read_config(path: Path) -> tuple[Config, type[Method]]:
+    """The settings a run folder was started with."""
+    content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    return resolve(Path(content["data"]), {}, config_file=path)
+
+
+def refuse_changes(saved: Config, run: Mapping[str, Any], assignments: Mapping[str, Any]) -> None:
+    """Raise SettingsError naming every setting that would differ from the run being resumed."""
+    wanted = {f"run.{k}": v for k, v in run.items() if v is not None}
+    if "run.method" in wanted:
+        name, settings = parse_method(str(wanted["run.method"]))
+        wanted["run.method"] = name
+        wanted |= {f"method.{k}": v for k, v in settings.items()}
+    wanted |= {full_name(k, saved): v for k, v in assignments.items()}
+    if wanted.get("run.steps", saved.run.steps) == saved.run.steps:
+        wanted.pop("run.steps", None)
+    before, after = flatten(as_dict(saved)), flatten(as_dict(_apply(saved, wanted, "--resume")))
+    changed = [f"{k}: {before.get(k)!r} -> {after.get(k)!r}" for k in after if before.get(k) != after.get(k)]
+    if changed:
+        raise SettingsError(
+            "a run cannot be resumed with changed settings",
+            found="; ".join(changed),
+            remedy="leave them out to go on, or start a new run in another --out",
+        )

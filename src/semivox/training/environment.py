@@ -1,0 +1,65 @@
+"""The machine and versions a run was made with: ``environment.json``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+PACKAGES = ("semivox", "torch", "numpy", "scipy", "nibabel", "SimpleITK", "edt", "pydantic", "safetensors")
+
+
+def environment(threads: int, device: torch.device, precision: str) -> dict[str, Any]:
+    """Versions, commit, machine, threads; what "the same machine" means for a bit-for-bit repeat."""
+    return {
+        "format": 1,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "commit": _commit(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "threads": threads,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "precision": precision,
+    }
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What keeps a resumed run from being bit for bit the uninterrupted one."""
+    watched = ("python", "packages", "processor", "threads", "device", "precision")
+    return [f"{k}: {before.get(k)} -> {now.get(k)}" for k in watched if before.get(k) != now.get(k)]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    here = Path(__file__).resolve().parent
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

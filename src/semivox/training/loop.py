@@ -1,0 +1,224 @@
+"""The one training loop. Every method runs through it; none has a case of its own in it.
+
+In the order of events::
+
+    for stage: enter (start weights, fresh modules, copies, optimizers)
+        for step: batch -> terms -> each player moves -> each teacher follows -> journal -> checkpoint
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from semivox.batches.crops import Crops
+from semivox.errors import TrainingFailed
+from semivox.methods.declare import At, Facts, Method, Optimizer, Player, Stage, Term
+from semivox.training import ema
+from semivox.training.optimizers import build_optimizer, differentiate, move, parameters_of
+from semivox.training.schedules import learning_rate, scaled_decay
+
+
+class BatchSource(Protocol):
+    """Makes the batch of a step; a pure function of the step."""
+
+    def batch(self, step: int) -> Mapping[str, Crops]: ...
+
+
+@dataclass
+class Hooks:
+    """What the loop tells the outside; each may be left as it is.
+
+    ``journal(record)`` at every logged step, ``progress(step, record | None)`` after every step,
+    ``checkpoint(step, state)`` when due, ``stop()`` is asked after every step, ``watch(step, method)`` when due.
+    """
+
+    journal: Callable[[dict[str, Any]], None] = lambda record: None
+    progress: Callable[[int, dict[str, Any]], None] = lambda step, record: None
+    checkpoint: Callable[[int, Callable[[], dict[str, Any]]], None] = lambda step, state: None
+    stop: Callable[[], bool] = lambda: False
+    watch: Callable[[int, Method], None] = lambda step, method: None
+
+
+@dataclass
+class Progress:
+    """Where a run stands: global step, and everything besides the method's own state."""
+
+    step: int = 0
+    optimizers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ends: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # weights at the end of stages, if needed
+
+
+def stage_ends(stages: Sequence[Stage], steps: int) -> list[int]:
+    """The global step at which each stage ends; shares are parts of ``steps``."""
+    total = sum(stage.share for stage in stages)
+    ends, passed = [], 0.0
+    for stage in stages:
+        passed += stage.share
+        ends.append(round(steps * passed / total))
+    return ends
+
+
+def fit(
+    method: Method,
+    facts: Facts,
+    source_of: Callable[[Stage], BatchSource],
+    *,
+    optimizer: Optimizer,
+    rebuild: Callable[[], Method],
+    paper_steps: int,
+    log_every: int = 10,
+    device: torch.device | None = None,
+    hooks: Hooks | None = None,
+    progress: Progress | None = None,
+    stages: Sequence[Stage] | None = None,
+) -> Progress:
+    """Train ``method`` for ``facts.steps`` steps, or from ``progress`` on; returns where it stopped.
+
+    ``source_of(stage)`` makes a stage's batches; ``rebuild()`` makes the method with its initial weights
+    (asked for only by stages that start from ``initial`` or with ``fresh`` modules). Raises TrainingFailed
+    on a non-finite loss, naming step, term and cases.
+    """
+    hooks = hooks or Hooks()
+    device = device or torch.device("cpu")
+    progress = progress or Progress()
+    stages = list(method.stages(facts)) if stages is None else list(stages)
+    needed = {stage.start for stage in stages} - {"go_on", "initial"}
+
+    for stage, begin, end in _remaining(stages, facts.steps, progress.step):
+        if progress.step == begin:
+            enter(method, stage, progress, rebuild, first=begin == 0)
+        for pair in stage.pairs:
+            ema.freeze(getattr(method, pair.teacher))
+        players = [_Moving(method, player, optimizer) for player in stage.players]
+        for player in players:
+            if player.name in progress.optimizers:
+                player.torch.load_state_dict(progress.optimizers[player.name])
+        progress.optimizers = {}
+        decays = [scaled_decay(pair.decay, paper_steps, facts.steps) for pair in stage.pairs]
+        source = source_of(stage)
+
+        while progress.step < end:
+            step = progress.step
+            clock = time.perf_counter()
+            batch = {name: crops.to(device) for name, crops in source.batch(step).items()}
+            data_seconds = time.perf_counter() - clock
+
+            at = At(stage.name, step, step / facts.steps, (step - begin) / (end - begin), facts.key)
+            terms = method.step(batch, at)
+            losses = {p.name: _loss(terms, p.name) for p in players}
+            moving = [p for p in players if losses[p.name] is not None]
+            # all gradients before the first move: players may share a graph
+            for player in moving:
+                loss = losses[player.name]
+                assert loss is not None
+                if device.type == "cpu" or step % log_every == 0:
+                    _guard(loss, terms, batch, step)
+                differentiate(player.parameters, loss, keep_graph=player is not moving[-1])
+            norms: dict[str, Tensor] = {}
+            for player in moving:
+                lr = learning_rate(player.settings, at.stage_progress)
+                norm = move(player.torch, player.parameters, lr, player.settings.clip)
+                if norm is not None:
+                    norms[player.name] = norm
+            for pair, decay in zip(stage.pairs, decays, strict=True):
+                ema.update(getattr(method, pair.student), getattr(method, pair.teacher), decay, step)
+
+            progress.step = step + 1
+            record: dict[str, Any] = {}
+            if step % log_every == 0 or progress.step == facts.steps:
+                record = {
+                    "kind": "step",
+                    "step": step,
+                    "stage": stage.name,
+                    "lr": {p.name: learning_rate(p.settings, at.stage_progress) for p in players},
+                    "terms": {name: float(term.value.detach()) for name, term in terms.items()},
+                    "weights": {name: float(term.weight) for name, term in terms.items()},
+                    "gradient_norm": {name: float(norm.detach()) for name, norm in norms.items()},
+                    "seconds": time.perf_counter() - clock,
+                    "data_seconds": data_seconds,
+                }
+                hooks.journal(record)
+            if progress.step == end and stage.name in needed:
+                progress.ends[stage.name] = {k: v.detach().clone() for k, v in method.state_dict().items()}
+            hooks.progress(progress.step, record)
+            hooks.watch(progress.step, method)
+
+            def state(players: list[_Moving] = players, at_end: bool = progress.step == end) -> dict[str, Any]:
+                assert progress is not None
+                live = {} if at_end else {p.name: p.torch.state_dict() for p in players}
+                return {
+                    "step": progress.step,
+                    "method": method.state_dict(),
+                    "optimizers": live,
+                    "ends": progress.ends,
+                }
+
+            hooks.checkpoint(progress.step, state)
+            if hooks.stop():
+                return progress
+    return progress
+
+
+class _Moving:
+    """A player in motion: its parameters and its torch optimizer."""
+
+    def __init__(self, method: Method, player: Player, default: Optimizer) -> None:
+        self.name = player.name
+        self.settings = player.optimizer or default
+        self.parameters = parameters_of(method, player)
+        self.torch = build_optimizer(self.parameters, self.settings)
+
+
+def _remaining(stages: Sequence[Stage], steps: int, done: int) -> list[tuple[Stage, int, int]]:
+    ends = stage_ends(stages, steps)
+    begins = [0, *ends[:-1]]
+    return [(s, b, e) for s, b, e in zip(stages, begins, ends, strict=True) if e > done]
+
+
+def enter(
+    method: Method, stage: Stage, progress: Progress, rebuild: Callable[[], Method], *, first: bool
+) -> None:
+    """Give the method the weights a stage starts with; teachers of a first stage start as their students."""
+    if stage.start == "initial" and not first:
+        method.load_state_dict(rebuild().state_dict())
+    elif stage.start not in ("go_on", "initial"):
+        method.load_state_dict(progress.ends[stage.start])
+    if stage.fresh:
+        initial = rebuild()
+        for name in stage.fresh:
+            getattr(method, name).load_state_dict(getattr(initial, name).state_dict())
+    for target, origin in stage.copy.items():
+        getattr(method, target).load_state_dict(getattr(method, origin).state_dict())
+    if first:
+        for pair in stage.pairs:
+            ema.begin(getattr(method, pair.student), getattr(method, pair.teacher))
+
+
+def _loss(terms: Mapping[str, Term], player: str) -> Tensor | None:
+    """Sum of weight x value of a player's terms; a weight of 0 drops the term. None if nothing is left."""
+    parts = [t.weight * t.value for t in terms.values() if t.player == player and t.weight != 0]
+    parts = [part for part in parts if part.requires_grad]
+    if not parts:
+        return None
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def _guard(loss: Tensor, terms: Mapping[str, Term], batch: Mapping[str, Crops], step: int) -> None:
+    if bool(torch.isfinite(loss)):
+        return
+    bad = [name for name, term in terms.items() if not bool(torch.isfinite(term.value))]
+    cases = {name: crops.case.tolist() for name, crops in batch.items()}
+    raise TrainingFailed(
+        f"the loss is not finite at step {step}",
+        found=f"term {', '.join(bad) or 'sum of all'} in a batch of the cases {cases} (positions in cases.json)",
+        remedy="lower the learning rate (--set optimizer.lr=...), try --precision fp32, and look at these cases",
+    )

@@ -1,0 +1,151 @@
+"""One run from its first or last step on: the loop with journal, checkpoints, status, signals and watching."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from semivox.batches import Batches
+from semivox.duration import show_duration
+from semivox.errors import Stopped, TrainingFailed
+from semivox.methods.declare import Facts, Method, Stage
+from semivox.training.checkpoints import load as load_checkpoint
+from semivox.training.checkpoints import save as save_checkpoint
+from semivox.training.config import Config
+from semivox.training.display import Display
+from semivox.training.journal import Journal, tensorboard_sink
+from semivox.training.loop import Hooks, Progress, fit
+from semivox.training.run_folder import RunFolder
+from semivox.training.settle import Make
+from semivox.training.signals import StopSignals
+
+
+class Watcher(Protocol):
+    """Measures networks on cases that are not trained on; ``seconds`` is what it has taken so far."""
+
+    seconds: float
+
+    def measure(self, networks: Sequence[nn.Module]) -> dict[str, float | None]: ...
+
+
+def train_run(
+    run: RunFolder,
+    config: Config,
+    make: Make,
+    batches: Callable[[Stage], Batches],
+    *,
+    began: float,
+    device: torch.device,
+    watcher: Watcher | None,
+    display: Display,
+) -> tuple[Method, float]:
+    """Train to the last step, from the checkpoint where there is one; returns the method and the seconds taken.
+
+    ``began`` is the command's start (time.monotonic). Raises Stopped after a signal, with everything saved.
+    """
+    assert config.run.steps is not None
+    steps = config.run.steps
+    facts, method = make(steps, config.run.precision)
+    progress = Progress()
+    state, reports = load_checkpoint(run.checkpoints)
+    for line in reports:
+        display.say(line)
+    if state is not None:
+        method.load_state_dict(state["method"])
+        progress = Progress(state["step"], state["optimizers"], state["ends"])
+        began -= float(state["seconds"])
+
+    sinks = (tensorboard_sink(run.path / "tensorboard"),) if config.run.tensorboard else ()
+    journal = Journal(run.journal, sinks)
+    journal.cut_back(progress.step)
+    watch_every = max(1, round(steps * config.run.watch_share))
+    saved_at = time.monotonic()
+
+    def elapsed() -> float:
+        return time.monotonic() - began - (watcher.seconds if watcher else 0.0)
+
+    def on_watch(step: int, method: Method) -> None:
+        if watcher is None or (step % watch_every and step != steps):
+            return
+        seconds = elapsed()
+        dice = watcher.measure([getattr(method, role) for role in predictor_of(method, config)])
+        journal.write({"kind": "watch", "step": step - 1, "dice": dice, "elapsed": seconds})
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in dice.items() if value is not None)
+        display.say(f"watch: after {step} steps and {show_duration(seconds)} mean Dice {shown}")
+
+    with StopSignals() as stop:
+
+        def on_checkpoint(step: int, state: Callable[[], dict[str, Any]]) -> None:
+            nonlocal saved_at
+            due = time.monotonic() - saved_at >= config.run.checkpoint_seconds
+            if due or step == steps or stop():
+                save_checkpoint(run.checkpoints, {**state(), "seconds": elapsed()})
+                saved_at = time.monotonic()
+
+        def on_progress(step: int, record: dict[str, Any]) -> None:
+            run.beat(step)
+            display.step(step, steps, record)
+
+        run.status("training", progress.step)
+        try:
+            progress = fit(
+                method,
+                facts,
+                batches,
+                optimizer=config.optimizer,
+                rebuild=lambda: make(steps, config.run.precision)[1],
+                paper_steps=config.method.paper_steps,
+                log_every=config.run.log_every,
+                device=device,
+                hooks=Hooks(
+                    journal=lambda record: journal.write({**record, "elapsed": elapsed()}),
+                    progress=on_progress,
+                    checkpoint=on_checkpoint,
+                    stop=stop,
+                    watch=on_watch,
+                ),
+                progress=progress,
+            )
+        except (MemoryError, RuntimeError) as error:
+            run.status("failed", progress.step)
+            if _is_out_of_memory(error):
+                raise _out_of_memory(error) from error
+            raise
+        except BaseException:
+            run.status("failed", progress.step)
+            raise
+    if progress.step < steps:
+        run.status("stopped", progress.step)
+        raise Stopped(
+            f"stopped by {stop.name} after step {progress.step} of {steps}; everything is saved",
+            remedy=resume_command(config, run.path),
+        )
+    return method, elapsed()
+
+
+def predictor_of(method: Method, config: Config) -> tuple[str, ...]:
+    """The modules whose mean softmax predicts: one rule under the common recipe, the paper's under its own."""
+    kind = type(method)
+    return kind.paper_predictor if config.run.recipe == "paper" else kind.predictor
+
+
+def resume_command(config: Config, run: Path) -> str:
+    """The command that goes on with a run."""
+    return f"go on with: semivox train {config.data} --out {run} --resume"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _out_of_memory(error: Exception) -> TrainingFailed:
+    return TrainingFailed(
+        "out of memory while training",
+        found=(str(error) or type(error).__name__).splitlines()[0],
+        remedy="a smaller patch (--set plan.patch=[...]) or batch (--set plan.batch=[1,1])",
+    )

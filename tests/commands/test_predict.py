@@ -1,0 +1,204 @@
+"""``predict``: the predictions folder, its record, and one bad case among good ones."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from semivox.cohort.case import Cohort
+from semivox.commands.predict import predict
+from semivox.errors import DataError, SettingsError
+from semivox.inference import export_model, load_model
+from semivox.networks import build_network
+from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan
+from semivox.randomness import Key
+
+
+def export(run: Path, dims: int = 3, channels: int = 1, spacing_known: bool = True, seed: int = 0) -> Path:
+    """A run folder with an untrained network of two foreground classes, 1 and 3."""
+    network = NetworkPlan("unet", (4, 4), ((3,) * dims,) * 2, ((2,) * dims,))
+    one = (1.0,) * dims
+    plan = Plan(
+        dims, tuple(range(dims)), one, one, spacing_known, 1.0, (8,) * dims, (8,) * dims, (2, 2), network,
+        tuple(ChannelPlan(f"c{i}", "zscore") for i in range(channels)),
+        (ClassPlan(1, "organ", 9, 1.0), ClassPlan(3, "lesion", 9, 1.0)), None, 1.0, None, (),
+    )  # fmt: skip
+    net = build_network(network, channels, 3, Key(seed))
+    cohort = Cohort(
+        run, (), tuple(c.name for c in plan.channels), {1: "organ", 3: "lesion"}, spacing_known=spacing_known
+    )
+    export_model(run, {"teacher": net}, ["teacher"], plan, cohort, method="ua_mt", steps=1, seed=seed)
+    return run
+
+
+def scans(folder: Path, *names: str, shape: tuple[int, ...] = (12, 9, 7)) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, name in enumerate(names):
+        array = np.random.default_rng(i).normal(size=shape).astype(np.float32)
+        nib.save(nib.Nifti1Image(array, np.diag([1.0, 1.0, 3.0, 1.0])), folder / name)
+    return folder
+
+
+def rows(out: Path) -> dict[str, dict]:
+    content = json.loads((out / "predictions.json").read_text())
+    assert content["format"] == 1
+    return {row["case"]: row for row in content["cases"]}
+
+
+def test_the_folder_is_complete(tmp_path: Path) -> None:
+    run = export(tmp_path / "run")
+    folder = scans(tmp_path / "scans", "b_0000.nii.gz", "a_0000.nii.gz")
+    out = tmp_path / "out"
+    seen = []
+    report = predict(
+        run, folder, out, probabilities=True, uncertainty=True,
+        progress=lambda done, total, row: seen.append((done, total, row.case)),
+    )  # fmt: skip
+    assert seen == [(1, 2, "a"), (2, 2, "b")]
+    assert report.failed == ()
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()) == [
+        "a.nii.gz", "b.nii.gz", "dataset.json", "predictions.csv", "predictions.json",
+        "probabilities/a.nii.gz", "probabilities/b.nii.gz", "uncertainty/a.nii.gz", "uncertainty/b.nii.gz",
+    ]  # fmt: skip
+    described = json.loads((out / "dataset.json").read_text())
+    assert described["labels"] == {"background": 0, "organ": 1, "lesion": 3}
+    assert (described["file_ending"], described["spacing_known"]) == (".nii.gz", True)
+    mask, scan = nib.load(out / "a.nii.gz"), nib.load(folder / "a_0000.nii.gz")
+    values = np.asarray(mask.dataobj)
+    assert values.dtype == np.uint8
+    np.testing.assert_array_equal(mask.affine, scan.affine)
+    expected = load_model(run).predict(folder / "a_0000.nii.gz", probabilities=True, uncertainty=True)
+    np.testing.assert_array_equal(values, expected.mask)
+    probs = np.moveaxis(nib.load(out / "probabilities/a.nii.gz").get_fdata(), -1, 0)
+    np.testing.assert_allclose(probs, expected.probabilities, atol=1e-3)
+    np.testing.assert_allclose(
+        nib.load(out / "uncertainty/a.nii.gz").get_fdata(), expected.uncertainty, atol=1e-3
+    )
+    row = rows(out)["a"]
+    assert row["status"] == "ok"
+    assert row["volume_ml"]["3"] == pytest.approx((values == 3).sum() * 0.003)
+    assert row["voxels"] == {"1": (values == 1).sum(), "3": (values == 3).sum()}
+    assert row["input_sha256"] == hashlib.sha256((folder / "a_0000.nii.gz").read_bytes()).hexdigest()
+    assert row["model_id"] == hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
+    assert row["mean_entropy"] == pytest.approx(expected.mean_entropy, rel=1e-3)
+    table = list(csv.DictReader((out / "predictions.csv").open()))
+    assert [line["case"] for line in table] == ["a", "b"]
+    assert float(table[0]["volume_ml_3"]) == pytest.approx(row["volume_ml"]["3"], rel=1e-4)
+
+
+def test_one_bad_case_does_not_stop_the_others(tmp_path: Path) -> None:
+    run, folder, out = (
+        export(tmp_path / "run"),
+        scans(tmp_path / "scans", "a.nii.gz", "d.nii.gz"),
+        tmp_path / "out",
+    )
+    (folder / "b.nii.gz").write_bytes(b"not a scan")
+    scans(folder, "c.nii.gz", shape=(12, 9))
+    report = predict(run, folder, out)
+    assert [row.case for row in report.failed] == ["b", "c"]
+    assert sorted(p.name for p in out.glob("*.nii.gz")) == ["a.nii.gz", "d.nii.gz"]
+    found = rows(out)
+    assert [found[case]["flag"] for case in "bc"] == ["refuse", "refuse"]
+    assert "unreadable or truncated" in found["b"]["reason"]
+    assert "found 2D" in found["c"]["reason"]
+    assert found["d"]["status"] == "ok"
+
+
+def test_fail_fast_stops_at_the_first(tmp_path: Path) -> None:
+    run, folder = export(tmp_path / "run"), scans(tmp_path / "scans", "a.nii.gz", "c.nii.gz")
+    (folder / "b.nii.gz").write_bytes(b"not a scan")
+    report = predict(run, folder, tmp_path / "out", fail_fast=True)
+    assert [(row.case, row.status) for row in report.rows] == [("a", "ok"), ("b", "failed")]
+    assert not (tmp_path / "out/c.nii.gz").exists()
+
+
+def test_skip_existing_needs_the_same_model_and_the_same_scan(tmp_path: Path) -> None:
+    run, folder, out = (
+        export(tmp_path / "run"),
+        scans(tmp_path / "scans", "a.nii.gz", "b.nii.gz"),
+        tmp_path / "out",
+    )
+    predict(run, folder, out)
+    assert predict(run, folder, out, skip_existing=True).skipped == ("a", "b")
+    assert predict(run, folder, out).skipped == ()
+    scans(folder, "b.nii.gz")  # other voxels than before
+    assert predict(run, folder, out, skip_existing=True).skipped == ("a",)
+    (out / "a.nii.gz").unlink()
+    assert predict(run, folder, out, skip_existing=True).skipped == ("b",)
+    assert predict(run, folder, out, skip_existing=True, uncertainty=True).skipped == ()
+    other = export(tmp_path / "other", seed=1)
+    assert predict(other, folder, out, skip_existing=True).skipped == ()
+    assert set(rows(out)) == {"a", "b"}
+
+
+def test_an_older_mask_does_not_pass_for_a_failed_case(tmp_path: Path) -> None:
+    run, folder, out = (
+        export(tmp_path / "run"),
+        scans(tmp_path / "scans", "a.nii.gz", "b.nii.gz"),
+        tmp_path / "out",
+    )
+    predict(run, folder, out, uncertainty=True)
+    (folder / "a.nii.gz").write_bytes(b"broken now")
+    report = predict(run, folder / "a.nii.gz", out)
+    assert [row.case for row in report.failed] == ["a"]
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.nii.gz")) == [
+        "b.nii.gz", "uncertainty/b.nii.gz",
+    ]  # fmt: skip
+    assert {case: row["status"] for case, row in rows(out).items()} == {"a": "failed", "b": "ok"}
+
+
+def test_pictures_give_pictures(tmp_path: Path) -> None:
+    run, folder, out = (
+        export(tmp_path / "run", 2, 3, spacing_known=False),
+        tmp_path / "scans",
+        tmp_path / "out",
+    )
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (15, 22, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(folder / "p_0000.png")
+    predict(run, folder, out, uncertainty=True)
+    assert np.asarray(Image.open(out / "p.png")).shape == (15, 22)
+    assert set(np.unique(np.asarray(Image.open(out / "p.png")))) <= {0, 1, 3}
+    assert (out / "uncertainty/p.tiff").is_file()
+    row = rows(out)["p"]
+    assert row["volume_ml"] == {"1": None, "3": None}
+    assert sum(row["voxels"].values()) == (np.asarray(Image.open(out / "p.png")) > 0).sum()
+    assert json.loads((out / "dataset.json").read_text())["file_ending"] == ".png"
+
+
+def test_another_format(tmp_path: Path) -> None:
+    import SimpleITK
+
+    run, folder, out = export(tmp_path / "run"), scans(tmp_path / "scans", "a.nii.gz"), tmp_path / "out"
+    predict(run, folder, out, format="nrrd")
+    mask = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(out / "a.nrrd"))).transpose(2, 1, 0)
+    np.testing.assert_array_equal(mask, load_model(run).predict(folder / "a.nii.gz").mask)
+    assert json.loads((out / "dataset.json").read_text())["file_ending"] == ".nrrd"
+    predict(run, folder, out)
+    assert sorted(p.name for p in out.glob("a.*")) == ["a.nii.gz"]
+
+
+def test_faults_before_any_work(tmp_path: Path) -> None:
+    run, folder = export(tmp_path / "run"), scans(tmp_path / "scans", "a.nii.gz")
+    with pytest.raises(DataError, match=r"holds no model; found no model\.json.*Remedy"):
+        predict(folder, folder, tmp_path / "out")
+    with pytest.raises(SettingsError, match=r"found dicom.*expected same or nii\.gz"):
+        predict(run, folder, tmp_path / "out", format="dicom")
+    with pytest.raises(SettingsError, match="among the scans"):
+        predict(run, folder, folder)
+    with pytest.raises(SettingsError, match="no such device"):
+        predict(run, folder, tmp_path / "out", device="warp")
+    with pytest.raises(DataError, match="no such file or folder"):
+        predict(run, tmp_path / "nowhere", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/dataset.json").write_text('{"labels": {"background": 0, "heart": 1}}')
+    with pytest.raises(SettingsError, match=r"other classes.*heart"):
+        predict(run, folder, tmp_path / "out")

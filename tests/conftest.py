@@ -1,0 +1,47 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real scans beside the checkout; tests that need it skip where it is missing."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the real scans are not here ({folder})")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A 3D phantom cohort, 2 labelled and 3 unlabelled for training, 2 for testing. Do not write into it."""
+    from semivox.cohort.phantom import write_phantom_cohort
+
+    return write_phantom_cohort(tmp_path_factory.mktemp("phantoms"), labeled=2, unlabeled=3, test=2)
+
+
+@pytest.fixture(scope="session")
+def flat_phantoms(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same in 2D with two classes."""
+    from semivox.cohort.phantom import write_phantom_cohort
+
+    folder = tmp_path_factory.mktemp("flat_phantoms")
+    return write_phantom_cohort(folder, labeled=2, unlabeled=3, test=2, dims=2, classes=2)
+
+
+@pytest.fixture(scope="session")
+def small() -> dict[str, object]:
+    """Settings that make a training run on the phantoms take seconds."""
+    return {
+        "plan.rung": 2,
+        "plan.patch": [16, 16, 16],
+        "plan.batch": [1, 1],
+        "plan.network.kind": "unet",
+        "run.log_every": 1,
+        "run.precision": "fp32",
+        "run.threads": 1,
+    }

@@ -1,0 +1,276 @@
+"""Folder against folder: pairing, refusals, and the evaluation file."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from semivox.cohort.formats import write_mask
+from semivox.cohort.volume import Volume
+from semivox.errors import DataError
+from semivox.evaluation import METRICS, case_metrics, evaluate_folders, evaluation_table, read_evaluation
+
+SPACING = (1.0, 1.5, 2.0)
+SHAPE = (12, 10, 8)
+
+
+def label(seed: int, classes: int = 2) -> np.ndarray:
+    """Boxes of each class at random places."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros(SHAPE, np.uint8)
+    for value in range(1, classes + 1):
+        start = rng.integers(0, [s - 4 for s in SHAPE])
+        mask[tuple(slice(a, a + 4) for a in start)] = value
+    return mask
+
+
+def write(path: Path, mask: np.ndarray, spacing: tuple[float, ...] = SPACING, origin: float = 0.0) -> None:
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = origin
+    write_mask(path, mask, Volume(mask[None], affine))
+
+
+def describe(folder: Path, **extra: object) -> None:
+    labels = {"background": 0, "left": 1, "right": 2}
+    content = {"channel_names": {"0": "MR"}, "labels": labels, "file_ending": ".nii.gz", **extra}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dataset.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Predictions and a data folder of four cases of three patients; cases.csv turns the order round."""
+    predictions, data = tmp_path / "predictions", tmp_path / "data"
+    describe(data)
+    for i in range(4):
+        write(data / "labelsTr" / f"c{i}.nii.gz", label(i))
+        write(data / "imagesTr" / f"c{i}_0000.nii.gz", label(i))
+        write(predictions / f"c{i}.nii.gz", np.where(label(i + 10) == 1, 1, label(i)))
+    write(data / "imagesTr" / "extra_0000.nii.gz", label(9))  # without a label: not evaluated
+    (data / "cases.csv").write_text("case,patient\nc3,p3\nc1,p0\nc0,p0\nc2,p2\n")
+    return predictions, data
+
+
+def test_the_evaluation_file(folders: tuple[Path, Path]) -> None:
+    predictions, data = folders
+    found = evaluate_folders(predictions, data)
+    assert found["format"] == 1
+    assert found["classes"] == {"1": "left", "2": "right"}
+    assert list(found["cases"]) == ["c3", "c1", "c0", "c2"]
+    assert found["patients"] == {"c3": "p3", "c1": "p0", "c0": "p0", "c2": "p2"}
+    for i in range(4):
+        mask = np.where(label(i + 10) == 1, 1, label(i))
+        expected = case_metrics(mask, label(i), [1, 2], SPACING)
+        for value in (1, 2):
+            assert found["cases"][f"c{i}"][str(value)] == pytest.approx(expected[value])
+            assert list(found["cases"][f"c{i}"][str(value)]) == list(METRICS)
+    dice = np.array([[found["cases"][c][k]["dice"] for k in ("1", "2")] for c in found["cases"]])
+    assert found["mean"]["2"]["dice"] == pytest.approx(dice[:, 1].mean())
+    assert found["mean"]["foreground"]["dice"] == pytest.approx(dice.mean(1).mean())
+    low, high = found["ci95"]["foreground"]["dice"]
+    assert low < found["mean"]["foreground"]["dice"] < high
+    worst = int(dice.mean(1).argmin())
+    assert found["worst"]["foreground"] == {
+        "case": list(found["cases"])[worst], "dice": pytest.approx(dice.mean(1)[worst]),
+    }  # fmt: skip
+    assert found["policy"]["tolerance_mm"] == 2.0
+    assert found["missing"] == found["unmatched"] == []
+    json.dumps(found, allow_nan=False)
+
+
+def test_workers_and_ways_to_name_the_references_agree(folders: tuple[Path, Path]) -> None:
+    predictions, data = folders
+    expected = evaluate_folders(predictions, data, workers=1)
+    done: list[tuple[int, int]] = []
+    assert evaluate_folders(predictions, data, workers=3, progress=lambda *n: done.append(n)) == expected
+    assert done == [(i, 4) for i in range(1, 5)]
+    assert evaluate_folders(predictions, data / "labelsTr") == expected
+    bare = predictions.parent / "plain"
+    bare.mkdir()
+    for path in (data / "labelsTr").iterdir():
+        (bare / path.name).write_bytes(path.read_bytes())
+    without = evaluate_folders(predictions, bare)  # no dataset.json, no patients anywhere
+    assert without["classes"] == {"1": "class_1", "2": "class_2"}
+    assert without["cases"]["c2"] == expected["cases"]["c2"]
+    assert without["patients"]["c1"] == "c1"
+    assert without["mean"]["1"] == pytest.approx(expected["mean"]["1"])
+    describe(predictions)
+    assert evaluate_folders(predictions, bare)["classes"] == expected["classes"]
+
+
+def test_endings_may_differ(folders: tuple[Path, Path]) -> None:
+    predictions, data = folders
+    expected = evaluate_folders(predictions, data)["cases"]
+    for i, ending in enumerate((".nrrd", ".mha", ".nii", ".nii.gz")):
+        (predictions / f"c{i}.nii.gz").unlink()
+        write(predictions / f"c{i}{ending}", np.where(label(i + 10) == 1, 1, label(i)))
+    found = evaluate_folders(predictions, data)["cases"]
+    for case in expected:
+        for value in expected[case]:
+            assert found[case][value] == pytest.approx(expected[case][value])
+
+
+def test_missing_predictions(folders: tuple[Path, Path]) -> None:
+    predictions, data = folders
+    (predictions / "c1.nii.gz").unlink()
+    record = {
+        "format": 1,
+        "cases": [{"case": "c1", "status": "failed", "flag": "refuse", "reason": "two channels"}],
+    }
+    (predictions / "predictions.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match=r"1 of 4 references.*c1 \(two channels\).*--missing-as-empty"):
+        evaluate_folders(predictions, data)
+    found = evaluate_folders(predictions, data, missing_as_empty=True)
+    assert found["missing"] == ["c1"]
+    assert found["refused"] == {"c1": "two channels"}
+    assert found["cases"]["c1"]["1"]["dice"] == 0
+    diagonal = float(np.linalg.norm(np.multiply(SHAPE, SPACING)))
+    assert found["cases"]["c1"]["2"]["hd95_mm"] == pytest.approx(diagonal)
+    papers = evaluate_folders(predictions, data, missing_as_empty=True, policy="literature")
+    assert papers["cases"]["c1"]["2"]["hd95_mm"] == 0
+    assert papers["policy"]["name"] == "literature"
+
+
+def test_predictions_without_a_reference_are_listed(folders: tuple[Path, Path]) -> None:
+    predictions, data = folders
+    write(predictions / "new.nii.gz", label(3))
+    found = evaluate_folders(predictions, data)
+    assert found["unmatched"] == ["new"]
+    assert "new" not in found["cases"]
+
+
+def test_two_files_of_a_case_are_refused(folders: tuple[Path, Path]) -> None:
+    predictions, data = folders
+    write(predictions / "c0.nrrd", label(0))
+    with pytest.raises(DataError, match=r"'c0' has two files.*c0\.nii\.gz and c0\.nrrd"):
+        evaluate_folders(predictions, data)
+
+
+@pytest.mark.parametrize(
+    ("mask", "spacing", "origin"),
+    [
+        (label(0)[:, :, :-1], SPACING, 0.0),
+        (label(0), (1.0, 1.5, 2.1), 0.0),
+        (label(0), SPACING, 5.0),
+    ],
+    ids=["shape", "spacing", "origin"],
+)
+def test_other_grids_are_refused_by_both_names(folders, mask, spacing, origin) -> None:
+    predictions, data = folders
+    write(predictions / "c0.nii.gz", mask, spacing, origin)
+    with pytest.raises(DataError, match="different grids") as error:
+        evaluate_folders(predictions, data)
+    assert str(predictions / "c0.nii.gz") in str(error.value)
+    assert str(data / "labelsTr" / "c0.nii.gz") in str(error.value)
+
+
+def test_values_that_are_no_class_are_refused(folders: tuple[Path, Path]) -> None:
+    predictions, data = folders
+    write(predictions / "c2.nii.gz", label(2, classes=3))
+    with pytest.raises(DataError, match=r"c2\.nii\.gz: the prediction holds.*found 3;"):
+        evaluate_folders(predictions, data)
+
+
+def test_broken_and_absent_files_are_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    predictions, data = folders
+    (predictions / "c2.nii.gz").write_bytes((predictions / "c2.nii.gz").read_bytes()[:60])
+    with pytest.raises(DataError, match=r"c2\.nii\.gz"):
+        evaluate_folders(predictions, data)
+    with pytest.raises(DataError, match="no such folder"):
+        evaluate_folders(tmp_path / "nowhere", data)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no mask"):
+        evaluate_folders(tmp_path / "empty", data)
+
+
+@pytest.mark.parametrize("declared_by", ["data", "predictions"])
+def test_unknown_spacing(folders: tuple[Path, Path], declared_by: str) -> None:
+    predictions, data = folders
+    describe(data if declared_by == "data" else predictions, spacing_known=False)
+    found = evaluate_folders(predictions, data)
+    for name in ("hd95_mm", "assd_mm", "asd_mm", "nsd", "volume_error_ml"):
+        assert found["mean"]["1"][name] is None
+        assert found["ci95"]["foreground"][name] is None
+    assert found["mean"]["1"]["hd95_vox"] is not None
+    assert "unknown" in found["policy"]["spacing"]
+
+
+def test_ignored_voxels_and_unannotated_classes(folders: tuple[Path, Path]) -> None:
+    predictions, data = folders
+    describe(data, labels={"background": 0, "left": 1, "right": 2, "ignore": 3})
+    marked = label(0)
+    marked[:6] = 3
+    write(data / "labelsTr" / "c0.nii.gz", marked)
+    (data / "cases.csv").write_text("case,annotated\nc0,\nc1,right\nc2,right\nc3,right\n")
+    found = evaluate_folders(predictions, data)
+    mask = np.where(label(10) == 1, 1, label(0))
+    mask[:6] = 0
+    rest = np.where(marked == 3, 0, marked)
+    both = case_metrics(mask, rest, [1, 2], SPACING)
+    assert found["cases"]["c0"] == {str(v): pytest.approx(both[v]) for v in (1, 2)}
+    assert list(found["cases"]["c1"]) == ["2"]
+    assert found["mean"]["1"]["dice"] == found["cases"]["c0"]["1"]["dice"]
+    assert found["ci95"]["1"]["dice"] is None  # one patient has it
+    per_case = [np.mean([row["dice"] for row in rows.values()]) for rows in found["cases"].values()]
+    assert found["mean"]["foreground"]["dice"] == pytest.approx(np.mean(per_case))
+
+
+def test_cases_kept_out_are_not_evaluated(folders: tuple[Path, Path]) -> None:
+    predictions, data = folders
+    (data / "cases.csv").write_text("case,use,role\nc0,no,\nc1,,\nc2,,unlabeled\nc3,,test\n")
+    for labels in (data, data / "labelsTr"):
+        found = evaluate_folders(predictions, labels)
+        assert list(found["cases"]) == ["c1", "c3"]
+        assert found["unmatched"] == ["c0", "c2"]
+
+
+def test_pictures_have_no_millimetres(tmp_path: Path) -> None:
+    for folder in ("p", "r"):
+        mask = np.zeros((20, 16), np.uint8)
+        mask[3:9, 4 : 9 + (folder == "p")] = 1
+        write_mask(tmp_path / folder / "a.png", mask, Volume(mask[None], np.eye(4)))
+    found = evaluate_folders(tmp_path / "p", tmp_path / "r")
+    assert found["cases"]["a"]["1"]["dice"] == pytest.approx(2 * 30 / 66)
+    assert found["cases"]["a"]["1"]["hd95_vox"] == 1
+    assert found["cases"]["a"]["1"]["hd95_mm"] is None
+
+
+def test_read_evaluation(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    content = evaluate_folders(*folders)
+    path = tmp_path / "e.json"
+    path.write_text(json.dumps(content))
+    assert read_evaluation(path) == json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "format": 2}))
+    with pytest.raises(DataError, match="newer"):
+        read_evaluation(path)
+    path.write_text("{}")
+    with pytest.raises(DataError, match="no evaluation file"):
+        read_evaluation(path)
+
+
+def rendered(evaluation: dict) -> str:
+    console = Console(width=140, file=io.StringIO())
+    console.print(evaluation_table(evaluation))
+    return console.file.getvalue()
+
+
+def test_the_table_names_what_matters(folders: tuple[Path, Path]) -> None:
+    predictions, data = folders
+    write(predictions / "new.nii.gz", label(3))
+    found = evaluate_folders(predictions, data)
+    found["classes"]["1"] = "left [atrium]"  # brackets are no markup
+    text = rendered(found)
+    low, high = found["ci95"]["1"]["dice"]
+    assert f"{found['mean']['1']['dice']:.4f} [{low:.4f}, {high:.4f}]" in text
+    assert "left [atrium]" in text
+    assert "no reference: new" in text
+    assert text.index(found["worst"]["foreground"]["case"] + " ") < text.index("no reference")
+    many = {f"case{i}": rows for i, rows in enumerate([*found["cases"].values()] * 200)}
+    assert len(rendered({**found, "cases": many}).splitlines()) <= len(text.splitlines()) + 1
+    describe(data, spacing_known=False)
+    assert "mm" not in rendered(evaluate_folders(predictions, data))

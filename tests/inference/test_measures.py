@@ -1,0 +1,127 @@
+"""What is measured in a segmentation, and when a person is asked to look at it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from semivox.cohort.case import Case, Cohort, Split
+from semivox.cohort.volume import Volume
+from semivox.inference import Segmentation, training_ranges
+from semivox.inference.ranges import departures
+from semivox.inference.uncertainty import entropy, mean_entropy
+
+
+def segmentation(mask: np.ndarray, spacing: float = 2.0, image: np.ndarray | None = None) -> Segmentation:
+    array = np.random.default_rng(0).normal(100, 20, mask.shape) if image is None else image
+    affine = np.diag([spacing] * 3 + [1.0])
+    return Segmentation(mask, Volume(array[None], affine), {1: "organ", 4: "lesion"}, 0.1)
+
+
+def blob(shape: tuple[int, ...] = (20, 20, 20), start: int = 5, size: int = 6, value: int = 1) -> np.ndarray:
+    mask = np.zeros(shape, np.uint8)
+    mask[(slice(start, start + size),) * mask.ndim] = value
+    return mask
+
+
+def test_volume_pieces_and_border() -> None:
+    mask = blob()
+    mask[11, 11, 11] = 1  # touches the block at a corner only: one piece
+    mask[19, 0, 0] = mask[15, 15, 15] = 4
+    found = segmentation(mask)
+    assert found.voxels == {1: 217, 4: 2}
+    assert found.volume_ml == {1: pytest.approx(217 * 8 / 1000), 4: pytest.approx(0.016)}
+    assert found.components == {1: 1, 4: 2}
+    assert found.border_contact == {1: 0, 4: 1}
+
+
+def test_first_and_last_slice_of_a_thick_stack_are_no_border() -> None:
+    mask = np.zeros((40, 40, 8), np.uint8)
+    mask[10:20, 10:20, :] = 1
+    assert segmentation(mask).border_contact[1] == 0
+    mask[0, 12, 3] = 1
+    assert segmentation(mask).border_contact[1] == 1
+
+
+def test_entropy_in_nats() -> None:
+    probs = np.array([[1.0, 0.5, 1 / 3], [0.0, 0.5, 1 / 3], [0.0, 0.0, 1 / 3]], np.float32)
+    np.testing.assert_allclose(entropy(probs), [0, math.log(2), math.log(3)], atol=1e-6)
+
+
+@pytest.mark.parametrize("start", [0, 6])
+def test_mean_entropy_covers_the_foreground_and_two_voxels(start: int) -> None:
+    entropies = np.random.default_rng(1).random((14, 12, 13)).astype(np.float32)
+    foreground = np.zeros(entropies.shape, bool)
+    foreground[start : start + 3, 4:6, 5:9] = True
+    near = ndimage.binary_dilation(foreground, iterations=2)
+    assert mean_entropy(entropies, foreground) == pytest.approx(float(entropies[near].mean()))
+    assert mean_entropy(entropies, foreground & False) == pytest.approx(float(entropies.mean()))
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> tuple[Cohort, Split]:
+    """Two labelled cases and an unlabelled one, whose label file is garbage that nobody may open."""
+    cases = []
+    for i, name in enumerate("abc"):
+        image = np.random.default_rng(i).normal(100, 20, (20, 20, 20)).astype(np.float32)
+        nib.save(nib.Nifti1Image(image, np.diag([2.0, 2, 2, 1])), tmp_path / f"{name}.nii.gz")
+        label = tmp_path / f"{name}_label.nii.gz"
+        nib.save(nib.Nifti1Image(blob(size=5 + i), np.diag([2.0, 2, 2, 1])), label)
+        cases.append(Case(name, (tmp_path / f"{name}.nii.gz",), label))
+    (tmp_path / "c_label.nii.gz").write_bytes(b"garbage")
+    cohort = Cohort(tmp_path, tuple(cases), ("MRI",), {1: "organ", 4: "lesion"}, may_be_empty=(4,))
+    return cohort, Split(tuple(cases[:2]), tuple(cases[2:]))
+
+
+def test_training_ranges_are_the_extremes(trained: tuple[Cohort, Split]) -> None:
+    cohort, split = trained
+    found = training_ranges(cohort, split)
+    assert found["cases"] == 3
+    assert found["spacing_mm"] == [[2.0, 2.0]] * 3
+    organ = {"present": 1.0, "border_contact": 0.0, "size": [1.0, 216 * 8 / 1000], "components": [1, 1]}
+    assert found["classes"]["1"] == {**organ, "size": pytest.approx(organ["size"])}
+    assert found["classes"]["4"] == {"present": 0.0, "border_contact": 0.0, "size": None, "components": None}
+    images = [nib.load(case.images[0]).get_fdata() for case in cohort.cases]
+    assert found["intensity"][0]["mean"] == pytest.approx(
+        [min(map(np.mean, images)), max(map(np.mean, images))], rel=1e-5
+    )
+
+
+def test_a_case_like_the_training_cases_needs_no_review(trained: tuple[Cohort, Split]) -> None:
+    assert departures(segmentation(blob()), training_ranges(*trained), (4,)) == []
+
+
+@pytest.mark.parametrize(
+    ("mask", "changes", "reason"),
+    [
+        (blob(size=0), {}, "organ is empty, as in no training case"),
+        (blob(start=0), {}, "organ touches the border, as in no training case"),
+        (blob(start=2, size=16), {}, "organ has 32.8 ml, in training 1 to 1.73"),
+        (blob(), {"spacing": 3.5}, "spacing 3.5 mm, in training 2 to 2"),
+        (
+            blob(),
+            {"image": np.full((20, 20, 20), 1100.0)},
+            "unusual intensities: the mean of channel 0 is 1100",
+        ),
+    ],
+)
+def test_each_departure_has_its_reason(mask, changes, reason: str, trained: tuple[Cohort, Split]) -> None:
+    found = departures(segmentation(mask, **changes), training_ranges(*trained), (4,))
+    assert any(line.startswith(reason) for line in found), found
+
+
+def test_many_pieces_are_a_departure(trained: tuple[Cohort, Split]) -> None:
+    mask = blob()
+    mask[2:18:3, 2, 2] = 1
+    found = departures(segmentation(mask), training_ranges(*trained), (4,))
+    assert found == ["organ has 7 pieces, in training at most 1"]
+
+
+def test_without_ranges_only_an_empty_mask_is_a_departure() -> None:
+    assert departures(segmentation(blob(start=0)), None) == []
+    assert departures(segmentation(blob(size=0)), None) == ["no foreground was found"]

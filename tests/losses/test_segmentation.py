@@ -1,0 +1,236 @@
+"""The supervised loss against a slow loop from its formula, and the properties it must have."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from semivox.losses import cross_entropy, dice_loss, full_fractions, segmentation_loss
+
+Case = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def draw(classes: int, space: tuple[int, ...], seed: int = 0, batch: int = 3) -> Case:
+    """Logits, soft target, valid, annotated in float64; everything annotated."""
+    rng = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(batch, classes, *space, generator=rng, dtype=torch.float64)
+    target = torch.rand(batch, classes, *space, generator=rng, dtype=torch.float64).softmax(1)[:, 1:]
+    valid = (torch.rand(batch, 1, *space, generator=rng) < 0.8).double()
+    return logits, target, valid, torch.ones(batch, classes - 1, dtype=torch.float64)
+
+
+def slow(logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor) -> tuple[float, float]:
+    """(dice loss, cross-entropy), voxel by voxel."""
+    batch, classes = logits.shape[:2]
+    z, g, w = logits.flatten(2).tolist(), target.flatten(2).tolist(), valid.flatten(2).tolist()
+    ce = voxels = 0.0
+    sums = {c: [0.0, 0.0, 0] for c in range(1, classes)}
+    for b in range(batch):
+        known = [c for c in range(1, classes) if annotated[b, c - 1] == 1]
+        for c in known:
+            sums[c][2] += 1
+        for v in range(len(w[b][0])):
+            if w[b][0][v] == 0:
+                continue
+            e = [math.exp(z[b][c][v]) for c in range(classes)]
+            p = {c: e[c] / sum(e) for c in known}
+            f = {c: g[b][c - 1][v] for c in known}
+            p[0], f[0] = 1 - sum(p.values()), 1 - sum(f.values())
+            voxels += 1
+            ce -= sum(f[c] * math.log(p[c]) for c in f)
+            for c in known:
+                sums[c][0] += 2 * p[c] * f[c]
+                sums[c][1] += p[c] ** 2 + f[c] ** 2
+    dice = [1 - (a + 1e-5) / (s + 1e-5) for a, s, samples in sums.values() if samples]
+    return sum(dice) / len(dice), ce / voxels
+
+
+SHAPES = [(2, (4, 3)), (2, (3, 2, 4)), (4, (3, 5)), (3, (2, 3, 2))]
+
+
+@pytest.mark.parametrize(("classes", "space"), SHAPES)
+@pytest.mark.parametrize("partly", [False, True])
+def test_equals_the_loop(classes: int, space: tuple[int, ...], partly: bool) -> None:
+    logits, target, valid, annotated = draw(classes, space)
+    if partly:
+        annotated[0, 0] = 0
+        annotated[2, -1] = 0
+    dice, ce = slow(logits, target, valid, annotated)
+    assert dice_loss(logits, target, valid, annotated).item() == pytest.approx(dice, abs=1e-12)
+    assert cross_entropy(logits, target, valid, annotated).item() == pytest.approx(ce, abs=1e-12)
+    assert segmentation_loss(logits, target, valid, annotated).item() == pytest.approx(dice + ce, abs=1e-12)
+
+
+def test_cross_entropy_of_hard_labels_is_torchs() -> None:
+    logits, _, _, annotated = draw(4, (5, 4))
+    label = torch.randint(0, 4, (3, 5, 4), generator=torch.Generator().manual_seed(1))
+    one_hot = torch.nn.functional.one_hot(label, 4).movedim(-1, 1).double()
+    ours = cross_entropy(logits, one_hot[:, 1:], torch.ones_like(one_hot[:, :1]), annotated)
+    torch.testing.assert_close(ours, torch.nn.functional.cross_entropy(logits, label))
+
+
+def test_perfect_and_disjoint_dice() -> None:
+    target = torch.zeros(1, 1, 6, 6)
+    target[..., :3] = 1
+    ones = torch.ones(1, 1)
+    sure = torch.cat([-60 * (2 * target - 1), 60 * (2 * target - 1)], 1)
+    valid = torch.ones_like(target)
+    assert dice_loss(sure, target, valid, ones).item() == pytest.approx(0, abs=1e-6)
+    assert dice_loss(-sure, target, valid, ones).item() == pytest.approx(1, abs=1e-6)
+
+
+def test_painting_an_unannotated_organ_into_the_background_changes_nothing() -> None:
+    logits, target, valid, annotated = draw(4, (4, 3, 2))
+    annotated[1, 2] = 0
+    painted = target.clone()
+    painted[1, 2] = 0
+    # Nor does it matter how the network splits one mass between the background and that organ.
+    moved = logits.clone()
+    moved[1, [0, 3]] = moved[1, [3, 0]]
+    loss = segmentation_loss(logits, target, valid, annotated)
+    torch.testing.assert_close(segmentation_loss(logits, painted, valid, annotated), loss, rtol=0, atol=0)
+    torch.testing.assert_close(segmentation_loss(moved, target, valid, annotated), loss)
+    everything = torch.ones_like(annotated)
+    assert not torch.isclose(segmentation_loss(moved, target, valid, everything), loss)
+
+
+def test_a_class_that_no_sample_annotates_is_left_out_of_the_mean() -> None:
+    logits, target, valid, annotated = draw(4, (4, 3))
+    annotated[:, 1] = 0
+    assert dice_loss(logits, target, valid, annotated).item() == pytest.approx(
+        slow(logits, target, valid, annotated)[0], abs=1e-12
+    )
+
+
+def test_the_merged_background_is_exact_far_out() -> None:
+    # Background and the hidden class at e^-200 each, beside one certain known class.
+    logits = torch.tensor([-100.0, 100.0, -100.0]).reshape(1, 3, 1, 1)
+    nothing, one = torch.zeros(1, 2, 1, 1), torch.ones(1, 1, 1, 1)
+    loss = cross_entropy(logits, nothing, one, torch.tensor([[1.0, 0.0]]))
+    assert loss.item() == pytest.approx(200 - math.log(2), rel=1e-6)
+
+
+def test_full_fractions() -> None:
+    over = torch.tensor([0.75, 0.5]).reshape(1, 2, 1, 1)  # rounding may bring a sum over 1
+    assert full_fractions(over, torch.ones(1, 2)).flatten().tolist() == [0.0, 0.75, 0.5]
+    target = torch.tensor([[0.25, 0.5], [0.25, 0.5]]).reshape(2, 2, 1, 1)
+    annotated = torch.tensor([[1.0, 1.0], [1.0, 0.0]])
+    assert full_fractions(target, annotated).flatten(1).tolist() == [[0.25, 0.25, 0.5], [0.75, 0.25, 0.0]]
+
+
+def test_invalid_voxels_do_not_count() -> None:
+    logits, target, valid, annotated = draw(3, (4, 5))
+    loss = segmentation_loss(logits, target, valid, annotated)
+    other = torch.where(valid > 0, logits, -logits + 3)
+    flipped = torch.where(valid > 0, target, target.flip(1))
+    torch.testing.assert_close(segmentation_loss(other, flipped, valid, annotated), loss)
+
+
+def test_the_order_of_the_batch_does_not_matter() -> None:
+    case = draw(3, (4, 5))
+    case[3][0, 1] = 0
+    order = torch.tensor([2, 0, 1])
+    torch.testing.assert_close(segmentation_loss(*(x[order] for x in case)), segmentation_loss(*case))
+
+
+@pytest.mark.parametrize("what", ["valid", "annotated"])
+def test_nothing_to_compare_is_zero_with_zero_gradient(what: str) -> None:
+    logits, target, valid, annotated = draw(3, (4, 5))
+    logits.requires_grad_()
+    if what == "valid":
+        loss = segmentation_loss(logits, target, 0 * valid, annotated)
+    else:
+        loss = dice_loss(logits, target, valid, 0 * annotated)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert logits.grad.abs().max().item() == 0
+
+
+@pytest.mark.parametrize("partly", [False, True])
+@pytest.mark.parametrize("size", [1e4, 1e30])
+def test_huge_logits_stay_finite(partly: bool, size: float) -> None:
+    logits, target, valid, annotated = (x.float() for x in draw(3, (4, 5)))
+    if partly:
+        annotated[0] = 0
+        annotated[1, 0] = 0
+    logits = (size * logits.sign()).requires_grad_()
+    loss = segmentation_loss(logits, target, valid, annotated)
+    loss.backward()
+    assert loss.isfinite()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("partly", [False, True])
+def test_gradient(partly: bool) -> None:
+    logits, target, valid, annotated = draw(3, (2, 3), batch=2)
+    if partly:
+        annotated[0, 1] = 0
+    logits.requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: segmentation_loss(z, target, valid, annotated), logits)
+
+
+def test_an_unannotated_class_gets_no_foreground_gradient_of_its_own() -> None:
+    logits, target, valid, annotated = draw(3, (4, 4), batch=1)
+    annotated[0, 1] = 0
+    logits.requires_grad_()
+    segmentation_loss(logits, target, valid, annotated).backward()
+    assert logits.grad is not None
+    # Background and the hidden class share one probability, so their gradients are in ratio of their softmax.
+    p = logits.detach().softmax(1)
+    torch.testing.assert_close(logits.grad[:, 0] * p[:, 2], logits.grad[:, 2] * p[:, 0])
+
+
+def test_autocast_changes_nothing() -> None:
+    case = tuple(x.float() for x in draw(3, (8, 8, 4)))
+    expected = segmentation_loss(*case)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = segmentation_loss(*case)
+        low = segmentation_loss(case[0].bfloat16(), *case[1:])
+    assert inside.dtype == low.dtype == torch.float32
+    assert inside.item() == pytest.approx(segmentation_loss(*draw(3, (8, 8, 4))).item(), rel=1e-6)
+    torch.testing.assert_close(inside, expected, rtol=0, atol=0)
+    torch.testing.assert_close(low, segmentation_loss(case[0].bfloat16().float(), *case[1:]), rtol=0, atol=0)
+
+
+def test_float64_stays_float64() -> None:
+    assert segmentation_loss(*draw(2, (3, 3))).dtype == torch.float64
+
+
+def test_memory_format_changes_nothing() -> None:
+    case = draw(3, (4, 5, 3))
+    other = case[0].to(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(segmentation_loss(other, *case[1:]), segmentation_loss(*case), rtol=0, atol=0)
+
+
+def test_two_processes_equal_one() -> None:
+    case = draw(3, (4, 5), batch=4)
+    case[3][0] = 0
+    whole = case[0].requires_grad_()
+    expected = segmentation_loss(*case)
+    (expected_gradient,) = torch.autograd.grad(expected, whole)
+    halves = [tuple(x[i : i + 2] for x in case) for i in (0, 2)]
+    partial: list[list[Tensor]] = []  # what each process hands to the sum, in order
+    for half in halves:
+        handed: list[Tensor] = []
+        segmentation_loss(*half, total=lambda t, handed=handed: handed.append(t) or t)
+        partial.append(handed)
+    sums = iter([a + b for a, b in zip(*partial, strict=True)])
+    loss = segmentation_loss(*halves[0], total=lambda _: next(sums))
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(torch.autograd.grad(loss, whole)[0], expected_gradient)
+
+
+def test_wrong_shapes_are_refused() -> None:
+    logits, target, valid, annotated = draw(3, (4, 5))
+    for wrong in [
+        (target[:, :1], valid, annotated),
+        (target, valid[:, 0], annotated),
+        (target, valid, annotated[:, :1]),
+    ]:
+        with pytest.raises(ValueError, match="expected"):
+            segmentation_loss(logits, *wrong)

@@ -1,0 +1,121 @@
+"""The fingerprint of a small cohort, measured against what was put into it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from semivox.cohort.case import Case, Cohort, Split
+from semivox.errors import DataError
+from semivox.prepare import fingerprint as measure
+from semivox.prepare.fingerprint import rung_spacing
+
+AFFINE = np.diag([4.0, 1.0, 1.0, 1.0])  # the first axis is the coarsest: it goes last
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Cohort:
+    cases = []
+    for i in range(4):
+        label = np.zeros((6, 18, 20 + 2 * i), np.uint8)
+        label[1:5, 3:12, 4:14] = 1
+        label[2, 14, 3:5] = 2
+        image = np.where(label > 0, 300 + i, 7).astype(np.int16)
+        names = tmp_path / f"c{i}_0000.nii.gz", tmp_path / f"c{i}.nii.gz"
+        nib.save(nib.Nifti1Image(image, AFFINE), names[0])
+        nib.save(nib.Nifti1Image(label, AFFINE), names[1])
+        cases.append(Case(f"c{i}", (names[0],), names[1]))
+    return Cohort(tmp_path, tuple(cases), ("CT",), {1: "organ", 2: "duct"})
+
+
+def two_labeled(cohort: Cohort) -> Split:
+    return Split(cohort.cases[:2], cohort.cases[2:])
+
+
+def test_what_is_measured(cohort: Cohort, tmp_path: Path) -> None:
+    done: list[tuple[int, int]] = []
+    found = measure(cohort, two_labeled(cohort), lambda *d: done.append(d), 1, tmp_path / "cache")
+    assert done == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert (found.dims, found.axes, found.native_spacing) == (3, (1, 2, 0), (1.0, 1.0, 4.0))
+    assert [case.shape for case in found.cases] == [(18, 20 + 2 * i, 6) for i in range(4)]
+    assert found.labeled == 2
+    assert [case.voxels for case in found.cases] == [(360, 2), (360, 2), (None, None), (None, None)]
+    assert found.cases[0].ceilings[0] == (1.0, 1.0)
+    assert found.cases[2].ceilings == ()
+    organ, duct = found.cases[0].ceilings[-1]
+    assert organ is not None
+    assert organ > 0.8
+    assert duct is not None
+    assert duct < 0.5  # two voxels are lost at three times the spacing
+    assert found.foreground[0].mean == pytest.approx(300.5)
+    assert found.foreground[0].low == 300
+    assert (found.cases[3].intensity[0].low, found.cases[3].intensity[0].high) == (7, 303)
+
+
+def test_two_workers_and_the_cache_agree(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = measure(cohort, two_labeled(cohort), workers=1, cache=tmp_path / "one")
+    assert measure(cohort, two_labeled(cohort), workers=2, cache=tmp_path / "two") == one
+    known = next((tmp_path / "one" / "fingerprints").iterdir())
+    calls: list[int] = []
+    again = measure(cohort, two_labeled(cohort), lambda *_: calls.append(1), 1, tmp_path / "one")
+    assert again == one
+    assert not calls
+    known.write_text("{}")  # damaged: measured anew
+    assert measure(cohort, two_labeled(cohort), lambda *_: calls.append(1), 1, tmp_path / "one") == one
+    assert len(calls) == 4
+
+
+def test_label_files_of_unlabelled_cases_are_never_opened(cohort: Cohort, tmp_path: Path) -> None:
+    before = measure(cohort, two_labeled(cohort), workers=1, cache=tmp_path / "before")
+    for case in cohort.cases[2:]:
+        assert case.label is not None
+        case.label.write_bytes(b"garbage")
+    assert measure(cohort, two_labeled(cohort), workers=1, cache=tmp_path / "after") == before
+    assert measure(cohort, two_labeled(cohort), workers=1, cache=tmp_path / "before") == before
+
+
+def test_another_file_is_another_fingerprint(cohort: Cohort, tmp_path: Path) -> None:
+    before = measure(cohort, two_labeled(cohort), workers=1, cache=tmp_path / "cache")
+    path = cohort.cases[3].images[0]
+    nib.save(nib.Nifti1Image(np.full((6, 18, 40), 5, np.int16), AFFINE), path)
+    after = measure(cohort, two_labeled(cohort), workers=1, cache=tmp_path / "cache")
+    assert after != before
+    assert after.cases[3].shape == (18, 40, 6)
+
+
+def test_nominal_spacing_becomes_ratios(cohort: Cohort, tmp_path: Path) -> None:
+    nominal = replace(cohort, spacing_known=False)
+    path = cohort.cases[3].images[0]
+    image = nib.load(path)
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), np.diag([9.0, 3.0, 3.0, 1.0])), path)
+    found = measure(nominal, two_labeled(cohort), workers=1, cache=tmp_path / "cache")
+    assert found.native_spacing == (1.0, 1.0, 4.0)
+    assert {case.spacing for case in found.cases} == {(1.0, 1.0, 4.0)}
+
+
+def test_faults_stop_it(cohort: Cohort, tmp_path: Path) -> None:
+    def fails(match: str, split: Split, where: Cohort = cohort) -> None:
+        with pytest.raises(DataError, match=match):
+            measure(where, split, workers=1, cache=tmp_path / "cache")
+
+    fails("no labelled case", Split((), cohort.cases))
+    fails(
+        r"class 3 \(vessel\)", two_labeled(cohort), replace(cohort, classes={**cohort.classes, 3: "vessel"})
+    )
+    fails("outside", two_labeled(cohort), replace(cohort, classes={1: "organ"}))
+    fails("other channels", two_labeled(cohort), replace(cohort, channels=("CT", "PET")))
+    flat = tmp_path / "flat_0000.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((6, 18, 20, 2), np.int16), AFFINE), flat)
+    fails("channels", Split(cohort.cases[:1], (Case("flat", (flat,)),)))
+
+
+def test_a_coarse_axis_waits_for_the_others() -> None:
+    assert rung_spacing((0.5, 0.5, 0.5), 2.0) == (1.0, 1.0, 1.0)
+    assert rung_spacing((1.0, 1.2, 5.0), 1.5) == (1.5, 1.5, 5.0)
+    assert rung_spacing((1.0, 1.0, 2.5), 3.0) == (3.0, 3.0, 3.0)

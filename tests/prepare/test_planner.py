@@ -1,0 +1,224 @@
+"""The plan as a pure function: its rule on made-up cohorts, overrides, and the JSON round trip."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from semivox.errors import DataError, SettingsError
+from semivox.prepare.architecture import choose_network, choose_patch
+from semivox.prepare.costs import COSTS, Costs, network_macs, step_seconds
+from semivox.prepare.fingerprint import RUNGS, CaseFingerprint, Fingerprint, Intensity
+from semivox.prepare.plan_json import plan_from_json, plan_to_json, write_plan
+from semivox.prepare.planner import COMMON_VOXELS, MIN_STEPS, make_plan
+
+SOME = Intensity(-50.0, 250.0, 80.0, 40.0)
+
+
+def cohort(
+    shape: tuple[int, ...],
+    spacing: tuple[float, ...],
+    ceilings: tuple[float, ...] = (1.0, 0.999, 0.99, 0.98),
+    channel: str = "MR",
+    known: bool = True,
+) -> Fingerprint:
+    labeled = CaseFingerprint("a", shape, spacing, (SOME,), (1000,), tuple((c,) for c in ceilings))
+    other = replace(labeled, name="b", voxels=(None,), ceilings=())
+    dims = len(shape)
+    return Fingerprint(
+        dims=dims,
+        axes=tuple(range(dims)),
+        native_spacing=spacing,
+        spacing_known=known,
+        channels=(channel,),
+        values=(1,),
+        names=("organ",),
+        rungs=RUNGS,
+        labeled=1,
+        foreground=(SOME,),
+        cases=(labeled, other),
+    )
+
+
+ATRIUM = cohort((190, 143, 88), (0.625,) * 3)
+
+
+@pytest.mark.parametrize("minutes", [20, 30, 60])
+def test_the_known_good_recipe_comes_out(minutes: int) -> None:
+    plan = make_plan(ATRIUM, minutes * 60)
+    assert (plan.rung, plan.spacing) == (2.0, (1.25, 1.25, 1.25))
+    assert (plan.patch, plan.batch) == ((64, 64, 48), (2, 2))
+    assert plan.network.kind == "vnet"
+    assert plan.network.features == (16, 32, 64, 128, 256)
+    assert plan.steps == int(minutes * 60 / plan.step_seconds)
+    assert plan.step_seconds == pytest.approx(0.85, abs=0.1)  # measured: 4 patches of 0.20 s, and the update
+
+
+def test_it_is_pure_and_says_what_it_assumes() -> None:
+    first, second = make_plan(ATRIUM, 1800), make_plan(ATRIUM, 1800)
+    assert first == second
+    text = "\n".join(first.assumptions)
+    for word in ("0.625", "1.25", "--set plan.rung", "z-score", "--set plan.channels.0.scheme=ct", "0.990"):
+        assert word in text
+    assert all("override:" in sentence for sentence in first.assumptions)
+
+
+def test_more_budget_is_never_coarser() -> None:
+    rungs = [make_plan(ATRIUM, 60 * 2**k).rung for k in range(14)]
+    assert rungs == sorted(rungs, reverse=True)
+    assert rungs[0] == 3.0
+    assert rungs[-1] < 2.0
+
+
+def test_another_machine_makes_another_plan() -> None:
+    fast = replace(COSTS, seconds_per_mac={k: v / 1000 for k, v in COSTS.seconds_per_mac.items()})
+    slow = Costs({"vnet": 1e-9, "unet": 1e-9})
+    assert make_plan(ATRIUM, 3600, fast).rung < 2.0 < make_plan(ATRIUM, 3600, slow).rung
+
+
+def test_a_rung_that_loses_a_class_is_not_taken() -> None:
+    lossy = cohort((190, 143, 88), (0.625,) * 3, (1.0, 0.97, 0.94, 0.9))
+    assert make_plan(lossy, 1800).rung == 1.5  # the coarsest admissible
+    fine = cohort((190, 143, 88), (0.625,) * 3, (0.9, 0.8, 0.8, 0.8))
+    assert make_plan(fine, 1800).rung == 1.0  # the native one always is
+    assert make_plan(fine, 1800).classes[0].dice_ceiling == 0.9
+
+
+def test_small_scans_stay_native() -> None:
+    plan = make_plan(cohort((35, 50, 35), (1.0, 1.0, 1.0)), 1200)
+    assert (plan.rung, plan.patch, plan.network.kind) == (1.0, (40, 56, 40), "unet")
+    assert plan.classes[0].voxels == 1000
+
+
+def test_voxels_are_counted_at_the_working_spacing() -> None:
+    assert make_plan(ATRIUM, 1800).classes[0].voxels == pytest.approx(1000 / 8, rel=0.01)
+
+
+def test_thick_slices_are_not_pooled_across_at_first() -> None:
+    plan = make_plan(cohort((256, 216, 10), (1.0, 1.0, 6.67), known=False), 1800)
+    assert plan.rung > 1
+    assert plan.spacing[2] == 6.67
+    assert plan.patch[2] >= 10
+    assert plan.network.kind == "unet"
+    assert plan.network.strides[0] == (2, 2, 1)
+    assert plan.network.kernels[0] == (3, 3, 1)
+    assert plan.network.kernels[-1] == (3, 3, 3)
+
+
+def test_two_dimensions() -> None:
+    plan = make_plan(cohort((256, 256), (1.0, 1.0)), 1800)
+    assert (plan.rung, plan.patch, plan.batch) == (1.0, (192, 192), (4, 4))
+    assert plan.network.features == (32, 64, 128, 256, 256)
+
+
+def test_ct_is_clipped_to_labelled_foreground() -> None:
+    channel = make_plan(cohort((64, 64, 64), (1.0,) * 3, channel="abdominal CT")).channels[0]
+    assert (channel.scheme, channel.low, channel.high) == ("ct", -50.0, 250.0)
+    assert (channel.mean, channel.std) == (80.0, 40.0)
+
+
+def test_without_a_budget_steps_stay_open() -> None:
+    plan = make_plan(ATRIUM)
+    assert (plan.steps, plan.budget_seconds) == (None, None)
+    assert plan.patch == make_plan(ATRIUM, 3600).patch
+
+
+def test_overrides_are_planned_around() -> None:
+    plan = make_plan(ATRIUM, 1800, override={"rung": 1.5, "batch": [1, 3], "channels.0.scheme": "ct"})
+    assert (plan.rung, plan.batch, plan.channels[0].scheme) == (1.5, (1, 3), "ct")
+    assert plan.spacing == (0.9375,) * 3
+    plan = make_plan(ATRIUM, 1800, override={"spacing": [1, 1, 2], "patch": [96, 96, 32], "steps": 7})
+    assert (plan.spacing, plan.patch, plan.steps) == ((1.0, 1.0, 2.0), (96, 96, 32), 7)
+    assert plan.network.kind == "unet"
+    assert make_plan(ATRIUM, 1800, override={"network.kind": "unet"}).network.kind == "unet"
+
+
+@pytest.mark.parametrize(
+    ("override", "match"),
+    [
+        ({"spacin": 1}, "did you mean 'plan.spacing'"),
+        ({"patch": [64, 64]}, "3 positive numbers"),
+        ({"patch": [65, 64, 48]}, r"\[80, 64, 48\]"),
+        ({"rung": 0.5}, "1 or more"),
+        ({"rung": "two"}, "1 or more"),
+        ({"network.kind": "swin"}, "vnet or unet"),
+        ({"channels.1.scheme": "ct"}, "unknown setting"),
+        ({"channels.0.scheme": "minmax"}, "zscore or ct"),
+        ({"steps": 1.5}, "whole number"),
+    ],
+)
+def test_wrong_overrides_are_refused(override: dict[str, object], match: str) -> None:
+    with pytest.raises(SettingsError, match=match):
+        make_plan(ATRIUM, 1800, override=override)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 400), min_size=2, max_size=3),
+    st.lists(st.floats(0.3, 8), min_size=3, max_size=3),
+    st.integers(4096, 300_000),
+)
+def test_every_patch_fits_its_network(shape: list[int], spacing: list[float], voxels: int) -> None:
+    patch, network = choose_patch(shape, spacing[: len(shape)], voxels)
+    assert all(p % m == 0 for p, m in zip(patch, network.multiple, strict=True))
+    assert all(p <= math.ceil(n / m) * m for p, n, m in zip(patch, shape, network.multiple, strict=True))
+    assert math.prod(patch) <= max(voxels, math.prod(network.multiple))
+    assert len(network.features) == len(network.kernels) == len(network.strides) + 1
+    for axis, p in enumerate(patch):
+        pools = math.prod(stride[axis] for stride in network.strides)
+        assert pools == 1 or p / pools >= (3 if network.kind == "vnet" else 4)
+
+
+def test_the_plan_holds_its_promises() -> None:
+    for shape in ((512, 512, 300), (128, 128, 128), (60, 400, 30)):
+        plan = make_plan(cohort(shape, (0.8, 0.8, 1.5)), 3600)
+        assert math.prod(plan.patch) <= COMMON_VOXELS[3] or (plan.steps or 0) >= 8000
+        assert (plan.steps or 0) >= MIN_STEPS
+
+
+def test_macs_of_a_network_counted_by_hand() -> None:
+    network = choose_network((8, 8), (1.0, 1.0))
+    assert (network.features, network.strides) == ((32, 64), ((2, 2),))
+    top = 64 * (1 * 32 * 9 + 32 * 32 * 9)
+    bottom = 16 * (32 * 64 * 9 + 64 * 64 * 9)
+    back = 64 * (64 * 32 + 64 * 32 * 9 + 32 * 32 * 9) + 64 * 32 * 3
+    assert network_macs(network, 1, 3, (8, 8)) == top + bottom + back
+    assert step_seconds(network, (8, 8), (2, 3), Costs({"unet": 1e-9}), 1, 3) == pytest.approx(
+        5e-9 * (top + bottom + back)
+    )
+
+
+def test_json_round_trip(tmp_path: Path) -> None:
+    for plan in (make_plan(ATRIUM, 1800), make_plan(cohort((99, 88), (1.0, 1.0), channel="CT"))):
+        assert plan_from_json(plan_to_json(plan)) == plan
+        path = write_plan(plan, tmp_path / "deep" / "plan.json")
+        assert plan_from_json(path) == plan
+        assert [p.name for p in path.parent.iterdir()] == ["plan.json"]
+
+
+def test_faulty_json_is_refused(tmp_path: Path) -> None:
+    good = plan_to_json(make_plan(ATRIUM, 1800))
+
+    def fails(match: str, **changes: object) -> None:
+        path = tmp_path / "plan.json"
+        path.write_text(json.dumps({**good, **changes}))
+        with pytest.raises((SettingsError, DataError), match=match):
+            plan_from_json(path)
+
+    fails("newer", format=2)
+    fails("did you mean 'patch'", pach=[1])
+    fails("patch is no multiple", patch=[65, 64, 48])
+    fails("wrong type", patch=[64, 64, "48"])
+    fails("wrong type", batch=[2, 2, 2])
+    fails("axes", axes=[0, 1, 1])
+    fails("positive", spacing=[1.0, 0.0, 1.0])
+    fails("lacks kind", network={k: v for k, v in good["network"].items() if k != "kind"})
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(DataError, match="JSON"):
+        plan_from_json(tmp_path / "plan.json")

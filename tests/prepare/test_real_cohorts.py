@@ -1,0 +1,41 @@
+"""The plans of four real cohorts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from semivox.commands.plan import plan, render
+from semivox.prepare import plan_from_json
+
+
+def test_left_atrium(shared_data: Path, tmp_path: Path) -> None:
+    for budget in ("20m", "30m"):
+        found = plan(shared_data / "la/dev", budget, "2", cache=tmp_path, workers=1)
+        assert (found.rung, found.patch, found.network.kind) == (2.0, (64, 64, 48), "vnet")
+        assert found.batch == (2, 2)
+        assert found.classes[0].dice_ceiling > 0.99
+
+
+def test_hippocampus_stays_native(shared_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "plan.json"
+    found = plan(shared_data / "hippocampus/dev", "20m", "4", out, cache=tmp_path, workers=1)
+    assert (found.rung, found.spacing, found.patch) == (1.0, (1.0, 1.0, 1.0), (40, 56, 40))
+    assert plan_from_json(out) == found
+
+
+def test_acdc_keeps_its_slices(shared_data: Path, tmp_path: Path) -> None:
+    found = plan(shared_data / "acdc/dev", "30m", "2p", cache=tmp_path, workers=1)
+    assert not found.spacing_known
+    assert found.axes == (0, 1, 2)
+    assert found.native_spacing == pytest.approx((1, 1, 10 / 1.5), rel=1e-4)
+    assert found.spacing[2] == found.native_spacing[2]
+    assert found.network.strides[0] == (2, 2, 1)
+
+
+def test_nuclei_are_pictures(shared_data: Path, tmp_path: Path) -> None:
+    found = plan(shared_data / "nuclei/dev", None, "10", cache=tmp_path, workers=1)
+    assert (found.dims, found.axes, len(found.channels), found.steps) == (2, (0, 1), 3, None)
+    assert found.patch == (192, 192)
+    assert render(found).renderables

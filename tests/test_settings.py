@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from semivox.duration import parse_duration, show_duration
+from semivox.errors import SettingsError
+from semivox.settings import as_dict, field_docs, flatten, names_of, override, parse_assignment
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = 0.1
+    """How fast."""
+    sides: tuple[int, ...] = (1, 2)
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str = "a"
+    """A name
+    in two lines."""
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_override_reaches_nested_fields_and_keeps_the_rest() -> None:
+    changed = override(Outer(), {"inner.rate": "0.5", "name": "b"})
+    assert changed == Outer("b", Inner(0.5))
+    assert override(Outer(), {"inner.sides": [3]}).inner.sides == (3,)
+
+
+@pytest.mark.parametrize("name", ["inner.rte", "rate", "inner", "name.x", "nonsense"])
+def test_unknown_names_are_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="unknown setting"):
+        override(Outer(), {name: 1})
+
+
+def test_the_nearest_name_is_offered() -> None:
+    with pytest.raises(SettingsError, match=r"did you mean 'inner\.rate'"):
+        override(Outer(), {"inner.rte": 1})
+    with pytest.raises(SettingsError, match=r"did you mean 'inner\.rate'"):
+        override(Outer(), {"optimizer.rate": 1})
+
+
+def test_a_wrong_kind_names_setting_and_value() -> None:
+    with pytest.raises(SettingsError, match=r"inner\.rate.*found 'fast'.*valid number"):
+        override(Outer(), {"inner.rate": "fast"})
+
+
+def test_assignments_are_read_as_yaml() -> None:
+    assert parse_assignment("a.b=[1, 2]") == ("a.b", [1, 2])
+    assert parse_assignment("a=b=c") == ("a", "b=c")
+    with pytest.raises(SettingsError, match="KEY=VALUE"):
+        parse_assignment("alone")
+
+
+def test_dict_names_and_docs_tell_of_every_field() -> None:
+    assert flatten(as_dict(Outer())) == {"name": "a", "inner.rate": 0.1, "inner.sides": [1, 2]}
+    assert names_of(Outer()) == ["name", "inner.rate", "inner.sides"]
+    assert field_docs(Outer) == {"name": "A name in two lines.", "inner": ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("30m", 1800), ("1h30m", 5400), ("2 h", 7200)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-3", "soon", "3x", "m"])
+def test_no_durations(text: str) -> None:
+    with pytest.raises(ValueError, match="time"):
+        parse_duration(text)
+
+
+def test_durations_are_shown_short() -> None:
+    assert [show_duration(s) for s in (4.6, 65, 7260)] == ["5 s", "1 m 05 s", "2 h 01 m"]
