@@ -26,11 +26,11 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="session")
 def flat_phantoms(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The same in 2D with two classes."""
+    """The same in 2D with two classes, 4 labelled."""
     from semivox.cohort.phantom import write_phantom_cohort
 
     folder = tmp_path_factory.mktemp("flat_phantoms")
-    return write_phantom_cohort(folder, labeled=2, unlabeled=3, test=2, dims=2, classes=2)
+    return write_phantom_cohort(folder, labeled=4, unlabeled=3, test=2, dims=2, classes=2)
 
 
 @pytest.fixture(scope="session")

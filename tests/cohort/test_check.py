@@ -260,6 +260,8 @@ def test_a_patient_cut_by_the_split(sound):
     (warning,) = check_cohort(sound, split_cohort(cohort, "3")).findings
     assert (warning.severity, warning.fault[:18]) == ("warning", "patient 'p1' is cu")
     assert warning.found == "labelled c2; unlabelled c3"
+    (sound / "labelsTr/c3.nii.gz").unlink()  # then it is not the split that cuts
+    assert found(sound, split=split_cohort(load_cohort(sound), "3")) == []
 
 
 def test_with_a_split_no_other_label_is_opened(sound):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import distance_transform_edt, maximum
 from scipy.ndimage import label as components
 
 import semivox.cohort.phantom as phantom
@@ -50,17 +50,15 @@ def test_every_class_is_there_and_the_atrium_is_one_body_of_plausible_size() -> 
 
 
 def test_veins_leave_the_atrium() -> None:
-    """An opening removes tubes; what it removes is a fair part of each atrium, and the body stays."""
+    """Three to five veins and the appendage reach more than 8 mm beyond the body, their number varies."""
+    counts = []
     for image, label in CASES:
-        atrium = label.array[0] == 1
-        rounds = [max(1, round(5.0 / s)) for s in image.spacing_mm]
-        box = np.ones([2 * r + 1 for r in rounds], bool)
-        core = binary_erosion(atrium, box)
-        assert core.any()
-        index = np.argwhere(atrium) * image.spacing_mm
-        spread = np.linalg.norm(index - index.mean(0), axis=1)
-        ball = (3 * atrium.sum() * np.prod(image.spacing_mm) / (4 * np.pi)) ** (1 / 3)
-        assert spread.max() > 1.35 * ball  # something reaches far beyond a ball of that volume
+        atrium, spacing = np.pad(label.array[0] == 1, 1), image.spacing_mm
+        core = distance_transform_edt(atrium, sampling=spacing) > 7  # no tube is that thick
+        beyond_mm = distance_transform_edt(~core, sampling=spacing) - 7
+        parts, found = components(atrium & (beyond_mm > 3))
+        counts.append(sum(maximum(beyond_mm, parts, range(1, found + 1)) > 8))
+    assert 3 <= min(counts) < max(counts) <= 6
 
 
 def test_no_threshold_finds_the_atrium() -> None:

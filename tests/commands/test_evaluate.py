@@ -60,6 +60,7 @@ def test_render(folders: tuple[Path, Path]) -> None:
 
 
 def test_imports_no_torch() -> None:
-    code = "import sys, semivox.commands.evaluate; print(sorted({'torch', 'monai', 'lightning'} & set(sys.modules)))"
+    names = "{'torch', 'monai', 'lightning', 'medpy'}"
+    code = f"import sys, semivox.commands.evaluate; print(sorted({names} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -14,6 +14,7 @@ from semivox.cohort.formats import write_mask
 from semivox.cohort.volume import Volume
 from semivox.errors import DataError
 from semivox.evaluation import METRICS, case_metrics, evaluate_folders, evaluation_table, read_evaluation
+from semivox.evaluation.intervals import mean_and_interval
 
 SPACING = (1.0, 1.5, 2.0)
 SHAPE = (12, 10, 8)
@@ -74,6 +75,8 @@ def test_the_evaluation_file(folders: tuple[Path, Path]) -> None:
     assert found["mean"]["foreground"]["dice"] == pytest.approx(dice.mean(1).mean())
     low, high = found["ci95"]["foreground"]["dice"]
     assert low < found["mean"]["foreground"]["dice"] < high
+    by_patient = mean_and_interval(dice, ["p3", "p0", "p0", "p2"])[1]  # c1 and c0 are of one patient
+    assert found["ci95"]["2"]["dice"] == pytest.approx(by_patient[1].tolist())
     worst = int(dice.mean(1).argmin())
     assert found["worst"]["foreground"] == {
         "case": list(found["cases"])[worst], "dice": pytest.approx(dice.mean(1)[worst]),

@@ -7,6 +7,7 @@ import pytest
 
 from semivox.errors import DataError, SettingsError
 from semivox.evaluation import METRICS, paired_difference
+from semivox.randomness import Key
 
 
 def evaluation(dice, patients=None, classes=("1",), **policy):
@@ -51,6 +52,32 @@ def test_patients_are_resampled_together() -> None:
     assert grouped["patients"] == 8
     assert np.ptp(grouped["ci95"]) / np.ptp(single["ci95"]) == pytest.approx(2.0, rel=0.1)
     assert paired_difference(evaluation(a, ["x"] * 32), evaluation(b, ["x"] * 32))["ci95"] is None
+
+
+def test_equals_a_slow_bootstrap_over_patients_and_seeds() -> None:
+    rng = np.random.default_rng(5)
+    patients = ["x", "y", "y", "z", "x", "x", "w"]
+    values = rng.random((2, 3, 7))  # (A or B, seeds, cases)
+    a, b = ([evaluation(seed.tolist(), patients) for seed in arm] for arm in values)
+    key = Key(2) / "test"
+    found = paired_difference(a, b, resamples=300, key=key)
+    names = ["x", "y", "z", "w"]
+    of_patients = (key / "patients" / 0).numpy().integers(4, size=(300, 4))
+    of_seeds = (key / "seeds" / 0).numpy().integers(3, size=(300, 3))
+    statistics = [
+        np.mean(
+            [
+                values[0, seed, case] - values[1, seed, case]
+                for seed in seeds
+                for i in drawn
+                for case in range(7)
+                if patients[case] == names[i]
+            ]
+        )
+        for drawn, seeds in zip(of_patients, of_seeds, strict=True)
+    ]
+    assert found["mean"] == pytest.approx((values[0] - values[1]).mean())
+    np.testing.assert_allclose(found["ci95"], np.percentile(statistics, [2.5, 97.5]), rtol=1e-10)
 
 
 def test_seeds_are_averaged_and_resampled() -> None:

@@ -90,13 +90,18 @@ def test_another_file_is_another_fingerprint(cohort: Cohort, tmp_path: Path) -> 
 
 
 def test_nominal_spacing_becomes_ratios(cohort: Cohort, tmp_path: Path) -> None:
+    for path in (path for case in cohort.cases for path in (*case.images, case.label) if path):
+        voxels = np.asarray(nib.load(path).dataobj).copy()
+        nib.save(nib.Nifti1Image(voxels, np.diag([12.0, 3.0, 3.0, 1.0])), path)
+    odd = cohort.cases[3].images[0]
+    nib.save(nib.Nifti1Image(np.zeros((6, 18, 20), np.int16), np.diag([9.0, 9.0, 9.0, 1.0])), odd)
     nominal = replace(cohort, spacing_known=False)
-    path = cohort.cases[3].images[0]
-    image = nib.load(path)
-    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), np.diag([9.0, 3.0, 3.0, 1.0])), path)
     found = measure(nominal, two_labeled(cohort), workers=1, cache=tmp_path / "cache")
     assert found.native_spacing == (1.0, 1.0, 4.0)
     assert {case.spacing for case in found.cases} == {(1.0, 1.0, 4.0)}
+    known = measure(cohort, two_labeled(cohort), workers=1, cache=tmp_path / "cache")
+    assert known.native_spacing == (3.0, 3.0, 12.0)
+    assert known.cases[3].spacing == (9.0, 9.0, 9.0)
 
 
 def test_faults_stop_it(cohort: Cohort, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from semivox.cohort.case import Case, Cohort, Split
-    from semivox.cohort.check import CheckReport, Finding, check_cohort
+    from semivox.cohort.check import check_cohort
+    from semivox.cohort.check_report import CheckReport, Finding
     from semivox.cohort.folder import load_cohort
     from semivox.cohort.formats import (
         read_case,
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Case": "case",
-    "CheckReport": "check",
+    "CheckReport": "check_report",
     "Cohort": "case",
-    "Finding": "check",
+    "Finding": "check_report",
     "Geometry": "geometry",
     "Orientation": "orientation",
     "Source": "volume",

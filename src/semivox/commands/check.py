@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semivox.cohort.cases_csv import exclude_cases
-from semivox.cohort.check import CheckReport, Finding, Progress, check_cohort, left_out
+from semivox.cohort.check import Progress, check_cohort
+from semivox.cohort.check_report import CheckReport, Finding, left_out
 from semivox.cohort.folder import scan_folder
 
 SHOWN = 5  # findings of one kind in full; the others are named (to_json has them all)

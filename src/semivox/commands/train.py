@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from semivox.cohort import Case, Cohort, Split, check_cohort, load_cohort, split
 from semivox.commands.watch import Watch
 from semivox.duration import show_duration
 from semivox.errors import DataError, SettingsError
-from semivox.files import read_json, write_json
+from semivox.files import read_json, replacing, write_json
 from semivox.inference import export_model, load_network, training_ranges
 from semivox.methods.catalog import RECOMMENDED
 from semivox.methods.declare import Facts, Method, Stage
@@ -35,6 +36,8 @@ from semivox.training.settle import Make, fastest_precision, seconds_a_step
 
 RESERVE = 0.03
 """Share of a budget kept for checkpoints and the export."""
+SHOWN = 3
+"""Warnings told in full before training."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def train(
             "this folder already holds a run", path=out, remedy="add --resume to go on, or choose another --out"
         )
 
-    cohort = load_cohort(data)
+    cohort = load_cohort(data, options["labeled"])
     going_on = resume and (out / "config.yaml").exists()
     if going_on:
         settled, method_class = read_config(out / "config.yaml")
@@ -144,6 +147,7 @@ def train(
         if not going_on:
             settled = _settle(settled, make, batches, where, began, display)
             write_plan(the_plan, out / "plan.json")
+            _copy_source(settled.run.method, out)
             write_config(out / "config.yaml", settled)
         _record_environment(out / "environment.json", settled, where, display)
         _announce(settled, the_plan, store, split, display)
@@ -172,16 +176,12 @@ def train(
 
 
 def _refuse_faults(cohort: Cohort, split: Split, display: Display) -> None:
-    report = check_cohort(
-        cohort, split, progress=lambda done, total: display.work("check", done, total)
-    )
-    errors = [f for f in report.findings if f.severity == "error"]
-    for finding in report.findings:
-        if finding.severity == "warning":
-            display.say(f"warning: {finding}")
-    if errors:
-        more = f" (and {len(errors) - 1} more: semivox check {cohort.root})" if len(errors) > 1 else ""
-        raise DataError(f"{errors[0]}{more}")
+    report = check_cohort(cohort, split, progress=lambda done, total: display.work("check", done, total))
+    for warning in report.warnings[:SHOWN]:
+        display.say(f"warning: {warning.case}: {warning.fault}; found {warning.found}. Remedy: {warning.remedy}")
+    if len(report.warnings) > SHOWN:
+        display.say(f"and {len(report.warnings) - SHOWN} more warnings: semivox check {cohort.root}")
+    report.raise_errors()
 
 
 def _prepare(
@@ -272,6 +272,14 @@ def _announce(settled: Config, plan: Plan, store: Store, split: Split, display: 
         f"{size} patches, {settled.run.steps} steps, {settled.run.precision}, {settled.run.threads} threads, seed "
         f"{settled.run.seed}; {memory:.1f} GiB of memory in use, {store.disk_bytes / 2**20:.0f} MiB prepared in {store.root}"
     )
+
+
+def _copy_source(method: str, out: Path) -> None:
+    """A user's method file goes into RUN/source/, for the record; nothing ever imports it from there."""
+    file = Path(method.rpartition(":")[0])
+    if file.suffix == ".py":
+        with replacing(out / "source" / file.name) as temporary:
+            shutil.copyfile(file, temporary)
 
 
 def _record_cases(path: Path, cohort: Cohort, split: Split) -> None:

@@ -83,4 +83,4 @@ def _cell(mean: float | None, interval: list[float] | None, decimals: int) -> st
     text = f"{mean:.{decimals}f}"
     if interval is not None:
         text += f" [{interval[0]:.{decimals}f}, {interval[1]:.{decimals}f}]"
-    return escape(text)
+    return text

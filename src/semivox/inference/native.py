@@ -19,10 +19,13 @@ from semivox.tiles import predict_probabilities
 def working_probabilities(
     networks: Sequence[nn.Module], volume: Volume, plan: Plan, memory_bytes: int | None = None
 ) -> tuple[Grid, np.ndarray]:
-    """Read as: normalise, bring to the working grid, predict. Returns the grid and (K, working) float32."""
+    """Turn, normalise, resample, predict: the scan's grid and (K, working) float32 probabilities.
+
+    The networks may live on any one device; the scan must fit the plan (dimensions, channels).
+    """
     grid = Grid.of(volume, plan)
     # Turned and contiguous before anything is summed: a flipped copy then gives the same bits.
-    turned = grid.orientation.apply(volume.array)
+    turned = np.ascontiguousarray(grid.orientation.apply(volume.array))
     image = resample(normalise(turned, plan.channels), grid.working_shape)
     needs = [getattr(network, "multiple", plan.network.multiple) for network in networks]
     probs = predict_probabilities(

@@ -72,6 +72,7 @@ class _Compared(NamedTuple):
     log_background: Tensor  # (B, 1, ...)
     log_foreground: Tensor  # (B, K-1, ...)
     target: Tensor  # (B, K-1, ...), 0 in unannotated classes
+    weighted: Tensor  # target x valid
     valid: Tensor  # (B, 1, ...)
     annotated: Tensor  # (B, K-1)
 
@@ -88,20 +89,21 @@ def _compare(logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor) -
     if not _all_annotated(annotated):
         hidden = foreground.masked_fill(_planes(annotated, foreground) > 0, torch.finfo(logits.dtype).min / 2)
         background = torch.logsumexp(torch.cat([background, hidden], dim=1), dim=1, keepdim=True)
-    return _Compared(background, foreground, _known(target, annotated), valid, annotated)
+    target = _known(target, annotated)
+    return _Compared(background, foreground, target, target * valid, valid, annotated)
 
 
 def _cross_entropy(x: _Compared, total: Total | None) -> Tensor:
     agreement = (_background(x.target) * x.valid * x.log_background).sum()
-    agreement = agreement + (x.target * x.valid * x.log_foreground).sum()
+    agreement = agreement + (x.weighted * x.log_foreground).sum()
     return weighted_mean(-agreement, x.valid.sum(), total)
 
 
 def _dice(x: _Compared, total: Total | None) -> Tensor:
     probs = x.log_foreground.exp()
     space = tuple(range(2, probs.dim()))
-    overlap = (probs * (x.target * x.valid)).sum(space)  # (B, K-1)
-    size = (probs * x.valid * probs).sum(space) + (x.target * x.valid * x.target).sum(space)
+    overlap = (probs * x.weighted).sum(space)  # (B, K-1)
+    size = (probs * x.valid * probs).sum(space) + (x.weighted * x.target).sum(space)
     known = (x.annotated > 0).to(probs.dtype)
     sums = torch.stack([(overlap * known).sum(0), (size * known).sum(0), known.sum(0)])  # (3, K-1)
     overlap, size, samples = (sums if total is None else total(sums)).unbind()

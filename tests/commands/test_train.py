@@ -1,0 +1,292 @@
+"""Training runs on small phantoms: resume, refusals, what changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from semivox.commands.train import train
+from semivox.errors import DataError, SettingsError, Stopped, TrainingFailed
+from semivox.methods.catalog import CATALOG
+from semivox.training.journal import read_journal
+
+Folders = tuple[Path, Path]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model.safetensors")
+
+
+def same(a: Path, b: Path) -> bool:
+    one, two = weights(a), weights(b)
+    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+
+
+class StopAfter:
+    """A display that sends this process SIGTERM once ``step`` steps are done."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def say(self, text: str) -> None: ...
+    def work(self, what: str, done: int, total: int) -> None: ...
+    def step(self, step: int, steps: int, record: dict[str, Any]) -> None:
+        if step == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("method", CATALOG)
+def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(
+    method: str, phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    def go(out: str, **more: Any) -> None:
+        train(phantoms[0], tmp_path / out, method=method, steps=5, settings=small, cache=cache, **more)
+
+    go("whole")
+    with pytest.raises(Stopped, match="SIGTERM after step 2 of 5.*--resume"):
+        go("parts", display=StopAfter(2))
+    status = json.loads((tmp_path / "parts/status.json").read_text())
+    assert (status["state"], status["step"]) == ("stopped", 2)
+    assert not (tmp_path / "parts/model.json").exists()
+    go("parts", resume=True)
+    assert same(tmp_path / "whole", tmp_path / "parts")
+    lines = [[r for r in read_journal(tmp_path / run / "metrics.jsonl")] for run in ("whole", "parts")]
+    assert [r["terms"] for r in lines[0]] == [r["terms"] for r in lines[1]]
+    assert [r["step"] for r in lines[1]] == [0, 1, 2, 3, 4]
+
+
+def test_a_killed_process_resumes_to_the_same_bits(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    """SIGKILL on a real process, seen alive in mid-run."""
+    sets = [x for k, v in {**small, "run.checkpoint_seconds": 0}.items() for x in ("--set", f"{k}={v}")]
+    steps = 12
+
+    def command(out: str, *more: str) -> list[str]:
+        return [
+            sys.executable, "-m", "semivox", "train", str(phantoms[0]), "--out", str(tmp_path / out),
+            "--method", "supervised", "--cache", str(cache), *more,
+        ]  # fmt: skip
+
+    fresh = ["--steps", str(steps), *sets]
+    subprocess.run(command("whole", *fresh), check=True, capture_output=True)
+    process = subprocess.Popen(command("killed", *fresh), stderr=subprocess.DEVNULL)
+    journal = tmp_path / "killed/metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (journal.exists() and len(journal.read_text().splitlines()) >= 3):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.005)
+    assert process.poll() is None, "it must be alive in mid-run"
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    status = json.loads((tmp_path / "killed/status.json").read_text())
+    assert status["state"] == "training"
+    assert not (tmp_path / "killed/model.json").exists()
+    again = subprocess.run(command("killed", "--resume"), capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert same(tmp_path / "whole", tmp_path / "killed")
+    records = list(read_journal(journal))
+    assert [r["step"] for r in records] == list(range(steps))
+
+
+def test_labels_of_unlabelled_cases_are_never_opened(
+    phantoms: Folders, small: dict[str, Any], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(phantoms[0], data, ignore=shutil.ignore_patterns(".semivox"))
+    labels = sorted((data / "labelsTr").iterdir())
+    for case in ("without", "garbage"):
+        if case == "garbage":
+            labels[1].write_bytes(b"this is no label")
+        train(
+            data, tmp_path / case, method="simcvd", labeled=1, steps=2, settings=small, cache=tmp_path / f"cache {case}"
+        )
+    assert same(tmp_path / "without", tmp_path / "garbage")
+
+
+def test_watching_changes_no_bit(phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path) -> None:
+    for out, watch in (("plain", None), ("watched", phantoms[1])):
+        train(
+            phantoms[0], tmp_path / out, method="mean_teacher", steps=4, watch=watch, cache=cache,
+            settings={**small, "run.watch_share": 0.5},
+        )  # fmt: skip
+    assert same(tmp_path / "plain", tmp_path / "watched")
+    watched = [r for r in read_journal(tmp_path / "watched/metrics.jsonl") if r["kind"] == "watch"]
+    assert [r["step"] for r in watched] == [1, 3]
+    assert all(0 <= value <= 1 for r in watched for value in r["dice"].values())
+
+
+def test_the_run_folder_tells_all(phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    result = train(
+        phantoms[0], run, method="simcvd{contrast=0,temperature=0.2}", labeled="1@3", steps=2, seed=4,
+        settings=small, cache=cache,
+    )  # fmt: skip
+    assert (result.method, result.steps, result.run) == ("simcvd", 2, run)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["run"]["steps"] == 2
+    assert config["run"]["seed"] == 4
+    assert config["method"]["contrast"] == 0
+    assert config["method"]["temperature"] == 0.2
+    assert config["plan"]["patch"] == [16, 16, 16]
+    rows = json.loads((run / "cases.json").read_text())["cases"]
+    assert [r["role"] for r in rows] == ["labeled"] + ["unlabeled"] * 4
+    assert all(len(r["sha256"]) == 64 for r in rows)
+    for name in ("plan.json", "environment.json", "status.json", "model.json", "model.safetensors", "checkpoints/last.ckpt"):
+        assert (run / name).is_file(), name
+    card = json.loads((run / "model.json").read_text())
+    assert card["predictor"] == ["teacher"]
+    assert card["method"] == "simcvd"
+    assert "contrast" not in next(read_journal(run / "metrics.jsonl"))["terms"]
+
+    # its own config repeats it, bit for bit
+    train(phantoms[0], tmp_path / "again", config=run / "config.yaml", cache=cache)
+    assert same(run, tmp_path / "again")
+
+
+def test_what_is_refused_before_anything_is_trained(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    def go(**more: Any) -> None:
+        train(phantoms[0], tmp_path / "run", **{"steps": 1, "settings": small, "cache": cache, **more})
+
+    with pytest.raises(SettingsError, match=r"unknown setting 'optimizer\.lrr'.*optimizer\.lr"):
+        go(settings={"optimizer.lrr": 1})
+    with pytest.raises(SettingsError, match=r"unknown setting.*method\.contrast"):
+        go(method="simcvd{contrst=0}")
+    with pytest.raises(SettingsError, match="unknown method 'simcdv'.*did you mean 'simcvd'"):
+        go(method="simcdv")
+    with pytest.raises(SettingsError, match="both steps and budget"):
+        go(budget=60.0)
+    with pytest.raises(SettingsError, match="9"):
+        go(labeled=9)
+    with pytest.raises(DataError, match="missing|no such|not a"):
+        train(tmp_path / "nowhere", tmp_path / "run")
+    assert not (tmp_path / "run/config.yaml").exists()
+    go(method="supervised")
+    with pytest.raises(SettingsError, match="already holds a run.*--resume"):
+        go()
+
+
+def test_a_resumed_run_refuses_changed_settings_and_scans(
+    phantoms: Folders, small: dict[str, Any], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(phantoms[0], data, ignore=shutil.ignore_patterns(".semivox"))
+    run, cache = tmp_path / "run", tmp_path / "cache"
+    with pytest.raises(Stopped):
+        train(data, run, method="simcvd", steps=4, settings=small, cache=cache, display=StopAfter(1))
+    with pytest.raises(SettingsError, match=r"optimizer\.lr: 0\.02 -> 0\.5"):
+        train(data, run, resume=True, settings={"optimizer.lr": 0.5}, cache=cache)
+    with pytest.raises(SettingsError, match=r"run\.seed: 0 -> 1"):
+        train(data, run, resume=True, seed=1, cache=cache)
+    with pytest.raises(SettingsError, match=r"run\.method: 'simcvd' -> 'supervised'"):
+        train(data, run, resume=True, method="supervised", cache=cache)
+    images = sorted((data / "imagesTr").iterdir())
+    shutil.copy(images[-2], images[-1])  # both unlabelled
+    with pytest.raises(DataError, match="cohort has changed"):
+        train(data, run, resume=True, cache=cache)
+
+
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    every = {**small, "run.checkpoint_seconds": 0}
+    train(phantoms[0], tmp_path / "whole", method="supervised", steps=4, settings=every, cache=cache)
+    with pytest.raises(Stopped):
+        train(
+            phantoms[0], tmp_path / "run", method="supervised", steps=4, settings=every, cache=cache, display=StopAfter(3)
+        )
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    last.write_bytes(content)
+
+    class Listens(StopAfter):
+        said: list[str] = []  # noqa: RUF012
+
+        def say(self, text: str) -> None:
+            self.said.append(text)
+
+    display = Listens(99)
+    train(phantoms[0], tmp_path / "run", resume=True, cache=cache, display=display)
+    assert any("last.ckpt is damaged" in line for line in display.said)
+    assert same(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_second_process_on_a_live_run_is_refused(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    from semivox.training.run_folder import RunFolder
+
+    with RunFolder(tmp_path / "run") as run:
+        run.status("training", 3)
+        with pytest.raises(SettingsError, match=f"another process.*{os.getpid()}"):
+            train(phantoms[0], tmp_path / "run", steps=1, settings=small, cache=cache)
+
+
+def test_a_loss_that_explodes_ends_in_training_failed(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    wild = {**small, "optimizer.lr": 1e30, "optimizer.clip": 0}
+    with pytest.raises(TrainingFailed, match="not finite at step"):
+        train(phantoms[0], tmp_path / "run", method="supervised", steps=8, settings=wild, cache=cache)
+    assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "failed"
+
+
+def test_two_dimensions_and_two_classes(
+    flat_phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    flat = {**small, "plan.patch": [32, 32], "plan.rung": 1}
+    train(flat_phantoms[0], tmp_path / "run", method="simcvd", steps=2, settings=flat, cache=cache)
+    record = next(read_journal(tmp_path / "run/metrics.jsonl"))
+    assert set(record["terms"]) == {"segmentation", "distance", "contrast", "distillation", "consistency"}
+
+
+def test_weights_of_another_run_begin_a_new_one(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    train(phantoms[0], tmp_path / "first", method="supervised", steps=3, settings=small, cache=cache)
+    still = {**small, "optimizer.lr": 0.0, "optimizer.weight_decay": 0.0}
+    train(
+        phantoms[0], tmp_path / "second", method="simcvd", steps=1, init=tmp_path / "first", settings=still, cache=cache
+    )
+    before, after = weights(tmp_path / "first"), weights(tmp_path / "second")
+    learned = [k for k in before if k.startswith("teacher.") and "running" not in k]
+    assert learned
+    assert all(torch.equal(before[k], after[k.replace("teacher", "student", 1)]) for k in learned)
+
+
+def test_a_method_of_ones_own(phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from semivox.methods.supervised import Supervised\n"
+        "from semivox.methods.declare import Term\n\n"
+        "class Twice(Supervised):\n"
+        "    def step(self, batch, at):\n"
+        "        return {k: Term(2 * t.value) for k, t in super().step(batch, at).items()}\n"
+    )
+    run = tmp_path / "run"
+    train(phantoms[0], run, method=f"{file}:Twice", steps=1, settings=small, cache=cache)
+    train(phantoms[0], tmp_path / "plain", method="supervised", steps=1, settings=small, cache=cache)
+    mine, plain = (next(read_journal(r / "metrics.jsonl"))["terms"]["segmentation"] for r in (run, tmp_path / "plain"))
+    assert mine == pytest.approx(2 * plain)
+    assert (run / "source/mine.py").read_text() == file.read_text()

@@ -1,0 +1,211 @@
+"""Every method: which parameters each term reaches, what switching a term off changes, partly annotated cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from semivox.batches import Crops
+from semivox.methods.catalog import CATALOG, load_method
+from semivox.methods.declare import At, Facts, Method
+from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
+from semivox.randomness import Key
+
+SHAPES = {2: (16, 16), 3: (16, 16, 8)}
+
+
+def plan(dims: int, classes: int, channels: int) -> Plan:
+    one, two = (3,) * dims, (2,) * dims
+    return Plan(
+        dims=dims, axes=tuple(range(dims)), native_spacing=(1.0,) * dims, spacing=(1.0,) * dims,
+        spacing_known=True, rung=1.0, shape=SHAPES[dims], patch=SHAPES[dims], batch=(2, 2),
+        network=NetworkPlan("unet", (4, 8, 8), (one, one, one), (two, two)),
+        channels=tuple(ChannelPlan(str(c), "zscore") for c in range(channels)),
+        classes=tuple(ClassPlan(k, str(k), 10.0, 1.0) for k in range(1, classes)),
+        budget_seconds=None, step_seconds=1.0, steps=None, assumptions=(),
+    )  # fmt: skip
+
+
+def build(name: str, dims: int = 3, classes: int = 3, channels: int = 1, **settings: Any) -> tuple[Method, Facts]:
+    facts = Facts(plan(dims, classes, channels), 100, 2, 4, Key(0))
+    method_class = load_method(name)
+    method = method_class(facts, method_class.Settings(**settings))
+    for stage in method.stages(facts):
+        for pair in stage.pairs:
+            getattr(method, pair.teacher).requires_grad_(False)
+    return method, facts
+
+
+def batch(method: Method, facts: Facts, seed: int = 0) -> dict[str, Crops]:
+    """A batch as the declared streams ask for it, of random blobs."""
+    made = {}
+    shape, k = facts.plan.patch, facts.classes - 1
+    for name, stream in method.stages(facts)[0].streams.items():
+        rng = (Key(seed) / name).torch()
+        n = stream.size
+        x = torch.randn(n, facts.channels, *shape, generator=rng)
+        labels = torch.randint(0, k + 1, (n, *shape), generator=rng)
+        target = torch.stack([(labels == c).float() for c in range(1, k + 1)], 1)
+        made[name] = Crops(
+            views={view: x + 0.1 * i for i, view in enumerate(stream.views)},
+            target=target if stream.target else None,
+            valid=torch.ones(n, 1, *shape),
+            annotated=torch.ones(n, k),
+            sdm=1 - 2 * target if stream.sdm else None,
+            case=torch.arange(n),
+            box=torch.zeros(n, facts.dims, 2),
+        )
+    return made
+
+
+def at(method: Method, facts: Facts, progress: float = 0.9) -> At:
+    return At(method.stages(facts)[0].name, 90, progress, progress, facts.key)
+
+
+def gradients(method: Method, loss: torch.Tensor) -> dict[str, bool]:
+    """Child module -> whether ``loss`` has a gradient in it that is not zero."""
+    names, parameters = zip(*((n, p) for n, p in method.named_parameters() if p.requires_grad), strict=True)
+    grads = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
+    reached: dict[str, bool] = {}
+    for name, grad in zip(names, grads, strict=True):
+        child = name.split(".")[0]
+        reached[child] = reached.get(child, False) or (grad is not None and bool(grad.abs().sum() > 0))
+    return reached
+
+
+@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize(("dims", "classes", "channels"), [(3, 2, 1), (3, 3, 2), (2, 4, 3)])
+def test_every_term_trains_and_no_teacher_does(name: str, dims: int, classes: int, channels: int) -> None:
+    method, facts = build(name, dims, classes, channels)
+    terms = method.step(batch(method, facts), at(method, facts))
+    players = {p.name: p.modules for p in method.stages(facts)[0].players}
+    for term_name, term in terms.items():
+        assert bool(torch.isfinite(term.value)), term_name
+        assert term.weight > 0, term_name
+        reached = gradients(method, term.value)
+        assert any(reached[m] for m in players[term.player]), f"{term_name} trains nothing"
+    assert not any(p.requires_grad for m in ("teacher",) for p in getattr(method, m).parameters())
+
+
+REACH = {
+    "supervised": {"segmentation": {"student"}},
+    "mean_teacher": {"segmentation": {"student"}, "consistency": {"student"}},
+    "simcvd": {
+        "segmentation": {"student"},
+        "distance": {"student"},
+        "contrast": {"student", "projection"},
+        "distillation": {"student"},
+        "consistency": {"student"},
+    },
+}
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_each_term_reaches_what_it_should_and_nothing_else(name: str) -> None:
+    method, facts = build(name)
+    terms = method.step(batch(method, facts), at(method, facts))
+    found = {t: {m for m, hit in gradients(method, term.value).items() if hit} for t, term in terms.items()}
+    assert found == REACH[name]
+
+
+SWITCHES = [
+    ("mean_teacher", {"consistency": 0.0}, {"consistency"}),
+    ("simcvd", {"distance": 0.0}, {"distance"}),
+    ("simcvd", {"contrast": 0.0}, {"contrast"}),
+    ("simcvd", {"distillation": 0.0}, {"distillation"}),
+    ("simcvd", {"consistency": 0.0}, {"consistency"}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "gone"), SWITCHES)
+def test_switching_a_term_off_changes_no_other(name: str, settings: Mapping[str, Any], gone: set[str]) -> None:
+    whole, facts = build(name)
+    part, _ = build(name, **settings)
+    data = batch(whole, facts)
+    all_terms, left = whole.step(data, at(whole, facts)), part.step(data, at(part, facts))
+    assert set(all_terms) - set(left) == gone
+    for term in left:
+        assert torch.equal(left[term].value, all_terms[term].value), term
+        assert left[term].weight == all_terms[term].weight
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"view": "inpaint"}, {"view": "local_shuffle"}, {"view": "none"}, {"projection": False},
+        {"use_sdm_in_contrast": False}, {"exclude_window": 2}, {"dropout": 0.1}, {"temperature": 0.1},
+    ],
+)  # fmt: skip
+def test_every_ablation_of_simcvd_runs_and_changes_its_terms(settings: Mapping[str, Any]) -> None:
+    method, facts = build("simcvd")
+    other, _ = build("simcvd", **settings)
+    data = batch(method, facts)
+    before, after = method.step(data, at(method, facts)), other.step(data, at(other, facts))
+    assert all(bool(torch.isfinite(term.value)) for term in after.values())
+    assert any(not torch.equal(before[t].value, after[t].value) for t in before)
+
+
+def test_dropout_makes_simcvds_views_differ() -> None:
+    """Equal weights and inputs: without dropout the two views are one, with it they are not."""
+    for view, same in (("none", True), ("dropout", False)):
+        method, facts = build("simcvd", view=view)
+        data = batch(method, facts)
+        x = data["unlabeled"].views["weak"]
+        one = method.student(x, drop=method._dropout(at(method, facts), "student"), norm="batch")
+        two = method.teacher(x, drop=method._dropout(at(method, facts), "teacher"), norm="batch")
+        assert torch.equal(one.logits, two.logits) is same
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_an_organ_nobody_annotated_does_not_matter(name: str) -> None:
+    """Class 2 painted into the background of a case where only class 1 was annotated: nothing changes."""
+    method, facts = build(name)
+    data = batch(method, facts)
+    labeled = data["labeled"]
+    assert labeled.target is not None
+    annotated = labeled.annotated.clone()
+    annotated[:, 1] = 0
+    painted = labeled.target.clone()
+    painted[:, 1] = 1 - painted[:, 0]
+    plain = replace(labeled, annotated=annotated)
+    organ = replace(plain, target=painted)
+    losses = [
+        method.step({**data, "labeled": crops}, at(method, facts))["segmentation"].value for crops in (plain, organ)
+    ]
+    assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_nothing_outside_the_scan_is_compared(name: str) -> None:
+    """What a target says where valid is 0 changes no term."""
+    method, facts = build(name)
+    data = batch(method, facts)
+    valid = torch.ones_like(data["labeled"].valid)
+    valid[..., :4] = 0
+    changed = data["labeled"].target.clone()
+    changed[..., :4] = 1 - changed[..., :4]
+    sdm = data["labeled"].sdm
+    wrong = None if sdm is None else torch.where(valid > 0, sdm, -sdm)
+    one = replace(data["labeled"], valid=valid)
+    two = replace(one, target=changed, sdm=wrong)
+    first, second = (method.step({**data, "labeled": crops}, at(method, facts)) for crops in (one, two))
+    for term in first:
+        assert torch.equal(first[term].value, second[term].value), term
+
+
+@pytest.mark.parametrize("name", [n for n in CATALOG if n != "supervised"])
+def test_unsupervised_weights_warm_up(name: str) -> None:
+    method, facts = build(name)
+    data = batch(method, facts)
+    weights = [
+        {t: term.weight for t, term in method.step(data, at(method, facts, p)).items()} for p in (0.0, 0.5, 1.0)
+    ]
+    for term in set(weights[0]) - {"segmentation", "distance"}:
+        assert weights[0][term] < weights[1][term] < weights[2][term] == pytest.approx(
+            getattr(method.settings, term)
+        )
+    assert weights[0]["segmentation"] == weights[2]["segmentation"] == 1
