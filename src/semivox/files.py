@@ -30,11 +30,19 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
+        temporary.chmod(0o666 & ~umask())  # mkstemp's files are private
         os.replace(temporary, path)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def umask() -> int:
+    """The process's file mode mask."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _cannot_write(path: Path, error: OSError) -> DataError:

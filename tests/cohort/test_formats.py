@@ -455,7 +455,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         raise OSError("disk full")
 
     monkeypatch.setattr(nib, "save", half)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(DataError, match="disk full"):
         write_mask(path, np.ones((3, 4, 5), int), like)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["m.nii.gz"]

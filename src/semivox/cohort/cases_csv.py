@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semivox.cohort.dataset_json import class_value
-from semivox.cohort.formats import whole_or_not
 from semivox.errors import DataError
+from semivox.files import replacing
 
 COLUMNS = ("case", "patient", "annotated", "role", "use")
 ROLES = ("", "unlabeled", "test")
@@ -85,7 +85,7 @@ def exclude_cases(path: Path, names: Iterable[str], order: Iterable[str]) -> Non
         if len(line) > case_column and line[case_column].strip() in names:
             line.extend([""] * (use_column + 1 - len(line)))
             line[use_column] = "no"
-    with whole_or_not(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
         writer.writerows([header, *lines])
 

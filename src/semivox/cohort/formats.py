@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +14,7 @@ from semivox.cohort.case import Case
 from semivox.cohort.geometry import Geometry, grid_difference
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError, SettingsError
+from semivox.files import replacing
 
 ENDINGS = {
     ".nii.gz": "nifti",
@@ -178,23 +177,6 @@ def smallest_integer(low: int, high: int) -> np.dtype:
     raise ValueError(f"no integer type holds {low} .. {high}")
 
 
-@contextmanager
-def whole_or_not(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` (same ending) to write to; it is renamed to ``path`` on success."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=".writing-", suffix=ending_of(path) or path.suffix, dir=path.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are private
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _write(path: Path, array: np.ndarray, like: Volume, format: str) -> Path:
     if tuple(array.shape[1:]) != like.shape:
         raise ValueError(f"the array has shape {array.shape[1:]}, the scan {like.shape}")
@@ -202,7 +184,7 @@ def _write(path: Path, array: np.ndarray, like: Volume, format: str) -> Path:
     kind = _kind(target)
     if kind == "png" and not pictures.fits_png(array):
         target, kind = target.with_name(stem_of(target) + ".tiff"), "tiff"
-    with whole_or_not(target) as temporary:
+    with replacing(target) as temporary:
         match kind:
             case "nifti":
                 nifti.write(temporary, array, like)

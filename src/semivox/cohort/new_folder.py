@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from semivox.errors import DataError
+from semivox.files import umask
 
 
 @contextlib.contextmanager
@@ -32,7 +33,7 @@ def new_folder(destination: Path) -> Iterator[Path]:
         building = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", suffix=".partial", dir=parent))
         yield building
         refuse_occupied(destination)
-        building.chmod(0o777 & ~_umask())  # mkdtemp's folders are private
+        building.chmod(0o777 & ~umask())  # mkdtemp's folders are private
         os.replace(building, destination)  # an empty folder in that place is replaced
     except BaseException as error:
         if building is not None:
@@ -72,9 +73,3 @@ def refuse_occupied(destination: Path) -> None:
             expected="a new or an empty folder",
             remedy="give another destination, or move this one away",
         )
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

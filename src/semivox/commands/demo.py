@@ -102,6 +102,6 @@ def render(result: DemoResult) -> RenderableType:
         f"Dice, {last} minus {first}: {result.difference['mean']:+.3f} [{low:+.3f}, {high:+.3f}] "
         f"over {result.difference['n']} held-out phantoms, equal training time.",
         f"Masks: {result.figure}",
-        f"Next: semivox train YOUR_SCANS --out run --budget 1h   (then: semivox predict run NEW_SCANS --out masks)",
+        "Next: semivox train YOUR_SCANS --out run --budget 1h   (then: semivox predict run NEW_SCANS --out masks)",
     ]
     return Group(table, Text("\n".join(lines)))

@@ -13,7 +13,7 @@ from torch import nn
 from semivox.batches import Batches
 from semivox.duration import show_duration
 from semivox.errors import Stopped, TrainingFailed
-from semivox.methods.declare import Facts, Method, Stage
+from semivox.methods.declare import Method, Stage
 from semivox.training.checkpoints import load as load_checkpoint
 from semivox.training.checkpoints import save as save_checkpoint
 from semivox.training.config import Config
