@@ -62,7 +62,8 @@ def test_dict_names_and_docs_tell_of_every_field() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("30m", 1800), ("1h30m", 5400), ("2 h", 7200)]
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("1.5m", 90), ("30m", 1800), ("1h30m", 5400), ("2 h", 7200)],
 )
 def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds

@@ -1,0 +1,77 @@
+"""semivox: medical image segmentation from few labels.
+
+    import semivox
+
+    semivox.train("my_scans", "run", labeled=8, budget="2h")
+    semivox.predict("run", "new_scans", "masks")
+    mask = semivox.load_model("run").predict("scan.nii.gz").mask
+
+The functions are those of the command line; they raise :mod:`semivox.errors` and never print or exit.
+Names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from semivox import errors
+    from semivox.cohort import Volume, load_cohort, read_volume, write_phantom_cohort
+    from semivox.commands.check import check
+    from semivox.commands.demo import demo
+    from semivox.commands.evaluate import evaluate
+    from semivox.commands.import_data import import_data
+    from semivox.commands.plan import plan
+    from semivox.commands.predict import predict
+    from semivox.commands.train import train
+    from semivox.evaluation import paired_difference
+    from semivox.inference import Segmentation, load_model
+
+_HOME = {
+    "Segmentation": "inference",
+    "Volume": "cohort",
+    "check": "commands.check",
+    "demo": "commands.demo",
+    "errors": "",
+    "evaluate": "commands.evaluate",
+    "import_data": "commands.import_data",
+    "load_cohort": "cohort",
+    "load_model": "inference",
+    "paired_difference": "evaluation",
+    "plan": "commands.plan",
+    "predict": "commands.predict",
+    "read_volume": "cohort",
+    "train": "commands.train",
+    "write_phantom_cohort": "cohort",
+}
+
+__all__ = [
+    "Segmentation",
+    "Volume",
+    "check",
+    "demo",
+    "errors",
+    "evaluate",
+    "import_data",
+    "load_cohort",
+    "load_model",
+    "paired_difference",
+    "plan",
+    "predict",
+    "read_volume",
+    "train",
+    "write_phantom_cohort",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'semivox' has no attribute {name!r}")
+    if not _HOME[name]:
+        return import_module(f"semivox.{name}")
+    return getattr(import_module(f"semivox.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -6,28 +6,39 @@ Nothing heavy is imported until a command runs, so ``semivox --help`` answers at
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import json
+import os
+import shlex
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from semivox.errors import SemivoxError
+from semivox.errors import SemivoxError, Stopped
 
 Run = Callable[[argparse.Namespace], int]
 
 BUG = 70
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+DISK_REMEDY = "free disk space, or choose a folder that you may write to"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (0 done, 1 data or settings, 2 usage, 3 some cases failed,
     4 stopped and resumable, 5 training failed, 70 a bug)."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit as done:  # --help, --version, or a usage error that argparse has told
+        return done.code if isinstance(done.code, int) else 0
     run: Run = arguments.run
     try:
-        return run(arguments)
+        code = run(arguments)
+        sys.stdout.flush()
+        return code
     except SemivoxError as error:
         print(f"semivox {arguments.command}: {error}", file=sys.stderr)
         return error.exit_code
@@ -35,57 +46,61 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"semivox {arguments.command}: interrupted", file=sys.stderr)
         return 4
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would complain
         return 1
     except Exception as error:
-        where = _write_bug(arguments)
-        print(
-            f"semivox {arguments.command}: a bug in semivox, sorry: {type(error).__name__}: {error}\n"
-            f"The details are in {where}; please report them.",
-            file=sys.stderr,
-        )
+        if isinstance(error, OSError) and error.errno in DISK:
+            fault = f"{error.filename or 'a file'}: {error.strerror}. Remedy: {DISK_REMEDY}"
+            print(f"semivox {arguments.command}: {fault}", file=sys.stderr)
+            return 1
+        said = f"{type(error).__name__}: {error}"
+        print(f"semivox {arguments.command}: a bug in semivox, sorry: {said}", file=sys.stderr)
+        print(_write_bug(arguments, sys.argv[1:] if argv is None else argv), file=sys.stderr)
         return BUG
 
 
-def _write_bug(arguments: argparse.Namespace) -> Path:
-    """The traceback into RUN/error.log where the command has an output folder, else into ./semivox-error.log."""
+def _write_bug(arguments: argparse.Namespace, argv: Sequence[str]) -> str:
+    """The traceback into OUT/error.log where the command has such a folder, else ./semivox-error.log."""
     out = getattr(arguments, "out", None)
     folder = Path(out) if out and Path(out).is_dir() else Path()
     path = folder / ("error.log" if out and Path(out).is_dir() else "semivox-error.log")
     try:
-        path.write_text(" ".join(sys.argv) + "\n" + traceback.format_exc(), encoding="utf-8")
+        path.write_text(f"semivox {shlex.join(argv)}\n{traceback.format_exc()}", encoding="utf-8")
     except OSError:
-        traceback.print_exc()
-    return path
+        return traceback.format_exc()
+    return f"The details are in {path}; please report them."
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="semivox",
-        description="Medical image segmentation from few labels: a folder of scans, some labelled, becomes masks.",
+        description="Medical image segmentation from few labels: scans, some of them labelled, become masks.",
         epilog="A first result in minutes, nothing to download: semivox demo",
     )
-    parser.add_argument("--version", action="version", version=_Version())
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for add in (_demo, _check, _import, _plan, _train, _predict, _evaluate, _methods):
         add(commands)
     return parser
 
 
-class _Version(str):
-    """The version, looked up only when it is printed."""
+class _Version(argparse.Action):
+    """Prints the version, which is looked up only when asked for."""
 
-    def __mod__(self, names: object) -> str:
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
         from importlib.metadata import version
 
-        return f"semivox {version('semivox')}"
-
-    def __bool__(self) -> bool:
-        return True
+        print(f"semivox {version('semivox')}")
+        parser.exit()
 
 
 def _demo(commands: Any) -> None:
-    p = commands.add_parser("demo", help="made-up scans -> train -> predict -> evaluate, in minutes on 2 cores")
-    p.add_argument("--out", default="semivox-demo", metavar="DIR", help="new folder for all of it (%(default)s)")
+    p = commands.add_parser(
+        "demo", help="made-up scans -> train -> predict -> evaluate, in minutes on 2 cores"
+    )
+    p.add_argument(
+        "--out", default="semivox-demo", metavar="DIR", help="new folder for all of it (%(default)s)"
+    )
     p.add_argument(
         "--budget", type=_seconds, default=75.0, metavar="T", help="training time of each method (75s)"
     )
@@ -171,7 +186,9 @@ def _train(commands: Any) -> None:
     length.add_argument("--steps", type=int, metavar="N", help="optimizer steps")
     length.add_argument("--budget", type=_seconds, metavar="T", help="time, such as 30m or 2h (1h)")
     p.add_argument("--seed", type=int, metavar="S", help="seed of every random draw (0)")
-    p.add_argument("--recipe", choices=["common", "paper"], help="the house's settings, or the paper's (common)")
+    p.add_argument(
+        "--recipe", choices=["common", "paper"], help="the house's settings, or the paper's (common)"
+    )
     p.add_argument("--plan", metavar="FILE", help="a plan.json to follow")
     p.add_argument("--init", metavar="RUN0", help="begin with this run's weights")
     p.add_argument("--watch", metavar="DATA2", help="measure these cases while training; changes nothing")
@@ -187,16 +204,35 @@ def _train(commands: Any) -> None:
         from semivox.commands.train import train
         from semivox.training.display import ConsoleDisplay
 
-        with ConsoleDisplay() as display:
+        with _stoppable(a), ConsoleDisplay() as display:
             train(
-                a.data, a.out, method=a.method, labeled=a.labeled, steps=a.steps, budget=a.budget, seed=a.seed,
-                recipe=a.recipe, plan=a.plan, init=a.init, watch=a.watch, config=a.config, settings=a.set,
-                resume=a.resume, device=a.device, precision=a.precision, threads=a.threads, cache=a.cache,
-                display=display,
+                a.data, a.out, method=a.method, labeled=a.labeled, steps=a.steps, budget=a.budget,
+                seed=a.seed, recipe=a.recipe, plan=a.plan, init=a.init, watch=a.watch,
+                config=a.config, settings=a.set, resume=a.resume, device=a.device,
+                precision=a.precision, threads=a.threads, cache=a.cache, display=display,
             )  # fmt: skip
         return 0
 
     p.set_defaults(run=run)
+
+
+@contextlib.contextmanager
+def _stoppable(a: argparse.Namespace) -> Iterator[None]:
+    """A signal before the first step or after the last ends in Stopped too; in between the loop listens."""
+
+    def stop(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    names = [name for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), stop) for name in names}
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        go_on = f"the same command with --resume goes on: semivox train {a.data} --out {a.out} --resume ..."
+        raise Stopped(f"stopped by {error}", remedy=go_on) from None
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def _predict(commands: Any) -> None:
@@ -208,7 +244,9 @@ def _predict(commands: Any) -> None:
     p.add_argument("--probabilities", action="store_true", help="also write class probabilities")
     p.add_argument("--uncertainty", action="store_true", help="also write the entropy of each voxel")
     p.add_argument("--weights", metavar="NAME", help="one network of the model, or mean")
-    p.add_argument("--skip-existing", action="store_true", help="leave masks of the same model and scan alone")
+    p.add_argument(
+        "--skip-existing", action="store_true", help="leave masks of the same model and scan alone"
+    )
     p.add_argument("--fail-fast", action="store_true", help="stop at the first scan that fails")
     p.add_argument("--device", default="auto", metavar="D")
     p.add_argument("--threads", type=int, metavar="N")
@@ -225,8 +263,8 @@ def _predict(commands: Any) -> None:
             a.fail_fast, a.device, a.threads, line,
         )  # fmt: skip
         print(
-            f"{len(report.rows) - len(report.failed)} masks in {report.out}, {len(report.skipped)} already there, "
-            f"{len(report.review)} to review, {len(report.failed)} failed"
+            f"{len(report.rows) - len(report.failed)} masks in {report.out}, "
+            f"{len(report.skipped)} up to date, {len(report.review)} to review, {len(report.failed)} failed"
         )
         return 3 if report.failed else 0
 
@@ -304,7 +342,9 @@ class _bar:  # noqa: N801 - reads as a function: with _bar("check") as progress
         from rich.progress import Progress
 
         console = Console(stderr=True)
-        self.progress = Progress(console=console, transient=True, disable=self.quiet or not console.is_terminal)
+        self.progress = Progress(
+            console=console, transient=True, disable=self.quiet or not console.is_terminal
+        )
         self.progress.start()
         task = self.progress.add_task(self.what)
         return lambda done, total: self.progress.update(task, completed=done, total=total)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from semivox.errors import SettingsError
+
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -19,6 +21,14 @@ def parse_duration(text: str) -> float:
     if seconds <= 0:
         raise ValueError(f"{text!r} is no time at all")
     return seconds
+
+
+def budget_seconds(budget: str | float) -> float:
+    """Seconds of a budget given as a number or as text; SettingsError for what is no time."""
+    try:
+        return parse_duration(str(budget))
+    except ValueError as error:
+        raise SettingsError("not a budget", found=repr(budget), expected=str(error)) from None
 
 
 def show_duration(seconds: float) -> str:

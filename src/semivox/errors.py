@@ -48,19 +48,19 @@ class UsageError(SemivoxError):
     exit_code = 2
 
 
-class PartialFailure(SemivoxError):
+class PartialFailure(SemivoxError):  # noqa: N818
     """Some cases or cells failed, the others are done (exit code 3)."""
 
     exit_code = 3
 
 
-class Stopped(SemivoxError):
+class Stopped(SemivoxError):  # noqa: N818 - not every stop is an error
     """A run was stopped by a signal after saving; it can be resumed (exit code 4)."""
 
     exit_code = 4
 
 
-class TrainingFailed(SemivoxError):
+class TrainingFailed(SemivoxError):  # noqa: N818
     """Training cannot go on: a non-finite loss, out of memory (exit code 5)."""
 
     exit_code = 5

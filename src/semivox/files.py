@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one: a temporary name in the same folder, then rename."""
+"""Writing files so that a reader never meets half of one: a temporary name beside it, then rename."""
 
 from __future__ import annotations
 
@@ -70,9 +70,13 @@ def read_json(path: Path, newest: int = 1) -> dict[str, Any]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError("is missing", path=path, remedy="give the folder that a finished command wrote") from None
+        raise DataError(
+            "is missing", path=path, remedy="give the folder that a finished command wrote"
+        ) from None
     except (OSError, ValueError) as error:
-        raise DataError("cannot be read as JSON", path=path, found=str(error), remedy="write it anew") from None
+        raise DataError(
+            "cannot be read as JSON", path=path, found=str(error), remedy="write it anew"
+        ) from None
     if not isinstance(content, dict):
         raise DataError("holds no JSON object", path=path, found=type(content).__name__)
     found = content.get("format", 1)

@@ -62,7 +62,9 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise SettingsError(
-            "a setting must be written KEY=VALUE", found=repr(text), remedy="for example --set optimizer.lr=0.01"
+            "a setting must be written KEY=VALUE",
+            found=repr(text),
+            remedy="for example --set optimizer.lr=0.01",
         )
     try:
         return name.strip(), yaml.safe_load(value) if value.strip() else ""
@@ -90,7 +92,7 @@ def _set(settings: T, path: list[str], value: Any, name: str, where: str, root: 
     if rest:
         new = _set(inner, rest, value, name, where, root)
     else:
-        new = _coerce(value, get_type_hints(type(settings))[head], name, where)
+        new = _coerce(value, get_type_hints(type(settings), include_extras=True)[head], name, where)
     return cast(T, dataclasses.replace(cast(Any, settings), **{head: new}))
 
 
@@ -99,7 +101,9 @@ def unknown_name(name: str, known: Iterable[str], where: str) -> SettingsError:
     known = sorted(known)
     tails = [k for k in known if k.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
     near = tails or difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}?" if near else "see `semivox methods NAME` and docs/reference/settings.md"
+    hint = (
+        f"did you mean {near[0]!r}?" if near else "see `semivox methods NAME` and docs/reference/settings.md"
+    )
     return SettingsError(f"unknown setting {name!r} ({where})", remedy=hint)
 
 

@@ -60,14 +60,14 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(
         train(phantoms[0], tmp_path / out, method=method, steps=5, settings=small, cache=cache, **more)
 
     go("whole")
-    with pytest.raises(Stopped, match="SIGTERM after step 2 of 5.*--resume"):
+    with pytest.raises(Stopped, match=r"SIGTERM after step 2 of 5.*--resume"):
         go("parts", display=StopAfter(2))
     status = json.loads((tmp_path / "parts/status.json").read_text())
     assert (status["state"], status["step"]) == ("stopped", 2)
     assert not (tmp_path / "parts/model.json").exists()
     go("parts", resume=True)
     assert same(tmp_path / "whole", tmp_path / "parts")
-    lines = [[r for r in read_journal(tmp_path / run / "metrics.jsonl")] for run in ("whole", "parts")]
+    lines = [list(read_journal(tmp_path / run / "metrics.jsonl")) for run in ("whole", "parts")]
     assert [r["terms"] for r in lines[0]] == [r["terms"] for r in lines[1]]
     assert [r["step"] for r in lines[1]] == [0, 1, 2, 3, 4]
 
@@ -117,12 +117,20 @@ def test_labels_of_unlabelled_cases_are_never_opened(
         if case == "garbage":
             labels[1].write_bytes(b"this is no label")
         train(
-            data, tmp_path / case, method="simcvd", labeled=1, steps=2, settings=small, cache=tmp_path / f"cache {case}"
+            data,
+            tmp_path / case,
+            method="simcvd",
+            labeled=1,
+            steps=2,
+            settings=small,
+            cache=tmp_path / f"cache {case}",
         )
     assert same(tmp_path / "without", tmp_path / "garbage")
 
 
-def test_watching_changes_no_bit(phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path) -> None:
+def test_watching_changes_no_bit(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
     for out, watch in (("plain", None), ("watched", phantoms[1])):
         train(
             phantoms[0], tmp_path / out, method="mean_teacher", steps=4, watch=watch, cache=cache,
@@ -134,7 +142,9 @@ def test_watching_changes_no_bit(phantoms: Folders, small: dict[str, Any], cache
     assert all(0 <= value <= 1 for r in watched for value in r["dice"].values())
 
 
-def test_the_run_folder_tells_all(phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path) -> None:
+def test_the_run_folder_tells_all(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     result = train(
         phantoms[0], run, method="simcvd{contrast=0,temperature=0.2}", labeled="1@3", steps=2, seed=4,
@@ -150,7 +160,14 @@ def test_the_run_folder_tells_all(phantoms: Folders, small: dict[str, Any], cach
     rows = json.loads((run / "cases.json").read_text())["cases"]
     assert [r["role"] for r in rows] == ["labeled"] + ["unlabeled"] * 4
     assert all(len(r["sha256"]) == 64 for r in rows)
-    for name in ("plan.json", "environment.json", "status.json", "model.json", "model.safetensors", "checkpoints/last.ckpt"):
+    for name in (
+        "plan.json",
+        "environment.json",
+        "status.json",
+        "model.json",
+        "model.safetensors",
+        "checkpoints/last.ckpt",
+    ):
         assert (run / name).is_file(), name
     card = json.loads((run / "model.json").read_text())
     assert card["predictor"] == ["teacher"]
@@ -213,7 +230,13 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(
     train(phantoms[0], tmp_path / "whole", method="supervised", steps=4, settings=every, cache=cache)
     with pytest.raises(Stopped):
         train(
-            phantoms[0], tmp_path / "run", method="supervised", steps=4, settings=every, cache=cache, display=StopAfter(3)
+            phantoms[0],
+            tmp_path / "run",
+            method="supervised",
+            steps=4,
+            settings=every,
+            cache=cache,
+            display=StopAfter(3),
         )
     last = tmp_path / "run/checkpoints/last.ckpt"
     content = bytearray(last.read_bytes())
@@ -267,7 +290,13 @@ def test_weights_of_another_run_begin_a_new_one(
     train(phantoms[0], tmp_path / "first", method="supervised", steps=3, settings=small, cache=cache)
     still = {**small, "optimizer.lr": 0.0, "optimizer.weight_decay": 0.0}
     train(
-        phantoms[0], tmp_path / "second", method="simcvd", steps=1, init=tmp_path / "first", settings=still, cache=cache
+        phantoms[0],
+        tmp_path / "second",
+        method="simcvd",
+        steps=1,
+        init=tmp_path / "first",
+        settings=still,
+        cache=cache,
     )
     before, after = weights(tmp_path / "first"), weights(tmp_path / "second")
     learned = [k for k in before if k.startswith("teacher.") and "running" not in k]
@@ -287,6 +316,8 @@ def test_a_method_of_ones_own(phantoms: Folders, small: dict[str, Any], cache: P
     run = tmp_path / "run"
     train(phantoms[0], run, method=f"{file}:Twice", steps=1, settings=small, cache=cache)
     train(phantoms[0], tmp_path / "plain", method="supervised", steps=1, settings=small, cache=cache)
-    mine, plain = (next(read_journal(r / "metrics.jsonl"))["terms"]["segmentation"] for r in (run, tmp_path / "plain"))
+    mine, plain = (
+        next(read_journal(r / "metrics.jsonl"))["terms"]["segmentation"] for r in (run, tmp_path / "plain")
+    )
     assert mine == pytest.approx(2 * plain)
     assert (run / "source/mine.py").read_text() == file.read_text()

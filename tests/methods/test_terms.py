@@ -1,4 +1,4 @@
-"""Every method: which parameters each term reaches, what switching a term off changes, partly annotated cases."""
+"""Every method: what each term reaches, what switching it off changes, partly annotated cases."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def plan(dims: int, classes: int, channels: int) -> Plan:
     )  # fmt: skip
 
 
-def build(name: str, dims: int = 3, classes: int = 3, channels: int = 1, **settings: Any) -> tuple[Method, Facts]:
+def build(
+    name: str, dims: int = 3, classes: int = 3, channels: int = 1, **settings: Any
+) -> tuple[Method, Facts]:
     facts = Facts(plan(dims, classes, channels), 100, 2, 4, Key(0))
     method_class = load_method(name)
     method = method_class(facts, method_class.Settings(**settings))
@@ -122,7 +124,9 @@ SWITCHES = [
 
 
 @pytest.mark.parametrize(("name", "settings", "gone"), SWITCHES)
-def test_switching_a_term_off_changes_no_other(name: str, settings: Mapping[str, Any], gone: set[str]) -> None:
+def test_switching_a_term_off_changes_no_other(
+    name: str, settings: Mapping[str, Any], gone: set[str]
+) -> None:
     whole, facts = build(name)
     part, _ = build(name, **settings)
     data = batch(whole, facts)
@@ -174,7 +178,8 @@ def test_an_organ_nobody_annotated_does_not_matter(name: str) -> None:
     plain = replace(labeled, annotated=annotated)
     organ = replace(plain, target=painted)
     losses = [
-        method.step({**data, "labeled": crops}, at(method, facts))["segmentation"].value for crops in (plain, organ)
+        method.step({**data, "labeled": crops}, at(method, facts))["segmentation"].value
+        for crops in (plain, organ)
     ]
     assert torch.equal(*losses)
 
@@ -202,10 +207,14 @@ def test_unsupervised_weights_warm_up(name: str) -> None:
     method, facts = build(name)
     data = batch(method, facts)
     weights = [
-        {t: term.weight for t, term in method.step(data, at(method, facts, p)).items()} for p in (0.0, 0.5, 1.0)
+        {t: term.weight for t, term in method.step(data, at(method, facts, p)).items()}
+        for p in (0.0, 0.5, 1.0)
     ]
     for term in set(weights[0]) - {"segmentation", "distance"}:
-        assert weights[0][term] < weights[1][term] < weights[2][term] == pytest.approx(
-            getattr(method.settings, term)
+        assert (
+            weights[0][term]
+            < weights[1][term]
+            < weights[2][term]
+            == pytest.approx(getattr(method.settings, term))
         )
     assert weights[0]["segmentation"] == weights[2]["segmentation"] == 1

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from semivox.methods.declare import Optimizer
 from semivox.training import ema
 from semivox.training.schedules import learning_rate, scaled_decay
-from semivox.methods.declare import Optimizer
 
 
 class Net(nn.Module):

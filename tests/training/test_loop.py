@@ -13,13 +13,13 @@ from torch import nn
 from semivox.batches import Crops
 from semivox.errors import TrainingFailed
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Pair, Player, Stage, Term
-from semivox.prepare import ClassPlan, ChannelPlan, NetworkPlan, Plan
+from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
 from semivox.training.loop import Hooks, Progress, fit, stage_ends
 
 PLAN = Plan(
-    dims=2, axes=(0, 1), native_spacing=(1.0, 1.0), spacing=(1.0, 1.0), spacing_known=True, rung=1.0, shape=(8, 8),
-    patch=(4, 4), batch=(1, 1), network=NetworkPlan("unet", (4,), ((3, 3),), ()),
+    dims=2, axes=(0, 1), native_spacing=(1.0, 1.0), spacing=(1.0, 1.0), spacing_known=True, rung=1.0,
+    shape=(8, 8), patch=(4, 4), batch=(1, 1), network=NetworkPlan("unet", (4,), ((3, 3),), ()),
     channels=(ChannelPlan("x", "zscore"),), classes=(ClassPlan(1, "a", 1.0, 1.0),),
     budget_seconds=None, step_seconds=1.0, steps=None, assumptions=(),
 )  # fmt: skip
@@ -86,7 +86,9 @@ def run(method: TwoPlayers, steps: int = 10, **more: Any) -> Progress:
 def test_each_player_moves_by_its_own_terms_only() -> None:
     method, before = TwoPlayers(), TwoPlayers()
     x = Numbers(method.stages(facts(1))[0]).batch(0)["all"].views["weak"]
-    grad_student = torch.autograd.grad(2.0 * before.critic(before.student(x)).mean(), before.student.weight)[0]
+    grad_student = torch.autograd.grad(2.0 * before.critic(before.student(x)).mean(), before.student.weight)[
+        0
+    ]
     grad_critic = torch.autograd.grad(-before.critic(before.student(x)).mean(), before.critic.weight)[0]
     run(method, hooks=Hooks(stop=lambda: True))
     assert torch.allclose(method.student.weight, before.student.weight - 0.1 * grad_student)
@@ -108,9 +110,14 @@ def test_stages_share_the_steps_and_fresh_modules_begin_anew() -> None:
     assert method.seen[9].progress == pytest.approx(0.9)
 
     second = TwoPlayers()  # the second stage alone, from where the first ended, its critic anew
-    second.load_state_dict({**at_border, **{k: v for k, v in TwoPlayers().state_dict().items() if k[:6] == "critic"}})
+    second.load_state_dict(
+        {**at_border, **{k: v for k, v in TwoPlayers().state_dict().items() if k[:6] == "critic"}}
+    )
     run(second, progress=Progress(step=4))
-    assert all(torch.equal(a, b) for a, b in zip(method.state_dict().values(), second.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(method.state_dict().values(), second.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("stop_at", [2, 4, 7])
@@ -121,7 +128,7 @@ def test_resume_equals_uninterrupted_also_at_a_stage_border(stop_at: int) -> Non
 
     def checkpoint(step: int, state: Any) -> None:
         if step == stop_at:
-            saved.update({k: v for k, v in state().items()})
+            saved.update(state())
             saved["method"] = {k: v.clone() for k, v in saved["method"].items()}
 
     stopped = run(parts, hooks=Hooks(checkpoint=checkpoint, stop=lambda: bool(saved)))
@@ -129,7 +136,10 @@ def test_resume_equals_uninterrupted_also_at_a_stage_border(stop_at: int) -> Non
     again = TwoPlayers()
     again.load_state_dict(saved["method"])
     run(again, progress=Progress(saved["step"], saved["optimizers"], saved["ends"]))
-    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True)
+    )
 
 
 def test_a_later_stage_can_start_from_an_earlier_ones_end() -> None:
@@ -169,7 +179,12 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_and_cases() -> None:
 def test_gradients_are_clipped() -> None:
     method, before = TwoPlayers(), TwoPlayers()
     fit(method, facts(1), Numbers, optimizer=replace(PLAIN, clip=1e-3), rebuild=TwoPlayers, paper_steps=10)
-    moved = torch.cat([(a - b).flatten() for a, b in zip(method.student.parameters(), before.student.parameters(), strict=True)])
+    moved = torch.cat(
+        [
+            (a - b).flatten()
+            for a, b in zip(method.student.parameters(), before.student.parameters(), strict=True)
+        ]
+    )
     assert float(moved.norm()) == pytest.approx(0.1 * 1e-3, rel=1e-3)
 
 

@@ -27,7 +27,7 @@ class Augmentation:
     tilt_degrees: float = 5.0
     """Largest rotation about each of the other two axes in 3D; never across thick slices."""
 
-    scale: tuple[float, float] = (0.86, 1.16)
+    scale: tuple[float, float] = (0.8, 1.25)
     """Smallest and largest magnification, the same along all axes that are not thick."""
 
     flip_axes: tuple[int, ...] | None = None
@@ -45,13 +45,16 @@ class Augmentation:
     elastic_amplitude: float = 0.2
     """Largest standard deviation of the control points' displacements, in cells."""
 
-    gain: tuple[float, float] = (0.9, 1.1)
+    gamma: tuple[float, float] = (0.7, 1.5)
+    """Range of every training view's gamma, applied between the crop's least and greatest intensity."""
+
+    gain: tuple[float, float] = (0.7, 1.4)
     """Range of the factor every training view's intensities are multiplied by, per channel."""
 
-    offset: float = 0.1
+    offset: float = 0.3
     """Largest offset added to every training view, per channel, either way."""
 
-    noise: float = 0.05
+    noise: float = 0.15
     """Largest standard deviation of the Gaussian noise added to every training view."""
 
     strong_probability: float = 0.5
@@ -82,7 +85,7 @@ class Augmentation:
     """Side of that box as a share of the patch."""
 
     def __post_init__(self) -> None:
-        for name in ("scale", "gain", "strong_contrast", "strong_gamma", "strong_blur", "strong_coarsening"):
+        for name in ("scale", "gamma", "gain", "strong_contrast", "strong_gamma", "strong_blur", "strong_coarsening"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise SettingsError(

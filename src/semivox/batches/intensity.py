@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,12 +36,14 @@ class IntensityParameters:
 
 
 def draw_mild(key: Key, augmentation: Augmentation, channels: int) -> IntensityParameters:
-    """Draw gain, offset and noise: the changes of the views ``weak`` and ``intensity``."""
+    """Draw gamma, gain, offset and noise: the changes of the views ``weak`` and ``intensity``."""
     if not augmentation.enabled:
         return IntensityParameters()
     random = (key / "mild").numpy()
+    low, high = augmentation.gain
     return IntensityParameters(
-        gain=tuple(random.uniform(*augmentation.gain, channels).tolist()),
+        gamma=math.exp((key / "gamma").numpy().uniform(*np.log(augmentation.gamma))),
+        gain=tuple(np.exp(random.uniform(math.log(low), math.log(high), channels)).tolist()),
         offset=tuple(random.uniform(-augmentation.offset, augmentation.offset, channels).tolist()),
         noise=float(random.uniform(0, augmentation.noise)),
         noise_seed=(key / "noise").seed(),

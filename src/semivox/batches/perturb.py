@@ -25,20 +25,20 @@ def inpaint(x: Tensor, key: BatchKey, blocks: int = 3, share: tuple[float, float
     for i in range(len(x)):
         low, high = x[i].amin(), x[i].amax()
         for box in numbers[i]:
-            where = []
+            where: list[slice] = []
             for n, (side, position) in zip(size, box.tolist(), strict=True):
                 length = max(1, round(n * (share[0] + (share[1] - share[0]) * side)))
                 start = int(position * (n - length + 1))
                 where.append(slice(start, start + length))
-            inside = (i, slice(None), *where)
-            result[inside] = low + (high - low) * noise[inside]
+            inside = (slice(None), *where)
+            result[i][inside] = low + (high - low) * noise[i][inside]
     return result
 
 
 def local_shuffle(x: Tensor, key: BatchKey, window: int = 4) -> Tensor:
-    """``x`` (B, C, X, Y[, Z]) with the voxels of each ``window``-sized tile permuted, one permutation a sample.
+    """``x`` (B, C, X, Y[, Z]) with the voxels of each tile permuted, by one permutation a sample.
 
-    The rest of an axis that is no multiple of ``window`` stays as it is.
+    Tiles are ``window`` voxels wide; the rest of an axis that is no multiple of it stays as it is.
     """
     dims = x.dim() - 2
     size = [n // window * window for n in x.shape[2:]]

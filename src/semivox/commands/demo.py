@@ -39,7 +39,7 @@ def demo(
     seed: int = 0,
     display: Display | None = None,
 ) -> DemoResult:
-    """Make a phantom cohort, train each method for ``budget`` seconds, predict and evaluate held-out phantoms.
+    """Make phantoms, train each method for ``budget`` seconds, predict and evaluate held-out ones.
 
     Raises SettingsError if ``out`` exists and is not empty.
     """
@@ -54,12 +54,16 @@ def demo(
 
     display = display or Silent()
     out = Path(out)
-    if out.exists() and any(out.iterdir()):
-        raise SettingsError("the demo's folder is not empty", path=out, remedy="remove it, or give another --out")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SettingsError(
+            "the demo's folder is not empty", path=out, remedy="remove it, or give another --out"
+        )
     train_data, test_data = write_phantom_cohort(
         out / "phantoms", labeled=labeled, unlabeled=unlabeled, test=test, seed=seed
     )
-    display.say(f"phantoms: {labeled} labelled and {unlabeled} unlabelled scans in {train_data}, {test} held out")
+    display.say(
+        f"phantoms: {labeled} labelled and {unlabeled} unlabelled scans in {train_data}, {test} held out"
+    )
     faults = [f for f in check(train_data).findings if f.severity == "error"]
     display.say(f"check: {len(faults)} errors")
 
@@ -102,6 +106,6 @@ def render(result: DemoResult) -> RenderableType:
         f"Dice, {last} minus {first}: {result.difference['mean']:+.3f} [{low:+.3f}, {high:+.3f}] "
         f"over {result.difference['n']} held-out phantoms, equal training time.",
         f"Masks: {result.figure}",
-        "Next: semivox train YOUR_SCANS --out run --budget 1h   (then: semivox predict run NEW_SCANS --out masks)",
+        "Next: semivox train SCANS --out run --budget 1h; then semivox predict run NEW_SCANS --out masks",
     ]
     return Group(table, Text("\n".join(lines)))

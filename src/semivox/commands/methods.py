@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def methods(name: str | None = None) -> dict[str, Any]:
-    """Without ``name`` the catalogue; with it one method: its paper, its settings, their defaults and meaning.
+    """Without ``name`` the catalogue; with it one method: paper, settings, their defaults and meaning.
 
     ``name`` may also be a user's method, FILE.py:Class. Raises SettingsError for an unknown one.
     """
@@ -44,7 +44,10 @@ def render(content: Mapping[str, Any]) -> RenderableType:
         for name, row in content["methods"].items():
             shown = f"{name} (auto)" if name == content["recommended"] else name
             table.add_row(shown, *(escape(str(row[k])) for k in ("paper", "year", "idea", "needs")))
-        return Group(table, Text("semivox methods NAME shows a method's settings; FILE.py:Class is a method of your own"))
+        return Group(
+            table,
+            Text("semivox methods NAME shows a method's settings; FILE.py:Class is a method of your own"),
+        )
     table = Table("setting", "default", "meaning")
     for name, row in content["settings"].items():
         table.add_row(f"method.{name}", escape(str(row["default"])), escape(row["meaning"]))

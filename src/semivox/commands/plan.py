@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from rich.console import Group
@@ -12,15 +11,13 @@ from rich.text import Text
 
 from semivox.cohort.folder import load_cohort
 from semivox.cohort.split import split_cohort
-from semivox.errors import SettingsError
+from semivox.duration import budget_seconds
 from semivox.prepare.costs import COSTS, step_bytes
 from semivox.prepare.fingerprint import fingerprint
 from semivox.prepare.parallel import Progress
 from semivox.prepare.plan import Plan
 from semivox.prepare.plan_json import write_plan
 from semivox.prepare.planner import make_plan
-
-_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def plan(
@@ -61,21 +58,6 @@ def plan(
     if out is not None:
         write_plan(chosen, out)
     return chosen
-
-
-def budget_seconds(budget: str | float) -> float:
-    """Seconds of a budget; text is one or more numbers with s, m (min), h or d, a bare number is seconds."""
-    text = str(budget).strip().lower()
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(min|[smhd])", text)
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        seconds = float(text)
-    elif parts and re.fullmatch(r"(\d+(\.\d+)?\s*(min|[smhd])\s*)+", text):
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    else:
-        seconds = 0.0
-    if seconds <= 0:
-        raise SettingsError("not a budget", found=repr(budget), expected="a time such as 20m, 2h or 1h30m")
-    return seconds
 
 
 def render(plan: Plan) -> Group:

@@ -16,10 +16,11 @@ import torch
 from semivox.batches import Batches
 from semivox.cohort import Case, Cohort, Split, check_cohort, load_cohort, split_cohort
 from semivox.commands.watch import Watch
-from semivox.duration import show_duration
+from semivox.duration import budget_seconds, show_duration
 from semivox.errors import DataError, SettingsError
 from semivox.files import read_json, replacing, write_json
 from semivox.inference import export_model, load_network, training_ranges
+from semivox.inference.weights import read_card
 from semivox.methods.catalog import RECOMMENDED
 from semivox.methods.declare import Facts, Method, Stage
 from semivox.networks import Segmenter
@@ -57,7 +58,7 @@ def train(
     method: str | None = None,
     labeled: str | int | None = None,
     steps: int | None = None,
-    budget: float | None = None,
+    budget: float | str | None = None,
     seed: int | None = None,
     recipe: str | None = None,
     plan: str | Path | None = None,
@@ -75,8 +76,8 @@ def train(
 ) -> TrainResult:
     """Train ``method`` on the data folder ``data`` into the new folder ``out``.
 
-    ``labeled`` is K, "Kp", "K@SEED" or a file of names; ``budget`` is in seconds; ``settings`` are dotted
-    names with values (or "KEY=VALUE" strings). What is None has the default of
+    ``labeled`` is K, "Kp", "K@SEED" or a file of names; ``budget`` is in seconds, or "30m", "2h";
+    ``settings`` are dotted names with values (or "KEY=VALUE" strings). What is None has the default of
     :class:`semivox.training.config.RunSettings`. Raises DataError or SettingsError before anything is
     trained, Stopped after a signal (saved, resumable), TrainingFailed when training cannot go on.
     """
@@ -87,7 +88,7 @@ def train(
         "method": method,
         "labeled": None if labeled is None else str(labeled),
         "steps": steps,
-        "budget": budget,
+        "budget": None if budget is None else budget_seconds(budget),
         "seed": seed,
         "recipe": recipe,
         "init": None if init is None else str(init),
@@ -95,11 +96,15 @@ def train(
         "precision": precision,
         "threads": threads,
     }
-    pairs = settings.items() if isinstance(settings, Mapping) else (parse_assignment(text) for text in settings)
+    pairs = (
+        settings.items() if isinstance(settings, Mapping) else (parse_assignment(text) for text in settings)
+    )
     assignments = dict(pairs)
     if has_run(out) and not resume:
         raise SettingsError(
-            "this folder already holds a run", path=out, remedy="add --resume to go on, or choose another --out"
+            "this folder already holds a run",
+            path=out,
+            remedy="add --resume to go on, or choose another --out",
         )
 
     cohort = load_cohort(data, options["labeled"])
@@ -111,8 +116,11 @@ def train(
         if method == "auto" or (method is None and config is None):
             unlabeled = split_cohort(cohort, options["labeled"]).unlabeled
             options["method"] = RECOMMENDED if unlabeled else "supervised"
-            display.say(f"method: {options['method']}, with {len(unlabeled)} unlabelled cases (override: --method NAME)")
-        settled, method_class = resolve(data, options, config_file=Path(config) if config else None, assignments=assignments)
+            note = f"method: {options['method']}, with {len(unlabeled)} unlabelled cases"
+            display.say(f"{note} (override: --method NAME)")
+        settled, method_class = resolve(
+            data, options, config_file=Path(config) if config else None, assignments=assignments
+        )
     split = split_cohort(cohort, settled.run.labeled)
     if method_class.needs_unlabeled and not split.unlabeled:
         raise SettingsError(
@@ -123,13 +131,15 @@ def train(
         )
     _refuse_faults(cohort, split, display)
 
-    with RunFolder(out) as run:
+    _refuse_missing(settled.run.init if not going_on else None, watch)
+
+    with RunFolder(out, going_on) as run:
         run.status("preparing", 0)
         torch.set_num_threads(settled.run.threads or os.cpu_count() or 1)
         where = _device(settled.run.device)
         plan_file = out / "plan.json" if going_on else plan
         the_plan, store = _prepare(cohort, split, settled, plan_file, cache, workers, display)
-        _record_cases(out / "cases.json", cohort, split)
+        _record_cases(out / "cases.json", cohort, split, going_on)
         make = _maker(settled, method_class, the_plan, split, where)
 
         def batches(stage: Stage) -> Batches:
@@ -149,7 +159,7 @@ def train(
             write_plan(the_plan, out / "plan.json")
             _copy_source(settled.run.method, out)
             write_config(out / "config.yaml", settled)
-        _record_environment(out / "environment.json", settled, where, display)
+        _record_environment(out / "environment.json", settled, where, display, going_on)
         _announce(settled, the_plan, store, split, display)
 
         watcher = Watch(Path(watch), the_plan, cohort, settled.run.watch_cases) if watch else None
@@ -171,17 +181,28 @@ def train(
             training=training_ranges(cohort, split),
         )
         run.status("done", settled.run.steps, seconds=seconds)
-    display.say(f"done: {settled.run.steps} steps in {show_duration(seconds)}; predict with: semivox predict {out} SCANS --out MASKS")
+    display.say(f"done: {settled.run.steps} steps in {show_duration(seconds)}")
+    display.say(f"next: semivox predict {out} SCANS --out MASKS")
     return TrainResult(out, settled.run.method, settled.run.steps, seconds)
 
 
 def _refuse_faults(cohort: Cohort, split: Split, display: Display) -> None:
     report = check_cohort(cohort, split, progress=lambda done, total: display.work("check", done, total))
     for warning in report.warnings[:SHOWN]:
-        display.say(f"warning: {warning.case}: {warning.fault}; found {warning.found}. Remedy: {warning.remedy}")
+        display.say(
+            f"warning: {warning.case}: {warning.fault}; found {warning.found}. Remedy: {warning.remedy}"
+        )
     if len(report.warnings) > SHOWN:
         display.say(f"and {len(report.warnings) - SHOWN} more warnings: semivox check {cohort.root}")
     report.raise_errors()
+
+
+def _refuse_missing(init: str | None, watch: str | Path | None) -> None:
+    """Other folders that are asked for are looked at before the long work, not after it."""
+    if init is not None:
+        read_card(init)
+    if watch is not None:
+        load_cohort(watch)
 
 
 def _prepare(
@@ -214,7 +235,9 @@ def _prepare(
     return plan, store
 
 
-def _maker(settled: Config, method_class: type[Method], plan: Plan, split: Split, device: torch.device) -> Make:
+def _maker(
+    settled: Config, method_class: type[Method], plan: Plan, split: Split, device: torch.device
+) -> Make:
     def make(steps: int, precision: str) -> tuple[Facts, Method]:
         facts = Facts(
             plan=plan,
@@ -265,12 +288,13 @@ def _settle(
 
 
 def _announce(settled: Config, plan: Plan, store: Store, split: Split, display: Display) -> None:
-    network, size = plan.network.kind, " x ".join(str(p) for p in plan.patch)
+    run, size = settled.run, " x ".join(str(p) for p in plan.patch)
     memory = psutil.Process().memory_info().rss / 2**30
+    cases = f"{len(split.labeled)} labelled and {len(split.unlabeled)} unlabelled cases"
+    display.say(f"{run.method}: {cases}, {plan.network.kind} on {size} patches, {run.steps} steps")
     display.say(
-        f"{settled.run.method}: {len(split.labeled)} labelled and {len(split.unlabeled)} unlabelled cases, {network} on "
-        f"{size} patches, {settled.run.steps} steps, {settled.run.precision}, {settled.run.threads} threads, seed "
-        f"{settled.run.seed}; {memory:.1f} GiB of memory in use, {store.disk_bytes / 2**20:.0f} MiB prepared in {store.root}"
+        f"{run.precision}, {run.threads} threads, seed {run.seed}; {memory:.1f} GiB of memory in use, "
+        f"{store.disk_bytes / 2**20:.0f} MiB prepared in {store.root}"
     )
 
 
@@ -282,7 +306,7 @@ def _copy_source(method: str, out: Path) -> None:
             shutil.copyfile(file, temporary)
 
 
-def _record_cases(path: Path, cohort: Cohort, split: Split) -> None:
+def _record_cases(path: Path, cohort: Cohort, split: Split, going_on: bool) -> None:
     """``cases.json``; a resumed run refuses scans that have changed since."""
 
     def row(case: Case, role: str) -> dict[str, Any]:
@@ -298,7 +322,7 @@ def _record_cases(path: Path, cohort: Cohort, split: Split) -> None:
         }
 
     rows = [row(c, "labeled") for c in split.labeled] + [row(c, "unlabeled") for c in split.unlabeled]
-    if path.exists():
+    if going_on and path.exists():
         before = read_json(path)["cases"]
         changed = [b["case"] for b, now in zip(before, rows, strict=False) if b != now]
         if changed or len(before) != len(rows):
@@ -313,9 +337,11 @@ def _record_cases(path: Path, cohort: Cohort, split: Split) -> None:
     write_json(path, {"format": 1, "cases": rows})
 
 
-def _record_environment(path: Path, settled: Config, device: torch.device, display: Display) -> None:
+def _record_environment(
+    path: Path, settled: Config, device: torch.device, display: Display, going_on: bool
+) -> None:
     now = environment(torch.get_num_threads(), device, settled.run.precision)
-    if path.exists():
+    if going_on and path.exists():
         for line in differences(read_json(path), now):
             display.say(f"warning: not bit for bit what the uninterrupted run would be: {line}")
     write_json(path, now)
@@ -329,6 +355,8 @@ def _device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise SettingsError(
-            "this device cannot be used", found=f"{name} ({str(error).splitlines()[0]})", expected="cpu, cuda or auto"
+            "this device cannot be used",
+            found=f"{name} ({str(error).splitlines()[0]})",
+            expected="cpu, cuda or auto",
         ) from None
     return device

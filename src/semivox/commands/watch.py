@@ -26,7 +26,9 @@ class Watch:
     def __init__(self, data: Path, plan: Plan, training: Cohort, most: int) -> None:
         began = time.monotonic()
         cohort = load_cohort(data)
-        if tuple(cohort.channels) != tuple(training.channels) or dict(cohort.classes) != dict(training.classes):
+        if tuple(cohort.channels) != tuple(training.channels) or dict(cohort.classes) != dict(
+            training.classes
+        ):
             raise DataError(
                 "cases to watch have other channels or classes than the training cases",
                 path=data,
@@ -35,7 +37,9 @@ class Watch:
             )
         labeled = [(case, case.label) for case in cohort.cases if case.label is not None][:most]
         if not labeled:
-            raise DataError("there are no labelled cases to watch", path=data, remedy="give a folder with labels")
+            raise DataError(
+                "there are no labelled cases to watch", path=data, remedy="give a folder with labels"
+            )
         self.plan, self.cohort = plan, cohort
         self.cases: list[tuple[Volume, np.ndarray]] = [
             (read_case(case), read_label(label).array[0]) for case, label in labeled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ def export_model(
 
     Raises SettingsError for a predictor that names no network.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     unknown = [role for role in predictor if role not in networks]
@@ -88,7 +90,10 @@ def export_model(
         "seed": seed,
     }
     with replacing(run / WEIGHTS) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+        try:
+            save_file(tensors, temporary, metadata={"format": "pt"})
+        except SafetensorError as error:  # how safetensors reports a full disk
+            raise OSError(errno.ENOSPC, str(error)) from error
     card["model_id"] = sha256_file(run / WEIGHTS)
     write_json(run / CARD, card)
     return str(card["model_id"])

@@ -144,6 +144,8 @@ def load_model(
     """
     card = read_card(run)
     if threads is not None:
+        if threads < 1:
+            raise SettingsError("no such number of threads", found=threads, expected="1 or more")
         torch.set_num_threads(threads)
     where = _device(device)
     roles, name = _roles(Path(run), card, weights)

@@ -80,12 +80,15 @@ def load_method(name: str) -> type[Method]:
         near = difflib.get_close_matches(name, CATALOG, n=1)
         remedy = f"did you mean {near[0]!r}? " if near else ""
         raise SettingsError(
-            f"unknown method {name!r}", remedy=f"{remedy}The methods are {', '.join(CATALOG)}; or FILE.py:Class"
+            f"unknown method {name!r}",
+            remedy=f"{remedy}The methods are {', '.join(CATALOG)}; or FILE.py:Class",
         )
     module_name, class_name = where.rsplit(":", 1)
     module = _load_file(Path(module_name)) if module_name.endswith(".py") else _load_module(module_name)
     if not hasattr(module, class_name):
-        raise SettingsError(f"{module_name} has no class {class_name!r}", remedy="check the name after the colon")
+        raise SettingsError(
+            f"{module_name} has no class {class_name!r}", remedy="check the name after the colon"
+        )
     method: type[Method] = getattr(module, class_name)
     return method
 
@@ -94,7 +97,9 @@ def _load_module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise SettingsError(f"cannot import {name!r}", found=str(error), remedy="install it, or give FILE.py:Class")
+        raise SettingsError(
+            f"cannot import {name!r}", found=str(error), remedy="install it, or give FILE.py:Class"
+        ) from None
 
 
 def _load_file(path: Path) -> Any:

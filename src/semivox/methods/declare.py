@@ -30,8 +30,8 @@ Batch = Mapping[str, Crops]
 class Optimizer:
     """How a player moves.
 
-    ``schedule``: ``poly`` lr x (1 - progress)^power; ``step`` lr x factor at each of ``milestones`` (fractions
-    of the run); ``cosine``; ``constant``. ``clip`` bounds the norm of a player's gradient, 0 switches it off.
+    ``schedule``: ``poly`` lr x (1 - progress)^power; ``step`` lr x factor at each of ``milestones``
+    (fractions of the run); ``cosine``; ``constant``. ``clip`` bounds the norm of a player's gradient (0: off).
     """
 
     kind: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"

@@ -110,7 +110,9 @@ class SimCVD(Method):
                 "train",
                 streams={
                     "labeled": Stream("labeled", size=n_l, target="label", where="foreground", sdm=True),
-                    "unlabeled": Stream("unlabeled", size=max(n_u, 8) if facts.dims == 2 else n_u, where="body"),
+                    "unlabeled": Stream(
+                        "unlabeled", size=max(n_u, 8) if facts.dims == 2 else n_u, where="body"
+                    ),
                 },
                 players=(Player("segmenter", ("student", "projection")),),
                 pairs=(

@@ -13,7 +13,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class ChannelPlan:
-    """How one channel is normalised: ``zscore`` a volume, or ``ct``: clip to [low, high], then (x-mean)/std."""
+    """How one channel is normalised: ``zscore`` a volume; ``ct``: clip to [low, high], then (x-mean)/std."""
 
     name: str
     scheme: str

@@ -23,7 +23,7 @@ def mask_figure(
     cases: int = 4,
     title: str = "",
 ) -> Path:
-    """Write a PNG: a row for each of the first ``cases`` cases of ``data``, a column for each predictions folder.
+    """Write a PNG: a row for each of the first ``cases`` of ``data``, a column for each predictions folder.
 
     Shown is the slice along the coarsest axis with most reference foreground (of prediction where there is
     no reference); the white line is the reference, coloured lines are the predicted classes.
@@ -50,11 +50,15 @@ def mask_figure(
     return out
 
 
-def _draw(axis: object, image: Volume, mask: np.ndarray, reference: np.ndarray | None, values: tuple[int, ...]) -> None:
+def _draw(
+    axis: object, image: Volume, mask: np.ndarray, reference: np.ndarray | None, values: tuple[int, ...]
+) -> None:
     from matplotlib.axes import Axes
 
     assert isinstance(axis, Axes)
-    planes, aspect = _upright(image, [image.array, mask[None], (mask if reference is None else reference)[None]])
+    planes, aspect = _upright(
+        image, [image.array, mask[None], (mask if reference is None else reference)[None]]
+    )
     picture, predicted, true = planes
     if image.dims == 3:
         index = int(np.argmax((true[0] > 0).sum((0, 1))))
@@ -62,7 +66,9 @@ def _draw(axis: object, image: Volume, mask: np.ndarray, reference: np.ndarray |
     shown = np.moveaxis(picture, 0, -1).astype(np.float32).transpose(1, 0, 2)
     low, high = np.percentile(shown, [1, 99])
     shown = np.clip((shown - low) / max(high - low, 1e-6), 0, 1)
-    axis.imshow(shown[..., 0] if shown.shape[2] != 3 else shown, cmap="gray", aspect=aspect, interpolation="nearest")
+    axis.imshow(
+        shown[..., 0] if shown.shape[2] != 3 else shown, cmap="gray", aspect=aspect, interpolation="nearest"
+    )
     for k, value in enumerate(values):
         for labels, colour, width in ((true, REFERENCE, 0.8), (predicted, COLOURS[k % len(COLOURS)], 1.2)):
             region = (labels[0] == value).T

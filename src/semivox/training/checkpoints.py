@@ -5,6 +5,7 @@ A checkpoint damaged by a crash or a disk is reported, and the other one is used
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 from pathlib import Path
@@ -22,7 +23,10 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     """Write ``state`` as ``last.ckpt``; the one before becomes ``previous.ckpt``."""
     last, previous = folder / "last.ckpt", folder / "previous.ckpt"
     with replacing(last) as temporary:
-        torch.save({"format": FORMAT, **state}, temporary)
+        try:
+            torch.save({"format": FORMAT, **state}, temporary)
+        except RuntimeError as error:  # how torch reports a full disk
+            raise OSError(errno.ENOSPC, str(error).splitlines()[0]) from error
         if last.exists():
             os.replace(last, previous)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from pydantic import PositiveFloat, PositiveInt
 
 from semivox.batches import Augmentation
 from semivox.errors import DataError, SettingsError
@@ -21,6 +22,8 @@ from semivox.prepare.planner import OVERRIDES
 from semivox.settings import as_dict, flatten, names_of, override, unknown_name
 
 FORMAT = 1
+FIXED = ("data", "format", "plan")
+"""Parts of the tree that no assignment sets as such."""
 
 
 @dataclass(frozen=True)
@@ -30,30 +33,30 @@ class RunSettings:
     method: str = "supervised"
     """A name of the catalogue, FILE.py:Class or package.module:Class."""
     labeled: str | None = None
-    """Which cases are labelled: K, Kp (patients), K@SEED, or a file of names; all that have a label if empty."""
+    """Which cases are labelled: K, Kp (patients), K@SEED, or a file of names; empty: all with a label."""
     seed: int = 0
     """Seed of every random draw of the run."""
     recipe: Literal["common", "paper"] = "common"
     """common: one plan, optimizer and predictor rule for every method; paper: what the paper used."""
-    steps: int | None = None
+    steps: PositiveInt | None = None
     """Optimizer steps; empty: as many as the budget holds, measured once before step 0."""
-    budget: float | None = 3600.0
+    budget: PositiveFloat | None = 3600.0
     """Seconds from the start of the command to the end of training."""
     device: str = "auto"
     """cpu, cuda, or auto: cuda where there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic inside the network; auto measures both on this machine and takes the faster."""
-    threads: int | None = None
+    threads: PositiveInt | None = None
     """CPU threads; empty: all cores."""
     init: str | None = None
     """A run folder whose predictor's weights the networks begin with."""
-    log_every: int = 10
+    log_every: PositiveInt = 10
     """Steps between two lines of the journal."""
     checkpoint_seconds: float = 120.0
     """Seconds between two checkpoints; 0: after every step."""
-    watch_share: float = 0.1
+    watch_share: PositiveFloat = 0.1
     """With --watch: measured each time this share of the run has passed. It chooses nothing."""
-    watch_cases: int = 20
+    watch_cases: PositiveInt = 20
     """With --watch: at most this many cases, in cohort order."""
     tensorboard: bool = False
     """Also write TensorBoard events into the run folder."""
@@ -65,7 +68,7 @@ class DistanceSettings:
 
     form: Literal["euclidean", "crop_minmax"] = "euclidean"
     """euclidean: clipped at the limit and divided by it; crop_minmax: the literature's per-crop rescaling."""
-    limit: float | None = None
+    limit: PositiveFloat | None = None
     """Distance at which the map saturates, in working units; empty: 8 x the finest working spacing."""
 
 
@@ -80,7 +83,7 @@ class Config:
     distance: DistanceSettings
     method: Any
     plan: Mapping[str, Any] = field(default_factory=dict)
-    """Overrides of the plan, by the names the planner knows (rung, spacing, patch, batch, network.kind, ...)."""
+    """Overrides of the plan, by the planner's names (rung, spacing, patch, batch, network.kind, ...)."""
     format: int = FORMAT
 
 
@@ -135,7 +138,7 @@ def _apply(config: Config, changes: Mapping[str, Any], where: str) -> Config:
 
 def full_name(name: str, config: Config) -> str:
     """A setting's full dotted name; a bare name is allowed where it is the only one that ends so."""
-    known = [*(n for n in names_of(config) if n != "plan"), *(f"plan.{n}" for n in OVERRIDES)]
+    known = [*(n for n in names_of(config) if n not in FIXED), *(f"plan.{n}" for n in OVERRIDES)]
     if name in known or name.startswith("plan."):
         return name
     ends = [k for k in known if k.rsplit(".", 1)[-1] == name]
@@ -156,10 +159,14 @@ def _read_config(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise DataError("the settings file is missing", path=path) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise DataError("the settings file cannot be read", path=path, found=str(error)) from None
+        said = " ".join(str(error).split())
+        raise DataError("the settings file cannot be read", path=path, found=said) from None
     if not isinstance(content, dict):
-        raise DataError("the settings file holds no settings", path=path, expected="YAML like a run's config.yaml")
-    if int(content.pop("format", FORMAT)) > FORMAT:
+        raise DataError(
+            "the settings file holds no settings", path=path, expected="YAML like a run's config.yaml"
+        )
+    version = content.pop("format", FORMAT)
+    if not isinstance(version, int) or version > FORMAT:
         raise DataError("was written by a newer semivox", path=path, remedy="upgrade semivox")
     content.pop("data", None)
     return flatten(content)
@@ -167,8 +174,9 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def read_config(path: Path) -> tuple[Config, type[Method]]:
     """The settings a run folder was started with."""
-    content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    return resolve(Path(content["data"]), {}, config_file=path)
+    _read_config(path)  # raises what there is to say about the file
+    data = yaml.safe_load(Path(path).read_text(encoding="utf-8")).get("data", "")
+    return resolve(Path(data), {}, config_file=path)
 
 
 def refuse_changes(saved: Config, run: Mapping[str, Any], assignments: Mapping[str, Any]) -> None:

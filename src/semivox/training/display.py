@@ -97,4 +97,3 @@ def _summary(record: dict[str, Any]) -> str:
     lr = max(record["lr"].values())
     wait = record["data_seconds"] / max(1e-9, record["seconds"])
     return f"{terms}  lr {lr:.4f}  data {wait:.0%}"
-

@@ -56,7 +56,8 @@ def tensorboard_sink(folder: Path) -> Sink:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise SettingsError(
-            "TensorBoard is not installed", remedy="pip install 'semivox[tensorboard]', or --set run.tensorboard=false"
+            "TensorBoard is not installed",
+            remedy="pip install 'semivox[tensorboard]', or --set run.tensorboard=false",
         ) from None
     writer = SummaryWriter(str(folder))
 

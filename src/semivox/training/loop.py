@@ -35,7 +35,7 @@ class Hooks:
     """What the loop tells the outside; each may be left as it is.
 
     ``journal(record)`` at every logged step, ``progress(step, record | None)`` after every step,
-    ``checkpoint(step, state)`` when due, ``stop()`` is asked after every step, ``watch(step, method)`` when due.
+    ``checkpoint``, ``watch`` and ``stop`` are asked after every step and decide for themselves.
     """
 
     journal: Callable[[dict[str, Any]], None] = lambda record: None
@@ -51,7 +51,9 @@ class Progress:
 
     step: int = 0
     optimizers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    ends: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # weights at the end of stages, if needed
+    ends: dict[str, dict[str, Tensor]] = field(
+        default_factory=dict
+    )  # weights at the end of stages, if needed
 
 
 def stage_ends(stages: Sequence[Stage], steps: int) -> list[int]:
@@ -149,7 +151,9 @@ def fit(
             hooks.progress(progress.step, record)
             hooks.watch(progress.step, method)
 
-            def state(players: list[_Moving] = players, at_end: bool = progress.step == end) -> dict[str, Any]:
+            def state(
+                players: list[_Moving] = players, at_end: bool = progress.step == end
+            ) -> dict[str, Any]:
                 assert progress is not None
                 live = {} if at_end else {p.name: p.torch.state_dict() for p in players}
                 return {
@@ -219,6 +223,6 @@ def _guard(loss: Tensor, terms: Mapping[str, Term], batch: Mapping[str, Crops], 
     cases = {name: crops.case.tolist() for name, crops in batch.items()}
     raise TrainingFailed(
         f"the loss is not finite at step {step}",
-        found=f"term {', '.join(bad) or 'sum of all'} in a batch of the cases {cases} (positions in cases.json)",
-        remedy="lower the learning rate (--set optimizer.lr=...), try --precision fp32, and look at these cases",
+        found=f"term {', '.join(bad) or 'sum of all'}; the batch held the cases {cases} (rows of cases.json)",
+        remedy="lower the learning rate (--set optimizer.lr=...), try --precision fp32, look at these cases",
     )

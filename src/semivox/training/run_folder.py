@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from semivox.errors import SettingsError
+from semivox.errors import DataError, SettingsError, Stopped
 from semivox.files import read_json, write_json
 
 HEARTBEAT_SECONDS = 5.0
@@ -18,11 +20,13 @@ HEARTBEAT_SECONDS = 5.0
 class RunFolder:
     """``with RunFolder(path) as run``: held by this process alone until the block ends.
 
-    Raises SettingsError if another live process holds it.
+    If the block fails, ``status.json`` tells so; a run that is not ``going_on`` and fails before its first
+    step leaves no config.yaml, so that nothing stands in the way of a second try. Raises SettingsError if
+    another live process holds the folder, DataError if it cannot be made.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path, going_on: bool = False) -> None:
+        self.path, self._going_on = Path(path), going_on
         self.checkpoints = self.path / "checkpoints"
         self.journal = self.path / "metrics.jsonl"
         self._lock = FileLock(str(self.path / ".lock"))
@@ -30,9 +34,10 @@ class RunFolder:
         self._status: dict[str, Any] = {}
 
     def __enter__(self) -> RunFolder:
-        self.path.mkdir(parents=True, exist_ok=True)
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            self.checkpoints.mkdir(exist_ok=True)
         except Timeout:
             status = self.path / "status.json"
             pid = read_json(status).get("pid") if status.exists() else "unknown"
@@ -42,10 +47,25 @@ class RunFolder:
                 found=f"process {pid}",
                 remedy="wait for it, stop it, or choose another --out",
             ) from None
-        self.checkpoints.mkdir(exist_ok=True)
+        except OSError as error:
+            self._lock.release()
+            raise DataError(
+                "the run folder cannot be made",
+                path=self.path,
+                found=error.strerror or str(error),
+                remedy="choose another --out",
+            ) from error
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        state = self._status.get("state")
+        if error is not None:
+            with contextlib.suppress(DataError, OSError):  # a full disk: the error itself is to be told
+                if state == "preparing" and not self._going_on:
+                    (self.path / "config.yaml").unlink(missing_ok=True)
+                if state in ("preparing", "training"):
+                    interrupted = isinstance(error, Stopped | KeyboardInterrupt)
+                    self.status("stopped" if interrupted else "failed", self._status["step"])
         self._lock.release()
 
     def status(self, state: str, step: int, **more: Any) -> None:
@@ -55,8 +75,8 @@ class RunFolder:
 
     def beat(self, step: int) -> None:
         """Refresh step and heartbeat every few seconds."""
+        self._status["step"] = step
         if time.time() - self._beat >= HEARTBEAT_SECONDS:
-            self._status["step"] = step
             self._write_status()
 
     def _write_status(self) -> None:

@@ -1,7 +1,8 @@
-"""One run from its first or last step on: the loop with journal, checkpoints, status, signals and watching."""
+"""One run, from its start or its checkpoint on: the loop with journal, status, signals and watching."""
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import nn
 
 from semivox.batches import Batches
 from semivox.duration import show_duration
-from semivox.errors import Stopped, TrainingFailed
+from semivox.errors import DataError, Stopped, TrainingFailed
 from semivox.methods.declare import Method, Stage
 from semivox.training.checkpoints import load as load_checkpoint
 from semivox.training.checkpoints import save as save_checkpoint
@@ -44,7 +45,7 @@ def train_run(
     watcher: Watcher | None,
     display: Display,
 ) -> tuple[Method, float]:
-    """Train to the last step, from the checkpoint where there is one; returns the method and the seconds taken.
+    """Train to the last step, from the checkpoint where there is one; returns method and seconds.
 
     ``began`` is the command's start (time.monotonic). Raises Stopped after a signal, with everything saved.
     """
@@ -112,13 +113,16 @@ def train_run(
                 progress=progress,
             )
         except (MemoryError, RuntimeError) as error:
-            run.status("failed", progress.step)
             if _is_out_of_memory(error):
                 raise _out_of_memory(error) from error
             raise
-        except BaseException:
-            run.status("failed", progress.step)
-            raise
+        except OSError as error:
+            raise DataError(
+                "the run cannot be written",
+                path=error.filename or run.path,
+                found=error.strerror or str(error),
+                remedy=f"free disk space, then {resume_command(config, run.path)}",
+            ) from error
     if progress.step < steps:
         run.status("stopped", progress.step)
         raise Stopped(
@@ -129,18 +133,20 @@ def train_run(
 
 
 def predictor_of(method: Method, config: Config) -> tuple[str, ...]:
-    """The modules whose mean softmax predicts: one rule under the common recipe, the paper's under its own."""
+    """The modules whose mean softmax predicts: one rule under ``common``, the paper's under ``paper``."""
     kind = type(method)
     return kind.paper_predictor if config.run.recipe == "paper" else kind.predictor
 
 
 def resume_command(config: Config, run: Path) -> str:
     """The command that goes on with a run."""
-    return f"go on with: semivox train {config.data} --out {run} --resume"
+    return f"go on with: semivox train {shlex.quote(config.data)} --out {shlex.quote(str(run))} --resume"
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(
+        error
+    )
 
 
 def _out_of_memory(error: Exception) -> TrainingFailed:

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 
@@ -18,7 +19,9 @@ Make = Callable[[int, str], tuple[Facts, Method]]
 """Builds a method for (steps, precision), its weights a function of the seed alone."""
 
 
-def fastest_precision(make: Make, batches: Callable[[Stage], Batches], device: torch.device) -> dict[str, float]:
+def fastest_precision(
+    make: Make, batches: Callable[[Stage], Batches], device: torch.device
+) -> dict[str, float]:
     """Seconds of a forward and backward pass in each precision, fastest first.
 
     On a GPU without bf16, or for networks that are not ours, fp32 is all there is.
@@ -59,7 +62,7 @@ def seconds_a_step(
         hooks=Hooks(progress=lambda step, record: laps.append(_now(device))),
         stages=equal,
     )
-    taken = [b - a for a, b in zip(laps, laps[1:], strict=False)]
+    taken = [b - a for a, b in pairwise(laps)]
     medians = [statistics.median(taken[i * each + warm_up : (i + 1) * each]) for i in range(len(stages))]
     shares = [stage.share for stage in stages]
     return sum(m * s for m, s in zip(medians, shares, strict=True)) / sum(shares)
@@ -69,5 +72,3 @@ def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
-
-

@@ -1,0 +1,125 @@
+"""Writes docs/reference/settings.md from the strings below the fields of the settings classes.
+
+python docs/make_settings.py
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from semivox.batches.augmentation import Augmentation
+from semivox.methods.catalog import CATALOG, load_method
+from semivox.methods.declare import Optimizer
+from semivox.prepare.planner import OVERRIDES
+from semivox.settings import field_docs
+from semivox.training.config import DistanceSettings, RunSettings
+
+PAGE = Path(__file__).parent / "reference" / "settings.md"
+
+HEAD = """\
+# Settings
+
+Every setting of a run, with its default. This page is made from the source by
+`python docs/make_settings.py`.
+
+Any of them can be given on the command line with `--set NAME=VALUE` (values are read as YAML: `3`, `0.1`,
+`true`, `null`, `[16,16,16]`), in a file with `--config FILE`, or from Python with
+`settings={"NAME": VALUE}`. A name without its group works where only one group has it. An unknown name is
+an error that tells the nearest one.
+
+Precedence, weakest first: defaults, the paper recipe (`--recipe paper`), the config file, the options and
+`--set`. Settings of the plan replace what the planner would choose. The resolved settings of a run are in
+`RUN/config.yaml`, which `--config` takes.
+"""
+
+PLAN_MEANING = {
+    "rung": "Working spacing as a multiple of the finest native one; 1 is native resolution.",
+    "spacing": "Working spacing itself, one number an axis, coarsest axis last.",
+    "patch": "Size of a crop in working voxels; a multiple of the downsampling.",
+    "batch": "Labelled and unlabelled crops a step, such as [2,2].",
+    "steps": "Steps that the plan is made for; the run's own are `run.steps`.",
+    "network.kind": "`vnet` (3D only) or `unet`.",
+    "channels.N.scheme": "How channel N is normalised: `zscore` or `ct`.",
+}
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [HEAD]
+    for title, prefix, cls in (
+        ("Run", "run", RunSettings),
+        ("Optimizer", "optimizer", Optimizer),
+        ("Augmentation", "augmentation", Augmentation),
+        ("Distance targets", "distance", DistanceSettings),
+    ):
+        lines += [f"## {title}\n", _about(cls), *_table(prefix, cls)]
+    lines += [
+        "## Plan\n",
+        "Without these the planner chooses, and says why. `semivox plan DATA` shows what.\n",
+    ]
+    lines += ["| name | meaning |", "|---|---|"]
+    lines += [f"| `plan.{name}` | {PLAN_MEANING[name]} |" for name in OVERRIDES]
+    lines.append("")
+    for name, entry in CATALOG.items():
+        method = load_method(name)
+        lines += [f"## Method {name}\n", f"{_sentence(entry.idea)} See [{name}](../methods/{name}.md).\n"]
+        lines += _table("method", method.Settings)
+        if method.paper:
+            changes = ", ".join(f"`{key}={_plain(value)}`" for key, value in method.paper.items())
+            lines.append(f"`--recipe paper` also sets {changes}.\n")
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _table(prefix: str, cls: type) -> Iterator[str]:
+    docs, hints = field_docs(cls), typing.get_type_hints(cls)
+    described = any(docs.values())
+    yield "| name | type | default | meaning |" if described else "| name | type | default |"
+    yield "|---|---|---|---|" if described else "|---|---|---|"
+    for field in dataclasses.fields(cls):
+        cells = [f"`{prefix}.{field.name}`", _type(hints[field.name]), f"`{_plain(field.default)}`"]
+        yield "| " + " | ".join(cells + [_cell(docs[field.name])] * described) + " |"
+    yield ""
+
+
+def _about(cls: type) -> str:
+    return inspect.cleandoc(cls.__doc__ or "").replace("``", "`") + "\n"
+
+
+def _type(hint: Any) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(f"`{value}`" for value in typing.get_args(hint))
+    arguments = typing.get_args(hint)
+    if type(None) in arguments:
+        return " or ".join(_type(a) for a in arguments if a is not type(None)) + " or empty"
+    if typing.get_origin(hint) is tuple:
+        numbers = [a for a in arguments if a is not Ellipsis]
+        return "list of numbers" if Ellipsis in arguments else f"{len(numbers)} numbers"
+    return {"bool": "true or false", "str": "text", "int": "whole number", "float": "number"}[hint.__name__]
+
+
+def _plain(value: Any) -> str:
+    """A default as it is written in YAML."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_plain(v) for v in value) + "]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

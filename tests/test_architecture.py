@@ -1,0 +1,206 @@
+"""The house's rules, read from its source: imports run one way, files stay small, nothing is unpickled."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "semivox"
+FILES = sorted(SOURCE.rglob("*.py"))
+
+# What stands later may import what stands earlier; a line is one level, whose files may import each other.
+ORDER = (
+    ("errors", "settings", "randomness", "duration", "files"),
+    ("cohort",),
+    ("prepare",),
+    ("networks",),
+    ("losses",),
+    ("tiles",),
+    ("batches",),
+    ("methods",),
+    ("training",),
+    ("inference",),
+    ("evaluation",),
+    ("report",),
+    ("testing",),
+    ("commands",),
+    ("cli",),
+    ("__init__", "__main__"),
+)
+LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def package_of(path: Path) -> list[str]:
+    return ["semivox", *path.relative_to(SOURCE).parent.parts]
+
+
+def imported(tree: ast.AST, package: list[str]) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of every import, in functions and TYPE_CHECKING blocks too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+
+
+def against_the_order(tree: ast.AST, room: str, package: list[str]) -> list[str]:
+    wrong = []
+    for line, name in imported(tree, package):
+        parts = name.split(".")
+        if parts[0] != "semivox" or len(parts) < 2:
+            continue
+        if LEVEL[parts[1]] > LEVEL[room]:
+            wrong.append(f"{line}: {room} imports {name}")
+    return wrong
+
+
+def test_every_room_has_its_place() -> None:
+    assert {room_of(path) for path in FILES} <= set(LEVEL)
+
+
+def test_imports_run_one_way() -> None:
+    wrong = [
+        f"{path.relative_to(SOURCE)}:{fault}"
+        for path in FILES
+        for fault in against_the_order(tree_of(path), room_of(path), package_of(path))
+    ]
+    assert wrong == []
+
+
+def test_the_rule_sees_every_kind_of_import() -> None:
+    source = (
+        "from typing import TYPE_CHECKING\n"
+        "from semivox.batches import Batches\n"
+        "import semivox.training.loop\n"
+        "from semivox import commands\n"
+        "from ..training import ema\n"
+        "if TYPE_CHECKING:\n    from semivox.inference import Model\n"
+        "def f():\n    from semivox.report.masks import mask_figure\n"
+    )
+    found = against_the_order(ast.parse(source), "methods", ["semivox", "methods"])
+    assert [int(line.split(":")[0]) for line in found] == [3, 4, 5, 7, 9]
+
+
+def test_files_stay_small() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {str(p): n for p, n in lengths.items() if n > 400} == {}
+    assert {str(p): n for p, n in lengths.items() if n > 220 and p.parent.name == "methods"} == {}
+
+
+def test_no_file_is_named_for_leftovers() -> None:
+    stems = {"utils", "util", "helpers", "helper", "misc", "common", "tools", "manager"}
+    assert [str(path) for path in (*FILES, *SOURCE.rglob("*/")) if path.stem in stems] == []
+
+
+def unsafe(tree: ast.AST, package: list[str]) -> list[str]:
+    """Ways to run code hidden in a file: pickles, yaml.load, eval."""
+    modules = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    found = [f"{line}: {name}" for line, name in imported(tree, package) if name.split(".")[0] in modules]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called, keywords = ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}
+        wrong = (
+            (called == "torch.load" and keywords.get("weights_only") != "True")
+            or keywords.get("allow_pickle", "False") != "False"
+            or (called in ("np.load", "numpy.load") and len(node.args) > 2)
+            or (called.startswith("yaml.") and called.removeprefix("yaml.").startswith(("load", "unsafe")))
+            or called in ("eval", "exec", "torch.jit.load", "torch.hub.load")
+        )
+        if wrong:
+            found.append(f"{node.lineno}: {ast.unparse(node)[:60]}")
+    return found
+
+
+def test_nothing_is_unpickled() -> None:
+    assert [f"{p.relative_to(SOURCE)}:{u}" for p in FILES for u in unsafe(tree_of(p), package_of(p))] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "from pickle import load",
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "np.load(path, allow_pickle=True)",
+        "np.load(path, allow_pickle=trusted)",
+        "np.load(path, None, True)",
+        "yaml.load(text, Loader)",
+        "eval(text)",
+    ],
+)
+def test_the_rule_sees_unpickling(line: str) -> None:
+    assert len(unsafe(ast.parse(line), ["semivox"])) == 1
+
+
+def at_top(tree: ast.Module) -> ast.Module:
+    """The statements that run when a module is imported: not those in functions or under TYPE_CHECKING."""
+
+    class Prune(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None: ...
+        def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None: ...
+        def visit_If(self, node: ast.If) -> ast.AST | None:
+            return None if "TYPE_CHECKING" in ast.unparse(node.test) else self.generic_visit(node)
+
+    return ast.fix_missing_locations(Prune().visit(copy.deepcopy(tree)))
+
+
+def test_slow_or_foreign_packages_are_not_imported_at_the_top() -> None:
+    slow = {"monai", "medpy", "lightning", "lightning_fabric", "pytorch_lightning"}
+    wrong = [
+        f"{path.relative_to(SOURCE)}:{line} {name}"
+        for path in FILES
+        for line, name in imported(at_top(tree_of(path)), package_of(path))
+        if name.split(".")[0] in slow
+    ]
+    assert wrong == []
+    anywhere = {n.split(".")[0] for p in FILES for _, n in imported(tree_of(p), package_of(p))}
+    assert "medpy" not in anywhere
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level packages in memory after ``statement``, in a fresh interpreter."""
+    code = f"{statement}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_what_needs_no_torch_imports_none() -> None:
+    modules = (
+        "semivox.cli", "semivox.cohort.check", "semivox.cohort.importers", "semivox.prepare.planner",
+        "semivox.prepare.store", "semivox.evaluation.folders", "semivox.evaluation.paired",
+        "semivox.methods.catalog", "semivox.commands.check", "semivox.commands.plan",
+        "semivox.commands.evaluate", "semivox.commands.predict", "semivox.commands.methods",
+        "semivox.commands.import_data",
+    )  # fmt: skip
+    loaded = loaded_by("import " + ", ".join(modules))
+    assert "numpy" in loaded  # the list is that of the modules above
+    assert not {"torch", "monai", "matplotlib", "pydantic"} & loaded
+
+
+def test_predict_loads_neither_monai_nor_lightning_nor_matplotlib() -> None:
+    loaded = loaded_by(
+        "import semivox.commands.predict, semivox.inference.folder, semivox.inference.model, "
+        "semivox.inference.scans, safetensors, cc3d"
+    )
+    assert "torch" in loaded
+    assert not {"monai", "lightning", "lightning_fabric", "matplotlib", "medpy", "tensorboard"} & loaded
