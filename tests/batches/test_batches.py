@@ -176,7 +176,9 @@ def test_plain_crops_are_the_stored_voxels() -> None:
 
 
 def test_views_share_geometry_and_differ_in_intensity() -> None:
-    still = Augmentation(gain=(1, 1), offset=0, noise=0, strong_probability=0, elastic_probability=1.0)
+    still = Augmentation(
+        gamma=(1, 1), gain=(1, 1), offset=0, noise=0, strong_probability=0, elastic_probability=1.0
+    )
     same = make_batches(still).batch(0)["l"].views
     assert torch.equal(same["weak"], same["strong"])
     assert torch.equal(same["weak"], same["intensity"])
@@ -192,7 +194,13 @@ def test_views_share_geometry_and_differ_in_intensity() -> None:
 
 def test_image_and_target_move_together() -> None:
     geometry_only = Augmentation(
-        gain=(1, 1), offset=0, noise=0, strong_probability=0, elastic_probability=1, tilt_degrees=10
+        gamma=(1, 1),
+        gain=(1, 1),
+        offset=0,
+        noise=0,
+        strong_probability=0,
+        elastic_probability=1,
+        tilt_degrees=10,
     )
     crops = make_batches(geometry_only).batch(0)["l"]
     assert crops.target is not None
@@ -285,7 +293,7 @@ def test_ignored_voxels_are_not_valid_but_keep_their_image() -> None:
     case.image[...] = 1
     case.valid = np.ones((1, *case.image.shape[1:]), np.uint8)
     case.valid[:, :13] = 0
-    still = Augmentation(gain=(1, 1), offset=0, noise=0, flip_probability=0, scale=(1, 1))
+    still = Augmentation(gamma=(1, 1), gain=(1, 1), offset=0, noise=0, flip_probability=0, scale=(1, 1))
     store = ArrayStore([case], 1)
     for augmentation in (PLAIN, still):
         batches = make_batches(augmentation, store=store, streams={"l": STREAMS["l"]}, patch=(26, 24, 18))

@@ -25,13 +25,17 @@ def test_nothing_drawn_changes_nothing() -> None:
     assert draw_mild(Key(0), off, 2) == draw_strong(Key(0), off, 2, (8, 8), (1, 1)) == IntensityParameters()
 
 
-def test_mild_is_gain_offset_noise() -> None:
+def test_mild_is_gamma_gain_offset_noise() -> None:
     before = IMAGE.clone()
     p = draw_mild(Key(2), Augmentation(), 2)
     assert p.gain is not None
     assert p.offset is not None
     assert p.gain[0] != p.gain[1]
-    exact = IMAGE * torch.tensor(p.gain).view(2, 1, 1, 1) + torch.tensor(p.offset).view(2, 1, 1, 1)
+    assert p.gamma is not None
+    assert 0.7 <= p.gamma <= 1.5
+    low, high = (f(IMAGE, dim=(1, 2, 3), keepdim=True) for f in (torch.amin, torch.amax))
+    curved = ((IMAGE - low) / (high - low)) ** p.gamma * (high - low) + low
+    exact = curved * torch.tensor(p.gain).view(2, 1, 1, 1) + torch.tensor(p.offset).view(2, 1, 1, 1)
     rest = apply_intensity(IMAGE, p) - exact
     assert rest.std() == pytest.approx(p.noise, rel=0.05)
     assert torch.equal(IMAGE, before)

@@ -185,7 +185,7 @@ def test_gradients_are_clipped() -> None:
             for a, b in zip(method.student.parameters(), before.student.parameters(), strict=True)
         ]
     )
-    assert float(moved.norm()) == pytest.approx(0.1 * 1e-3, rel=1e-3)
+    assert moved.norm().item() == pytest.approx(0.1 * 1e-3, rel=1e-3)
 
 
 def test_the_journal_tells_terms_weights_and_rates() -> None:

@@ -31,7 +31,7 @@ class Augmentation:
     """Smallest and largest magnification, the same along all axes that are not thick."""
 
     flip_axes: tuple[int, ...] | None = None
-    """Working axes that may be mirrored; None: the first two. Give () where left and right are classes."""
+    """Working axes that may be mirrored; empty: the first two. Give [] where left and right are classes."""
 
     flip_probability: float = 0.5
     """How often each of the flip axes is mirrored."""
@@ -85,7 +85,15 @@ class Augmentation:
     """Side of that box as a share of the patch."""
 
     def __post_init__(self) -> None:
-        for name in ("scale", "gamma", "gain", "strong_contrast", "strong_gamma", "strong_blur", "strong_coarsening"):
+        for name in (
+            "scale",
+            "gamma",
+            "gain",
+            "strong_contrast",
+            "strong_gamma",
+            "strong_blur",
+            "strong_coarsening",
+        ):
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise SettingsError(

@@ -37,6 +37,7 @@ def demo(
     unlabeled: int = 20,
     test: int = 8,
     seed: int = 0,
+    settings: Mapping[str, Any] | Sequence[str] = (),
     display: Display | None = None,
 ) -> DemoResult:
     """Make phantoms, train each method for ``budget`` seconds, predict and evaluate held-out ones.
@@ -71,7 +72,9 @@ def demo(
     for method in methods:
         display.say(f"\n{method}")
         run = out / "runs" / method
-        steps[method] = train(train_data, run, method=method, budget=budget, seed=seed, display=display).steps
+        steps[method] = train(
+            train_data, run, method=method, budget=budget, seed=seed, settings=settings, display=display
+        ).steps
         predict(run, test_data, out / "masks" / method)
         evaluations[method] = evaluate(out / "masks" / method, test_data)
     figure = mask_figure(

@@ -225,8 +225,7 @@ def _prepare(
             cache=cache,
             workers=workers,
         )
-        budget = None if settled.run.steps else settled.run.budget
-        plan = make_plan(facts, budget, override=settled.plan)
+        plan = make_plan(facts, settled.run.budget, override=settled.plan)
     for line in plan.assumptions:
         display.say(line)
     store = build_store(

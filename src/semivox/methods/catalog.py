@@ -69,7 +69,12 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
             key, equals, value = part.partition("=")
             if not equals:
                 raise SettingsError("cannot read a method's setting", found=repr(part), expected="KEY=VALUE")
-            settings[key.strip()] = yaml.safe_load(value)
+            try:
+                settings[key.strip()] = yaml.safe_load(value)
+            except yaml.YAMLError:
+                raise SettingsError(
+                    f"cannot read the value of a method's setting {key.strip()!r}", found=repr(value)
+                ) from None
     return match["name"], settings
 
 
@@ -89,8 +94,12 @@ def load_method(name: str) -> type[Method]:
         raise SettingsError(
             f"{module_name} has no class {class_name!r}", remedy="check the name after the colon"
         )
-    method: type[Method] = getattr(module, class_name)
-    return method
+    found: type[Method] = getattr(module, class_name)
+    if not (isinstance(found, type) and all(hasattr(found, name) for name in ("Settings", "stages", "step"))):
+        raise SettingsError(
+            f"{name!r} is no method", expected="a subclass of semivox.methods.declare.Method with Settings"
+        )
+    return found
 
 
 def _load_module(name: str) -> Any:
@@ -110,5 +119,12 @@ def _load_file(path: Path) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        line = getattr(error, "lineno", None)
+        where = f"line {line}: " if line else ""
+        raise SettingsError(
+            "the method's file cannot be run", path=path, found=f"{where}{type(error).__name__}: {error}"
+        ) from error
     return module

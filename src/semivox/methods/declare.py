@@ -28,22 +28,28 @@ Batch = Mapping[str, Crops]
 
 @dataclass(frozen=True)
 class Optimizer:
-    """How a player moves.
-
-    ``schedule``: ``poly`` lr x (1 - progress)^power; ``step`` lr x factor at each of ``milestones``
-    (fractions of the run); ``cosine``; ``constant``. ``clip`` bounds the norm of a player's gradient (0: off).
-    """
+    """How a player moves."""
 
     kind: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
+    """Which optimizer."""
     lr: float = 0.02
+    """Learning rate at the start of a stage."""
     momentum: float = 0.9
+    """Momentum of SGD."""
     nesterov: bool = True
+    """Nesterov's form of the momentum."""
     weight_decay: float = 1e-4
+    """Weight decay."""
     schedule: Literal["poly", "step", "cosine", "constant"] = "poly"
+    """poly: lr x (1 - progress)^power; step: lr x factor at each milestone; cosine: to 0; constant."""
     power: float = 0.9
+    """Exponent of the poly schedule."""
     milestones: tuple[float, ...] = ()
+    """Where the step schedule falls, as parts of the stage between 0 and 1."""
     factor: float = 0.1
+    """What the step schedule multiplies the learning rate by."""
     clip: float = 12.0
+    """Largest norm of a player's gradient; 0: no limit."""
 
 
 @dataclass(frozen=True)

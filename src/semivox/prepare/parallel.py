@@ -24,15 +24,21 @@ def map_cases(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> list[Result]:
-    """``[work(item) for item in items]`` with ``workers`` threads (default min(cpus, 4)).
+    """``[work(item) for item in items]`` with ``workers`` threads (default min(cpus, 4); 1: this one).
 
     The first error stops what has not begun and is raised here. ``progress`` is called in this thread.
     """
     results: dict[int, Result] = {}
-    waiting: dict[Future[Result], int] = {}
-    with ThreadPoolExecutor(min(workers or min(_cpus(), 4), max(1, len(items)))) as pool:
+    threads = min(workers or min(_cpus(), 4), len(items))
+    if threads <= 1:
+        for index, item in enumerate(items):
+            results[index] = work(item)
+            if progress:
+                progress(len(results), len(items))
+        return list(results.values())
+    with ThreadPoolExecutor(threads) as pool:
         try:
-            waiting = {pool.submit(work, item): index for index, item in enumerate(items)}
+            waiting: dict[Future[Result], int] = {pool.submit(work, item): i for i, item in enumerate(items)}
             while waiting:
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                     results[waiting.pop(future)] = future.result()

@@ -102,6 +102,9 @@ def resolve(
     from_file = _read_config(config_file) if config_file is not None else {}
     asked = {**from_file, **{f"run.{k}": v for k, v in run.items() if v is not None}}
     name, method_settings = parse_method(str(asked.pop("run.method", RunSettings.method)))
+    if name != parse_method(str(from_file.get("run.method", name)))[0]:
+        # the same run with another method: the file's settings of its own method do not apply
+        asked = {k: v for k, v in asked.items() if not k.startswith("method.")}
     method_class = load_method(name)
 
     config = Config(
