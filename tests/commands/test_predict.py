@@ -193,7 +193,7 @@ def test_faults_before_any_work(tmp_path: Path) -> None:
         predict(run, folder, tmp_path / "out", format="dicom")
     with pytest.raises(SettingsError, match="among the scans"):
         predict(run, folder, folder)
-    with pytest.raises(SettingsError, match="no such device"):
+    with pytest.raises(SettingsError, match="device cannot be used"):
         predict(run, folder, tmp_path / "out", device="warp")
     with pytest.raises(DataError, match="no such file or folder"):
         predict(run, tmp_path / "nowhere", tmp_path / "out")

@@ -23,7 +23,7 @@ from semivox.inference import export_model, load_network, training_ranges
 from semivox.inference.weights import read_card
 from semivox.methods.catalog import RECOMMENDED
 from semivox.methods.declare import Facts, Method, Stage
-from semivox.networks import Segmenter
+from semivox.networks import Segmenter, choose_device
 from semivox.prepare import Plan, Store, build_store, fingerprint, make_plan, plan_from_json, write_plan
 from semivox.prepare.cache import content_key, label_key
 from semivox.randomness import Key
@@ -136,7 +136,7 @@ def train(
     with RunFolder(out, going_on) as run:
         run.status("preparing", 0)
         torch.set_num_threads(settled.run.threads or os.cpu_count() or 1)
-        where = _device(settled.run.device)
+        where = choose_device(settled.run.device)
         plan_file = out / "plan.json" if going_on else plan
         the_plan, store = _prepare(cohort, split, settled, plan_file, cache, workers, display)
         _record_cases(out / "cases.json", cohort, split, going_on)
@@ -344,18 +344,3 @@ def _record_environment(
         for line in differences(read_json(path), now):
             display.say(f"warning: not bit for bit what the uninterrupted run would be: {line}")
     write_json(path, now)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise SettingsError(
-            "this device cannot be used",
-            found=f"{name} ({str(error).splitlines()[0]})",
-            expected="cpu, cuda or auto",
-        ) from None
-    return device

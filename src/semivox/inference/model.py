@@ -19,6 +19,7 @@ from semivox.inference.native import native_classes, working_probabilities
 from semivox.inference.segmentation import Segmentation
 from semivox.inference.uncertainty import entropy, mean_entropy
 from semivox.inference.weights import load_networks, read_card
+from semivox.networks import choose_device
 from semivox.prepare.plan import Plan
 from semivox.prepare.plan_json import plan_from_json
 
@@ -147,7 +148,7 @@ def load_model(
         if threads < 1:
             raise SettingsError("no such number of threads", found=threads, expected="1 or more")
         torch.set_num_threads(threads)
-    where = _device(device)
+    where = choose_device(device)
     roles, name = _roles(Path(run), card, weights)
     networks = load_networks(run, roles, _precision(where) if precision == "auto" else precision, card)
     return Model(
@@ -172,19 +173,6 @@ def _roles(run: Path, card: Mapping[str, Any], weights: str | None) -> tuple[lis
     raise SettingsError(
         "the model has no such weights", path=run, found=weights, expected=" or ".join([*known, "mean"])
     )
-
-
-def _device(device: str) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        where = torch.device(device)
-        torch.empty(1, device=where)
-    except (RuntimeError, AssertionError) as error:
-        raise SettingsError(
-            "no such device here", found=device, expected="auto, cpu or a GPU of this machine"
-        ) from error
-    return where
 
 
 def _precision(device: torch.device) -> Literal["fp32", "bf16"]:

@@ -2,6 +2,7 @@
 
 from semivox.networks.build import build_from_description, build_network, count_parameters, describe
 from semivox.networks.contract import NormMode, Output, SegmentationNetwork
+from semivox.networks.device import choose_device
 from semivox.networks.heads import PixelProjection, SliceProjection, VectorProjection
 from semivox.networks.monai import MonaiNetwork
 from semivox.networks.precision import measure_precisions
@@ -19,6 +20,7 @@ __all__ = [
     "VectorProjection",
     "build_from_description",
     "build_network",
+    "choose_device",
     "count_parameters",
     "describe",
     "measure_precisions",
