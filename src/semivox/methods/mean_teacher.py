@@ -17,10 +17,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from semivox.batches.stream import Stream
 from semivox.losses import clipped_noise, segmentation_loss, softmax_mse
 from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
-from semivox.methods.ramp import gaussian_ramp
+from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,7 @@ class MeanTeacher(Method):
     """Student and EMA teacher agree on unlabelled crops."""
 
     Settings = MeanTeacherSettings
-    paper: ClassVar[Mapping[str, Any]] = {
-        "optimizer.lr": 0.01,
-        "optimizer.nesterov": False,
-        "optimizer.schedule": "step",
-        "optimizer.milestones": (2500 / 6000, 5000 / 6000),
-    }
+    paper: ClassVar[Mapping[str, Any]] = PUBLISHED_SGD
 
     def __init__(self, facts: Facts, settings: MeanTeacherSettings) -> None:
         super().__init__()
@@ -57,14 +51,10 @@ class MeanTeacher(Method):
         self.teacher = facts.network("student", dropout=settings.dropout)
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
-        n_l, n_u = facts.batch
         return [
             Stage(
                 "train",
-                streams={
-                    "labeled": Stream("labeled", size=n_l, target="label", where="foreground"),
-                    "unlabeled": Stream("unlabeled", size=n_u, where="body"),
-                },
+                streams=labeled_and_unlabeled(facts),
                 players=(Player("segmenter", ("student",)),),
                 pairs=(Pair("student", "teacher", self.settings.ema_decay),),
             )

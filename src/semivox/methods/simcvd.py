@@ -22,14 +22,13 @@ foreground class, and the head sees them together.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from semivox.batches.perturb import inpaint, local_shuffle
-from semivox.batches.stream import Stream
 from semivox.losses import (
     boundary_aware_map,
     clipped_noise,
@@ -42,7 +41,7 @@ from semivox.losses import (
     to_slices,
 )
 from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
-from semivox.methods.ramp import gaussian_ramp
+from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
 from semivox.networks import Output, SliceProjection
 from semivox.randomness import BatchKey
 
@@ -85,10 +84,8 @@ class SimCVD(Method):
 
     Settings = SimCVDSettings
     paper: ClassVar[Mapping[str, Any]] = {
-        "optimizer.lr": 0.01,
-        "optimizer.nesterov": False,
+        **PUBLISHED_SGD,
         "optimizer.weight_decay": 5e-4,
-        "optimizer.schedule": "step",
         "optimizer.milestones": (0.5,),
     }
 
@@ -103,17 +100,15 @@ class SimCVD(Method):
         self.teacher_projection = SliceProjection(planes, key=key)
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
-        n_l, n_u = facts.batch
         decay = self.settings.ema_decay
+        streams = labeled_and_unlabeled(facts, sdm=True)
+        if facts.dims == 2:  # the image is the slice: enough of them for negatives
+            n_u = max(facts.batch[1], 8)
+            streams["unlabeled"] = replace(streams["unlabeled"], size=n_u)
         return [
             Stage(
                 "train",
-                streams={
-                    "labeled": Stream("labeled", size=n_l, target="label", where="foreground", sdm=True),
-                    "unlabeled": Stream(
-                        "unlabeled", size=max(n_u, 8) if facts.dims == 2 else n_u, where="body"
-                    ),
-                },
+                streams=streams,
                 players=(Player("segmenter", ("student", "projection")),),
                 pairs=(
                     Pair("student", "teacher", decay),

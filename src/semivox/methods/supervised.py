@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from semivox.batches.stream import Stream
 from semivox.losses import segmentation_loss
 from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
+from semivox.methods.protocol import PUBLISHED_SGD
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,7 @@ class Supervised(Method):
 
     Settings = SupervisedSettings
     needs_unlabeled: ClassVar[bool] = False
-    paper: ClassVar[Mapping[str, Any]] = {
-        "optimizer.lr": 0.01,
-        "optimizer.nesterov": False,
-        "optimizer.schedule": "step",
-        "optimizer.milestones": (2500 / 6000, 5000 / 6000),
-    }
+    paper: ClassVar[Mapping[str, Any]] = PUBLISHED_SGD
 
     def __init__(self, facts: Facts, settings: SupervisedSettings) -> None:
         super().__init__()
