@@ -90,12 +90,21 @@ def test_every_term_trains_and_no_teacher_does(name: str, dims: int, classes: in
         assert term.weight > 0, term_name
         reached = gradients(method, term.value)
         assert any(reached[m] for m in players[term.player]), f"{term_name} trains nothing"
-    assert not any(p.requires_grad for m in ("teacher",) for p in getattr(method, m).parameters())
+    assert not any(p.requires_grad for p in method.teacher.parameters())
 
 
 REACH = {
     "supervised": {"segmentation": {"student"}},
     "mean_teacher": {"segmentation": {"student"}, "consistency": {"student"}},
+    "ua_mt": {"segmentation": {"student"}, "consistency": {"student"}},
+    "entropy_min": {"segmentation": {"student"}, "entropy": {"student"}},
+    "cps": {
+        "segmentation": {"student"},
+        "segmentation_second": {"second"},
+        "cross": {"student"},
+        "cross_second": {"second"},
+    },
+    "urpc": {"segmentation": {"student"}, "consistency": {"student"}},
     "simcvd": {
         "segmentation": {"student"},
         "distance": {"student"},
@@ -116,6 +125,10 @@ def test_each_term_reaches_what_it_should_and_nothing_else(name: str) -> None:
 
 SWITCHES = [
     ("mean_teacher", {"consistency": 0.0}, {"consistency"}),
+    ("ua_mt", {"consistency": 0.0}, {"consistency"}),
+    ("entropy_min", {"entropy": 0.0}, {"entropy"}),
+    ("cps", {"cross": 0.0}, {"cross", "cross_second"}),
+    ("urpc", {"consistency": 0.0}, {"consistency"}),
     ("simcvd", {"distance": 0.0}, {"distance"}),
     ("simcvd", {"contrast": 0.0}, {"contrast"}),
     ("simcvd", {"distillation": 0.0}, {"distillation"}),
@@ -210,11 +223,49 @@ def test_unsupervised_weights_warm_up(name: str) -> None:
         {t: term.weight for t, term in method.step(data, at(method, facts, p)).items()}
         for p in (0.0, 0.5, 1.0)
     ]
-    for term in set(weights[0]) - {"segmentation", "distance"}:
+    supervised = {"segmentation", "segmentation_second", "distance"}
+    for term in set(weights[0]) - supervised:
         assert (
             weights[0][term]
             < weights[1][term]
             < weights[2][term]
-            == pytest.approx(getattr(method.settings, term))
+            == pytest.approx(getattr(method.settings, term.removesuffix("_second")))
         )
     assert weights[0]["segmentation"] == weights[2]["segmentation"] == 1
+
+
+def test_ua_mt_listens_only_where_its_teacher_is_sure() -> None:
+    method, facts = build("ua_mt", threshold=0.0)  # at the start nobody is sure
+    data = batch(method, facts)
+    early = method.step(data, at(method, facts, 0.0))["consistency"].value
+    late = method.step(data, at(method, facts, 1.0))["consistency"].value
+    assert 0 <= early < late
+    assert early == 0
+    ungated, _ = build("ua_mt", passes=0)
+    plain, _ = build("mean_teacher")
+    sure = method._sure(data["unlabeled"].views["weak"], at(method, facts, 1.0))
+    assert sure.shape == (2, 1, *facts.plan.patch)
+    assert sure.mean() > 0.99  # below ln K everywhere but where all classes are equal
+    assert ungated.step(data, at(ungated, facts))["consistency"].value > 0
+    assert plain.step(data, at(plain, facts))["consistency"].value > 0
+
+
+def test_cps_networks_differ_and_learn_from_each_other() -> None:
+    method, facts = build("cps", dropout=0.0)
+    pairs = zip(method.student.parameters(), method.second.parameters(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in pairs)
+    data = batch(method, facts)
+    terms = method.step(data, at(method, facts))
+    x = torch.cat([data["labeled"].views["weak"], data["unlabeled"].views["weak"]])
+    one, two = (net(x, norm="batch").logits[2:].detach() for net in (method.student, method.second))
+    expected = torch.nn.functional.cross_entropy(one, two.argmax(1))
+    assert terms["cross"].value.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_urpcs_scales_are_all_trained_on_labels() -> None:
+    method, facts = build("urpc")
+    loss = method.step(batch(method, facts), at(method, facts))["segmentation"].value
+    loss.backward()
+    heads = [p for n, p in method.student.named_parameters() if "scale_heads" in n]
+    assert heads
+    assert all(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in heads)

@@ -19,6 +19,7 @@ from semivox.losses.segmentation import (
     segmentation_loss,
 )
 from semivox.losses.slices import boundary_aware_map, slice_contrast, slice_places, to_slices
+from semivox.losses.uncertainty import entropy_loss, normalised_entropy, pyramid_consistency
 
 __all__ = [
     "Form",
@@ -28,11 +29,14 @@ __all__ = [
     "clipped_noise",
     "cross_entropy",
     "dice_loss",
+    "entropy_loss",
     "full_fractions",
     "info_nce",
     "margin_voxels",
+    "normalised_entropy",
     "paired_info_nce",
     "pairwise_distillation",
+    "pyramid_consistency",
     "sdm_loss",
     "segmentation_loss",
     "signed_distance",

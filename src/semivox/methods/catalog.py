@@ -44,6 +44,30 @@ CATALOG: dict[str, Entry] = {
         2017,
         "student and its moving average agree on noisy unlabelled scans",
     ),
+    "ua_mt": Entry(
+        "semivox.methods.ua_mt:UAMT",
+        "Yu et al., MICCAI",
+        2019,
+        "a mean teacher that is heard where its dropout passes agree",
+    ),
+    "entropy_min": Entry(
+        "semivox.methods.entropy_min:EntropyMin",
+        "Grandvalet & Bengio, NeurIPS; Vu et al., CVPR",
+        2019,
+        "confident predictions on all scans",
+    ),
+    "cps": Entry(
+        "semivox.methods.cps:CPS",
+        "Chen et al., CVPR",
+        2021,
+        "two networks are each other's teachers, by hard pseudo-labels",
+    ),
+    "urpc": Entry(
+        "semivox.methods.urpc:URPC",
+        "Luo et al., MedIA",
+        2022,
+        "predictions of several decoder scales agree with their mean",
+    ),
     "simcvd": Entry(
         "semivox.methods.simcvd:SimCVD",
         "You et al., IEEE TMI",

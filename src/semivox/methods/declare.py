@@ -152,7 +152,9 @@ class Facts:
         """Labelled and unlabelled crops a step."""
         return self.plan.batch
 
-    def network(self, name: str, *, sdm: bool = False, dropout: float = 0.5) -> nn.Module:
+    def network(
+        self, name: str, *, sdm: bool = False, scales: bool = False, dropout: float = 0.5
+    ) -> nn.Module:
         """The plan's network with weights keyed by ``name``: equal names give equal weights."""
         return build_network(
             self.plan.network,
@@ -162,6 +164,7 @@ class Facts:
             sdm=sdm,
             precision=self.precision,  # type: ignore[arg-type]
             dropout=dropout,
+            scales=scales,
         )
 
 
