@@ -332,3 +332,12 @@ def test_prefetch_raises_and_closes() -> None:
     next(iterator)
     iterator.close()  # type: ignore[attr-defined]
     assert not [t for t in threading.enumerate() if t.name == "semivox-prefetch"]
+
+
+def test_a_stream_may_name_the_form_of_its_distances() -> None:
+    named = make_batches(streams={"l": replace(STREAMS["l"], sdm="crop_minmax")}).batch(0)["l"]
+    of_the_run = make_batches(sdm_form="crop_minmax").batch(0)["l"]
+    other = make_batches().batch(0)["l"]
+    assert named.sdm is not None
+    assert torch.equal(named.sdm, of_the_run.sdm)
+    assert not torch.equal(named.sdm, other.sdm)

@@ -104,6 +104,7 @@ REACH = {
         "cross": {"student"},
         "cross_second": {"second"},
     },
+    "dtc": {"segmentation": {"student"}, "distance": {"student"}, "consistency": {"student"}},
     "urpc": {"segmentation": {"student"}, "consistency": {"student"}},
     "simcvd": {
         "segmentation": {"student"},
@@ -129,6 +130,8 @@ SWITCHES = [
     ("entropy_min", {"entropy": 0.0}, {"entropy"}),
     ("cps", {"cross": 0.0}, {"cross", "cross_second"}),
     ("urpc", {"consistency": 0.0}, {"consistency"}),
+    ("dtc", {"distance": 0.0}, {"distance"}),
+    ("dtc", {"consistency": 0.0}, {"consistency"}),
     ("simcvd", {"distance": 0.0}, {"distance"}),
     ("simcvd", {"contrast": 0.0}, {"contrast"}),
     ("simcvd", {"distillation": 0.0}, {"distillation"}),
@@ -269,3 +272,18 @@ def test_urpcs_scales_are_all_trained_on_labels() -> None:
     heads = [p for n, p in method.student.named_parameters() if "scale_heads" in n]
     assert heads
     assert all(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in heads)
+
+
+def test_dtc_asks_for_the_literatures_distances() -> None:
+    method, facts = build("dtc")
+    assert method.stages(facts)[0].streams["labeled"].sdm == "crop_minmax"
+
+
+def test_dtc_compares_its_two_answers() -> None:
+    method, facts = build("dtc", dropout=0.0, steepness=3.0)
+    data = batch(method, facts)
+    found = method.step(data, at(method, facts))["consistency"].value.item()
+    x = torch.cat([data["labeled"].views["weak"], data["unlabeled"].views["weak"]])
+    output = method.student(x, norm="batch")
+    gap = 1 / (1 + torch.exp(3.0 * output.sdm)) - output.logits.softmax(1)[:, 1:]
+    assert found == pytest.approx(gap.square().mean().item(), rel=1e-5)

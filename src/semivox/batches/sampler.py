@@ -152,7 +152,7 @@ class Batches:
             target=None if label is None else _fractions(samples[channels : channels + len(label)]),
             valid=valid,
             annotated=torch.tensor(np.asarray(case.annotated), dtype=torch.float32),
-            sdm=self._distances(label, geometry) if stream.sdm and label is not None else None,
+            sdm=self._distances(label, geometry, stream) if stream.sdm and label is not None else None,
             case=torch.empty(0),
             box=torch.from_numpy(geometry.box.astype(np.float32)),
         )
@@ -168,9 +168,10 @@ class Batches:
         # Outside the scan stays 0, as where a network pads a whole scan.
         return changed if inside is None or changed is image else changed * inside
 
-    def _distances(self, label: np.ndarray, geometry: Geometry) -> Tensor:
+    def _distances(self, label: np.ndarray, geometry: Geometry, stream: Stream) -> Tensor:
         limit = 8 * min(geometry.spacing) if self.sdm_limit is None else self.sdm_limit
-        return torch.from_numpy(distance_targets(label, geometry, limit, self.sdm_form))
+        form = stream.sdm if isinstance(stream.sdm, str) else self.sdm_form
+        return torch.from_numpy(distance_targets(label, geometry, limit, form))
 
     def _cases(self, stream: Stream) -> Sequence[int]:
         if stream.cases == "labeled":

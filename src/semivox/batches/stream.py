@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from semivox.losses.distance import SdmForm
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -18,7 +20,7 @@ class Stream:
     target: ``label`` gives class fractions (labelled cases only), None gives none.
     where: where crops are centred: ``random``; ``foreground``: two thirds on a foreground voxel of a random
         class; ``body``: on a voxel of the body rather than of the air around it.
-    sdm: also give signed distance targets (needs ``target``).
+    sdm: also give signed distance targets (needs ``target``); True: of the run's form, or a form by name.
     """
 
     cases: Literal["labeled", "unlabeled", "all"]
@@ -26,4 +28,4 @@ class Stream:
     views: tuple[str, ...] = ("weak",)
     target: Literal["label"] | None = None
     where: Literal["random", "foreground", "body"] = "random"
-    sdm: bool = False
+    sdm: bool | SdmForm = False

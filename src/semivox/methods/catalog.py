@@ -68,6 +68,12 @@ CATALOG: dict[str, Entry] = {
         2022,
         "predictions of several decoder scales agree with their mean",
     ),
+    "dtc": Entry(
+        "semivox.methods.dtc:DTC",
+        "Luo et al., AAAI",
+        2021,
+        "a network's distance map and its probabilities agree",
+    ),
     "simcvd": Entry(
         "semivox.methods.simcvd:SimCVD",
         "You et al., IEEE TMI",

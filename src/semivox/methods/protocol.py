@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from semivox.batches.stream import Stream
+from semivox.losses import SdmForm
 from semivox.methods.declare import Facts
 
 #: SGD 0.01, momentum 0.9, weight decay 1e-4, divided by 10 at 2500 and 5000 of 6000 steps (UA-MT and those
@@ -19,7 +20,7 @@ PUBLISHED_SGD: Mapping[str, Any] = {
 }
 
 
-def labeled_and_unlabeled(facts: Facts, *, sdm: bool = False) -> dict[str, Stream]:
+def labeled_and_unlabeled(facts: Facts, *, sdm: bool | SdmForm = False) -> dict[str, Stream]:
     """Half a batch of labelled crops, half of unlabelled ones."""
     n_l, n_u = facts.batch
     return {
