@@ -11,7 +11,9 @@ import torch
 
 from semivox.batches import Crops
 from semivox.methods.catalog import CATALOG, load_method
-from semivox.methods.declare import At, Facts, Method
+from semivox.methods.cleanup import largest_components
+from semivox.methods.declare import At, Facts, Method, Term
+from semivox.networks import Output
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
 
@@ -42,11 +44,11 @@ def build(
     return method, facts
 
 
-def batch(method: Method, facts: Facts, seed: int = 0) -> dict[str, Crops]:
+def batch(method: Method, facts: Facts, seed: int = 0, stage: int = 0) -> dict[str, Crops]:
     """A batch as the declared streams ask for it, of random blobs."""
     made = {}
     shape, k = facts.plan.patch, facts.classes - 1
-    for name, stream in method.stages(facts)[0].streams.items():
+    for name, stream in method.stages(facts)[stage].streams.items():
         rng = (Key(seed) / name).torch()
         n = stream.size
         x = torch.randn(n, facts.channels, *shape, generator=rng)
@@ -64,8 +66,17 @@ def batch(method: Method, facts: Facts, seed: int = 0) -> dict[str, Crops]:
     return made
 
 
-def at(method: Method, facts: Facts, progress: float = 0.9) -> At:
-    return At(method.stages(facts)[0].name, 90, progress, progress, facts.key)
+def at(method: Method, facts: Facts, progress: float = 0.9, stage: int = 0) -> At:
+    return At(method.stages(facts)[stage].name, 90, progress, progress, facts.key)
+
+
+def every_stage(method: Method, facts: Facts) -> dict[tuple[str, str], Term]:
+    """(stage, term) -> the terms of one step of each stage."""
+    found = {}
+    for i, stage in enumerate(method.stages(facts)):
+        terms = method.step(batch(method, facts, stage=i), at(method, facts, stage=i))
+        found |= {(stage.name, name): term for name, term in terms.items()}
+    return found
 
 
 def gradients(method: Method, loss: torch.Tensor) -> dict[str, bool]:
@@ -83,9 +94,8 @@ def gradients(method: Method, loss: torch.Tensor) -> dict[str, bool]:
 @pytest.mark.parametrize(("dims", "classes", "channels"), [(3, 2, 1), (3, 3, 2), (2, 4, 3)])
 def test_every_term_trains_and_no_teacher_does(name: str, dims: int, classes: int, channels: int) -> None:
     method, facts = build(name, dims, classes, channels)
-    terms = method.step(batch(method, facts), at(method, facts))
-    players = {p.name: p.modules for p in method.stages(facts)[0].players}
-    for term_name, term in terms.items():
+    players = {p.name: p.modules for stage in method.stages(facts) for p in stage.players}
+    for term_name, term in every_stage(method, facts).items():
         assert bool(torch.isfinite(term.value)), term_name
         assert term.weight > 0, term_name
         reached = gradients(method, term.value)
@@ -106,6 +116,7 @@ REACH = {
     },
     "dtc": {"segmentation": {"student"}, "distance": {"student"}, "consistency": {"student"}},
     "urpc": {"segmentation": {"student"}, "consistency": {"student"}},
+    "bcp": {"segmentation": {"student"}, "pseudo": {"student"}},
     "simcvd": {
         "segmentation": {"student"},
         "distance": {"student"},
@@ -119,9 +130,9 @@ REACH = {
 @pytest.mark.parametrize("name", CATALOG)
 def test_each_term_reaches_what_it_should_and_nothing_else(name: str) -> None:
     method, facts = build(name)
-    terms = method.step(batch(method, facts), at(method, facts))
-    found = {t: {m for m, hit in gradients(method, term.value).items() if hit} for t, term in terms.items()}
-    assert found == REACH[name]
+    for (_, term_name), term in every_stage(method, facts).items():
+        reached = {m for m, hit in gradients(method, term.value).items() if hit}
+        assert reached == REACH[name][term_name], term_name
 
 
 SWITCHES = [
@@ -132,6 +143,7 @@ SWITCHES = [
     ("urpc", {"consistency": 0.0}, {"consistency"}),
     ("dtc", {"distance": 0.0}, {"distance"}),
     ("dtc", {"consistency": 0.0}, {"consistency"}),
+    ("bcp", {"pseudo": 0.0}, {"pseudo"}),
     ("simcvd", {"distance": 0.0}, {"distance"}),
     ("simcvd", {"contrast": 0.0}, {"contrast"}),
     ("simcvd", {"distillation": 0.0}, {"distillation"}),
@@ -145,9 +157,8 @@ def test_switching_a_term_off_changes_no_other(
 ) -> None:
     whole, facts = build(name)
     part, _ = build(name, **settings)
-    data = batch(whole, facts)
-    all_terms, left = whole.step(data, at(whole, facts)), part.step(data, at(part, facts))
-    assert set(all_terms) - set(left) == gone
+    all_terms, left = every_stage(whole, facts), every_stage(part, facts)
+    assert {name for _, name in set(all_terms) - set(left)} == gone
     for term in left:
         assert torch.equal(left[term].value, all_terms[term].value), term
         assert left[term].weight == all_terms[term].weight
@@ -218,7 +229,7 @@ def test_nothing_outside_the_scan_is_compared(name: str) -> None:
         assert torch.equal(first[term].value, second[term].value), term
 
 
-@pytest.mark.parametrize("name", [n for n in CATALOG if n != "supervised"])
+@pytest.mark.parametrize("name", [n for n in CATALOG if n not in ("supervised", "bcp")])
 def test_unsupervised_weights_warm_up(name: str) -> None:
     method, facts = build(name)
     data = batch(method, facts)
@@ -287,3 +298,49 @@ def test_dtc_compares_its_two_answers() -> None:
     output = method.student(x, norm="batch")
     gap = 1 / (1 + torch.exp(3.0 * output.sdm)) - output.logits.softmax(1)[:, 1:]
     assert found == pytest.approx(gap.square().mean().item(), rel=1e-5)
+
+
+def test_bcp_exchanges_boxes_and_labels_alike() -> None:
+    """With the image equal to its label everywhere, every mixed image equals its mixed label."""
+    method, facts = build("bcp", classes=2)
+    data = batch(method, facts, stage=1)
+    seen: list[torch.Tensor] = []
+
+    class Shows(torch.nn.Module):
+        def forward(self, x: torch.Tensor, **options: object) -> Output:
+            seen.append(x)
+            return Output(torch.cat([-10 * x, 10 * x], 1))
+
+    method.student = Shows()
+    method.teacher = Shows()
+    ones, zeros = (torch.full_like(data["labeled"].views["weak"], v) for v in (1.0, -1.0))
+    data["labeled"] = replace(
+        data["labeled"], views={"weak": ones}, target=torch.ones_like(data["labeled"].target)
+    )
+    data["unlabeled"] = replace(data["unlabeled"], views={"weak": zeros})
+    terms = method.step(data, at(method, facts, stage=1))
+    mixed = seen[1]
+    share = (mixed < 0).float().mean(dim=(1, 2, 3, 4))
+    box = (11 / 16) * (11 / 16) * (5 / 8)  # two thirds of each side, rounded
+    assert torch.allclose(share, torch.tensor([box, box, 1 - box, 1 - box]), atol=1e-6)
+    assert all(term.value.item() < 1e-3 for term in terms.values())
+
+
+def test_bcp_begins_its_second_stage_with_the_student_as_teacher() -> None:
+    method, facts = build("bcp")
+    first, second = method.stages(facts)
+    assert first.share + second.share == pytest.approx(1)
+    assert second.copy == {"teacher": "student"}
+
+
+def test_largest_components_stay() -> None:
+    labels = torch.zeros(1, 8, 8, 4, dtype=torch.int64)
+    labels[0, :3, :3, :] = 1
+    labels[0, 6, 6, 0] = 1
+    labels[0, 4:6, :2, :] = 2
+    labels[0, 5, 2, 0] = 2  # touches by a corner only: still one component
+    expected = labels.clone()
+    expected[0, 6, 6, 0] = 0
+    assert torch.equal(largest_components(labels, 4), expected)
+    flat = labels[..., 0]
+    assert torch.equal(largest_components(flat, 4), expected[..., 0])

@@ -74,6 +74,12 @@ CATALOG: dict[str, Entry] = {
         2021,
         "a network's distance map and its probabilities agree",
     ),
+    "bcp": Entry(
+        "semivox.methods.bcp:BCP",
+        "Bai et al., CVPR",
+        2023,
+        "boxes change places between labelled and pseudo-labelled crops",
+    ),
     "simcvd": Entry(
         "semivox.methods.simcvd:SimCVD",
         "You et al., IEEE TMI",

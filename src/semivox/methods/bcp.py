@@ -1,0 +1,146 @@
+"""BCP, bidirectional copy-paste (Bai, Chen, Li, Shen, Wang; CVPR 2023, arXiv 2305.00673).
+
+A box of 2/3 of each side, at a random place, is exchanged between two crops.
+
+* pretrain: between labelled crops, L = L_seg(mixed image, mixed label).
+* self_train: between a labelled and an unlabelled crop, in both directions. The unlabelled part takes the
+  largest component of the teacher's argmax for its label:
+
+      L = L_seg(labelled part) + 0.5 L_seg(pseudo-labelled part)        for both mixed images
+
+The teacher starts as the pretrained student and is its exponential moving average from then on.
+
+Differs from published code: the teacher's BatchNorm statistics are averaged like its weights, and it sees
+unlabelled crops with running statistics; the loss is the house's Dice + cross-entropy (there their mean); the
+box is drawn for each pair; classes that nobody annotated do not count in the labelled part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from semivox.batches.crops import Crops
+from semivox.batches.stream import Stream
+from semivox.losses import segmentation_loss
+from semivox.methods.cleanup import largest_components
+from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
+from semivox.methods.protocol import PUBLISHED_SGD
+from semivox.randomness import BatchKey
+
+
+@dataclass(frozen=True)
+class BCPSettings:
+    paper_steps: int = 17000
+    """Steps of the paper's run; constants counted in steps scale with the run's length by it."""
+    pretrain: float = 2000 / 17000
+    """Share of the run that mixes labelled crops with one another."""
+    box: float = 2 / 3
+    """Side of the exchanged box as a share of the crop's."""
+    pseudo: float = 0.5
+    """Weight of the pseudo-labelled part; 0 drops its terms."""
+    largest_component: bool = True
+    """Keep only the largest component of each class in a pseudo-label."""
+    ema_decay: float = 0.99
+    """Decay of the teacher (at paper_steps)."""
+    dropout: float = 0.5
+    """Share of channels dropped at the network's two dropout places, in the student."""
+
+
+class BCP(Method):
+    """Boxes change places between labelled and unlabelled crops."""
+
+    Settings = BCPSettings
+    paper: ClassVar[Mapping[str, Any]] = {**PUBLISHED_SGD, "optimizer.schedule": "constant"}
+    paper_predictor: ClassVar[tuple[str, ...]] = ("student",)
+
+    def __init__(self, facts: Facts, settings: BCPSettings) -> None:
+        super().__init__()
+        self.settings, self.classes = settings, facts.classes
+        self.student = facts.network("student", dropout=settings.dropout)
+        self.teacher = facts.network("student", dropout=settings.dropout)
+
+    def stages(self, facts: Facts) -> Sequence[Stage]:
+        s, n = self.settings, sum(facts.batch)  # n mixed images a step
+        players = (Player("segmenter", ("student",)),)
+        pairs = (Pair("student", "teacher", s.ema_decay),)
+        twice = Stream("labeled", size=2 * n, target="label", where="foreground")
+        labeled = Stream("labeled", size=n, target="label", where="foreground")
+        unlabeled = Stream("unlabeled", size=n, where="body")
+        return [
+            Stage("pretrain", {"labeled": twice}, players, pairs, share=s.pretrain),
+            Stage(
+                "self_train",
+                {"labeled": labeled, "unlabeled": unlabeled},
+                players,
+                pairs,
+                share=1 - s.pretrain,
+                copy={"teacher": "student"},
+            ),
+        ]
+
+    def step(self, batch: Batch, at: At) -> dict[str, Term]:
+        labeled = batch["labeled"]
+        assert labeled.target is not None
+        x_l, y_l = labeled.views["weak"], labeled.target  # (B, C, X, Y[, Z]), (B, K-1, ...)
+        drop = at.rng("dropout/student")
+        if at.stage == "pretrain":
+            inside = self._box(x_l[::2], at.rng("box"))
+            logits = self.student(_paste(x_l[1::2], x_l[::2], inside), drop=drop).logits
+            loss = self._part(logits, y_l[::2], labeled, slice(0, None, 2), inside)
+            loss = loss + self._part(logits, y_l[1::2], labeled, slice(1, None, 2), 1 - inside)
+            return {"segmentation": Term(loss)}
+
+        unlabeled = batch["unlabeled"]
+        x_u = unlabeled.views["weak"]
+        y_u = self._pseudo_labels(x_u)
+        # half of the images take a box of the unlabelled crop, half give one to it
+        inside = self._box(x_l, at.rng("box"))
+        half = len(x_l) // 2
+        from_u = torch.cat([inside[:half], 1 - inside[half:]])
+        logits = self.student(_paste(x_l, x_u, from_u), drop=drop).logits
+        everything = slice(None)
+        terms = {"segmentation": Term(self._part(logits, y_l, labeled, everything, 1 - from_u))}
+        if self.settings.pseudo:
+            loss = self._part(logits, y_u, unlabeled, everything, from_u)
+            terms["pseudo"] = Term(loss, self.settings.pseudo)
+        return terms
+
+    def _part(self, logits: Tensor, target: Tensor, crops: Crops, rows: slice, region: Tensor) -> Tensor:
+        """Dice + cross-entropy in ``region``, against the target of the crops it comes from."""
+        annotated = crops.annotated[rows]
+        if crops.target is None:  # pseudo-labels tell of every class
+            annotated = torch.ones_like(annotated)
+        return segmentation_loss(logits, target, crops.valid[rows] * region, annotated)
+
+    def _pseudo_labels(self, x_u: Tensor) -> Tensor:
+        """(B, K-1, ...) one-hot planes of the teacher's cleaned argmax."""
+        with torch.no_grad():
+            pseudo_label = self.teacher(x_u, norm="running").logits.argmax(1)
+        if self.settings.largest_component:
+            pseudo_label = largest_components(pseudo_label, self.classes)
+        return functional.one_hot(pseudo_label, self.classes).movedim(-1, 1)[:, 1:].to(x_u)
+
+    def _box(self, x: Tensor, key: BatchKey) -> Tensor:
+        """(B, 1, X, Y[, Z]) 1 in a box at a random place of each crop."""
+        size = x.shape[2:]
+        inside = torch.zeros_like(x[:, :1])
+        places = key.uniform((len(x), len(size)))
+        for sample, place in zip(inside, places.tolist(), strict=True):
+            where = []
+            for n, share in zip(size, place, strict=True):
+                side = round(self.settings.box * n)
+                start = int(share * (n - side + 1))
+                where.append(slice(start, start + side))
+            sample[(slice(None), *where)] = 1
+        return inside
+
+
+def _paste(below: Tensor, above: Tensor, where: Tensor) -> Tensor:
+    """``above`` where ``where`` is 1, else ``below``."""
+    return torch.where(where > 0, above, below)
