@@ -52,8 +52,9 @@ def test_places(plan: NetworkPlan) -> None:
     assert 0.2 < gone.float().mean() < 0.8
     factor = torch.where(gone, 0.0, 2.0)[..., None, None, None]
     torch.testing.assert_close(after, before * factor)
-    # The heads see the last decoder's channels times one common mask, and the mask is the key's.
-    mask = channel_mask(BatchKey(Key(1)), "output", 0.5, (4, 16), 3)
+    # A V-Net's heads see the last decoder's channels times one common mask, and the mask is the key's;
+    # a U-Net's see them all.
+    mask = channel_mask(BatchKey(Key(1)), "output", 0.5, (4, 16), 3) if plan.kind == "vnet" else None
     last = apply_mask(output.features["decoder"], mask)
     head, sdm_head = network.head, network.sdm_head
     assert sdm_head is not None

@@ -49,7 +49,7 @@ class BCPSettings:
     ema_decay: float = 0.99
     """Decay of the teacher (at paper_steps)."""
     dropout: float = 0.5
-    """Share of channels dropped at the network's two dropout places, in the student."""
+    """Share of channels dropped at the network's dropout places, in the student."""
 
 
 class BCP(Method):

@@ -34,7 +34,7 @@ class CPSSettings:
     ema_decay: float = 0.99
     """Decay of the averaged weights that predict (at paper_steps)."""
     dropout: float = 0.5
-    """Share of channels dropped at the networks' two dropout places."""
+    """Share of channels dropped at the networks' dropout places."""
 
 
 class CPS(Method):

@@ -32,7 +32,7 @@ class Optimizer:
 
     kind: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
     """Which optimizer."""
-    lr: float = 0.02
+    lr: float = 0.1
     """Learning rate at the start of a stage."""
     momentum: float = 0.9
     """Momentum of SGD."""

@@ -30,7 +30,7 @@ class EntropyMinSettings:
     ema_decay: float = 0.99
     """Decay of the averaged weights that predict (at paper_steps)."""
     dropout: float = 0.5
-    """Share of channels dropped at the network's two dropout places."""
+    """Share of channels dropped at the network's dropout places."""
 
 
 class EntropyMin(Method):

@@ -70,7 +70,7 @@ class SimCVDSettings:
     """What makes student and teacher see differently: independent dropout masks, or a change of the
     teacher's image."""
     dropout: float = 0.5
-    """Share of channels dropped at the network's two dropout places."""
+    """Share of channels dropped at the network's dropout places."""
     ema_decay: float = 0.999
     """Decay of the teacher (at paper_steps)."""
     noise_sigma: float = 0.1

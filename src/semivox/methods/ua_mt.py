@@ -41,7 +41,7 @@ class UAMTSettings:
     noise_bound: float = 0.2
     """The noise is clipped at plus and minus this."""
     dropout: float = 0.5
-    """Share of channels dropped at the network's two dropout places, in student and teacher."""
+    """Share of channels dropped at the network's dropout places, in student and teacher."""
 
 
 class UAMT(Method):

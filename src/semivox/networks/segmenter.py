@@ -22,6 +22,9 @@ from semivox.randomness import BatchKey
 
 Precision = Literal["fp32", "bf16"]
 TRUNKS = {"vnet": VNet, "unet": UNet}
+DROPS_OUTPUT = ("vnet",)
+"""Kinds that also drop channels before the heads, as the papers' V-Net does. In the U-Net family it doubles
+the steps that a short run needs, so there dropout acts at the bottleneck alone."""
 
 
 def _plain(x: Tensor) -> Tensor:
@@ -51,9 +54,9 @@ class Features(Mapping[str, Tensor]):
 class Segmenter(nn.Module):
     """``net(x (B, C, X, Y[, Z]), drop, norm) -> Output``, see :mod:`semivox.networks.contract`.
 
-    Dropout of whole channels acts after the bottleneck and before the heads. Features: ``encoder_i`` and
-    ``decoder_i`` (i = 0 at full resolution), ``decoder`` (``decoder_0``) before dropout, ``bottleneck``
-    before and ``bottleneck_dropped`` after it; ``feature_channels`` has their channels.
+    Dropout of whole channels acts after the bottleneck and, in a V-Net, before the heads. Features:
+    ``encoder_i`` and ``decoder_i`` (i = 0 at full resolution), ``decoder`` (``decoder_0``) before dropout,
+    ``bottleneck`` before and ``bottleneck_dropped`` after it; ``feature_channels`` has their channels.
     ``keep_features = False`` frees them early (prediction). Each axis of ``x`` is a multiple of ``multiple``.
     """
 
@@ -94,9 +97,13 @@ class Segmenter(nn.Module):
         """Raises SettingsError if ``x`` has other channels or a size that is no multiple of ``multiple``."""
         self._check(x)
         # Masks are drawn here, apart from `compute`, so that `compute` holds nothing but tensor operations.
-        widths = {"bottleneck": self.plan.features[-1], "output": self.plan.features[0]}
-        masks = [channel_mask(drop, at, self.dropout, (len(x), n), self.dims) for at, n in widths.items()]
-        logits, sdm, scales, found = self.compute(x, masks[0], masks[1], norm)
+        at_bottleneck = channel_mask(
+            drop, "bottleneck", self.dropout, (len(x), self.plan.features[-1]), self.dims
+        )
+        at_output = None
+        if self.plan.kind in DROPS_OUTPUT:
+            at_output = channel_mask(drop, "output", self.dropout, (len(x), self.plan.features[0]), self.dims)
+        logits, sdm, scales, found = self.compute(x, at_bottleneck, at_output, norm)
         return Output(logits, sdm, tuple(scales), Features(found))
 
     def compute(

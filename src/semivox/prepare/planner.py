@@ -47,8 +47,12 @@ MANY_STEPS = 8000
 """Only a budget for so many steps buys patches above ``COMMON_VOXELS``."""
 
 COMMON_VOXELS = {2: 192 * 192, 3: 64 * 64 * 48}
-PATCH_FACTORS = (5.0, 4.0, 3.0, 2.0, 1.5, 1.0, 0.75, 0.5)
-"""Patch sizes tried, in multiples of ``COMMON_VOXELS``; 5 is about the 112x112x80 of the literature."""
+PATCH_FACTORS = (5.0, 4.0, 3.0, 2.0, 1.5, 1.0, 0.75, 0.5, 0.35, 0.25)
+"""Patch sizes tried, in multiples of ``COMMON_VOXELS``; 5 is about the 112x112x80 of the literature, and the
+smallest ones are for budgets of minutes, where more steps teach more than more context."""
+
+SMALL_FACTOR = 0.5
+"""Patches below this are tried only while they see ``LEAST_COVER`` of a scan."""
 
 SMALL_IMAGE = 160 * 160
 """2D patches up to this size come in batches of 16, larger ones of 8."""
@@ -156,8 +160,8 @@ def _option(
 ) -> _Option:
     shape = _median_shape(fingerprint, spacing)
     common = COMMON_VOXELS[fingerprint.dims]
-    factors = (1.0,) if "patch" in wish else PATCH_FACTORS
-    for factor in factors:
+    option: _Option | None = None
+    for factor in (1.0,) if "patch" in wish else PATCH_FACTORS:
         if "patch" in wish:
             patch, network = _wished_patch(wish, spacing)
         else:
@@ -166,9 +170,14 @@ def _option(
         channels, classes = len(fingerprint.channels), len(fingerprint.values) + 1
         seconds = step_seconds(network, patch, batch, costs, channels, classes)
         steps = max(1, int(budget / seconds))
+        smaller = _Option(spacing, shape, patch, batch, network, seconds, steps)
+        if option is not None and factor < SMALL_FACTOR and smaller.cover < LEAST_COVER:
+            break
+        option = smaller
         if steps >= (MANY_STEPS if math.prod(patch) > common else MIN_STEPS):
             break
-    return _Option(spacing, shape, patch, batch, network, seconds, steps)
+    assert option is not None
+    return option
 
 
 def _batch(patch: tuple[int, ...]) -> tuple[int, int]:
