@@ -21,8 +21,8 @@ from typing import Any, ClassVar
 import torch
 
 from semivox.losses import sdm_loss, segmentation_loss
-from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
-from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
+from semivox.methods.declare import At, Batch, Facts, Method, Stage, Term
+from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled, student_and_teacher
 from semivox.networks import Output
 
 
@@ -55,14 +55,7 @@ class DTC(Method):
         self.teacher = facts.network("student", sdm=True, dropout=settings.dropout)
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
-        return [
-            Stage(
-                "train",
-                streams=labeled_and_unlabeled(facts, sdm="crop_minmax"),
-                players=(Player("segmenter", ("student",)),),
-                pairs=(Pair("student", "teacher", self.settings.ema_decay),),
-            )
-        ]
+        return student_and_teacher(labeled_and_unlabeled(facts, sdm="crop_minmax"), self.settings.ema_decay)
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         s = self.settings

@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 import torch
 
 from semivox.losses import clipped_noise, segmentation_loss, softmax_mse
-from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
-from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
+from semivox.methods.declare import At, Batch, Facts, Method, Stage, Term
+from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled, student_and_teacher
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,7 @@ class MeanTeacher(Method):
         self.teacher = facts.network("student", dropout=settings.dropout)
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
-        return [
-            Stage(
-                "train",
-                streams=labeled_and_unlabeled(facts),
-                players=(Player("segmenter", ("student",)),),
-                pairs=(Pair("student", "teacher", self.settings.ema_decay),),
-            )
-        ]
+        return student_and_teacher(labeled_and_unlabeled(facts), self.settings.ema_decay)
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         s = self.settings

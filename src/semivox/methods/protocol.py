@@ -8,7 +8,7 @@ from typing import Any
 
 from semivox.batches.stream import Stream
 from semivox.losses import SdmForm
-from semivox.methods.declare import Facts
+from semivox.methods.declare import Facts, Pair, Player, Stage
 
 #: SGD 0.01, momentum 0.9, weight decay 1e-4, divided by 10 at 2500 and 5000 of 6000 steps (UA-MT and those
 #: that follow its code).
@@ -27,6 +27,12 @@ def labeled_and_unlabeled(facts: Facts, *, sdm: bool | SdmForm = False) -> dict[
         "labeled": Stream("labeled", size=n_l, target="label", where="foreground", sdm=sdm),
         "unlabeled": Stream("unlabeled", size=n_u, where="body"),
     }
+
+
+def student_and_teacher(streams: Mapping[str, Stream], decay: float) -> list[Stage]:
+    """One stage over the whole run: the module ``student`` learns, ``teacher`` is its moving average."""
+    players, pairs = (Player("segmenter", ("student",)),), (Pair("student", "teacher", decay),)
+    return [Stage("train", streams, players, pairs)]
 
 
 def gaussian_ramp(progress: float) -> float:

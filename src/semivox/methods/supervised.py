@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 
 from semivox.batches.stream import Stream
 from semivox.losses import segmentation_loss
-from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
-from semivox.methods.protocol import PUBLISHED_SGD
+from semivox.methods.declare import At, Batch, Facts, Method, Stage, Term
+from semivox.methods.protocol import PUBLISHED_SGD, student_and_teacher
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,7 @@ class Supervised(Method):
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
         labeled = Stream("labeled", size=sum(facts.batch), target="label", where="foreground")
-        return [
-            Stage(
-                "train",
-                streams={"labeled": labeled},
-                players=(Player("segmenter", ("student",)),),
-                pairs=(Pair("student", "teacher", self.settings.ema_decay),),
-            )
-        ]
+        return student_and_teacher({"labeled": labeled}, self.settings.ema_decay)
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         labeled = batch["labeled"]

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from semivox.losses import clipped_noise, normalised_entropy, segmentation_loss, softmax_mse
-from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
-from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
+from semivox.methods.declare import At, Batch, Facts, Method, Stage, Term
+from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled, student_and_teacher
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,7 @@ class UAMT(Method):
         self.teacher = facts.network("student", dropout=settings.dropout)
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
-        return [
-            Stage(
-                "train",
-                streams=labeled_and_unlabeled(facts),
-                players=(Player("segmenter", ("student",)),),
-                pairs=(Pair("student", "teacher", self.settings.ema_decay),),
-            )
-        ]
+        return student_and_teacher(labeled_and_unlabeled(facts), self.settings.ema_decay)
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         s = self.settings

@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from semivox.losses import pyramid_consistency, segmentation_loss
-from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
-from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
+from semivox.methods.declare import At, Batch, Facts, Method, Stage, Term
+from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled, student_and_teacher
 from semivox.networks import Output
 
 
@@ -51,14 +51,7 @@ class URPC(Method):
         self.teacher = facts.network("student", scales=True, dropout=settings.dropout)
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
-        return [
-            Stage(
-                "train",
-                streams=labeled_and_unlabeled(facts),
-                players=(Player("segmenter", ("student",)),),
-                pairs=(Pair("student", "teacher", self.settings.ema_decay),),
-            )
-        ]
+        return student_and_teacher(labeled_and_unlabeled(facts), self.settings.ema_decay)
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
