@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -238,9 +237,3 @@ def _reading(path: Path, reader: Callable[[Path], T]) -> T:
             expected=f"a whole {ending_of(path)} file",
             remedy="copy or export the file again, or leave the case out (use=no in cases.csv)",
         ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

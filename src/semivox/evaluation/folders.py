@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from semivox.evaluation.metrics import METRICS, Policy, Scores, case_metrics, ch
 from semivox.evaluation.paired import case_value
 from semivox.evaluation.pairs import Pair, Pairs, match_folders
 from semivox.files import read_json
+from semivox.prepare.parallel import map_cases
 
 FORMAT = 1
 FOREGROUND = "foreground"
@@ -64,16 +64,8 @@ def evaluate_folders(
     if matched.missing and not missing_as_empty:
         raise _missing(matched, Path(predictions))
     score = partial(score_pair, matched=matched, tolerance_mm=tolerance_mm, policy=policy)
-    rows: dict[str, Rows] = {}
-    # Threads, not processes: reading, the set operations and the tree search all release the GIL.
-    pool = ThreadPoolExecutor(max(1, workers))
-    try:
-        for pair, row in zip(matched.pairs, pool.map(score, matched.pairs), strict=True):
-            rows[pair.case] = row
-            if progress is not None:
-                progress(len(rows), len(matched.pairs))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    scores = map_cases(score, matched.pairs, max(1, workers), progress)
+    rows: dict[str, Rows] = {pair.case: row for pair, row in zip(matched.pairs, scores, strict=True)}
     patients = {pair.case: pair.patient for pair in matched.pairs}
     values = [str(v) for v in sorted(matched.classes)]
     mean, ci95 = summarise(rows, patients, values)
