@@ -44,6 +44,7 @@ class ArrayStore:
         self.cases = cases
         self.labeled = tuple(range(labeled))
         self.unlabeled = tuple(range(labeled, len(cases)))
+        self.patients = tuple(f"p{i}" for i in range(len(cases)))
 
     def case(self, index: int) -> ArrayCase:
         return self.cases[index]

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from semivox.commands.train import train
 from semivox.errors import DataError, SettingsError, Stopped, TrainingFailed
 from semivox.methods.catalog import CATALOG
+from semivox.training.checkpoints import load as load_checkpoint
 from semivox.training.journal import read_journal
 
 Folders = tuple[Path, Path]
@@ -67,7 +68,10 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(
     assert not (tmp_path / "parts/model.json").exists()
     go("parts", resume=True)
     assert same(tmp_path / "whole", tmp_path / "parts")
-    lines = [list(read_journal(tmp_path / run / "metrics.jsonl")) for run in ("whole", "parts")]
+    lines = [
+        [r for r in read_journal(tmp_path / run / "metrics.jsonl") if r["kind"] == "step"]
+        for run in ("whole", "parts")
+    ]
     assert [r["terms"] for r in lines[0]] == [r["terms"] for r in lines[1]]
     assert [r["step"] for r in lines[1]] == [0, 1, 2, 3, 4]
 
@@ -182,8 +186,8 @@ def test_the_run_folder_tells_all(
 def test_what_is_refused_before_anything_is_trained(
     phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
 ) -> None:
-    def go(**more: Any) -> None:
-        train(phantoms[0], tmp_path / "run", **{"steps": 1, "settings": small, "cache": cache, **more})
+    def go(out: Path = tmp_path / "run", **more: Any) -> None:
+        train(phantoms[0], out, **{"steps": 1, "settings": small, "cache": cache, **more})
 
     with pytest.raises(SettingsError, match=r"unknown setting 'optimizer\.lrr'.*optimizer\.lr"):
         go(settings={"optimizer.lrr": 1})
@@ -199,6 +203,8 @@ def test_what_is_refused_before_anything_is_trained(
         train(tmp_path / "nowhere", tmp_path / "run")
     assert not (tmp_path / "run/config.yaml").exists()
     go(method="supervised")
+    with pytest.raises(SettingsError, match=r"as a file and by settings.*plan\.patch"):
+        go(out=tmp_path / "other", plan=tmp_path / "run/plan.json")
     with pytest.raises(SettingsError, match="already holds a run.*--resume"):
         go()
 
@@ -321,3 +327,144 @@ def test_a_method_of_ones_own(phantoms: Folders, small: dict[str, Any], cache: P
     )
     assert mine == pytest.approx(2 * plain)
     assert (run / "source/mine.py").read_text() == file.read_text()
+
+
+SELF_TRAINING = """
+from semivox.batches.stream import Stream
+from semivox.losses import segmentation_loss
+from semivox.methods.declare import Pair, Player, Relabel, Stage, Term
+from semivox.methods.supervised import Supervised
+
+class SelfTraining(Supervised):
+    needs_unlabeled = True
+
+    def stages(self, facts):
+        players, pairs = (Player("segmenter", ("student",)),), (Pair("student", "teacher", 0.9),)
+        labeled = Stream("labeled", 1, target="label", where="foreground")
+        pseudo = Stream("unlabeled", 1, target="pseudo", where="foreground")
+        both = {"labeled": labeled, "pseudo": pseudo}
+        generations = min(2, facts.sweeps or 2)
+        return [Stage("labeled", {"labeled": labeled}, players, pairs, 0.4)] + [
+            Stage(
+                f"generation{g}", both, players, pairs, 0.6 / generations,
+                relabel=Relabel(clean="largest"), start="initial" if g == 0 else "go_on",
+            )
+            for g in range(generations)
+        ]
+
+    def step(self, batch, at):
+        terms = {}
+        for name, crops in batch.items():
+            logits = self.student(crops.views["weak"], drop=at.rng(name)).logits
+            loss = segmentation_loss(logits, crops.target, crops.valid, crops.annotated)
+            terms[name] = Term(loss)
+        return terms
+"""
+
+
+class KilledWhileLabelling(StopAfter):
+    """A display that fails after ``cases`` cases of a stage are labelled, or sends SIGTERM then."""
+
+    def __init__(self, stage: str, cases: int, signalled: bool) -> None:
+        super().__init__(-1)
+        self.what, self.cases, self.signalled = f"label for {stage}", cases, signalled
+
+    def work(self, what: str, done: int, total: int) -> None:
+        if (what, done) == (self.what, self.cases):
+            if not self.signalled:
+                raise RuntimeError("killed")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_self_training_labels_resumes_and_opens_no_other_label(
+    phantoms: Folders, small: dict[str, Any], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(phantoms[0], data, ignore=shutil.ignore_patterns(".semivox"))
+    labels = sorted((data / "labelsTr").iterdir())
+    file = tmp_path / "mine.py"
+    file.write_text(SELF_TRAINING)
+
+    def go(out: str, **more: Any) -> None:
+        train(data, tmp_path / out, cache=tmp_path / "cache", **more)
+
+    new = {"method": f"{file}:SelfTraining", "labeled": 1, "steps": 8, "settings": small}
+    go("whole", **new)
+    records = list(read_journal(tmp_path / "whole/metrics.jsonl"))
+    events = [(r["kind"], r["step"]) for r in records]
+    assert events == [
+        ("step", 0), ("step", 1), ("step", 2), ("relabel", 3), ("step", 3), ("step", 4), ("step", 5),
+        ("relabel", 6), ("step", 6), ("step", 7),
+    ]  # fmt: skip
+    first, second = (r for r in records if r["kind"] == "relabel")
+    assert (first["stage"], first["part"], first["cases"]) == ("generation0", [0, 1], 4)
+    assert first["laziness"] is None
+    assert 0 <= second["laziness"]["foreground"] <= 1
+    assert yaml.safe_load((tmp_path / "whole/config.yaml").read_text())["run"]["sweeps"] is None
+
+    # stopped at a border, killed in the first labelling, stopped by a signal in the second, stopped after it
+    with pytest.raises(Stopped):
+        go("parts", **new, display=StopAfter(3))
+    with pytest.raises(RuntimeError, match="killed"):
+        go("parts", resume=True, display=KilledWhileLabelling("generation0", 2, signalled=False))
+    made = sorted((tmp_path / "parts/pseudo_labels/001").rglob("*.npy"))
+    assert len(made) == 2 * 3
+    times = [path.stat().st_mtime_ns for path in made]
+    with pytest.raises(Stopped, match="after step 6 of 8.*--resume"):
+        go("parts", resume=True, display=KilledWhileLabelling("generation1", 3, signalled=True))
+    assert [path.stat().st_mtime_ns for path in made] == times
+    state, _ = load_checkpoint(tmp_path / "parts/checkpoints")  # no step of the stage before is lost
+    assert state is not None
+    assert state["step"] == 6
+    assert json.loads((tmp_path / "parts/status.json").read_text())["state"] == "stopped"
+    with pytest.raises(Stopped):
+        go("parts", resume=True, display=StopAfter(7))
+    go("parts", resume=True)
+    assert same(tmp_path / "whole", tmp_path / "parts")
+    again = list(read_journal(tmp_path / "parts/metrics.jsonl"))
+    assert [(r["kind"], r["step"]) for r in again] == events
+    assert [r.get("laziness") for r in again] == [r.get("laziness") for r in records]
+
+    labels[1].write_bytes(b"this is no label")  # an unlabelled case's
+    go("garbage", **new)
+    assert same(tmp_path / "whole", tmp_path / "garbage")
+
+
+def test_lost_pseudo_labels_stop_a_resumed_run_with_the_remedy(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    file, run = tmp_path / "mine.py", tmp_path / "run"
+    file.write_text(SELF_TRAINING)
+    with pytest.raises(Stopped):
+        train(
+            phantoms[0], run, method=f"{file}:SelfTraining", steps=8, settings=small, cache=cache,
+            display=StopAfter(4),
+        )  # fmt: skip
+    shutil.rmtree(run / "pseudo_labels")
+    with pytest.raises(DataError, match=r"pseudo_labels: there is no pseudo-label of case .* Remedy: put"):
+        train(phantoms[0], run, resume=True, cache=cache)
+
+
+def test_a_budget_fixes_sweeps_and_steps(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    class Listens(KilledWhileLabelling):
+        said: list[str] = []  # noqa: RUF012
+
+        def say(self, text: str) -> None:
+            self.said.append(text)
+
+    file, run = tmp_path / "mine.py", tmp_path / "run"
+    file.write_text(SELF_TRAINING)
+    display = Listens("generation0", 2, signalled=True)
+    with pytest.raises(Stopped):
+        train(
+            phantoms[0], run, method=f"{file}:SelfTraining", budget=40.0, settings=small, cache=cache,
+            display=display,
+        )  # fmt: skip
+    config = yaml.safe_load((run / "config.yaml").read_text())["run"]
+    assert config["steps"] >= 1
+    assert config["sweeps"] >= 1
+    passes = min(2, config["sweeps"])
+    assert any(line.startswith(f"relabelling: {passes} passes over 3 unlabelled") for line in display.said)
+    assert [p.name for p in (run / "pseudo_labels").iterdir()] == ["001"]

@@ -117,6 +117,15 @@ def test_what_lies_in_it(cohort: Cohort, tmp_path: Path) -> None:
     assert len(unlabeled.body) > 0
 
 
+def test_each_row_knows_its_patient(cohort: Cohort, tmp_path: Path) -> None:
+    owners = ("ann", "", "bob", "ann", "")
+    cases = tuple(replace(c, patient=p) for c, p in zip(cohort.cases, owners, strict=True))
+    reordered = Split((cases[2], cases[0]), (cases[4], cases[1], cases[3]))
+    store = build_store(cohort, reordered, PLAN, tmp_path, workers=1)
+    assert store.patients == ("bob", "ann", "c4", "c1", "ann")
+    assert [row.patient for row in store.rows] == list(store.patients)
+
+
 def test_one_and_two_workers_agree(cohort: Cohort, tmp_path: Path) -> None:
     one = build_store(cohort, split(cohort), PLAN, tmp_path / "one", workers=1)
     two = build_store(cohort, split(cohort), PLAN, tmp_path / "two", workers=2)

@@ -15,7 +15,8 @@ from semivox.errors import TrainingFailed
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Pair, Player, Stage, Term
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
-from semivox.training.loop import Hooks, Progress, fit, stage_ends
+from semivox.training.loop import Hooks, Progress, fit
+from semivox.training.stages import stage_ends
 
 PLAN = Plan(
     dims=2, axes=(0, 1), native_spacing=(1.0, 1.0), spacing=(1.0, 1.0), spacing_known=True, rung=1.0,

@@ -1,18 +1,25 @@
+"""What a run fixes before step 0: the cost of a step, the sweeps and steps that a budget holds."""
+
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import nn
 
-from semivox.batches import Crops
-from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Player, Stage, Term
+from semivox.batches import Augmentation, Crops
+from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Player, Relabel, Stage, Term
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
-from semivox.training.settle import seconds_a_step
+from semivox.training import settle as settle_module
+from semivox.training.config import Config, DistanceSettings, RunSettings, resolve, write_config
+from semivox.training.settle import seconds_a_step, settle
 
 PLAN = Plan(
     dims=2, axes=(0, 1), native_spacing=(1.0, 1.0), spacing=(1.0, 1.0), spacing_known=True, rung=1.0,
@@ -28,9 +35,10 @@ class NoSettings:
 
 
 class Sleeps(Method):
-    """A step of its first stage takes 20 ms, of its second 60 ms."""
+    """A step of its first stage takes 20 ms of ``clock``, of its second 60 ms; the first step is slow."""
 
     Settings = NoSettings
+    clock = 0.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +49,7 @@ class Sleeps(Method):
         return [Stage("short", {}, players, share=0.75), Stage("long", {}, players, share=0.25)]
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
-        time.sleep(0.02 if at.stage == "short" else 0.06)
+        Sleeps.clock += 1.0 if at.step == 0 else 0.02 if at.stage == "short" else 0.06
         return {"segmentation": Term(self.student(torch.ones(1, 1)).sum())}
 
 
@@ -50,9 +58,115 @@ class Nothing:
         return {}
 
 
-def test_a_step_costs_the_mean_of_the_stages_by_their_share() -> None:
+def test_a_step_costs_the_mean_of_the_stages_by_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settle_module, "_now", lambda device: Sleeps.clock)
+
     def make(steps: int, precision: str) -> tuple[Facts, Method]:
         return Facts(PLAN, steps, 1, 1, Key(0)), Sleeps()
 
     seconds = seconds_a_step(make, "fp32", lambda stage: Nothing(), Optimizer(), torch.device("cpu"))  # type: ignore[arg-type, return-value]
-    assert seconds == pytest.approx(0.75 * 0.02 + 0.25 * 0.06, abs=0.015)
+    assert seconds == pytest.approx(0.75 * 0.02 + 0.25 * 0.06)
+
+
+class Relabels(Sleeps):
+    """As many generations as the budget holds, at most ``most``, each of two halves."""
+
+    most = 8
+
+    def stages(self, facts: Facts) -> Sequence[Stage]:
+        players = (Player("segmenter", ("student",)),)
+        generations = self.most if facts.sweeps is None else min(self.most, facts.sweeps)
+        halves = [
+            Stage(f"{g}/{i}", {}, players, relabel=Relabel((i, 2), by=("student",)))
+            for g in range(generations)
+            for i in (0, 1)
+        ]
+        return [Stage("labeled", {}, players), *halves]
+
+
+class TimedBank:
+    """Labelling a case takes so many seconds; there are 5."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.timed = seconds, 0
+        self.store = SimpleNamespace(unlabeled=(3, 4, 5, 6, 7))
+        self.plan = PLAN
+
+    def seconds_a_case(self, relabel: Relabel, networks: Sequence[nn.Module]) -> float:
+        self.timed += 1
+        assert len(networks) == 1
+        return self.seconds
+
+
+class Listens:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def work(self, what: str, done: int, total: int) -> None: ...
+    def step(self, step: int, steps: int, record: dict[str, Any]) -> None: ...
+
+
+def settled(
+    monkeypatch: pytest.MonkeyPatch, a_case: float, kind: type[Sleeps] = Relabels, **run: Any
+) -> tuple[RunSettings, list[str], int]:
+    """What a run of 1000 s (970 without the reserve) at 0.5 s a step is settled to, what it said, and how
+    often it timed labelling."""
+    monkeypatch.setattr(settle_module, "seconds_a_step", lambda *a: 0.5)
+    monkeypatch.setattr(settle_module.time, "monotonic", lambda: 0.0)
+    settings = RunSettings(**{"budget": 1000.0, "precision": "fp32", **run})
+    config = Config("data", settings, Optimizer(), Augmentation(), DistanceSettings(), NoSettings())
+    bank, display = TimedBank(a_case), Listens()
+
+    def maker(config: Config) -> Any:
+        def make(steps: int, precision: str) -> tuple[Facts, Method]:
+            return Facts(PLAN, steps, 1, 5, Key(0), sweeps=config.run.sweeps), kind()
+
+        return make
+
+    result = settle(config, maker, cast(Any, None), cast(Any, bank), torch.device("cpu"), 0.0, display)
+    return result.run, display.said, bank.timed
+
+
+def test_relabelling_leaves_60_percent_of_the_budget_for_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, said, _ = settled(monkeypatch, 12.0)  # 60 s a sweep; 388 s are 6 sweeps
+    assert (run.sweeps, run.steps) == (6, int((970 - 6 * 60) / 0.5))
+    assert [line for line in said if line.startswith("relabelling:")] == [
+        "relabelling: 6 passes over 5 unlabelled scans, of 12 s a scan (override: --set run.sweeps=N)"
+    ]
+
+
+def test_the_passes_that_count_are_those_the_method_declares(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, *_ = settled(monkeypatch, 1.0)  # 77 sweeps fit, 8 are wanted
+    assert (run.sweeps, run.steps) == (77, int((970 - 8 * 5) / 0.5))
+
+
+def test_at_least_one_sweep_and_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, *_ = settled(monkeypatch, 100.0)  # 500 s a sweep: more than 40 %
+    assert (run.sweeps, run.steps) == (1, int((970 - 500) / 0.5))
+    run, *_ = settled(monkeypatch, 1000.0)
+    assert (run.sweeps, run.steps) == (1, 1)
+
+
+def test_sweeps_are_measured_only_where_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _, timed = settled(monkeypatch, 12.0, steps=50)
+    assert (run.sweeps, run.steps, timed) == (None, 50, 0)
+    run, said, timed = settled(monkeypatch, 12.0, Sleeps)
+    assert (run.sweeps, run.steps, timed) == (None, 1940, 0)
+    assert not any("relabelling" in line for line in said)
+    run, *_ = settled(monkeypatch, 12.0, sweeps=2)
+    assert (run.sweeps, run.steps) == (2, int((970 - 2 * 60) / 0.5))
+
+
+def test_another_budget_measures_the_sweeps_anew(tmp_path: Path) -> None:
+    config, _ = resolve(Path("data"), {"method": "supervised", "steps": 7}, assignments={"run.sweeps": 3})
+    assert (config.run.steps, config.run.sweeps) == (7, 3)
+    write_config(tmp_path / "config.yaml", config)
+    again, _ = resolve(Path("data"), {}, config_file=tmp_path / "config.yaml")
+    assert (again.run.steps, again.run.sweeps) == (7, 3)
+    other, _ = resolve(Path("data"), {"budget": 60.0}, config_file=tmp_path / "config.yaml")
+    assert (other.run.steps, other.run.sweeps) == (None, None)
+    both, _ = resolve(Path("data"), {"budget": 60.0}, assignments={"run.sweeps": 4})
+    assert (both.run.steps, both.run.sweeps) == (None, 4)

@@ -2,8 +2,12 @@
 
 from semivox.batches.augmentation import Augmentation
 from semivox.batches.crops import Crops
+from semivox.batches.parts import part_of
 from semivox.batches.prefetch import prefetch
-from semivox.batches.sampler import Batches, CropCase, CropSource
+from semivox.batches.pseudo import PseudoLabel, PseudoLabels
+from semivox.batches.sampler import Batches
+from semivox.batches.source import CropCase, CropSource
 from semivox.batches.stream import Stream
 
-__all__ = ["Augmentation", "Batches", "CropCase", "CropSource", "Crops", "Stream", "prefetch"]
+__all__ = ["Augmentation", "Batches", "CropCase", "CropSource", "Crops", "PseudoLabel", "PseudoLabels",
+           "Stream", "part_of", "prefetch"]  # fmt: skip

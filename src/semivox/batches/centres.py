@@ -14,7 +14,7 @@ FOREGROUND_SHARE = 2 / 3
 
 def draw_start(
     key: Key,
-    where: Literal["random", "foreground", "body"],
+    where: Literal["random", "foreground", "body", "shared_classes"],
     shape: tuple[int, ...],
     patch: tuple[int, ...],
     foreground: Mapping[int, np.ndarray],
@@ -24,12 +24,13 @@ def draw_start(
 
     ``foreground``: class index -> (n, dims) voxels of that class; ``body``: (n, dims) voxels of the body.
     The crop stays inside the scan along axes where the scan is larger, and is centred on it along the others
-    (then the start is negative). Around a voxel means: up to a quarter patch off its centre. Scans without
-    such voxels are cropped at random.
+    (then the start is negative). Around a voxel means: up to a quarter patch off its centre. ``foreground``
+    is two thirds around a voxel of a random class, ``shared_classes`` always (give the shared class only).
+    Scans without such voxels are cropped at random.
     """
     random = (key / "centre").numpy()
     points: np.ndarray | None = None
-    if where == "foreground" and random.random() < FOREGROUND_SHARE:
+    if where == "shared_classes" or (where == "foreground" and random.random() < FOREGROUND_SHARE):
         present = [k for k in sorted(foreground) if len(foreground[k])]
         if present:
             points = foreground[present[int(random.integers(len(present)))]]

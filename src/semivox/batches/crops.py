@@ -14,9 +14,10 @@ class Crops:
     """Crops of B samples on the working grid.
 
     views: name ("weak", "strong", "intensity") -> (B, C, X, Y[, Z]) float32; of one crop, with one geometry.
+        "recrop" is of another crop of the same case; all below is that of the other views.
     target: (B, K-1, X, Y[, Z]) float32 class fractions in 0..1; None for streams without targets.
-    valid: (B, 1, X, Y[, Z]) float32, 1 inside the scan and not "ignore", else 0.
-    annotated: (B, K-1) float32, 1 where the class was annotated in this case.
+    valid: (B, 1, X, Y[, Z]) float32, 1 inside the scan, not "ignore" and confident enough, else 0.
+    annotated: (B, K-1) float32, 1 where the class was annotated in this case; all 1 for pseudo-labels.
     sdm: (B, K-1, X, Y[, Z]) float32 signed distances in [-1, 1], negative inside; None if not asked for.
     case: (B,) int64 index of the case in the store's order.
     box: (B, dims, 2) float32 start and stop of the crop's (unrotated) box on the case's working grid, voxels.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,44 +15,21 @@ from semivox.batches.centres import draw_start
 from semivox.batches.crops import Crops
 from semivox.batches.distances import FULL, distance_targets
 from semivox.batches.elastic import draw_elastic
+from semivox.batches.faults import group_size, stream_fault
 from semivox.batches.geometry import Geometry, cut
+from semivox.batches.guide import Guide, guide_of
 from semivox.batches.intensity import apply_intensity, draw_mild, draw_strong
 from semivox.batches.order import draw_cases
+from semivox.batches.pairs import draw_pair
+from semivox.batches.parts import part_of
+from semivox.batches.pseudo import PseudoLabels
+from semivox.batches.source import CropCase, CropSource
 from semivox.batches.stream import Stream
 from semivox.errors import SettingsError
 from semivox.losses.distance import SdmForm
 from semivox.randomness import Key
 
-VIEWS = ("weak", "strong", "intensity")
-
-
-class CropCase(Protocol):
-    """What is read of a stored case; see :mod:`semivox.prepare.store`."""
-
-    @property
-    def image(self) -> np.ndarray: ...
-    @property
-    def target(self) -> np.ndarray | None: ...
-    @property
-    def valid(self) -> np.ndarray | None: ...
-    @property
-    def foreground(self) -> Mapping[int, np.ndarray]: ...
-    @property
-    def body(self) -> np.ndarray: ...
-    @property
-    def spacing(self) -> tuple[float, ...]: ...
-    @property
-    def annotated(self) -> np.ndarray: ...
-
-
-class CropSource(Protocol):
-    """Where cases come from: the store, or anything with these attributes."""
-
-    @property
-    def labeled(self) -> tuple[int, ...]: ...
-    @property
-    def unlabeled(self) -> tuple[int, ...]: ...
-    def case(self, index: int, /) -> CropCase: ...
+ROUNDING = 0.01  # of stored confidences, 0..255: what interpolating equal ones may lose
 
 
 class Batches:
@@ -65,7 +42,8 @@ class Batches:
     patch
         Size of a crop in working voxels.
     key, stage
-        All draws come from ``key / "batches" / stage / stream / step / sample / name``.
+        All draws come from ``key / "batches" / stage / stream / step / sample / name``; only the parts of
+        the cases come from ``key`` itself, so that they are the same in every stage.
     augmentation
         Ranges of the random changes; None is ``Augmentation(enabled=False)``.
     sdm_limit
@@ -74,6 +52,13 @@ class Batches:
         ``euclidean``, or ``crop_minmax``, the literature's, which is scaled by each crop's own extremes.
     shard
         (rank, ranks): this process makes the rank-th part of each stream's samples.
+    pseudo
+        Gives the pseudo-labels of unlabelled cases, for streams that take them as targets.
+
+    Raises
+    ------
+    SettingsError
+        A stream that cannot be: the message says which, and why.
     """
 
     def __init__(
@@ -88,19 +73,22 @@ class Batches:
         sdm_limit: float | None = None,
         sdm_form: SdmForm = "euclidean",
         shard: tuple[int, int] = (0, 1),
+        pseudo: PseudoLabels | None = None,
     ) -> None:
         self.store, self.streams, self.patch = store, dict(streams), tuple(int(p) for p in patch)
         self.key, self.stage = key / "batches" / stage, stage
         self.augmentation = augmentation or Augmentation(enabled=False)
         self.sdm_limit, self.sdm_form, self.shard = sdm_limit, sdm_form, shard
-        for name, stream in self.streams.items():
-            self._check(name, stream)
+        self.pseudo = pseudo
+        self.labeled = frozenset(store.labeled)
+        self.cases = {name: self._draws_from(name, stream, key) for name, stream in self.streams.items()}
 
     def rows(self, name: str) -> range:
-        """Which samples of the stream's global batch this process makes."""
+        """Which samples of the stream's global batch this process makes; pairs stay together."""
         rank, ranks = self.shard
-        size = self.streams[name].size
-        return range(size * rank // ranks, size * (rank + 1) // ranks)
+        group = group_size(self.streams[name])
+        groups = self.streams[name].size // group
+        return range(group * (groups * rank // ranks), group * (groups * (rank + 1) // ranks))
 
     def batch(self, step: int) -> dict[str, Crops]:
         """One :class:`Crops` a stream for step ``step`` of the stage; no random state is read or changed."""
@@ -108,10 +96,20 @@ class Batches:
 
     def _crops(self, name: str, step: int) -> Crops:
         stream, rows, key = self.streams[name], self.rows(name), self.key / name
-        cases = draw_cases(key, self._cases(stream), step * stream.size + rows.start, len(rows))
+
+        def classes(case: int) -> Collection[int]:
+            return self._guide(case, self.store.case(case), stream).voxels
+
+        cases = draw_cases(key, self.cases[name], step * stream.size + rows.start, len(rows))
+        centred: list[int | None] = [None] * len(cases)  # on this class
+        if stream.where == "shared_classes":
+            for n in range(0, len(cases), 2):
+                pair = key / step / "pair" / ((rows.start + n) // 2)
+                cases[n + 1], shared = draw_pair(pair, cases[n], cases[n + 1], self.cases[name], classes)
+                centred[n : n + 2] = shared, shared
         samples = [
-            self._sample(self.store.case(case), stream, key / step / i)
-            for case, i in zip(cases, rows, strict=True)
+            self._sample(case, stream, key / step / i, centre)
+            for case, i, centre in zip(cases, rows, centred, strict=True)
         ]
         first = samples[0]
         return Crops(
@@ -124,37 +122,68 @@ class Batches:
             box=torch.stack([s.box for s in samples]),
         )
 
-    def _sample(self, case: CropCase, stream: Stream, key: Key) -> Crops:
-        """One sample, without the batch axis."""
+    def _guide(self, index: int, case: CropCase, stream: Stream) -> Guide:
+        return guide_of(index, case, index in self.labeled, stream, self.pseudo)
+
+    def _sample(self, index: int, stream: Stream, key: Key, centre: int | None) -> Crops:
+        """One sample, without the batch axis; ``centre``: the class it is centred on, if it is a pair's."""
+        case = self.store.case(index)
+        guide = self._guide(index, case, stream)
+        points = guide.foreground or {}
+        if stream.where == "shared_classes":
+            points = guide.voxels if centre is None else {centre: guide.voxels[centre]}
+        geometry = self._geometry(case, stream.where, points, key)
+        planes = {"image": case.image}
+        if guide.target is not None:
+            planes["target"] = guide.target
+        if case.valid is not None:
+            planes["valid"] = case.valid > 0
+        if guide.confidence is not None and stream.confidence > 0:
+            planes["confidence"] = guide.confidence
+        samples, inside = cut(list(planes.values()), geometry)
+        crop = dict(zip(planes, samples.split([len(plane) for plane in planes.values()]), strict=True))
+        valid = torch.ones(1, *self.patch) if inside is None else inside
+        if "valid" in crop:
+            valid = valid * (crop["valid"] >= 0.5)
+        if "confidence" in crop:
+            valid = valid * (crop["confidence"] >= FULL * stream.confidence - ROUNDING)
+        views = {
+            view: self._view(view, crop["image"], inside, key, geometry.spacing)
+            for view in stream.views
+            if view != "recrop"
+        }
+        if "recrop" in stream.views:
+            # of an unlabelled case nothing but its body is known
+            where = stream.where if guide.foreground is not None else "body"
+            elsewhere = self._geometry(case, where, points, key / "recrop")
+            views["recrop"] = self._view("recrop", *cut([case.image], elsewhere), key, geometry.spacing)
+        sdm = None
+        if stream.sdm and guide.target is not None:
+            sdm = self._distances(guide.target, geometry, stream)
+        return Crops(
+            views=views,
+            target=_fractions(crop["target"]) if "target" in crop else None,
+            valid=valid,
+            annotated=torch.tensor(np.asarray(guide.annotated), dtype=torch.float32),
+            sdm=sdm,
+            case=torch.empty(0),
+            box=torch.from_numpy(geometry.box.astype(np.float32)),
+        )
+
+    def _geometry(
+        self,
+        case: CropCase,
+        where: Literal["random", "foreground", "body", "shared_classes"],
+        points: Mapping[int, np.ndarray],
+        key: Key,
+    ) -> Geometry:
         spacing = tuple(float(s) for s in case.spacing)
-        channels, shape = case.image.shape[0], case.image.shape[1:]
-        points = case.foreground if stream.where == "foreground" else {}  # made from the label
-        geometry = Geometry(
-            start=draw_start(key, stream.where, shape, self.patch, points, case.body),
+        return Geometry(
+            start=draw_start(key, where, case.image.shape[1:], self.patch, points, case.body),
             patch=self.patch,
             spacing=spacing,
             affine=draw_affine(key, self.augmentation, spacing),
             elastic=draw_elastic(key, self.augmentation, self.patch, spacing),
-        )
-        planes = [case.image]
-        label = case.target if stream.target is not None else None
-        if label is not None:
-            planes.append(label)
-        if case.valid is not None:
-            planes.append(case.valid > 0)
-        samples, inside = cut(planes, geometry)
-        image = samples[:channels]
-        valid = torch.ones(1, *self.patch) if inside is None else inside
-        if case.valid is not None:
-            valid = valid * (samples[-1:] >= 0.5)
-        return Crops(
-            views={view: self._view(view, image, inside, key, spacing) for view in stream.views},
-            target=None if label is None else _fractions(samples[channels : channels + len(label)]),
-            valid=valid,
-            annotated=torch.tensor(np.asarray(case.annotated), dtype=torch.float32),
-            sdm=self._distances(label, geometry, stream) if stream.sdm and label is not None else None,
-            case=torch.empty(0),
-            box=torch.from_numpy(geometry.box.astype(np.float32)),
         )
 
     def _view(
@@ -173,27 +202,15 @@ class Batches:
         form = stream.sdm if isinstance(stream.sdm, str) else self.sdm_form
         return torch.from_numpy(distance_targets(label, geometry, limit, form))
 
-    def _cases(self, stream: Stream) -> Sequence[int]:
-        if stream.cases == "labeled":
-            return self.store.labeled
-        if stream.cases == "unlabeled":
-            return self.store.unlabeled
-        return (*self.store.labeled, *self.store.unlabeled)
-
-    def _check(self, name: str, stream: Stream) -> None:
-        fault = None
-        if not self._cases(stream):
-            fault = f"there are no {stream.cases} cases" if stream.cases != "all" else "there are no cases"
-        elif unknown := [view for view in stream.views if view not in VIEWS]:
-            fault = f"unknown views {unknown}, known are {list(VIEWS)}"
-        elif not self.rows(name):
-            fault = f"{stream.size} crops a step cannot be shared by {self.shard[1]} processes"
-        elif stream.sdm and stream.target is None:
-            fault = "distance targets need target='label'"
-        elif stream.cases != "labeled" and (stream.target is not None or stream.where == "foreground"):
-            fault = f"{stream.cases} cases have no labels, so neither targets nor foreground centres"
+    def _draws_from(self, name: str, stream: Stream, key: Key) -> tuple[int, ...]:
+        """The cases the stream draws from; raises SettingsError where there can be no such stream."""
+        labeled = () if stream.cases == "unlabeled" else self.store.labeled
+        unlabeled = () if stream.cases == "labeled" else self.store.unlabeled
+        cases = (*labeled, *unlabeled)
+        fault = stream_fault(stream, len(cases), len(unlabeled), self.pseudo is not None, self.shard[1])
         if fault is not None:
             raise SettingsError(f"stream {name!r} of stage {self.stage!r}: {fault}")
+        return part_of(cases, self.store.patients, stream.part, key)
 
 
 def _fractions(stored: Tensor) -> Tensor:

@@ -16,16 +16,23 @@ class Stream:
     size: crops a step.
     views: names of the views to make of each crop. ``weak``: geometry only, with the mild gain, offset and
         noise every training view gets; ``strong``: the same geometry with strong intensity changes;
-        ``intensity``: a second, independent draw of ``weak``'s intensity changes.
-    target: ``label`` gives class fractions (labelled cases only), None gives none.
+        ``intensity``: a second, independent draw of ``weak``'s intensity changes; ``recrop``: another crop
+        of the same case with its own place and geometry (target, valid, sdm and box are the other views').
+    target: ``label`` gives class fractions (labelled cases only), ``pseudo`` those of the newest relabelling
+        (unlabelled cases only), ``either`` whichever a case has; None gives none.
     where: where crops are centred: ``random``; ``foreground``: two thirds on a foreground voxel of a random
-        class; ``body``: on a voxel of the body rather than of the air around it.
+        class; ``body``: on a voxel of the body rather than of the air around it; ``shared_classes``: samples
+        2j and 2j + 1 are two cases that share a foreground class, both centred on a voxel of one they share.
     sdm: also give signed distance targets (needs ``target``); True: of the run's form, or a form by name.
+    part: (i, k): only part i of k of these cases, cut by patient, the same all through the run.
+    confidence: pseudo-labelled voxels below this confidence are not valid.
     """
 
     cases: Literal["labeled", "unlabeled", "all"]
     size: int
     views: tuple[str, ...] = ("weak",)
-    target: Literal["label"] | None = None
-    where: Literal["random", "foreground", "body"] = "random"
+    target: Literal["label", "pseudo", "either"] | None = None
+    where: Literal["random", "foreground", "body", "shared_classes"] = "random"
     sdm: bool | SdmForm = False
+    part: tuple[int, int] = (0, 1)
+    confidence: float = 0.0

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
-from semivox.batches import Batches
+from semivox.batches import Batches, PseudoLabels
 from semivox.cohort import Case, Cohort, Split, check_cohort, load_cohort, split_cohort
 from semivox.commands.watch import Watch
 from semivox.duration import budget_seconds, show_duration
@@ -28,15 +28,22 @@ from semivox.prepare import Plan, Store, build_store, fingerprint, make_plan, pl
 from semivox.prepare.cache import content_key, label_key
 from semivox.randomness import Key
 from semivox.settings import parse_assignment
-from semivox.training.config import Config, read_config, refuse_changes, resolve, write_config
+from semivox.training.bank import PseudoLabelBank
+from semivox.training.config import (
+    Config,
+    full_name,
+    predictor_of,
+    read_config,
+    refuse_changes,
+    resolve,
+    write_config,
+)
 from semivox.training.display import Display, Silent
 from semivox.training.environment import differences, environment
 from semivox.training.run_folder import RunFolder, has_run
-from semivox.training.session import predictor_of, train_run
-from semivox.training.settle import Make, fastest_precision, seconds_a_step
+from semivox.training.session import train_run
+from semivox.training.settle import Make, settle
 
-RESERVE = 0.03
-"""Share of a budget kept for checkpoints and the export."""
 SHOWN = 3
 """Warnings told in full before training."""
 
@@ -121,6 +128,14 @@ def train(
         settled, method_class = resolve(
             data, options, config_file=Path(config) if config else None, assignments=assignments
         )
+    of_plan = [name for name in assignments if full_name(name, settled).startswith("plan.")]
+    if plan is not None and of_plan:
+        raise SettingsError(
+            "a plan is given as a file and by settings",
+            path=plan,
+            found=", ".join(of_plan),
+            remedy="change the file, or leave out --plan",
+        )
     split = split_cohort(cohort, settled.run.labeled)
     if method_class.needs_unlabeled and not split.unlabeled:
         raise SettingsError(
@@ -140,9 +155,12 @@ def train(
         plan_file = out / "plan.json" if going_on else plan
         the_plan, store = _prepare(cohort, split, settled, plan_file, cache, workers, display)
         _record_cases(out / "cases.json", cohort, split, going_on)
-        make = _maker(settled, method_class, the_plan, split, where)
+        bank = PseudoLabelBank(out / "pseudo_labels", store, the_plan, Key(settled.run.seed))
 
-        def batches(stage: Stage) -> Batches:
+        def maker(settings: Config) -> Make:
+            return _maker(settings, method_class, the_plan, split, where)
+
+        def source(stage: Stage, pseudo: PseudoLabels | None) -> Batches:
             return Batches(
                 store,
                 stage.streams,
@@ -152,10 +170,12 @@ def train(
                 settled.augmentation,
                 sdm_limit=settled.distance.limit,
                 sdm_form=settled.distance.form,
+                pseudo=pseudo,
             )
 
         if not going_on:
-            settled = _settle(settled, make, batches, where, began, display)
+            bank.clear()
+            settled = settle(settled, maker, source, bank, where, began, display)
             write_plan(the_plan, out / "plan.json")
             _copy_source(settled.run.method, out)
             write_config(out / "config.yaml", settled)
@@ -164,8 +184,9 @@ def train(
 
         watcher = Watch(Path(watch), the_plan, cohort, settled.run.watch_cases) if watch else None
         trained, seconds = train_run(
-            run, settled, make, batches, began=began, device=where, watcher=watcher, display=display
-        )
+            run, settled, maker(settled), source, bank,
+            began=began, device=where, watcher=watcher, display=display,
+        )  # fmt: skip
         predictor = predictor_of(trained, settled)
         networks = {name: m for name, m in trained.named_children() if isinstance(m, Segmenter)}
         assert settled.run.steps is not None
@@ -245,6 +266,7 @@ def _maker(
             unlabeled=len(split.unlabeled),
             key=Key(settled.run.seed),
             precision=precision,
+            sweeps=settled.run.sweeps,
         )
         method = method_class(facts, settled.method)
         if settled.run.init:
@@ -254,36 +276,6 @@ def _maker(
         return facts, method.to(device)
 
     return make
-
-
-def _settle(
-    settled: Config,
-    make: Make,
-    batches: Callable[[Stage], Batches],
-    device: torch.device,
-    began: float,
-    display: Display,
-) -> Config:
-    """The settings with precision, threads and the number of steps fixed: from now on a run of N steps."""
-    precision = settled.run.precision
-    if precision == "auto":
-        seconds = fastest_precision(make, batches, device)
-        precision = "bf16" if next(iter(seconds)) == "bf16" else "fp32"
-        measured = ", ".join(f"{name} {s:.2f} s" for name, s in seconds.items())
-        display.say(f"precision: {precision}; forward and backward take {measured} (override: --precision)")
-    steps = settled.run.steps
-    if steps is None:
-        budget = settled.run.budget or 3600.0
-        each = seconds_a_step(make, precision, batches, settled.optimizer, device)
-        left = budget * (1 - RESERVE) - (time.monotonic() - began)
-        steps = max(1, int(left / each))
-        display.say(
-            f"steps: {steps}, of {each:.2f} s, in the {show_duration(max(0.0, left))} left of the budget of "
-            f"{show_duration(budget)} (override: --steps)"
-        )
-    return replace(
-        settled, run=replace(settled.run, steps=steps, precision=precision, threads=torch.get_num_threads())
-    )
 
 
 def _announce(settled: Config, plan: Plan, store: Store, split: Split, display: Display) -> None:

@@ -92,12 +92,16 @@ CATALOG: dict[str, Entry] = {
 RECOMMENDED = "mean_teacher"
 
 
-def parse_method(text: str) -> tuple[str, dict[str, Any]]:
-    """``"simcvd{contrast=0,temperature=0.1}"`` -> ``("simcvd", {"contrast": 0, "temperature": 0.1})``."""
+def parse_method(text: str) -> tuple[str, str | None, dict[str, Any]]:
+    """``NAME[:PRESET][{KEY=VALUE,...}]`` -> name, preset, settings.
+
+    ``"cvrl:miccai{temperature=0.1}"`` -> ``("cvrl", "miccai", {"temperature": 0.1})``. The name may also be
+    ``FILE.py:Class`` or ``package.module:Class``.
+    """
     match = re.fullmatch(r"\s*(?P<name>[^{}]+?)\s*(\{(?P<settings>.*)\})?\s*", text)
     if match is None:
         raise SettingsError(
-            "cannot read the method", found=repr(text), expected="NAME or NAME{KEY=VALUE,...}"
+            "cannot read the method", found=repr(text), expected="NAME[:PRESET][{KEY=VALUE,...}]"
         )
     settings: dict[str, Any] = {}
     for part in re.split(r",(?![^\[]*\])", match["settings"] or ""):
@@ -111,7 +115,20 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
                 raise SettingsError(
                     f"cannot read the value of a method's setting {key.strip()!r}", found=repr(value)
                 ) from None
-    return match["name"], settings
+    name, colon, preset = match["name"].rpartition(":")
+    if name in CATALOG or re.fullmatch(r".+\.py:\w+|[\w.]+:\w+", name):
+        return name, preset, settings
+    return f"{name}{colon}{preset}", None, settings
+
+
+def preset_settings(name: str, method: type[Method], preset: str | None) -> dict[str, Any]:
+    """The settings of a preset; none for None. Raises SettingsError for one that the method has not."""
+    if preset is None:
+        return {}
+    if preset not in method.presets:
+        known = ", ".join(method.presets) or "none"
+        raise SettingsError(f"{name} has no preset {preset!r}", expected=f"one of: {known}")
+    return dict(method.presets[preset])
 
 
 def load_method(name: str) -> type[Method]:

@@ -75,16 +75,33 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Relabel:
+    """Label part ``part`` of the unlabelled scans anew, with the mean softmax of the modules ``by`` (empty:
+    the run's predictor). ``clean``: of each class only the largest component stays. ``soft``: keep the
+    probabilities, not their argmax."""
+
+    part: tuple[int, int] = (0, 1)
+    by: tuple[str, ...] = ()
+    clean: Literal["none", "largest"] = "none"
+    soft: bool = False
+
+
+@dataclass(frozen=True)
 class Stage:
-    """A part of the run. ``share`` is its part of all steps; ``start`` says whose weights it begins with:
-    ``go_on`` keeps them, ``initial`` takes those the run began with, a stage's name those at its end.
-    ``fresh`` names modules that begin anew; ``copy`` maps a module to the one whose weights it takes."""
+    """A part of the run. ``share`` is its part of all steps.
+
+    On entry, in this order: ``relabel`` with the weights that arrive; ``start`` says whose weights the stage
+    begins with: ``go_on`` keeps them, ``initial`` takes those the run began with, a stage's name those at its
+    end; ``fresh`` names modules that begin anew; ``copy`` maps a module to the one whose weights it takes;
+    a pair that no earlier stage had begins with its teacher equal to its student.
+    """
 
     name: str
     streams: Mapping[str, Stream]
     players: tuple[Player, ...]
     pairs: tuple[Pair, ...] = ()
     share: float = 1.0
+    relabel: Relabel | None = None
     start: str = "go_on"
     fresh: tuple[str, ...] = ()
     copy: Mapping[str, str] = field(default_factory=dict)
@@ -125,7 +142,11 @@ class At:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a method may know of its run before it starts."""
+    """What a method may know of its run before it starts.
+
+    ``sweeps``: how often all unlabelled scans may be labelled anew within the budget (at least 1); None: no
+    limit.
+    """
 
     plan: Plan
     steps: int
@@ -133,6 +154,7 @@ class Facts:
     unlabeled: int
     key: Key
     precision: str = "fp32"
+    sweeps: int | None = None
 
     @property
     def classes(self) -> int:
@@ -182,6 +204,8 @@ class Method(nn.Module):
     paper_predictor: ClassVar[tuple[str, ...]] = ("student",)
     #: What ``--recipe paper`` changes, by dotted setting name.
     paper: ClassVar[Mapping[str, Any]] = {}
+    #: Named sets of settings, chosen by NAME:PRESET.
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     needs_unlabeled: ClassVar[bool] = True
 
     def stages(self, facts: Facts) -> Sequence[Stage]:

@@ -101,7 +101,7 @@ def _write_image(job: Job, folder: Path) -> dict[str, Any]:
     bright = image.mean(axis=0)
     body = bright > bright.mean(dtype=np.float64)
     _save(job, folder / "image.npy", image.astype(np.float16 if fits else np.float32))
-    _save(job, folder / "body.npy", _some_points(body if body.any() else ~body, Key("body", job.key)))
+    _save(job, folder / "body.npy", some_points(body if body.any() else ~body, Key("body", job.key)))
     return _meta(grid)
 
 
@@ -134,7 +134,7 @@ def _write_target(job: Job, folder: Path) -> dict[str, Any]:
     for k, plane in enumerate(target, start=1):
         most = int(plane.max())
         if most:  # a structure thinner than half a voxel is found at its fullest one
-            at = _some_points(plane >= min(FULL // 2 + 1, most), Key("foreground", job.key, k))
+            at = some_points(plane >= min(FULL // 2 + 1, most), Key("foreground", job.key, k))
             points.append(np.concatenate([np.full((len(at), 1), k, np.int32), at], axis=1))
     none = np.zeros((0, 1 + len(grid.working_shape)), np.int32)
     _save(job, folder / "foreground.npy", np.concatenate([none, *points]))
@@ -150,7 +150,7 @@ def _meta(grid: Grid) -> dict[str, Any]:
     }
 
 
-def _some_points(mask: np.ndarray, key: Key) -> np.ndarray:
+def some_points(mask: np.ndarray, key: Key) -> np.ndarray:
     """At most POINTS voxels of a mask, ``(n, dims)`` int32 in index order, drawn without replacement."""
     where = np.flatnonzero(mask)
     if len(where) > POINTS:

@@ -60,9 +60,11 @@ class StoredCase:
 
 @dataclass(frozen=True)
 class StoreRow:
-    """Where one case of a store lies. ``sha256`` is the hash of its image files."""
+    """Where one case of a store lies. ``sha256`` is the hash of its image files; ``patient`` is the case's
+    name where the cohort names no patients."""
 
     name: str
+    patient: str
     sha256: str
     image: Path
     target: Path | None
@@ -87,6 +89,11 @@ class Store:
     def cases(self) -> tuple[str, ...]:
         """Names, in the store's order."""
         return tuple(row.name for row in self.rows)
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """The patient of each case, in the store's order."""
+        return tuple(row.patient for row in self.rows)
 
     @property
     def disk_bytes(self) -> int:
@@ -159,6 +166,7 @@ def build_store(
         rows.append(
             StoreRow(
                 name=case.name,
+                patient=case.patient or case.name,
                 sha256=content,
                 image=job.folder,
                 target=targets[index].folder if index < len(labeled) else None,

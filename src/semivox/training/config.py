@@ -1,6 +1,7 @@
 """Everything that determines a run, as one tree of settings: ``config.yaml`` is this, written out.
 
-Precedence: defaults < the recipe's and the method's paper constants < plan < config file < ``--set``.
+Precedence: defaults < the recipe's and the method's paper constants < preset < plan < config file <
+``--set``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pydantic import PositiveFloat, PositiveInt
 from semivox.batches import Augmentation
 from semivox.errors import DataError, SettingsError
 from semivox.files import write_text
-from semivox.methods.catalog import load_method, parse_method
+from semivox.methods.catalog import load_method, parse_method, preset_settings
 from semivox.methods.declare import Method, Optimizer
 from semivox.prepare.planner import OVERRIDES
 from semivox.settings import as_dict, flatten, names_of, override, unknown_name
@@ -42,6 +43,9 @@ class RunSettings:
     """Optimizer steps; empty: as many as the budget holds, measured once before step 0."""
     budget: PositiveFloat | None = 3600.0
     """Seconds from the start of the command to the end of training."""
+    sweeps: PositiveInt | None = None
+    """How often all unlabelled scans may be labelled anew, by methods that do so; empty: with a budget, as
+    often as leaves 60 % of it for steps, measured once before step 0; with steps, without limit."""
     device: str = "auto"
     """cpu, cuda, or auto: cuda where there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -101,11 +105,12 @@ def resolve(
     """
     from_file = _read_config(config_file) if config_file is not None else {}
     asked = {**from_file, **{f"run.{k}": v for k, v in run.items() if v is not None}}
-    name, method_settings = parse_method(str(asked.pop("run.method", RunSettings.method)))
+    name, preset, method_settings = parse_method(str(asked.pop("run.method", RunSettings.method)))
     if name != parse_method(str(from_file.get("run.method", name)))[0]:
         # the same run with another method: the file's settings of its own method do not apply
         asked = {k: v for k, v in asked.items() if not k.startswith("method.")}
     method_class = load_method(name)
+    from_preset = {f"method.{k}": v for k, v in preset_settings(name, method_class, preset).items()}
 
     config = Config(
         data=str(data),
@@ -121,6 +126,7 @@ def resolve(
     if recipe == "paper":
         steps = config.method.paper_steps
         config = _apply(config, {"run.steps": steps, **method_class.paper}, "paper recipe")
+    config = _apply(config, from_preset, f"preset {preset}")
     config = _apply(config, asked, str(config_file or "options"))
     config = _apply(config, {f"method.{key}": value for key, value in method_settings.items()}, name)
     config = _apply(config, assignments, "--set")
@@ -128,7 +134,8 @@ def resolve(
     if {"steps", "budget"} <= given:
         raise SettingsError("both steps and budget are given", remedy="give --steps or --budget, not both")
     if "budget" in given:
-        config = override(config, {"run.steps": None})
+        again = {"run.steps", "run.sweeps"} - {f"run.{name}" for name in given}
+        config = override(config, dict.fromkeys(again))
     return config, method_class
 
 
@@ -148,6 +155,12 @@ def full_name(name: str, config: Config) -> str:
     if "." not in name and len(ends) == 1:
         return ends[0]
     raise unknown_name(name, known, "--set")
+
+
+def predictor_of(method: Method, config: Config) -> tuple[str, ...]:
+    """The modules whose mean softmax predicts: one rule under ``common``, the paper's under ``paper``."""
+    kind = type(method)
+    return kind.paper_predictor if config.run.recipe == "paper" else kind.predictor
 
 
 def write_config(path: Path, config: Config) -> None:
@@ -186,8 +199,9 @@ def refuse_changes(saved: Config, run: Mapping[str, Any], assignments: Mapping[s
     """Raise SettingsError naming every setting that would differ from the run being resumed."""
     wanted = {f"run.{k}": v for k, v in run.items() if v is not None}
     if "run.method" in wanted:
-        name, settings = parse_method(str(wanted["run.method"]))
+        name, preset, settings = parse_method(str(wanted["run.method"]))
         wanted["run.method"] = name
+        settings = {**preset_settings(name, load_method(name), preset), **settings}
         wanted |= {f"method.{k}": v for k, v in settings.items()}
     wanted |= {full_name(k, saved): v for k, v in assignments.items()}
     if wanted.get("run.steps", saved.run.steps) == saved.run.steps:

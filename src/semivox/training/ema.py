@@ -26,7 +26,7 @@ def freeze(teacher: nn.Module) -> None:
 
 @torch.no_grad()
 def update(student: nn.Module, teacher: nn.Module, decay: float, step: int) -> None:
-    """One update after optimizer step number ``step`` (from 0).
+    """One update after optimizer step number ``step`` (from 0) since the teacher began as its student.
 
     The first steps use the shorter memory 1 - 1 / (step + 1), so that the random start is forgotten at once.
     """

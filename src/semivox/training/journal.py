@@ -62,7 +62,7 @@ def tensorboard_sink(folder: Path) -> Sink:
     writer = SummaryWriter(str(folder))
 
     def sink(record: dict[str, Any]) -> None:
-        for group in ("terms", "weights", "lr", "gradient_norm", "dice"):
+        for group in ("terms", "weights", "lr", "gradient_norm", "dice", "laziness"):
             for name, value in (record.get(group) or {}).items():
                 if value is not None:
                     writer.add_scalar(f"{group}/{name}", value, record["step"])

@@ -2,7 +2,7 @@
 
 In the order of events::
 
-    for stage: enter (start weights, fresh modules, copies, optimizers)
+    for stage: enter (relabel, start weights, fresh modules, copies, pairs that begin, optimizers)
         for step: batch -> terms -> each player moves -> each teacher follows -> journal -> checkpoint
 """
 
@@ -22,6 +22,7 @@ from semivox.methods.declare import At, Facts, Method, Optimizer, Player, Stage,
 from semivox.training import ema
 from semivox.training.optimizers import build_optimizer, differentiate, move, parameters_of
 from semivox.training.schedules import learning_rate, scaled_decay
+from semivox.training.stages import enter, pair_ages, remaining, stages_of
 
 
 class BatchSource(Protocol):
@@ -36,6 +37,7 @@ class Hooks:
 
     ``journal(record)`` at every logged step, ``progress(step, record | None)`` after every step,
     ``checkpoint``, ``watch`` and ``stop`` are asked after every step and decide for themselves.
+    ``relabel(index, stage, method)`` on entry of a stage that labels anew, before anything else.
     """
 
     journal: Callable[[dict[str, Any]], None] = lambda record: None
@@ -43,6 +45,7 @@ class Hooks:
     checkpoint: Callable[[int, Callable[[], dict[str, Any]]], None] = lambda step, state: None
     stop: Callable[[], bool] = lambda: False
     watch: Callable[[int, Method], None] = lambda step, method: None
+    relabel: Callable[[int, Stage, Method], None] = lambda index, stage, method: None
 
 
 @dataclass
@@ -54,16 +57,6 @@ class Progress:
     ends: dict[str, dict[str, Tensor]] = field(
         default_factory=dict
     )  # weights at the end of stages, if needed
-
-
-def stage_ends(stages: Sequence[Stage], steps: int) -> list[int]:
-    """The global step at which each stage ends; shares are parts of ``steps``."""
-    total = sum(stage.share for stage in stages)
-    ends, passed = [], 0.0
-    for stage in stages:
-        passed += stage.share
-        ends.append(round(steps * passed / total))
-    return ends
 
 
 def fit(
@@ -84,19 +77,29 @@ def fit(
 
     ``source_of(stage)`` makes a stage's batches; ``rebuild()`` makes the method with its initial weights
     (asked for only by stages that start from ``initial`` or with ``fresh`` modules). Raises TrainingFailed
-    on a non-finite loss, naming step, term and cases.
+    on a non-finite loss, naming step, term and cases; SettingsError for stages that cannot be.
     """
     hooks = hooks or Hooks()
     device = device or torch.device("cpu")
     progress = progress or Progress()
-    stages = list(method.stages(facts)) if stages is None else list(stages)
+    stages = stages_of(method, facts) if stages is None else list(stages)
     needed = {stage.start for stage in stages} - {"go_on", "initial"}
+    teachers = {pair.teacher for stage in stages for pair in stage.pairs}
+    all_ages = pair_ages(stages, facts.steps)
 
-    for stage, begin, end in _remaining(stages, facts.steps, progress.step):
+    for index, stage, begin, end in remaining(stages, facts.steps, progress.step):
+        ages = all_ages[index]
         if progress.step == begin:
-            enter(method, stage, progress, rebuild, first=begin == 0)
-        for pair in stage.pairs:
-            ema.freeze(getattr(method, pair.teacher))
+            if stage.relabel is not None:
+                hooks.relabel(index, stage, method)
+            enter(method, stage, ages, progress.ends, rebuild)
+        if begin == end:
+            if stage.name in needed:
+                progress.ends[stage.name] = _weights(method)
+            continue
+        following = {pair.teacher for pair in stage.pairs}
+        for teacher in teachers:
+            getattr(method, teacher).requires_grad_(teacher not in following)
         players = [_Moving(method, player, optimizer) for player in stage.players]
         for player in players:
             if player.name in progress.optimizers:
@@ -128,8 +131,9 @@ def fit(
                 norm = move(player.torch, player.parameters, lr, player.settings.clip)
                 if norm is not None:
                     norms[player.name] = norm
-            for pair, decay in zip(stage.pairs, decays, strict=True):
-                ema.update(getattr(method, pair.student), getattr(method, pair.teacher), decay, step)
+            for pair, decay, age in zip(stage.pairs, decays, ages, strict=True):
+                averaged = (age or 0) + step - begin
+                ema.update(getattr(method, pair.student), getattr(method, pair.teacher), decay, averaged)
 
             progress.step = step + 1
             record: dict[str, Any] = {}
@@ -147,7 +151,7 @@ def fit(
                 }
                 hooks.journal(record)
             if progress.step == end and stage.name in needed:
-                progress.ends[stage.name] = {k: v.detach().clone() for k, v in method.state_dict().items()}
+                progress.ends[stage.name] = _weights(method)
             hooks.progress(progress.step, record)
             hooks.watch(progress.step, method)
 
@@ -179,29 +183,8 @@ class _Moving:
         self.torch = build_optimizer(self.parameters, self.settings)
 
 
-def _remaining(stages: Sequence[Stage], steps: int, done: int) -> list[tuple[Stage, int, int]]:
-    ends = stage_ends(stages, steps)
-    begins = [0, *ends[:-1]]
-    return [(s, b, e) for s, b, e in zip(stages, begins, ends, strict=True) if e > done]
-
-
-def enter(
-    method: Method, stage: Stage, progress: Progress, rebuild: Callable[[], Method], *, first: bool
-) -> None:
-    """Give the method the weights a stage starts with; teachers of a first stage start as their students."""
-    if stage.start == "initial" and not first:
-        method.load_state_dict(rebuild().state_dict())
-    elif stage.start not in ("go_on", "initial"):
-        method.load_state_dict(progress.ends[stage.start])
-    if stage.fresh:
-        initial = rebuild()
-        for name in stage.fresh:
-            getattr(method, name).load_state_dict(getattr(initial, name).state_dict())
-    for target, origin in stage.copy.items():
-        getattr(method, target).load_state_dict(getattr(method, origin).state_dict())
-    if first:
-        for pair in stage.pairs:
-            ema.begin(getattr(method, pair.student), getattr(method, pair.teacher))
+def _weights(method: Method) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in method.state_dict().items()}
 
 
 def _loss(terms: Mapping[str, Term], player: str) -> Tensor | None:

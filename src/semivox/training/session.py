@@ -11,19 +11,20 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from semivox.batches import Batches
 from semivox.duration import show_duration
 from semivox.errors import DataError, Stopped, TrainingFailed
 from semivox.methods.declare import Method, Stage
+from semivox.training.bank import PseudoLabelBank
 from semivox.training.checkpoints import load as load_checkpoint
 from semivox.training.checkpoints import save as save_checkpoint
-from semivox.training.config import Config
+from semivox.training.config import Config, predictor_of
 from semivox.training.display import Display
 from semivox.training.journal import Journal, tensorboard_sink
-from semivox.training.loop import Hooks, Progress, fit
+from semivox.training.loop import BatchSource, Hooks, Progress, fit
 from semivox.training.run_folder import RunFolder
-from semivox.training.settle import Make
+from semivox.training.settle import Make, Source, labellers
 from semivox.training.signals import StopSignals
+from semivox.training.stages import stage_begins, stages_of
 
 
 class Watcher(Protocol):
@@ -38,7 +39,8 @@ def train_run(
     run: RunFolder,
     config: Config,
     make: Make,
-    batches: Callable[[Stage], Batches],
+    source: Source,
+    bank: PseudoLabelBank,
     *,
     began: float,
     device: torch.device,
@@ -52,6 +54,10 @@ def train_run(
     assert config.run.steps is not None
     steps = config.run.steps
     facts, method = make(steps, config.run.precision)
+    stages = stages_of(method, facts)
+    begins = stage_begins(stages, steps)
+    labelled_at = {begin for begin, stage in zip(begins, stages, strict=True) if stage.relabel is not None}
+    place = {stage.name: index for index, stage in enumerate(stages)}
     progress = Progress()
     state, reports = load_checkpoint(run.checkpoints)
     for line in reports:
@@ -66,6 +72,9 @@ def train_run(
     journal.cut_back(progress.step)
     watch_every = max(1, round(steps * config.run.watch_share))
     saved_at = time.monotonic()
+
+    def batches(stage: Stage) -> BatchSource:
+        return source(stage, bank.view(place[stage.name]) if labelled_at else None)
 
     def elapsed() -> float:
         return time.monotonic() - began - (watcher.seconds if watcher else 0.0)
@@ -84,9 +93,34 @@ def train_run(
         def on_checkpoint(step: int, state: Callable[[], dict[str, Any]]) -> None:
             nonlocal saved_at
             due = time.monotonic() - saved_at >= config.run.checkpoint_seconds
-            if due or step == steps or stop():
+            # saved before labelling too, so that a run killed there has lost no step
+            if due or step == steps or step in labelled_at or stop():
                 save_checkpoint(run.checkpoints, {**state(), "seconds": elapsed()})
                 saved_at = time.monotonic()
+
+        def stopped(step: int) -> Stopped:
+            return Stopped(
+                f"stopped by {stop.name} after step {step} of {steps}; everything is saved",
+                remedy=resume_command(config, run.path),
+            )
+
+        def on_relabel(index: int, stage: Stage, method: Method) -> None:
+            assert stage.relabel is not None
+            step = begins[index]
+
+            def labelled(done: int, total: int) -> None:
+                run.beat(step)
+                display.work(f"label for {stage.name}", done, total)
+                if stop():
+                    raise stopped(step)
+
+            networks = labellers(method, stage.relabel, config)
+            record = bank.relabel(stage.name, index, stage.relabel, networks, labelled)
+            told = {"kind": "relabel", "step": step, "stage": stage.name, **record, "elapsed": elapsed()}
+            journal.write(told)
+            if record["laziness"] is not None:
+                kept = record["laziness"]["foreground"]
+                display.say(f"{stage.name}: Dice {kept:.4f} between new and former pseudo-labels")
 
         def on_progress(step: int, record: dict[str, Any]) -> None:
             run.beat(step)
@@ -109,6 +143,7 @@ def train_run(
                     checkpoint=on_checkpoint,
                     stop=stop,
                     watch=on_watch,
+                    relabel=on_relabel,
                 ),
                 progress=progress,
             )
@@ -125,17 +160,8 @@ def train_run(
             ) from error
     if progress.step < steps:
         run.status("stopped", progress.step)
-        raise Stopped(
-            f"stopped by {stop.name} after step {progress.step} of {steps}; everything is saved",
-            remedy=resume_command(config, run.path),
-        )
+        raise stopped(progress.step)
     return method, elapsed()
-
-
-def predictor_of(method: Method, config: Config) -> tuple[str, ...]:
-    """The modules whose mean softmax predicts: one rule under ``common``, the paper's under ``paper``."""
-    kind = type(method)
-    return kind.paper_predictor if config.run.recipe == "paper" else kind.predictor
 
 
 def resume_command(config: Config, run: Path) -> str:

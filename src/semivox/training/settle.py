@@ -1,4 +1,4 @@
-"""What a run fixes by measuring, once, before step 0: the arithmetic and the number of steps."""
+"""What a run fixes by measuring, once, before step 0: the arithmetic, and how many steps and relabellings."""
 
 from __future__ import annotations
 
@@ -9,14 +9,121 @@ from dataclasses import replace
 from itertools import pairwise
 
 import torch
+from torch import nn
 
-from semivox.batches import Batches
-from semivox.methods.declare import Facts, Method, Optimizer, Stage
+from semivox.batches import Batches, PseudoLabels
+from semivox.duration import show_duration
+from semivox.methods.declare import Facts, Method, Optimizer, Relabel, Stage
 from semivox.networks import Segmenter, measure_precisions
+from semivox.training.bank import BlankLabels, PseudoLabelBank
+from semivox.training.config import Config, predictor_of
+from semivox.training.display import Display
 from semivox.training.loop import Hooks, fit
+from semivox.training.stages import stages_of
 
 Make = Callable[[int, str], tuple[Facts, Method]]
 """Builds a method for (steps, precision), its weights a function of the seed alone."""
+Source = Callable[[Stage, PseudoLabels | None], Batches]
+"""Makes the batches of a stage; the pseudo-labels are None where no stage of the method labels anew."""
+
+RESERVE = 0.03
+"""Share of a budget kept for checkpoints and the export."""
+FOR_STEPS = 0.6
+"""Share of what is left of a budget that relabelling leaves for steps."""
+
+
+def settle(
+    settled: Config,
+    maker: Callable[[Config], Make],
+    source: Source,
+    bank: PseudoLabelBank,
+    device: torch.device,
+    began: float,
+    display: Display,
+) -> Config:
+    """The settings with precision, threads, steps and sweeps fixed: from now on a run of N steps.
+
+    ``maker(settings)`` gives what builds the method under these settings; ``began``: the command's start
+    (time.monotonic).
+    """
+
+    def fix(**changes: object) -> None:
+        nonlocal settled
+        settled = replace(settled, run=replace(settled.run, **changes))  # type: ignore[arg-type]
+
+    def batches(stage: Stage) -> Batches:
+        return source(stage, BlankLabels(bank.store, bank.plan) if labels_anew else None)
+
+    make = maker(settled)
+    labels_anew = any(stage.relabel for stage in _stages(make))
+    if settled.run.precision == "auto":
+        seconds = fastest_precision(make, batches, device)
+        fix(precision="bf16" if next(iter(seconds)) == "bf16" else "fp32")
+        measured = ", ".join(f"{name} {s:.2f} s" for name, s in seconds.items())
+        chosen = settled.run.precision
+        display.say(f"precision: {chosen}; forward and backward take {measured} (override: --precision)")
+    if settled.run.steps is None:
+        budget = settled.run.budget or 3600.0
+
+        def left() -> float:
+            return budget * (1 - RESERVE) - (time.monotonic() - began)
+
+        sweep = seconds_a_sweep(settled, make, bank) if labels_anew else 0.0
+        if sweep and settled.run.sweeps is None:
+            fix(sweeps=most_sweeps(left(), sweep))
+            make = maker(settled)
+        each = seconds_a_step(make, settled.run.precision, batches, settled.optimizer, device)
+        time_left = left()
+        # the stages may depend on the number of steps, which is at most this
+        passes = sweeps_of(_stages(make, max(1, int(time_left / each))))
+        if sweep:
+            cases = len(bank.store.unlabeled)
+            display.say(
+                f"relabelling: {passes:.3g} passes over {cases} unlabelled scans, of {sweep / cases:.2g} s a "
+                "scan (override: --set run.sweeps=N)"
+            )
+        steps = max(1, int((time_left - passes * sweep) / each))
+        fix(steps=steps)
+        display.say(
+            f"steps: {steps}, of {each:.2f} s, in the {show_duration(max(0.0, time_left))} left of the "
+            f"budget of {show_duration(budget)} (override: --steps)"
+        )
+    fix(threads=torch.get_num_threads())
+    return settled
+
+
+def most_sweeps(seconds: float, sweep: float) -> int:
+    """How often all unlabelled scans can be labelled, at ``sweep`` seconds each time, within ``seconds`` of
+    which FOR_STEPS stay; at least once."""
+    return max(1, int((1 - FOR_STEPS) * seconds / sweep))
+
+
+def sweeps_of(stages: Sequence[Stage]) -> float:
+    """How often the stages label all unlabelled scans: part i of k counts 1 / k."""
+    return sum(1 / stage.relabel.part[1] for stage in stages if stage.relabel is not None)
+
+
+def labellers(method: Method, relabel: Relabel, config: Config) -> list[nn.Module]:
+    """The networks that label: those the stage names, else the run's predictor."""
+    return [getattr(method, role) for role in relabel.by or predictor_of(method, config)]
+
+
+def seconds_a_sweep(config: Config, make: Make, bank: PseudoLabelBank) -> float:
+    """Seconds of labelling all unlabelled scans, from the median of a few, by the relabelling stage with the
+    most networks."""
+    facts, method = make(100, config.run.precision)
+    relabels = [stage.relabel for stage in stages_of(method, facts) if stage.relabel is not None]
+    if not relabels or not bank.store.unlabeled:
+        return 0.0
+    networks, relabel = max(
+        ((labellers(method, relabel, config), relabel) for relabel in relabels), key=lambda one: len(one[0])
+    )
+    return bank.seconds_a_case(relabel, networks) * len(bank.store.unlabeled)
+
+
+def _stages(make: Make, steps: int = 100) -> list[Stage]:
+    facts, method = make(100, "fp32")
+    return stages_of(method, replace(facts, steps=steps))
 
 
 def fastest_precision(
@@ -41,16 +148,14 @@ def seconds_a_step(
     batches: Callable[[Stage], Batches],
     optimizer: Optimizer,
     device: torch.device,
-    *,
-    warm_up: int = 2,
-    timed: int = 5,
 ) -> float:
     """Median seconds of a step, averaged over the stages by their share, on a method that is thrown away."""
     facts, method = make(100, precision)
-    stages: Sequence[Stage] = method.stages(facts)
+    stages = stages_of(method, facts)
     equal = [replace(stage, share=1.0) for stage in stages]
+    warm_up, timed = (2, 5) if len(stages) <= 3 else (1, 2)  # many stages are mostly alike
     each = warm_up + timed
-    laps: list[float] = [time.perf_counter()]
+    laps: list[float] = [_now(device)]
     fit(
         method,
         replace(facts, steps=each * len(stages)),

@@ -1,0 +1,39 @@
+"""Where crops come from: what the sampler reads of a store and of its cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+
+class CropCase(Protocol):
+    """What is read of a stored case; see :mod:`semivox.prepare.store`."""
+
+    @property
+    def image(self) -> np.ndarray: ...
+    @property
+    def target(self) -> np.ndarray | None: ...
+    @property
+    def valid(self) -> np.ndarray | None: ...
+    @property
+    def foreground(self) -> Mapping[int, np.ndarray]: ...
+    @property
+    def body(self) -> np.ndarray: ...
+    @property
+    def spacing(self) -> tuple[float, ...]: ...
+    @property
+    def annotated(self) -> np.ndarray: ...
+
+
+class CropSource(Protocol):
+    """Where cases come from: the store, or anything with these attributes."""
+
+    @property
+    def labeled(self) -> tuple[int, ...]: ...
+    @property
+    def unlabeled(self) -> tuple[int, ...]: ...
+    @property
+    def patients(self) -> tuple[str, ...]: ...
+    def case(self, index: int, /) -> CropCase: ...

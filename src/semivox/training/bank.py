@@ -1,0 +1,256 @@
+"""The pseudo-label bank of a run: what its own weights say of the unlabelled scans, a folder a generation.
+
+    RUN/pseudo_labels/003/        made on entry of the stage with index 3
+        begun.json                what it is made by and of (weights, part, clean-up)
+        00012/                    the case with index 12 of the store, on the working grid
+            target.npy confidence.npy foreground.npy, then case.json
+        manifest.json             comes last, by rename: from then on the generation counts
+
+A killed relabelling goes on with the cases it has if the weights are the same, and starts over if not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from semivox.batches import PseudoLabel, part_of
+from semivox.errors import DataError
+from semivox.files import read_json, replacing, write_json
+from semivox.methods.declare import Relabel
+from semivox.prepare import Plan, Store
+from semivox.prepare.targets import FULL
+from semivox.randomness import Key
+from semivox.training.labelling import agreement, label_scan, weights_hash
+
+FORMAT = 1
+ARRAYS = ("target", "confidence", "foreground")
+KEPT = 2
+"""Generations of a part that stay: the newest, and the one before, which a run resumed there needs."""
+
+
+class PseudoLabelBank:
+    """Labels scans and keeps what it said. ``key``: the run's, which cuts the parts as the streams do."""
+
+    def __init__(self, folder: Path, store: Store, plan: Plan, key: Key) -> None:
+        self.folder, self.store, self.plan, self.key = Path(folder), store, plan, key
+
+    def clear(self) -> None:
+        """Forget everything: a new run begins."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def relabel(
+        self,
+        stage: str,
+        index: int,
+        relabel: Relabel,
+        networks: Sequence[nn.Module],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> dict[str, Any]:
+        """Label the cases of ``relabel.part`` with ``networks`` and publish them as generation ``index``.
+
+        ``stage``: name of the stage with this ``index``; ``progress(done, total)`` is called after each case.
+        Returns ``part``, ``cases``, ``seconds``, ``volumes`` (mean working voxels of each class in a case)
+        and ``laziness``: the mean Dice with the same cases' labels before, by class and over the classes
+        (``foreground``); None where there are none before.
+        """
+        part = list(relabel.part)
+        made_by = {
+            "format": FORMAT,
+            "stage": stage,
+            "index": index,
+            "part": part,
+            "clean": relabel.clean,
+            "soft": relabel.soft,
+            "weights": weights_hash(networks),
+        }
+        folder = self._generation(index)
+        if _content(folder / "begun.json") != made_by:
+            _remove(folder)
+            write_json(folder / "begun.json", made_by)
+        before = self.view(index - 1)
+        cases = part_of(self.store.unlabeled, self.store.patients, relabel.part, self.key)
+        rows = []
+        for done, case in enumerate(cases, 1):
+            place = folder / f"{case:05d}"
+            row = _finished(place)
+            if row is None:
+                row = self._label(place, case, relabel, networks, self.key / "pseudo_labels" / index, before)
+                write_json(place / "case.json", row)
+            rows.append(row)
+            progress(done, len(cases))
+        record = self._summary(rows)
+        write_json(folder / "manifest.json", {**made_by, **record, "rows": rows})
+        self._prune(index, part)
+        return {"part": part, **record}
+
+    def seconds_a_case(self, relabel: Relabel, networks: Sequence[nn.Module], most: int = 3) -> float:
+        """Median seconds that labelling one of the first ``most`` unlabelled cases takes; leaves no trace."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".timing-", dir=self.folder) as folder:
+            rows = [
+                self._label(Path(folder) / str(case), case, relabel, networks, self.key, self.view(-1))
+                for case in self.store.unlabeled[:most]
+            ]
+        return statistics.median(row["seconds"] for row in rows)
+
+    def view(self, index: int) -> BankView:
+        """What the stage with this ``index`` sees: of each case the newest generation up to ``index``.
+
+        Raises DataError for a manifest that cannot be read.
+        """
+        folders: dict[int, Path] = {}
+        for i, manifest in self._published().items():
+            if i <= index:
+                cases = (row["index"] for row in manifest["rows"])
+                folders |= {case: self._generation(i) / f"{case:05d}" for case in cases}
+        return BankView(self.folder, self.store, len(self.plan.classes), folders)
+
+    def _label(
+        self,
+        place: Path,
+        index: int,
+        relabel: Relabel,
+        networks: Sequence[nn.Module],
+        key: Key,
+        before: BankView,
+    ) -> dict[str, Any]:
+        """Label one case and write its arrays; returns its row."""
+        began = time.perf_counter()
+        label = label_scan(networks, self.store.case(index).image, self.plan, relabel, key / index)
+        dice = None
+        if index in before.folders:
+            with contextlib.suppress(DataError):  # a damaged one is only missed by the measurement
+                dice = agreement(label.target, before.labels(index).target)
+        points = [np.insert(found, 0, k, axis=1) for k, found in label.foreground.items()]
+        none = np.zeros((0, label.target.ndim), np.int32)
+        for name, array in zip(
+            ARRAYS, (label.target, label.confidence, np.concatenate([none, *points])), strict=True
+        ):
+            with replacing(place / f"{name}.npy") as temporary:
+                np.save(temporary, array, allow_pickle=False)
+        return {
+            "format": FORMAT,
+            "index": index,
+            "case": self.store.cases[index],
+            "files": {name: (place / f"{name}.npy").stat().st_size for name in ARRAYS},
+            "volumes": [int(plane.sum(dtype=np.int64)) / FULL for plane in label.target],
+            "laziness": dice,
+            "seconds": time.perf_counter() - began,
+        }
+
+    def _summary(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        names = [c.name for c in self.plan.classes]
+        volumes = np.mean([row["volumes"] for row in rows], axis=0) if rows else np.zeros(len(names))
+        known = [row["laziness"] for row in rows if row["laziness"] is not None]
+        laziness = None
+        if known:
+            dices = np.mean(known, axis=0)
+            laziness = {n: float(d) for n, d in zip(names, dices, strict=True)}
+            laziness["foreground"] = float(dices.mean())
+        return {
+            "cases": len(rows),
+            "seconds": sum(row["seconds"] for row in rows),
+            "volumes": {n: float(v) for n, v in zip(names, volumes, strict=True)},
+            "laziness": laziness,
+        }
+
+    def _prune(self, newest: int, part: list[int]) -> None:
+        of_part = [i for i, m in self._published().items() if i <= newest and m["part"] == part]
+        for index in of_part[:-KEPT]:
+            _remove(self._generation(index))
+
+    def _published(self) -> dict[int, dict[str, Any]]:
+        """Manifests by generation, oldest first."""
+        found = {int(path.parent.name): path for path in self.folder.glob("[0-9]*/manifest.json")}
+        return {index: self._manifest(found[index]) for index in sorted(found)}
+
+    def _manifest(self, path: Path) -> dict[str, Any]:
+        try:
+            return read_json(path, newest=FORMAT)
+        except DataError as error:
+            raise _lost("the record of its pseudo-labels is damaged", path, error.found) from error
+
+    def _generation(self, index: int) -> Path:
+        return self.folder / f"{index:03d}"
+
+
+@dataclass(frozen=True)
+class BankView:
+    """The pseudo-labels that a stage sees. ``folders``: of each labelled case, where its arrays lie."""
+
+    root: Path
+    store: Store
+    classes: int  # foreground classes
+    folders: Mapping[int, Path]
+
+    def labels(self, index: int, /) -> PseudoLabel:
+        """Of case ``index``, as memory maps. Raises DataError where there is none, or a damaged one."""
+        name, shape = self.store.cases[index], self.store.rows[index].shape
+        if index not in self.folders:
+            raise _lost(f"there is no pseudo-label of case {name}", self.root, None)
+        folder = self.folders[index]
+        try:
+            target, confidence = (
+                np.load(folder / f"{array}.npy", mmap_mode="r", allow_pickle=False) for array in ARRAYS[:2]
+            )
+            points = np.load(folder / "foreground.npy", allow_pickle=False)
+            if (target.shape, confidence.shape) != ((self.classes, *shape), (1, *shape)):
+                raise ValueError(f"shape {target.shape}")
+        except (OSError, ValueError, EOFError) as error:
+            raise _lost(f"the pseudo-label of case {name} is damaged", folder, error) from error
+        foreground = {int(k): points[points[:, 0] == k, 1:] for k in np.unique(points[:, 0])}
+        return PseudoLabel(target, confidence, foreground)
+
+
+class BlankLabels:
+    """Pseudo-labels of certain background: with them a step can be timed before anything is labelled."""
+
+    def __init__(self, store: Store, plan: Plan) -> None:
+        self.store, self.classes = store, len(plan.classes)
+
+    def labels(self, index: int, /) -> PseudoLabel:
+        shape = self.store.rows[index].shape
+        return PseudoLabel(
+            np.zeros((self.classes, *shape), np.uint8), np.full((1, *shape), FULL, np.uint8), {}
+        )
+
+
+def _finished(place: Path) -> dict[str, Any] | None:
+    """The row of a case that is labelled and whole."""
+    row = _content(place / "case.json")
+    if row is None:
+        return None
+    files = {place / f"{name}.npy": size for name, size in row["files"].items()}
+    return row if all(path.exists() and path.stat().st_size == size for path, size in files.items()) else None
+
+
+def _content(path: Path) -> dict[str, Any] | None:
+    with contextlib.suppress(DataError):
+        return read_json(path, newest=FORMAT)
+    return None
+
+
+def _remove(generation: Path) -> None:
+    (generation / "manifest.json").unlink(missing_ok=True)  # first: half of a generation must not count
+    shutil.rmtree(generation, ignore_errors=True)
+
+
+def _lost(fault: str, path: Path, found: object) -> DataError:
+    return DataError(
+        fault,
+        path=path,
+        found=found,
+        remedy="put the folder back as it was, or start the run again in a new one: the weights that made "
+        "these labels are gone, so --resume cannot make them again",
+    )

@@ -1,0 +1,92 @@
+"""Networks + a prepared scan -> its pseudo-label: classes or probabilities, confidence, points of classes."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import psutil
+import torch
+from torch import nn
+
+from semivox.batches import PseudoLabel
+from semivox.methods.cleanup import largest_components
+from semivox.methods.declare import Relabel
+from semivox.prepare import Plan
+from semivox.prepare.entry import some_points
+from semivox.prepare.targets import FULL
+from semivox.randomness import Key
+from semivox.tiles import predict_probabilities
+from semivox.tiles.forward import BYTES_PER_VOXEL
+
+
+def label_scan(
+    networks: Sequence[nn.Module], image: np.ndarray, plan: Plan, relabel: Relabel, key: Key
+) -> PseudoLabel:
+    """What the mean softmax of ``networks`` says of ``image`` (C, X, Y[, Z]), normalised, in working voxels.
+
+    The networks' running statistics normalise, nothing is dropped. Planes are 255 times one-hot, or times the
+    probability with ``relabel.soft``; the confidence is 255 times the largest probability. Voxels that the
+    clean-up takes from a class become background and keep their confidence. ``key`` draws the points.
+    """
+    needs = [getattr(network, "multiple", plan.network.multiple) for network in networks]
+    probs = predict_probabilities(  # (K, X, Y[, Z])
+        networks,
+        np.array(image, np.float32),
+        multiple=tuple(math.lcm(*axis) for axis in zip(*needs, strict=True)),
+        memory_bytes=_forward_bytes(networks),
+        bytes_per_voxel=BYTES_PER_VOXEL * plan.network.features[0] / 16,
+    )
+    highest, argmax = probs.max(0)
+    argmax = argmax.to(torch.uint8)
+    label = largest_components(argmax[None], len(probs))[0] if relabel.clean == "largest" else argmax
+    kept = label.numpy()
+    if relabel.soft:
+        target = _rounded(probs[1:].numpy())
+        target[:, kept != argmax.numpy()] = 0
+    else:
+        target = np.stack([(kept == k).astype(np.uint8) * np.uint8(FULL) for k in range(1, len(probs))])
+    points = {k: some_points(kept == k, key / k) for k in range(1, len(probs))}
+    return PseudoLabel(
+        target,
+        np.rint(highest[None].clamp(0, 1).numpy() * FULL).astype(np.uint8),
+        {k: found for k, found in points.items() if len(found)},
+    )
+
+
+def agreement(new: np.ndarray, old: np.ndarray) -> list[float]:
+    """The Dice of two pseudo-labels (K-1, X, Y[, Z]) uint8 for each class; 1 where both lack it.
+
+    Of fractions: 2 sum min(a, b) / sum (a + b).
+    """
+    dices = []
+    for a, b in zip(new, old, strict=True):
+        total = int(a.sum(dtype=np.int64)) + int(b.sum(dtype=np.int64))
+        dices.append(2 * int(np.minimum(a, b).sum(dtype=np.int64)) / total if total else 1.0)
+    return dices
+
+
+def weights_hash(networks: Sequence[nn.Module]) -> str:
+    """SHA-256 of all parameters and buffers, with their names."""
+    digest = hashlib.sha256()
+    for network in networks:
+        for name, tensor in network.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _rounded(planes: np.ndarray) -> np.ndarray:
+    """Fractions (K-1, ...) as uint8. Rounded cumulatively, as a label's: they never sum to more than 255."""
+    total = np.clip(np.cumsum(planes, axis=0, dtype=np.float32), 0, 1)
+    return np.diff(np.rint(total * FULL).astype(np.uint8), axis=0, prepend=np.uint8(0))
+
+
+def _forward_bytes(networks: Sequence[nn.Module]) -> int:
+    """A quarter of the device's memory, however much of it is free: a repeat must cut the same tiles."""
+    device = next(networks[0].parameters()).device
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory) // 4
+    return int(psutil.virtual_memory().total) // 4

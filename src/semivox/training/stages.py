@@ -1,0 +1,106 @@
+"""The stages of a run: where each begins and ends, and what happens on its entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor
+
+from semivox.errors import SettingsError
+from semivox.methods.declare import Facts, Method, Stage
+from semivox.training import ema
+
+
+def stages_of(method: Method, facts: Facts) -> list[Stage]:
+    """The method's stages.
+
+    Raises SettingsError where two have one name (draws and weights go by it), or one starts from a stage that
+    does not come before it.
+    """
+    stages = list(method.stages(facts))
+    known = {"go_on", "initial"}
+    for stage in stages:
+        fault = None
+        if stage.name in known:
+            fault = "has a name that is taken"
+        elif stage.start not in known:
+            fault = f"starts from {stage.start!r}, which does not come before it"
+        if fault is not None:
+            raise SettingsError(f"stage {stage.name!r} of {type(method).__name__} {fault}")
+        known.add(stage.name)
+    return stages
+
+
+def stage_ends(stages: Sequence[Stage], steps: int) -> list[int]:
+    """The global step at which each stage ends; shares are parts of ``steps``."""
+    total = sum(stage.share for stage in stages)
+    ends, passed = [], 0.0
+    for stage in stages:
+        passed += stage.share
+        ends.append(round(steps * passed / total))
+    return ends
+
+
+def stage_begins(stages: Sequence[Stage], steps: int) -> list[int]:
+    """The global step at which each stage begins."""
+    return [0, *stage_ends(stages, steps)[:-1]]
+
+
+def remaining(stages: Sequence[Stage], steps: int, done: int) -> list[tuple[int, Stage, int, int]]:
+    """(index, stage, begin, end) of what is to do after ``done`` steps.
+
+    A stage that a short run leaves no step is entered all the same, for what it hands on (labels, weights);
+    not where nothing follows it.
+    """
+    spans = zip(stages, stage_begins(stages, steps), stage_ends(stages, steps), strict=True)
+    return [
+        (i, stage, begin, end)
+        for i, (stage, begin, end) in enumerate(spans)
+        if begin < steps and (end > done or begin == done)
+    ]
+
+
+def pair_ages(stages: Sequence[Stage], steps: int) -> list[list[int | None]]:
+    """For each pair of each stage: over how many steps the teacher has averaged when the stage begins.
+
+    None: the pair begins there. A stage that starts from earlier weights takes the ages of then.
+    """
+    ages: dict[tuple[str, str], int] = {}
+    at_end: dict[str, dict[tuple[str, str], int]] = {"initial": {}}
+    on_entry: list[list[int | None]] = []
+    spans = zip(stages, stage_begins(stages, steps), stage_ends(stages, steps), strict=True)
+    for stage, begin, end in spans:
+        if stage.start != "go_on":
+            ages = at_end[stage.start]
+        names = [(pair.student, pair.teacher) for pair in stage.pairs]
+        on_entry.append([ages.get(name) for name in names])
+        ages = {**ages, **{name: ages.get(name, 0) + end - begin for name in names}}
+        at_end[stage.name] = ages
+    return on_entry
+
+
+def enter(
+    method: Method,
+    stage: Stage,
+    ages: Sequence[int | None],
+    ends: Mapping[str, Mapping[str, Tensor]],
+    rebuild: Callable[[], Method],
+) -> None:
+    """Give the method the weights a stage starts with: start, fresh, copy, pairs that begin.
+
+    ``ages``: the stage's, of :func:`pair_ages`; ``ends``: weights at the end of stages, by name;
+    ``rebuild()``: the method as it was at the start of the run.
+    """
+    if stage.start == "initial":
+        method.load_state_dict(rebuild().state_dict())
+    elif stage.start != "go_on":
+        method.load_state_dict(ends[stage.start])
+    if stage.fresh:
+        initial = rebuild()
+        for name in stage.fresh:
+            getattr(method, name).load_state_dict(getattr(initial, name).state_dict())
+    for target, origin in stage.copy.items():
+        getattr(method, target).load_state_dict(getattr(method, origin).state_dict())
+    for pair, age in zip(stage.pairs, ages, strict=True):
+        if age is None:
+            ema.begin(getattr(method, pair.student), getattr(method, pair.teacher))

@@ -1,0 +1,365 @@
+"""The pseudo-label bank: what lies in a generation, what a kill leaves, what a stage sees."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from semivox.batches import Batches, PseudoLabel, Stream, part_of
+from semivox.errors import DataError
+from semivox.methods.declare import Relabel
+from semivox.networks import Output
+from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan, Store
+from semivox.randomness import BatchKey, Key
+from semivox.training.bank import BlankLabels, PseudoLabelBank
+from semivox.training.labelling import agreement, label_scan
+
+SHAPES = [(12, 10), (9, 11), (8, 8), (14, 9), (10, 10), (11, 12)]
+PLAN = Plan(
+    dims=2, axes=(0, 1), native_spacing=(1.0, 1.0), spacing=(1.0, 1.0), spacing_known=True, rung=1.0,
+    shape=(8, 8), patch=(4, 4), batch=(1, 1), network=NetworkPlan("unet", (4, 8), ((3, 3),) * 2, ((2, 2),)),
+    channels=(ChannelPlan("x", "zscore"),),
+    classes=(ClassPlan(1, "a", 1.0, 1.0), ClassPlan(5, "b", 1.0, 1.0)),
+    budget_seconds=None, step_seconds=1.0, steps=None, assumptions=(),
+)  # fmt: skip
+ALL = Relabel()
+
+
+class FakeStore:
+    """Case 0 is labelled, the five others are not; each a patient of its own."""
+
+    labeled, unlabeled = (0,), (1, 2, 3, 4, 5)
+    cases = tuple("abcdef")
+    patients = tuple(f"patient {name}" for name in "abcdef")
+    rows = tuple(SimpleNamespace(shape=shape) for shape in SHAPES)
+
+    def case(self, index: int) -> Any:
+        shape = SHAPES[index]
+        rng = np.random.default_rng(index)
+        return SimpleNamespace(
+            image=rng.normal(size=(1, *shape)).astype(np.float16), target=None, valid=None, foreground={},
+            body=np.zeros((1, 2), np.int32), spacing=(1.0, 1.0), annotated=np.zeros(2, np.float32),
+        )  # fmt: skip
+
+
+class Net(nn.Module):
+    """Three classes from a 3 x 3 convolution; it counts what it is asked."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layer = nn.Conv2d(1, 3, 3, padding=1)
+        self.asked = 0
+
+    def forward(self, x: Tensor, drop: BatchKey | None = None, norm: str = "update") -> Output:
+        assert (drop, norm) == (None, "running")
+        self.asked += 1
+        return Output(3 * self.layer(x))
+
+
+def bank(folder: Path, seed: int = 0) -> PseudoLabelBank:
+    return PseudoLabelBank(folder, cast(Store, FakeStore()), PLAN, Key(seed))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """The arrays below a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.npy"))}
+
+
+def same(a: PseudoLabel, b: PseudoLabel) -> bool:
+    return (
+        np.array_equal(a.target, b.target)
+        and np.array_equal(a.confidence, b.confidence)
+        and a.foreground.keys() == b.foreground.keys()
+        and all(np.array_equal(a.foreground[k], b.foreground[k]) for k in a.foreground)
+    )
+
+
+def padded_probs(nets: Sequence[Net], image: np.ndarray) -> np.ndarray:
+    """(K, X, Y) the mean softmax, the image padded with zeros to a multiple of 2."""
+    x = torch.tensor(image, dtype=torch.float32)
+    missing = [n % 2 for n in x.shape[1:]]
+    x = nn.functional.pad(x, (missing[1] // 2, missing[1] - missing[1] // 2, missing[0] // 2, missing[0]))
+    with torch.no_grad():
+        each = [torch.softmax(3 * net.layer(x[None])[0], 0) for net in nets]
+    return (sum(each) / len(each))[:, : image.shape[1], : image.shape[2]].numpy()
+
+
+def test_a_pseudo_label_is_argmax_confidence_and_points_of_the_mean_softmax(tmp_path: Path) -> None:
+    nets = [Net(0), Net(1)]
+    one = bank(tmp_path)
+    record = one.relabel("s", 0, ALL, nets)
+    view = one.view(0)
+    volumes = np.zeros(2)
+    for case in FakeStore.unlabeled:
+        probs = padded_probs(nets, FakeStore().case(case).image)
+        found = view.labels(case)
+        assert found.target.dtype == found.confidence.dtype == np.uint8
+        points: dict[int, list[tuple[int, ...]]] = {1: [], 2: []}
+        for at in np.ndindex(*SHAPES[case]):
+            p = [float(q[at]) for q in probs]
+            k = p.index(max(p))
+            assert [int(plane[at]) for plane in found.target] == [255 * (k == 1), 255 * (k == 2)]
+            assert abs(int(found.confidence[0][at]) - 255 * max(p)) <= 0.51
+            if k:
+                points[k].append(at)
+        assert {k: [tuple(p) for p in v] for k, v in found.foreground.items()} == {
+            k: v for k, v in points.items() if v
+        }
+        volumes += [len(points[1]), len(points[2])]
+    assert record["volumes"] == pytest.approx({"a": volumes[0] / 5, "b": volumes[1] / 5})
+    assert (record["cases"], record["part"], record["laziness"]) == (5, [0, 1], None)
+
+
+def test_soft_labels_keep_the_probabilities_and_never_exceed_one() -> None:
+    image = FakeStore().case(3).image
+    probs = padded_probs([Net()], image)
+    soft = label_scan([Net()], image, PLAN, Relabel(soft=True), Key(0)).target
+    assert np.abs(soft - 255 * probs[1:]).max() < 1.001
+    assert soft.sum(0, dtype=int).max() <= 255
+    assert len(np.unique(soft)) > 20
+
+
+class Drawn(Net):
+    """Says what a picture says: its value is the class, 0.9 sure."""
+
+    def forward(self, x: Tensor, drop: BatchKey | None = None, norm: str = "update") -> Output:
+        probs = torch.full((1, 3, *x.shape[2:]), 0.05)
+        return Output(probs.scatter_(1, x.round().long(), 0.9).log())
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_clean_up_leaves_the_largest_component_of_each_class(soft: bool) -> None:
+    image = np.zeros((1, 12, 12), np.float16)
+    image[0, 1:5, 1:5] = 1
+    image[0, 8, 8] = 1  # an island
+    image[0, 6, 1:4] = 2
+    image[0, 7, 4] = 2  # touches by a corner
+    plain = label_scan([Drawn()], image, PLAN, Relabel(soft=soft), Key(0))
+    clean = label_scan([Drawn()], image, PLAN, Relabel(soft=soft, clean="largest"), Key(0))
+    assert plain.target[0, 8, 8] > 200
+    assert clean.target[:, 8, 8].tolist() == [0, 0]
+    changed = np.argwhere((plain.target != clean.target).any(0)).tolist()
+    assert changed == [[8, 8]]
+    assert [8, 8] in plain.foreground[1].tolist()
+    assert [8, 8] not in clean.foreground[1].tolist()
+    assert len(clean.foreground[2]) == 4
+    assert np.array_equal(plain.confidence, clean.confidence)
+
+
+def test_at_most_2000_points_of_a_class_drawn_by_the_key() -> None:
+    image = np.ones((1, 60, 60), np.float16)
+    one, two, other = (label_scan([Drawn()], image, PLAN, ALL, Key(k)).foreground[1] for k in (0, 0, 1))
+    assert one.shape == (2000, 2)
+    assert one.dtype == np.int32
+    assert len({tuple(p) for p in one.tolist()}) == 2000
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+class KilledError(Exception):
+    pass
+
+
+def killed_after(cases: int) -> Any:
+    def progress(done: int, total: int) -> None:
+        if done == cases:
+            raise KilledError
+
+    return progress
+
+
+def test_a_killed_relabelling_goes_on_with_the_cases_it_has(tmp_path: Path) -> None:
+    bank(tmp_path / "whole").relabel("s", 0, ALL, [Net()])
+    net, parts = Net(), bank(tmp_path / "parts")
+    with pytest.raises(KilledError):
+        parts.relabel("s", 0, ALL, [net], killed_after(2))
+    folder = tmp_path / "parts/000"
+    assert not (folder / "manifest.json").exists()
+    assert parts.view(0).folders == {}  # nothing counts before the manifest
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*.npy")}
+    assert len(before) == 2 * 3
+    (folder / "00003").mkdir()  # the third case was half written
+    (folder / "00003/target.npy").write_bytes(b"half")
+    again = Net()
+    record = parts.relabel("s", 0, ALL, [again])
+    assert (net.asked, again.asked) == (2, 3)
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert files(tmp_path / "whole") == files(tmp_path / "parts")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["cases"] == record["cases"] == 5
+    assert manifest["seconds"] == pytest.approx(sum(row["seconds"] for row in manifest["rows"]))
+    assert len(manifest["weights"]) == 64
+    assert [p for p in tmp_path.rglob("*") if ".writing" in p.name] == []
+
+    # what is published stays, and costs nothing, but a damaged case is made again
+    (folder / "00002/confidence.npy").write_bytes(b"")
+    third = Net()
+    assert parts.relabel("s", 0, ALL, [third])["volumes"] == record["volumes"]
+    assert third.asked == 1
+    assert files(tmp_path / "whole") == files(tmp_path / "parts")
+
+
+@pytest.mark.parametrize(
+    ("seed", "relabel"),
+    [(1, ALL), (0, Relabel(soft=True)), (0, Relabel(clean="largest")), (0, Relabel((0, 2)))],
+)
+def test_other_weights_or_another_labelling_start_over(tmp_path: Path, seed: int, relabel: Relabel) -> None:
+    one = bank(tmp_path / "one")
+    one.relabel("s", 0, ALL, [Net()])
+    net = Net(seed)
+    with pytest.raises(KilledError):
+        one.relabel("s", 0, relabel, [net], killed_after(1))
+    assert one.view(0).folders == {}  # the old manifest no longer counts
+    one.relabel("s", 0, relabel, [net])
+    cases = part_of(FakeStore.unlabeled, FakeStore.patients, relabel.part, Key(0))
+    assert net.asked == len(cases)
+    fresh = bank(tmp_path / "fresh")
+    fresh.relabel("s", 0, relabel, [Net(seed)])
+    assert files(tmp_path / "one") == files(tmp_path / "fresh")
+
+
+def test_any_changed_bit_of_the_weights_or_buffers_is_another_hash() -> None:
+    from semivox.training.labelling import weights_hash
+
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    hashes = {weights_hash([net])}
+    assert weights_hash([net]) in hashes
+    assert net[0].bias is not None
+    net[0].bias.data[1] = torch.nextafter(net[0].bias.data[1], torch.tensor(9.0))
+    hashes.add(weights_hash([net]))
+    cast(Tensor, net[1].running_var)[0] += 1
+    hashes.add(weights_hash([net]))
+    cast(Tensor, net[1].num_batches_tracked).add_(1)
+    hashes.add(weights_hash([net]))
+    hashes.add(weights_hash([net, net]))
+    assert len(hashes) == 5
+
+
+def slow_dice(a: np.ndarray, b: np.ndarray) -> float:
+    both = size = 0
+    for at in np.ndindex(*a.shape):
+        both += bool(a[at]) and bool(b[at])
+        size += bool(a[at]) + bool(b[at])
+    return 2 * both / size if size else 1.0
+
+
+def test_laziness_is_the_dice_with_the_labels_before(tmp_path: Path) -> None:
+    one = bank(tmp_path)
+    one.relabel("s0", 0, ALL, [Net(0)])
+    old = [one.view(0).labels(case).target.copy() for case in FakeStore.unlabeled]
+    record = one.relabel("s1", 1, ALL, [Net(1)])
+    new = [one.view(1).labels(case).target for case in FakeStore.unlabeled]
+    by_class = [np.mean([slow_dice(n[k], o[k]) for n, o in zip(new, old, strict=True)]) for k in (0, 1)]
+    expected = {"a": by_class[0], "b": by_class[1], "foreground": np.mean(by_class)}
+    assert record["laziness"] == pytest.approx(expected)
+    assert 0 < record["laziness"]["foreground"] < 1
+    for path in (tmp_path / "001").rglob("target.npy"):
+        path.write_bytes(b"")  # made again, and compared with the generation before, not with itself
+    assert one.relabel("s1", 1, ALL, [Net(1)])["laziness"] == record["laziness"]
+    assert one.relabel("s2", 2, ALL, [Net(1)])["laziness"]["foreground"] == 1.0
+    assert one.relabel("s1", 1, ALL, [Net(1)])["laziness"] == record["laziness"]  # told again after a kill
+    empty = np.zeros((1, 3, 3), np.uint8)
+    half = np.full((1, 3, 3), 100, np.uint8)
+    assert agreement(empty, empty) == [1.0]
+    assert agreement(empty, half) == [0.0]
+    assert agreement(half, half * 2) == [pytest.approx(2 * 100 / 300)]
+
+
+def test_a_half_of_the_cases_is_compared_with_whatever_labelled_it_last(tmp_path: Path) -> None:
+    one = bank(tmp_path)
+    one.relabel("whole", 0, ALL, [Net(0)])
+    assert one.relabel("first", 1, Relabel((0, 2)), [Net(0)])["laziness"]["foreground"] == 1.0
+    one.relabel("first again", 2, Relabel((0, 2)), [Net(1)])
+    assert one.relabel("second", 3, Relabel((1, 2)), [Net(0)])["laziness"]["foreground"] == 1.0
+    view = one.view(3)
+    homes = {case: folder.parent.name for case, folder in view.folders.items()}
+    first = part_of(FakeStore.unlabeled, FakeStore.patients, (0, 2), Key(0))
+    assert homes == {case: "002" if case in first else "003" for case in FakeStore.unlabeled}
+    assert {f.parent.name for f in one.view(2).folders.values()} == {"000", "002"}
+
+
+def test_of_each_part_the_newest_two_generations_stay(tmp_path: Path) -> None:
+    one = bank(tmp_path)
+    halves = Relabel((0, 2)), Relabel((1, 2))
+    for index in range(7):
+        one.relabel(f"s{index}", index, halves[index % 2], [Net(index)])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["003", "004", "005", "006"]
+    # a run that resumed at generation 5 sees what it saw then
+    homes = {f.parent.name for f in one.view(5).folders.values()}
+    assert homes == {"004", "005"}
+
+
+def test_the_parts_are_those_of_the_streams(tmp_path: Path) -> None:
+    one = bank(tmp_path, seed=3)
+    one.relabel("s", 0, Relabel((1, 2)), [Net()])
+
+    def batches(part: tuple[int, int]) -> Batches:
+        stream = Stream("unlabeled", 2, target="pseudo", where="foreground", part=part)
+        return Batches(FakeStore(), {"pseudo": stream}, (4, 4), Key(3), "s", pseudo=one.view(0))
+
+    crops = [batches((1, 2)).batch(step)["pseudo"] for step in range(6)]
+    assert {int(c) for batch in crops for c in batch.case} == set(one.view(0).folders)
+    assert any(bool(batch.target.any()) for batch in crops if batch.target is not None)
+    with pytest.raises(DataError, match="no pseudo-label of case"):
+        batches((0, 2)).batch(0)
+
+
+def test_what_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
+    one = bank(tmp_path / "labels")
+    with pytest.raises(
+        DataError, match=r"labels: there is no pseudo-label of case b\. Remedy: put the folder"
+    ):
+        one.view(4).labels(1)
+    one.relabel("s", 0, ALL, [Net()])
+    for name, content in {"target": b"nothing", "confidence": None, "foreground": b""}.items():
+        path = tmp_path / f"labels/000/00002/{name}.npy"
+        kept = path.read_bytes()
+        path.write_bytes(kept[: len(kept) // 2] if content is None else content)
+        with pytest.raises(DataError, match=r"labels/000/00002: the pseudo-label of case c is damaged"):
+            one.view(0).labels(2)
+        path.write_bytes(kept)
+    np.save(tmp_path / "labels/000/00002/target.npy", np.zeros((2, 3, 3), np.uint8))
+    with pytest.raises(DataError, match=r"case c is damaged; found shape \(2, 3, 3\)"):
+        one.view(0).labels(2)
+    one.relabel("t", 1, ALL, [Net(1)])  # a damaged one before is no obstacle
+    (tmp_path / "labels/000/manifest.json").write_text("{")
+    with pytest.raises(DataError, match=r"000/manifest\.json: the record of its pseudo-labels is damaged"):
+        one.view(1)
+    one.clear()
+    assert one.view(1).folders == {}
+
+
+def test_timing_leaves_no_trace(tmp_path: Path) -> None:
+    one, net = bank(tmp_path / "labels"), Net()
+    seconds = one.seconds_a_case(ALL, [net])
+    assert 0 < seconds < 5
+    assert net.asked == 3
+    assert list((tmp_path / "labels").iterdir()) == []
+
+
+def test_blank_labels_make_batches_of_sure_background() -> None:
+    stream = Stream("unlabeled", 4, target="pseudo", where="shared_classes", confidence=0.9)
+    blank = BlankLabels(cast(Store, FakeStore()), PLAN)
+    crops = Batches(FakeStore(), {"u": stream}, (4, 4), Key(0), "s", pseudo=blank).batch(0)["u"]
+    assert crops.target is not None
+    assert crops.target.shape == (4, 2, 4, 4)
+    assert not crops.target.any()
+    assert bool(crops.valid.all())
+
+
+def test_everything_is_the_same_under_another_folder_and_order_of_runs(tmp_path: Path) -> None:
+    """A generation is a function of weights, case and index alone."""
+    long, short = bank(tmp_path / "long"), bank(tmp_path / "short")
+    for index in range(3):
+        long.relabel(f"s{index}", index, ALL, [Net(index)])
+    short.relabel("s2", 2, ALL, [Net(2)])
+    assert all(same(long.view(2).labels(c), short.view(2).labels(c)) for c in FakeStore.unlabeled)
