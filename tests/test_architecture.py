@@ -31,6 +31,8 @@ ORDER = (
     ("report",),
     ("testing",),
     ("commands",),
+    ("terminal",),
+    ("arguments",),
     ("cli",),
     ("__init__", "__main__"),
 )
@@ -190,7 +192,7 @@ def test_what_needs_no_torch_imports_none() -> None:
         "semivox.prepare.store", "semivox.evaluation.folders", "semivox.evaluation.paired",
         "semivox.methods.catalog", "semivox.commands.check", "semivox.commands.plan",
         "semivox.commands.evaluate", "semivox.commands.predict", "semivox.commands.methods",
-        "semivox.commands.import_data",
+        "semivox.commands.import_data", "semivox.commands.compare", "semivox.commands.request",
     )  # fmt: skip
     loaded = loaded_by("import " + ", ".join(modules))
     assert "numpy" in loaded  # the list is that of the modules above

@@ -89,7 +89,7 @@ def test_help_is_fast_and_imports_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "check", "import", "plan", "train", "predict", "evaluate", "methods"]
+    "command", ["demo", "check", "import", "plan", "train", "predict", "evaluate", "compare", "methods"]
 )
 def test_every_command_has_help(command: str, capsys: Capture) -> None:
     assert main([command, "--help"]) == 0
@@ -114,6 +114,10 @@ def test_the_version(capsys: Capture) -> None:
         ("train data --out run --steps many", "invalid int value"),
         ("check", "required: DATA"),
         ("predict run", "required: PATH, --out"),
+        ("compare data --out o", "required: --methods"),
+        ("compare data --out o --methods all", "one of the arguments --test --folds is required"),
+        ("compare data --out o --methods all --test t --folds 5", "not allowed with"),
+        ("compare data --out o --methods all --folds 5 --steps 3 --budget 1h", "not allowed with"),
     ],
 )
 def test_a_usage_error_is_2(line: str, said: str, capsys: Capture) -> None:
@@ -266,6 +270,62 @@ def test_out_of_memory_is_5(
     assert main(house.train(house.data, tmp_path / "run", "--steps", "2")) == 5
     assert said in one_message(capsys, "train")
     assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "failed"
+
+
+def comparison(house: House, out: Path, *more: str) -> list[str]:
+    command = ["compare", str(house.data), "--out", str(out), "--test", str(house.test), "--steps", "2"]
+    return [*command, "--methods", "supervised", "--seeds", "0,1", *house.options, *more]
+
+
+def test_a_comparison_from_list_to_table(house: House, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "out"
+    assert main(comparison(house, out, "--list")) == 0
+    assert capsys.readouterr().out.count("free") == 2
+    assert not out.exists()
+    assert main(comparison(house, out, "--cell", "2")) == 0
+    assert main(comparison(house, out, "--list")) == 0
+    listed = capsys.readouterr().out
+    assert (listed.count("free"), listed.count("finished")) == (1, 2)  # once in the table of --cell
+    assert main(comparison(house, out)) == 0
+    captured = capsys.readouterr()
+    assert "cell 1 of 2" in captured.err
+    assert "cell 2 of 2" not in captured.err
+    assert "2 of 2 cells finished" in captured.out
+    assert (
+        main(
+            [
+                "predict",
+                str(out / "cells/supervised/all/test/0"),
+                str(house.test),
+                "--out",
+                str(tmp_path / "m"),
+            ]
+        )
+        == 0
+    )
+    assert main(comparison(house, out, "--set", "optimizer.lr=0.5")) == 1
+    assert "settings: " in one_message(capsys, "compare")
+    assert main([*comparison(house, out), "--cell", "9"]) == 1
+    assert "expected 1 to 2" in one_message(capsys, "compare")
+
+
+def test_a_failed_cell_is_3_and_a_stopped_one_4(
+    house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
+) -> None:
+    out, runner = tmp_path / "out", "semivox.commands.cell_run.CellRunner.run"
+    monkeypatch.setattr(runner, raising(ValueError("odd")))
+    assert main(comparison(house, out)) == 3
+    captured = capsys.readouterr()
+    assert captured.err.count("ValueError: odd") == 2
+    assert "failed: cells/supervised/all/test/1: ValueError: odd" in captured.out
+    monkeypatch.setattr(runner, lambda self, cell: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(comparison(house, out)) == 4
+    assert one_message(capsys, "compare") == (
+        "semivox compare: stopped by SIGTERM. Remedy: the same command goes on"
+    )
+    assert not list(out.rglob("claim.json"))
+    monkeypatch.undo()
+    assert main(comparison(house, out)) == 0
 
 
 # ---- settings

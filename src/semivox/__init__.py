@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from semivox import errors
     from semivox.cohort import Volume, load_cohort, read_volume, write_phantom_cohort
     from semivox.commands.check import check
+    from semivox.commands.compare import compare
     from semivox.commands.demo import demo
     from semivox.commands.evaluate import evaluate
     from semivox.commands.import_data import import_data
@@ -32,6 +33,7 @@ _HOME = {
     "Segmentation": "inference",
     "Volume": "cohort",
     "check": "commands.check",
+    "compare": "commands.compare",
     "demo": "commands.demo",
     "errors": "",
     "evaluate": "commands.evaluate",
@@ -50,6 +52,7 @@ __all__ = [
     "Segmentation",
     "Volume",
     "check",
+    "compare",
     "demo",
     "errors",
     "evaluate",

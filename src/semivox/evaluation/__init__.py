@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from semivox.evaluation.comparison import Measured, compare_evaluations, pool_folds
+from semivox.evaluation.comparison_table import comparison_markdown, comparison_table
 from semivox.evaluation.folders import evaluate_folders, read_evaluation, summarise
 from semivox.evaluation.metrics import HIGHER_IS_BETTER, METRICS, case_metrics, class_metrics, overlap_dice
 from semivox.evaluation.paired import case_value, paired_difference
@@ -11,14 +13,19 @@ from semivox.evaluation.table import evaluation_table
 __all__ = [
     "HIGHER_IS_BETTER",
     "METRICS",
+    "Measured",
     "SurfaceDistances",
     "case_metrics",
     "case_value",
     "class_metrics",
+    "compare_evaluations",
+    "comparison_markdown",
+    "comparison_table",
     "evaluate_folders",
     "evaluation_table",
     "overlap_dice",
     "paired_difference",
+    "pool_folds",
     "read_evaluation",
     "summarise",
     "surface",

@@ -70,6 +70,55 @@ def mean_and_interval(
     return mean, interval
 
 
+def crossed_interval(
+    values: np.ndarray,
+    patients: Sequence[str],
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    key: Key = KEY,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of each column over seeds and cases, and its bootstrap percentile interval over both.
+
+    A resample draws as many patients as there are and, independently, as many seeds as there are, both with
+    replacement; each patient brings all its cases. With one seed only patients vary.
+
+    Parameters
+    ----------
+    values
+        ``(seeds, cases, columns)``; a case with NaN in any seed is left out of that column.
+    patients
+        Patient of each case.
+
+    Returns
+    -------
+    mean ``(columns,)`` and interval ``(columns, 2)``; NaN where no case has a number, and the interval also
+    where fewer than two patients have one.
+    """
+    seeds, _, columns = values.shape
+    patient_of, n = group(patients)
+    kept = ~np.isnan(values).any(0)  # (cases, columns)
+    counts = np.zeros((n, columns))
+    np.add.at(counts, patient_of, kept)
+    mean = _ratio(np.where(kept, values, 0.0).sum((0, 1)), seeds * counts.sum(0))
+    sums = np.zeros((n, seeds, columns))  # of deviations from the mean: no digits are lost
+    np.add.at(sums, patient_of, np.where(kept, values - mean, 0.0).transpose(1, 0, 2))
+    interval = np.full((columns, 2), np.nan)
+    usable = np.flatnonzero((counts > 0).sum(0) > 1)
+    if not len(usable):
+        return mean, interval
+    of_seeds = np.concatenate(list(draw_counts(seeds, resamples, key / "seeds")))
+    statistics, row = np.empty((resamples, columns)), 0
+    for w in draw_counts(n, resamples, key / "patients"):
+        s = of_seeds[row : row + len(w)]
+        drawn = (w @ sums.reshape(n, -1)).reshape(len(w), seeds, columns)
+        statistics[row : row + len(w)] = _ratio((drawn * s[:, :, None]).sum(1), seeds * (w @ counts))
+        row += len(w)
+    for column in usable:
+        interval[column] = mean[column] + percentile_interval(statistics[:, column], level)
+    return mean, interval
+
+
 def percentile_interval(statistics: np.ndarray, level: float = 0.95) -> np.ndarray:
     """The central ``level`` share of bootstrap statistics (NaN left out), ``(2,)``."""
     tail = 50.0 * (1.0 - level)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from semivox.errors import DataError, SettingsError
-from semivox.evaluation.intervals import RESAMPLES, draw_counts, group, percentile_interval
+from semivox.evaluation.intervals import RESAMPLES, crossed_interval
 from semivox.evaluation.metrics import METRICS
 from semivox.randomness import Key
 
@@ -54,36 +54,25 @@ def paired_difference(
         raise DataError(
             "A and B need the same number of evaluations, one a seed", found=f"{len(a)} and {len(b)}"
         )
-    cases, patients = _same_cases([*a, *b])
-    values_a = np.array([_column(e, cases, metric, class_) for e in a])  # (seeds, cases)
-    values_b = np.array([_column(e, cases, metric, class_) for e in b])
+    cases, patients = same_cases([*a, *b])
+    values_a = np.array([column(e, cases, metric, class_) for e in a])  # (seeds, cases)
+    values_b = np.array([column(e, cases, metric, class_) for e in b])
     kept = ~np.isnan(values_a + values_b).any(0)
     if not kept.any():
         raise DataError(f"no case has {metric} of {class_} in both evaluations")
     values_a, values_b = values_a[:, kept], values_b[:, kept]
     difference = values_a - values_b
-    patient_of, n = group([p for p, k in zip(patients, kept, strict=True) if k])
-    sums = np.zeros((n, len(a)))
-    np.add.at(sums, patient_of, (difference - difference.mean()).T)
-    counts = np.bincount(patient_of, minlength=n)
-    interval = None
-    if n > 1:
-        of_seeds = np.concatenate(list(draw_counts(len(a), resamples, key / "seeds")))
-        statistics, row = np.empty(resamples), 0
-        for w in draw_counts(n, resamples, key / "patients"):
-            s = of_seeds[row : row + len(w)]
-            statistics[row : row + len(w)] = ((w @ sums) * s).sum(1) / ((w @ counts) * s.sum(1))
-            row += len(w)
-        interval = (difference.mean() + percentile_interval(statistics)).tolist()
+    chosen = [p for p, k in zip(patients, kept, strict=True) if k]
+    (mean,), (interval,) = crossed_interval(difference[:, :, None], chosen, resamples=resamples, key=key)
     return {
         "metric": metric,
         "class": class_,
-        "mean": float(difference.mean()),
-        "ci95": interval,
+        "mean": float(mean),
+        "ci95": None if np.isnan(interval).any() else interval.tolist(),
         "mean_a": float(values_a.mean()),
         "mean_b": float(values_b.mean()),
         "n": int(kept.sum()),
-        "patients": n,
+        "patients": len(set(chosen)),
         "seeds": len(a),
     }
 
@@ -92,7 +81,7 @@ def _listed(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
     return [evaluations] if isinstance(evaluations, Mapping) else list(evaluations)
 
 
-def _same_cases(evaluations: Sequence[Evaluation]) -> tuple[list[str], list[str]]:
+def same_cases(evaluations: Sequence[Evaluation]) -> tuple[list[str], list[str]]:
     """Cases of the first evaluation and their patients; DataError where another one has others."""
     first = evaluations[0]
     for other in evaluations[1:]:
@@ -120,7 +109,7 @@ def _patients(evaluation: Evaluation) -> dict[str, str]:
     return {case: named.get(case) or case for case in sorted(evaluation["cases"])}
 
 
-def _column(evaluation: Evaluation, cases: Sequence[str], metric: str, class_: str) -> np.ndarray:
+def column(evaluation: Evaluation, cases: Sequence[str], metric: str, class_: str) -> np.ndarray:
     """The number of each case, ``(cases,)``; NaN where it has none."""
     if class_ != "foreground" and class_ not in evaluation["classes"]:
         raise DataError(

@@ -1,0 +1,193 @@
+"""The cells of a comparison on disk: whose turn it is, what is finished, what has failed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from semivox.commands.variants import Choice
+from semivox.errors import DataError, SemivoxError, SettingsError
+from semivox.files import read_json, write_json
+
+CELL, CLAIM, FAILED, LOCK = "cell.json", "claim.json", "failed.json", ".claim.lock"
+FORMAT = 1
+
+Kind = Literal["free", "running", "finished", "failed"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training with its measurement: an ordinary run folder, and ``cell.json`` once it is measured.
+
+    ``request`` is everything that was asked of it; a finished cell holds the same.
+    """
+
+    number: int
+    variant: Choice
+    labeled: Choice
+    fold: str
+    seed: int
+    out: Path
+    request: Mapping[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        return self.out / self.place
+
+    @property
+    def place(self) -> str:
+        """Its folder within OUT."""
+        return f"cells/{self.variant.name}/{self.labeled.name}/{self.fold}/{self.seed}"
+
+    @property
+    def masks(self) -> Path:
+        """The predicted masks of its held-out cases."""
+        return self.folder / "evaluations" / self.fold / "masks"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.folder / "evaluations" / self.fold / "evaluation.json"
+
+    def __str__(self) -> str:
+        return f"{self.variant.name}, {self.labeled.name} labelled, {self.fold}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class State:
+    """``detail``: who is at work, the error, or how far a free cell got."""
+
+    kind: Kind
+    detail: str = ""
+
+
+def state_of(cell: Cell) -> State:
+    """What the cell's folder says. Raises SettingsError if it was finished for another request."""
+    if read_finished(cell) is not None:
+        return State("finished")
+    if _is_held(cell.folder):
+        return State("running", holder(cell.folder))
+    failure = read_failure(cell)
+    if failure is not None:
+        return State("failed", failure["message"])
+    with contextlib.suppress(DataError):
+        status = read_json(cell.folder / "status.json")
+        return State("free", f"stopped at step {status['step']}")
+    return State("free")
+
+
+@contextlib.contextmanager
+def claim(folder: Path, patience: float = 0.0) -> Iterator[bool]:
+    """Whether the folder is this process's until the block ends; ``patience``: seconds to wait for it.
+
+    A killed process loses it at once.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(str(folder / LOCK))
+    try:
+        lock.acquire(timeout=patience)
+    except Timeout:
+        mine = False
+    else:
+        mine = True
+    try:
+        if mine:
+            write_json(folder / CLAIM, {"format": FORMAT, **_here()})
+        yield mine
+    finally:
+        if mine:
+            (folder / CLAIM).unlink(missing_ok=True)
+            lock.release()
+
+
+def holder(folder: Path) -> str:
+    """Process and host that hold the folder, as they wrote them down."""
+    try:
+        said = read_json(folder / CLAIM)
+    except DataError:
+        return "another process"
+    return f"process {said.get('pid')} on {said.get('host')}"
+
+
+def read_finished(cell: Cell) -> dict[str, Any] | None:
+    """``cell.json`` of a finished cell, or None. Raises SettingsError if it belongs to another request."""
+    path = cell.folder / CELL
+    if not path.is_file() or not cell.evaluation.is_file():
+        return None
+    content = read_json(path, newest=FORMAT)
+    if changed := differences(content.get("request", {}), cell.request):
+        raise SettingsError(
+            "this cell was made for another request",
+            path=path,
+            found="; ".join(changed),
+            remedy="choose another --out, or remove the cell's folder",
+        )
+    return content
+
+
+def write_finished(cell: Cell, content: Mapping[str, Any]) -> None:
+    """Mark the cell as finished; what it says comes last, after the evaluation."""
+    write_json(cell.folder / CELL, {"format": FORMAT, "request": dict(cell.request), **content})
+    (cell.folder / FAILED).unlink(missing_ok=True)
+
+
+def read_failure(cell: Cell) -> dict[str, Any] | None:
+    """``failed.json`` of a cell, or None."""
+    try:
+        return read_json(cell.folder / FAILED, newest=FORMAT)
+    except DataError:
+        if (cell.folder / FAILED).exists():
+            raise
+        return None  # another process may have tried it again meanwhile
+
+
+def write_failure(cell: Cell, error: Exception) -> None:
+    """Leave the error in the cell's folder; of a bug also the traceback."""
+    known = isinstance(error, SemivoxError)
+    content = {
+        "format": FORMAT,
+        "error": type(error).__name__,
+        "message": str(error) if known else f"{type(error).__name__}: {error}",
+        "time": time.time(),
+        **_here(),
+        "traceback": None if known else "".join(traceback.format_exception(error)),
+    }
+    write_json(cell.folder / FAILED, content)
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """``name: before -> now`` of everything that differs."""
+    names = [*before, *(name for name in now if name not in before)]
+    return [
+        f"{n}: {_shown(before.get(n))} -> {_shown(now.get(n))}" for n in names if before.get(n) != now.get(n)
+    ]
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether a live process holds the folder. (Asking takes the lock for a moment; who meets it then comes
+    back.)"""
+    if not (folder / LOCK).exists():
+        return False
+    lock = FileLock(str(folder / LOCK))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _here() -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname()}

@@ -1,0 +1,108 @@
+"""From the finished cells of a comparison to ``comparison.json``, ``cases.csv`` and ``table.md``."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from filelock import FileLock
+
+from semivox.commands.cells import Cell, read_finished, state_of
+from semivox.commands.request import TEST, Group, Request
+from semivox.evaluation.comparison import POLICY, Measured, compare_evaluations
+from semivox.evaluation.comparison_table import comparison_markdown
+from semivox.evaluation.folders import read_evaluation
+from semivox.evaluation.metrics import METRICS
+from semivox.files import write_json, write_text
+
+FORMAT = 1
+COLUMNS = ("variant", "labeled", "fold", "seed", "case", "patient", "class", *METRICS)
+CONDITIONS = ("precision", "threads", "device", "processor", "commit", "torch")
+"""What should be the same for all cells; where it is not, the table says so."""
+
+
+def write_comparison(request: Request, cells: Sequence[Cell]) -> dict[str, Any]:
+    """Compare what is finished of ``cells``; write the three files and return the first one's content."""
+    with FileLock(str(request.out / ".comparison.lock")):
+        rows = [_row(cell) for cell in cells]
+        measured = [
+            Measured(
+                cell.variant.name, cell.labeled.name, cell.fold, cell.seed, read_evaluation(cell.evaluation)
+            )
+            for cell, row in zip(cells, rows, strict=True)
+            if row["state"] == "finished"
+        ]
+        metrics = measured[0].evaluation["policy"] if measured else None
+        content = {
+            "format": FORMAT,
+            "reference": request.reference.name,
+            "folds": list(request.folds),
+            "request": dict(request.fixed),
+            "results": compare_evaluations(measured, request.folds, request.reference.name),
+            "notes": notes(rows, request.groups, request.fixed["recipe"]),
+            "cells": rows,
+            "policy": {**POLICY, "metrics": metrics},
+        }
+        write_json(request.out / "comparison.json", content)
+        write_text(request.out / "cases.csv", _case_table(measured))
+        write_text(request.out / "table.md", comparison_markdown(content))
+    return content
+
+
+def _row(cell: Cell) -> dict[str, Any]:
+    state = state_of(cell)
+    about = {
+        "variant": cell.variant.name,
+        "method": cell.variant.text,
+        "labeled": cell.labeled.name,
+        "fold": cell.fold,
+        "seed": cell.seed,
+        "folder": cell.place,
+        "state": state.kind,
+    }
+    done = read_finished(cell)
+    if done is not None:
+        return {**about, **{k: v for k, v in done.items() if k not in ("format", "request")}}
+    return {**about, "error": state.detail} if state.kind == "failed" else about
+
+
+def notes(rows: Sequence[Mapping[str, Any]], groups: Sequence[Group], recipe: str | None) -> list[str]:
+    """What was not equal among the finished cells, and held-out patients who may not be strangers."""
+    done = [row for row in rows if row["state"] == "finished"]
+    found = []
+    for name in CONDITIONS:
+        counts = Counter(str(row[name]) for row in done)
+        if len(counts) > 1:
+            shown = ", ".join(f"{value} ({n})" for value, n in counts.most_common())
+            found.append(f"the cells differ in {name}: {shown}")
+    for place in dict.fromkeys((row["labeled"], row["fold"]) for row in done):
+        plans = {row["plan"] for row in done if (row["labeled"], row["fold"]) == place}
+        if len(plans) > 1 and recipe != "paper":
+            found.append(f"the cells of {place[0]} labelled, {place[1]}, have {len(plans)} different plans")
+    for group in groups:
+        trained = {c.patient or c.name for c in (*group.split.labeled, *group.split.unlabeled)}
+        known = sorted(trained & {c.patient or c.name for c in group.held_out})
+        if group.fold == TEST and known:
+            named = f"{', '.join(known[:3])}{', ...' if len(known) > 3 else ''}"
+            found.append(
+                f"{len(known)} held-out patients have the names of training patients ({named}); if they are "
+                "the same people, their numbers are too good"
+            )
+            break
+    return found
+
+
+def _case_table(measured: Sequence[Measured]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for m in measured:
+        patients = m.evaluation.get("patients", {})
+        for case, classes in m.evaluation["cases"].items():
+            for value, numbers in classes.items():
+                about = (m.variant, m.labeled, m.fold, m.seed, case, patients.get(case, case), value)
+                writer.writerow([*about, *("" if (n := numbers[k]) is None else n for k in METRICS)])
+    return text.getvalue()

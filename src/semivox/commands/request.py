@@ -1,0 +1,300 @@
+"""What a comparison was asked for, checked before anything is trained, and kept in ``request.json``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from semivox.cohort.case import Case, Cohort, Split
+from semivox.cohort.folder import load_cohort
+from semivox.cohort.folds import cut_folds, without_patients
+from semivox.cohort.hashing import sha256_file
+from semivox.cohort.split import split_cohort
+from semivox.commands.cells import Cell, differences
+from semivox.commands.variants import ALL, Choice, read_labeled, read_methods, read_seeds
+from semivox.duration import budget_seconds
+from semivox.errors import DataError, SettingsError
+from semivox.files import read_json, write_json
+from semivox.prepare.cache import content_key
+from semivox.settings import parse_assignment
+
+REQUEST = "request.json"
+FORMAT = 1
+TEST = "test"
+
+
+@dataclass(frozen=True)
+class Group:
+    """What the cells of one labelled set and fold have in common: the cases. ``data`` None: those of DATA."""
+
+    labeled: Choice
+    fold: str
+    cohort: Cohort
+    split: Split
+    held_out: tuple[Case, ...]
+    held_out_cohort: Cohort
+    whole: bool
+    """Whether DATA itself is trained on: no case had to be left out."""
+
+    @property
+    def train_labeled(self) -> str:
+        """For ``train --labeled``: the set as it was given, or as many as there are."""
+        as_given = self.whole and self.labeled.text != ALL
+        return self.labeled.text if as_given else str(len(self.split.labeled))
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything ``compare`` was given. ``fixed`` may not change in a folder; the lists may grow."""
+
+    data: Path
+    out: Path
+    variants: tuple[Choice, ...]
+    reference: Choice
+    added: bool
+    labeled: tuple[Choice, ...]
+    seeds: tuple[int, ...]
+    groups: tuple[Group, ...]
+    fixed: Mapping[str, Any]
+    train: Mapping[str, Any]
+    """Options for ``train`` that are the same for every cell."""
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(group.fold for group in self.groups))
+
+    def group(self, cell: Cell) -> Group:
+        """The cases of a cell."""
+        return next(g for g in self.groups if (g.labeled, g.fold) == (cell.labeled, cell.fold))
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Methods x labelled sets x folds x seeds, numbered from 1 in this order."""
+        grid = [
+            (variant, labeled, fold, seed)
+            for variant in self.variants
+            for labeled in self.labeled
+            for fold in self.folds
+            for seed in self.seeds
+        ]
+        return tuple(self.cell(number, *place) for number, place in enumerate(grid, start=1))
+
+    def cell(self, number: int, variant: Choice, labeled: Choice, fold: str, seed: int) -> Cell:
+        """One cell with all that was asked of it."""
+        own = {"method": variant.text, "labeled": labeled.name, "fold": fold, "seed": seed}
+        return Cell(number, variant, labeled, fold, seed, self.out, {**own, **self.fixed})
+
+
+def read_request(
+    data: str | Path,
+    out: str | Path,
+    *,
+    methods: str | Sequence[str],
+    labeled: str | int | Sequence[str | int] | None = None,
+    seeds: str | int | Sequence[int] | None = None,
+    test: str | Path | None = None,
+    folds: int | None = None,
+    steps: int | None = None,
+    budget: float | str | None = None,
+    reference: str = "supervised",
+    recipe: str | None = None,
+    plan: str | Path | None = None,
+    config: str | Path | None = None,
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    cache: str | Path | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    workers: int | None = None,
+) -> Request:
+    """Read the lists, load the cohorts (names only) and cut the folds; nothing is written.
+
+    Raises DataError or SettingsError for all that can be known to be wrong by now.
+    """
+    data, out = Path(data), Path(out)
+    if (test is None) == (folds is None):
+        raise SettingsError(
+            "a comparison needs held-out labels of one kind",
+            found="neither --test nor --folds" if test is None else "both --test and --folds",
+            expected="--test DATA2, or --folds F to hold out parts of the labelled cases in turn",
+        )
+    if steps is not None and budget is not None:
+        raise SettingsError("both steps and budget are given", remedy="give --steps or --budget, not both")
+    variants, first, added = read_methods(methods, reference)
+    sets, numbers = read_labeled(labeled), read_seeds(seeds)
+    cohorts = [load_cohort(data, None if choice.text == ALL else choice.text) for choice in sets]
+    groups: list[Group] = []
+    for choice, cohort in zip(sets, cohorts, strict=True):
+        if folds is not None:
+            groups += _fold_groups(choice, cohort, folds)
+        else:
+            assert test is not None
+            groups.append(_test_group(choice, cohort, Path(test)))
+    for group in groups:
+        _refuse_leaks(group)
+    assignments = dict(settings.items() if isinstance(settings, Mapping) else map(parse_assignment, settings))
+    if plan is not None and (named := [name for name in assignments if name.startswith("plan.")]):
+        raise SettingsError(
+            "a plan is given as a file and by settings",
+            path=plan,
+            found=", ".join(named),
+            remedy="change the file, or leave out --plan",
+        )
+    train = {
+        "steps": steps,
+        "budget": None if budget is None else budget_seconds(budget),
+        "recipe": recipe,
+        "config": config,
+        "settings": assignments,
+        "device": device,
+        "precision": None if precision == "auto" else precision,
+        "threads": threads,
+        "cache": cache,
+        "workers": workers,
+        "plan": plan,
+    }
+    fixed = {
+        "data": str(data.resolve()),
+        "cases of data": _digest(cohorts[0].cases),
+        "test": None if test is None else str(Path(test).resolve()),
+        "cases of test": None if test is None else _digest(groups[0].held_out),
+        "folds": folds,
+        **{name: train[name] for name in ("steps", "budget", "recipe", "device", "precision", "threads")},
+        "plan": None if plan is None else _hash(plan),
+        "config": None if config is None else _hash(config),
+        "settings": {name: _plain(assignments[name]) for name in sorted(assignments)},
+    }
+    return Request(data, out, variants, first, added, sets, numbers, tuple(groups), fixed, train)
+
+
+def check_kept(request: Request) -> None:
+    """Raise SettingsError, naming what changed, if the folder holds a comparison of something else."""
+    path = request.out / REQUEST
+    if not path.exists():
+        return
+    changed = differences(read_json(path, newest=FORMAT)["fixed"], request.fixed)
+    if changed:
+        raise SettingsError(
+            "this folder holds a comparison that was asked for differently",
+            path=request.out,
+            found="; ".join(changed),
+            remedy="repeat it as it was (methods, labelled sets and seeds may be added), "
+            "or choose another --out",
+        )
+
+
+def keep(request: Request) -> tuple[Cell, ...]:
+    """Write the request, or add its cells to those there; returns all that were ever asked for."""
+    request.out.mkdir(parents=True, exist_ok=True)
+    path = request.out / REQUEST
+    with FileLock(str(request.out / f".{REQUEST}.lock")):
+        check_kept(request)
+        before = read_json(path, newest=FORMAT) if path.exists() else {}
+        methods = before.get("methods", {}) | {c.name: c.text for c in request.variants}
+        labeled = before.get("labeled", {}) | {c.name: c.text for c in request.labeled}
+        asked = list(before.get("cells", []))
+        now = ([c.variant.name, c.labeled.name, c.fold, c.seed] for c in request.cells())
+        asked += [place for place in now if place not in asked]
+        content = {
+            "format": FORMAT,
+            "fixed": request.fixed,
+            "methods": methods,
+            "labeled": labeled,
+            "cells": asked,
+        }
+        if content != before:
+            write_json(path, content)
+    return tuple(
+        request.cell(number, Choice(methods[variant], variant), Choice(labeled[name], name), fold, seed)
+        for number, (variant, name, fold, seed) in enumerate(asked, start=1)
+    )
+
+
+def _fold_groups(choice: Choice, cohort: Cohort, folds: int) -> list[Group]:
+    split = split_cohort(cohort, None if choice.text == ALL else choice.text)
+    parts = cut_folds(split.labeled, folds)
+    return [
+        Group(choice, f"fold{i}", cohort, without_patients(split, part), part, cohort, whole=False)
+        for i, part in enumerate(parts)
+    ]
+
+
+def _test_group(choice: Choice, cohort: Cohort, test: Path) -> Group:
+    split = split_cohort(cohort, None if choice.text == ALL else choice.text)
+    measured = load_cohort(test)
+    same = test.resolve() == cohort.root.resolve()
+    role = TEST if same else None
+    cases = tuple(
+        case
+        for case in measured.cases
+        if case.label is not None and case.role != "unlabeled" and (role is None or case.role == role)
+    )
+    if not cases:
+        raise DataError(
+            "there are no held-out labels to measure against",
+            path=test,
+            found=f"{len(measured.cases)} cases, none with a label" + (" and role test" if same else ""),
+            expected="role=test in cases.csv for the held-out cases" if same else "cases with a label file",
+            remedy="add label files, or use --folds",
+        )
+    ours = (len(cohort.channels), dict(cohort.classes))
+    theirs = (len(measured.channels), dict(measured.classes))
+    if ours != theirs:
+        raise DataError(
+            "the held-out cases have other channels or classes than the training cases",
+            path=test,
+            found=f"{theirs[0]} channels, {theirs[1]}",
+            expected=f"{ours[0]} channels, {ours[1]}",
+        )
+    return Group(choice, TEST, cohort, split, cases, measured, whole=True)
+
+
+def _refuse_leaks(group: Group) -> None:
+    """Raise DataError where a held-out scan is the same file as one that is trained on (by content)."""
+    held_out: dict[tuple[int, ...], list[Case]] = {}
+    for case in group.held_out:
+        held_out.setdefault(_sizes(case), []).append(case)
+    for case in (*group.split.labeled, *group.split.unlabeled):
+        for other in held_out.get(_sizes(case), []):
+            if content_key(case) == content_key(other):
+                raise DataError(
+                    "a held-out scan is also a training scan",
+                    path=other.images[0],
+                    found=f"the same content as {case.images[0]}",
+                    expected="scans that no model was trained on",
+                    remedy="leave one of them out (use=no in cases.csv), or give both the same patient"
+                    if group.fold != TEST
+                    else "leave one of them out (use=no in cases.csv)",
+                )
+
+
+def _sizes(case: Case) -> tuple[int, ...]:
+    return tuple(path.stat().st_size for path in case.images if path.is_file())
+
+
+def _digest(cases: Sequence[Case]) -> str:
+    """The cases and how they are used, in a few digits; sizes stand for the files' content."""
+    rows = [
+        (c.name, c.patient, c.annotated, c.role, _sizes(c), c.label is not None and c.label.stat().st_size)
+        for c in cases
+    ]
+    return f"{len(cases)} cases, {hashlib.sha256(repr(rows).encode()).hexdigest()[:12]}"
+
+
+def _hash(path: str | Path) -> str:
+    if not Path(path).is_file():
+        raise DataError("no such file", path=path, remedy="check the path")
+    return sha256_file(path)[:12]
+
+
+def _plain(value: Any) -> Any:
+    """As it comes back from JSON."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
