@@ -203,8 +203,13 @@ def test_what_is_refused_before_anything_is_trained(
         train(tmp_path / "nowhere", tmp_path / "run")
     assert not (tmp_path / "run/config.yaml").exists()
     go(method="supervised")
-    with pytest.raises(SettingsError, match=r"as a file and by settings.*plan\.patch"):
-        go(out=tmp_path / "other", plan=tmp_path / "run/plan.json")
+    with pytest.raises(SettingsError, match=r"disagree.*plan\.batch: \[1, 1\] in the file, \[2, 2\]"):
+        go(
+            out=tmp_path / "other",
+            plan=tmp_path / "run/plan.json",
+            settings={**small, "plan.batch": [2, 2]},
+        )
+    go(out=tmp_path / "third", method="supervised", plan=tmp_path / "run/plan.json")  # they agree
     with pytest.raises(SettingsError, match="already holds a run.*--resume"):
         go()
 

@@ -22,7 +22,7 @@ from semivox.inference.scans import ScanFiles
 from semivox.methods.declare import Method
 from semivox.prepare import build_store, fingerprint, make_plan, plan_from_json, write_plan
 from semivox.prepare.cache import cache_folder
-from semivox.training.config import Config, full_name, resolve
+from semivox.training.config import Config, resolve
 from semivox.training.display import Display
 
 OWN = {"method": "--methods", "labeled": "--labeled", "seed": "--seeds"}
@@ -93,14 +93,10 @@ class CellRunner:
         if not self._warm:  # a process's first optimizer loads half of torch, which takes seconds
             torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
             self._warm = True
-        plan, settings = self.plan_of(group), given["settings"]
-        if plan is not None:  # it was made with them
-            config, _ = settings_of(self.request, group, cell.variant.text, cell.seed)
-            settings = {k: v for k, v in settings.items() if not full_name(k, config).startswith("plan.")}
         train(
             self.data_of(group), cell.folder, method=cell.variant.text, labeled=group.train_labeled,
             steps=given["steps"], budget=given["budget"], seed=cell.seed, recipe=given["recipe"],
-            plan=plan, config=given["config"], settings=settings, resume=True,
+            plan=self.plan_of(group), config=given["config"], settings=given["settings"], resume=True,
             device=given["device"], precision=given["precision"], threads=given["threads"],
             cache=self.cache, workers=given["workers"], display=self.display,
         )  # fmt: skip

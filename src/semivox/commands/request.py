@@ -137,13 +137,6 @@ def read_request(
     for group in groups:
         _refuse_leaks(group)
     assignments = dict(settings.items() if isinstance(settings, Mapping) else map(parse_assignment, settings))
-    if plan is not None and (named := [name for name in assignments if name.startswith("plan.")]):
-        raise SettingsError(
-            "a plan is given as a file and by settings",
-            path=plan,
-            found=", ".join(named),
-            remedy="change the file, or leave out --plan",
-        )
     train = {
         "steps": steps,
         "budget": None if budget is None else budget_seconds(budget),

@@ -26,12 +26,12 @@ from semivox.methods.declare import Facts, Method, Stage
 from semivox.networks import Segmenter, choose_device
 from semivox.prepare import Plan, Store, build_store, fingerprint, make_plan, plan_from_json, write_plan
 from semivox.prepare.cache import content_key, label_key
+from semivox.prepare.plan_json import disagreements
 from semivox.randomness import Key
 from semivox.settings import parse_assignment
 from semivox.training.bank import PseudoLabelBank
 from semivox.training.config import (
     Config,
-    full_name,
     predictor_of,
     read_config,
     refuse_changes,
@@ -128,14 +128,6 @@ def train(
         settled, method_class = resolve(
             data, options, config_file=Path(config) if config else None, assignments=assignments
         )
-    of_plan = [name for name in assignments if full_name(name, settled).startswith("plan.")]
-    if plan is not None and of_plan:
-        raise SettingsError(
-            "a plan is given as a file and by settings",
-            path=plan,
-            found=", ".join(of_plan),
-            remedy="change the file, or leave out --plan",
-        )
     split = split_cohort(cohort, settled.run.labeled)
     if method_class.needs_unlabeled and not split.unlabeled:
         raise SettingsError(
@@ -147,6 +139,8 @@ def train(
     _refuse_faults(cohort, split, display)
 
     _refuse_missing(settled.run.init if not going_on else None, watch)
+    if plan is not None and not going_on:
+        _refuse_disagreement(plan, settled)
 
     with RunFolder(out, going_on) as run:
         run.status("preparing", 0)
@@ -224,6 +218,16 @@ def _refuse_missing(init: str | None, watch: str | Path | None) -> None:
         read_card(init)
     if watch is not None:
         load_cohort(watch)
+
+
+def _refuse_disagreement(plan: str | Path, settled: Config) -> None:
+    if differing := disagreements(plan_from_json(Path(plan)), settled.plan):
+        raise SettingsError(
+            "the plan's file and the settings disagree",
+            path=plan,
+            found="; ".join(differing),
+            remedy="change the file, or leave out one of them",
+        )
 
 
 def _prepare(

@@ -43,6 +43,21 @@ def plan_from_json(source: Mapping[str, Any] | str | Path) -> Plan:
     return plan
 
 
+def disagreements(plan: Plan, override: Mapping[str, Any]) -> list[str]:
+    """What of ``override`` (dotted names of plan fields, as the planner takes them) the plan lacks."""
+    found = []
+    for name, wanted in override.items():
+        value: Any = plan_to_json(plan)
+        try:
+            for part in name.split("."):
+                value = value[int(part)] if isinstance(value, list) else value[part]
+        except (KeyError, IndexError, ValueError, TypeError):
+            value = "nothing"
+        if value != to_plain(wanted):
+            found.append(f"plan.{name}: {value} in the file, {to_plain(wanted)} asked for")
+    return found
+
+
 def write_plan(plan: Plan, path: str | Path) -> Path:
     """Write ``plan.json``, whole or not at all."""
     write_json(Path(path), plan_to_json(plan))
