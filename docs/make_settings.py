@@ -8,13 +8,15 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from semivox.batches.augmentation import Augmentation
+from semivox.commands.methods import written
 from semivox.methods.catalog import CATALOG, load_method
 from semivox.methods.declare import Optimizer
+from semivox.methods.origins import ORIGINS, split_origin
 from semivox.prepare.planner import OVERRIDES
 from semivox.settings import field_docs
 from semivox.training.config import DistanceSettings, RunSettings
@@ -35,6 +37,13 @@ an error that tells the nearest one.
 Precedence, weakest first: defaults, the paper recipe (`--recipe paper`), the config file, the options and
 `--set`. Settings of the plan replace what the planner would choose. The resolved settings of a run are in
 `RUN/config.yaml`, which `--config` takes.
+"""
+
+SOURCES = "; ".join(f"*{origin}*: {text}" for origin, text in ORIGINS.items())
+METHODS = f"""\
+## Methods
+
+*From* says where a default was taken from. {SOURCES}. `semivox methods NAME` shows the same.
 """
 
 PLAN_MEANING = {
@@ -64,26 +73,41 @@ def page() -> str:
     ]
     lines += ["| name | meaning |", "|---|---|"]
     lines += [f"| `plan.{name}` | {PLAN_MEANING[name]} |" for name in OVERRIDES]
-    lines.append("")
+    lines += ["", METHODS]
     for name, entry in CATALOG.items():
         method = load_method(name)
         lines += [f"## Method {name}\n", f"{_sentence(entry.idea)} See [{name}](../methods/{name}.md).\n"]
         lines += _table("method", method.Settings)
+        for preset, changes in method.presets.items():
+            lines.append(f"`{name}:{preset}` sets {_changes(changes)}.\n")
         if method.paper:
-            changes = ", ".join(f"`{key}={_plain(value)}`" for key, value in method.paper.items())
-            lines.append(f"`--recipe paper` also sets {changes}.\n")
+            lines.append(f"`--recipe paper` also sets {_changes(method.paper)}.\n")
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _table(prefix: str, cls: type) -> Iterator[str]:
     docs, hints = field_docs(cls), typing.get_type_hints(cls)
-    described = any(docs.values())
-    yield "| name | type | default | meaning |" if described else "| name | type | default |"
-    yield "|---|---|---|---|" if described else "|---|---|---|"
+    explained = {name: split_origin(text) for name, text in docs.items()}
+    columns = ["name", "type", "default"]
+    columns += ["from"] * any(origin for _, origin in explained.values())
+    columns += ["meaning"] * any(docs.values())
+    yield f"| {' | '.join(columns)} |"
+    yield "|" + "---|" * len(columns)
     for field in dataclasses.fields(cls):
-        cells = [f"`{prefix}.{field.name}`", _type(hints[field.name]), f"`{_plain(field.default)}`"]
-        yield "| " + " | ".join(cells + [_cell(docs[field.name])] * described) + " |"
+        meaning, origin = explained[field.name]
+        cells = {
+            "name": f"`{prefix}.{field.name}`",
+            "type": _type(hints[field.name]),
+            "default": f"`{written(field.default)}`",
+            "from": origin,
+            "meaning": _cell(meaning),
+        }
+        yield "| " + " | ".join(cells[column] for column in columns) + " |"
     yield ""
+
+
+def _changes(changes: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{key}={written(value)}`" for key, value in changes.items()) or "nothing: the default"
 
 
 def _about(cls: type) -> str:
@@ -100,17 +124,6 @@ def _type(hint: Any) -> str:
         numbers = [a for a in arguments if a is not Ellipsis]
         return "list of numbers" if Ellipsis in arguments else f"{len(numbers)} numbers"
     return {"bool": "true or false", "str": "text", "int": "whole number", "float": "number"}[hint.__name__]
-
-
-def _plain(value: Any) -> str:
-    """A default as it is written in YAML."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_plain(v) for v in value) + "]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _cell(text: str) -> str:

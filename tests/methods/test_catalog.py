@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,8 +13,10 @@ import pytest
 
 from semivox.errors import SettingsError
 from semivox.methods import catalog
-from semivox.methods.catalog import load_method, parse_method, preset_settings
+from semivox.methods.catalog import CATALOG, load_method, parse_method, preset_settings
 from semivox.methods.declare import Method
+from semivox.methods.origins import ORIGINS, split_origin
+from semivox.settings import field_docs
 from semivox.training.config import resolve
 
 MINE = "mine.py:Mine"
@@ -77,7 +81,163 @@ def test_an_unknown_method_is_refused(name: str) -> None:
 
 
 def test_every_entry_of_the_catalogue_is_a_method() -> None:
-    for name in catalog.CATALOG:
+    for name, entry in CATALOG.items():
         method = load_method(name)
+        assert ("unlabelled" in entry.needs) == method.needs_unlabeled
         for preset in method.presets:
             method.Settings(**preset_settings(name, method, preset))
+
+
+# ---- where defaults come from
+
+NOT_SEEN = {
+    "simcvd": ("public reading notes only, no code was published", {"paper", "code"}),
+    "cvrl": ("only the abstracts were read, no code was published", {"paper", "notes", "code"}),
+    "self_ensembling": ("only the abstract was read, no code is known", {"paper", "notes", "code"}),
+    "local_contrast": ("public reading notes and the code, not the paper", {"paper"}),
+    "atso": ("only the abstract was read, no code is known", {"paper", "notes", "code"}),
+    "duo_segnet": ("only the abstract and the code were read", {"paper", "notes"}),
+    "pseudo_contrast": ("only the abstract and the code were read", {"paper", "notes"}),
+}
+"""Why a method's settings cannot claim to come from these sources."""
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_setting_says_what_it_means_and_where_its_default_comes_from(name: str) -> None:
+    settings = load_method(name).Settings
+    docs = field_docs(settings)
+    assert list(docs) == [field.name for field in dataclasses.fields(settings)]
+    explained = {field: split_origin(text) for field, text in docs.items()}
+    assert [f for f, (meaning, origin) in explained.items() if not (meaning and origin in ORIGINS)] == []
+    assert [f for f, (meaning, _) in explained.items() if "[" in meaning] == []  # one marker, at the end
+    why, unseen = NOT_SEEN.get(name, ("", set()))
+    assert [f for f, (_, origin) in explained.items() if origin in unseen] == [], why
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tau of the contrast. [notes]", ("tau of the contrast.", "notes")),
+        ("tau of the contrast.", ("tau of the contrast.", "")),
+        ("Length [mm]", ("Length [mm]", "")),
+        ("[code] is published.", ("[code] is published.", "")),
+        ("", ("", "")),
+    ],
+)
+def test_a_marker_is_split_off_at_the_end(text: str, expected: tuple[str, str]) -> None:
+    assert split_origin(text) == expected
+
+
+# ---- methods of installed packages
+
+Install = Callable[..., None]
+METHOD = """
+from dataclasses import dataclass
+from semivox.methods.supervised import Supervised, SupervisedSettings
+
+class {name}(Supervised):
+    presets = {{"bold": {{"ema_decay": 0.5}}}}
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """``install(package, entry points, module=source)``: a package as pip leaves it, on the path."""
+    before = set(sys.modules)
+
+    def install(package: str, points: Mapping[str, str], **modules: str) -> None:
+        folder = tmp_path / package
+        record = folder / f"{package.replace('-', '_')}-1.0.dist-info"
+        record.mkdir(parents=True)
+        (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"{name} = {where}\n" for name, where in points.items()]
+        (record / "entry_points.txt").write_text("[semivox.methods]\n" + "".join(lines))
+        for module, source in modules.items():
+            (folder / f"{module}.py").write_text(source)
+        monkeypatch.syspath_prepend(folder)
+
+    yield install
+    for name in set(sys.modules) - before:
+        if name.startswith("theirs_"):
+            del sys.modules[name]
+
+
+def test_an_installed_method_goes_by_its_name(install: Install) -> None:
+    install("mc-net", {"mcnet": "theirs_mc:MCNet"}, theirs_mc=METHOD.format(name="MCNet"))
+    rows = catalog.listed()
+    assert list(rows) == [*CATALOG, "mcnet"]
+    assert (rows["mcnet"].where, rows["mcnet"].basis) == ("theirs_mc:MCNet", "installed: mc-net")
+    assert "theirs_mc" not in sys.modules  # the table reads records alone
+
+    assert load_method("mcnet").__name__ == "MCNet"
+    assert load_method("theirs_mc:MCNet") is load_method("mcnet")
+    assert parse_method("mcnet") == ("mcnet", None, {})
+    assert parse_method("mcnet:bold{ema_decay=0.9}") == ("mcnet", "bold", {"ema_decay": 0.9})
+    assert parse_method("theirs_mc:MCNet:bold") == ("theirs_mc:MCNet", "bold", {})
+    config, method = resolve(Path("data"), {"method": "mcnet:bold"})
+    assert (config.run.method, config.method.ema_decay, method) == ("mcnet", 0.5, load_method("mcnet"))
+    with pytest.raises(SettingsError, match="did you mean 'mcnet'.*pseudo_contrast, mcnet;"):
+        load_method("mcent")
+
+
+def test_a_module_may_have_the_methods_name(install: Install) -> None:
+    source = METHOD.format(name="Net") + METHOD.format(name="Other")
+    install("theirs", {"theirs_net": "theirs_net:Net [extra]"}, theirs_net=source)
+    assert parse_method("theirs_net:Net") == ("theirs_net:Net", None, {})
+    assert parse_method("theirs_net:bold") == ("theirs_net", "bold", {})
+    assert load_method("theirs_net") is load_method("theirs_net:Net")
+
+
+def test_names_of_ours_win(install: Install) -> None:
+    install("clash", {"cps": "theirs_clash:CPS", "auto": "theirs_clash:Auto"}, theirs_clash="raise OSError")
+    rows = catalog.listed()
+    assert list(rows) == [*CATALOG, "theirs_clash:Auto", "theirs_clash:CPS"]
+    assert rows["cps"] == CATALOG["cps"]
+    assert load_method("cps").__module__ == "semivox.methods.cps"
+    assert parse_method("cps:CPS") == ("cps", "CPS", {})
+    with pytest.raises(SettingsError, match="OSError"):
+        load_method("theirs_clash:CPS")
+
+
+def test_a_name_of_two_packages_is_nobodys(install: Install) -> None:
+    install("one", {"same": "theirs_one:Net", "x:y": "theirs_one:Net"}, theirs_one=METHOD.format(name="Net"))
+    install("two", {"same": "theirs_two:Net"}, theirs_two=METHOD.format(name="Net"))
+    assert list(catalog.listed()) == [*CATALOG, "theirs_one:Net", "theirs_two:Net"]
+    with pytest.raises(
+        SettingsError, match="several.*'same'; found one, two.*theirs_one:Net or theirs_two:Net"
+    ):
+        load_method("same")
+    assert load_method("theirs_two:Net").__module__ == "theirs_two"
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("theirs_gone:Net", "cannot import 'theirs_gone'"),
+        ("theirs_bad:Net", "ZeroDivisionError: division by zero"),
+        ("theirs_empty:Net", "theirs_empty has no class 'Net'"),
+        ("theirs_empty:path", "is no method"),
+        ("theirs_empty", "names no class"),
+        ("", "names no class"),
+    ],
+)
+def test_a_broken_package_matters_when_it_is_asked_for(where: str, told: str, install: Install) -> None:
+    install("broken-net", {"broken": where}, theirs_bad="1 / 0", theirs_empty="from os import path")
+    assert "broken" in catalog.listed()
+    assert load_method("supervised").__name__ == "Supervised"
+    with pytest.raises(SettingsError, match="'broken' of the installed package 'broken-net'") as caught:
+        load_method("broken")
+    assert told in str(caught.value)
+
+
+def test_packages_are_looked_up_only_where_a_name_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: str) -> None:
+        raise AssertionError("looked up")
+
+    monkeypatch.setattr("importlib.metadata.entry_points", refuse)
+    assert parse_method("cvrl:miccai{temperature=0.1}")[:2] == ("cvrl", "miccai")
+    assert parse_method("simcvd")[0] == parse_method("simcvd{contrast=0}")[0] == "simcvd"
+    assert parse_method("mine.py:Mine:bold")[1] == "bold"
+    assert load_method("supervised").__name__ == "Supervised"
+    with pytest.raises(AssertionError, match="looked up"):
+        parse_method("theirs:bold")

@@ -2,54 +2,133 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from semivox.methods.catalog import CATALOG, RECOMMENDED
+from semivox.methods.catalog import RECOMMENDED, listed, load_method, parse_method, preset_settings
+from semivox.methods.origins import ORIGINS, split_origin
+from semivox.settings import as_dict, field_docs
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
 def methods(name: str | None = None) -> dict[str, Any]:
-    """Without ``name`` the catalogue; with it one method: paper, settings, their defaults and meaning.
+    """Without ``name`` the catalogue and what installed packages add; with it one method: paper, settings,
+    their defaults, meaning and where each default comes from, and its presets.
 
-    ``name`` may also be a user's method, FILE.py:Class. Raises SettingsError for an unknown one.
+    ``name`` may also be a user's method, FILE.py:Class, and have a preset behind it, which must be one of
+    the method's and changes nothing. Raises SettingsError for an unknown name.
     """
     if name is None:
-        rows = {key: dataclasses.asdict(entry) for key, entry in CATALOG.items()}
+        rows = {key: dataclasses.asdict(entry) for key, entry in listed().items()}
         return {"format": 1, "recommended": RECOMMENDED, "methods": rows}
-    from semivox.methods.catalog import load_method
-    from semivox.settings import as_dict, field_docs
-
+    name, preset, _ = parse_method(name)
     method = load_method(name)
-    docs = field_docs(method.Settings)
-    settings = {k: {"default": v, "meaning": docs.get(k, "")} for k, v in as_dict(method.Settings()).items()}
-    about = dataclasses.asdict(CATALOG[name]) if name in CATALOG else {}
-    paper = {k: list(v) if isinstance(v, tuple) else v for k, v in method.paper.items()}
+    preset_settings(name, method, preset)
+    entry, settings = listed().get(name), _settings(method.Settings)
+    recipe = _plain(method.paper)
+    if "paper_steps" in settings:
+        recipe = {"run.steps": settings["paper_steps"]["default"], **recipe}
     module = __import__(method.__module__, fromlist=["__doc__"]).__doc__ or ""
-    return {"format": 1, "name": name, **about, "about": module, "settings": settings, "paper_recipe": paper}
+    return {
+        "format": 1,
+        "name": name,
+        **(dataclasses.asdict(entry) if entry else {}),
+        "about": module,
+        "settings": settings,
+        "presets": {key: _plain(changes) for key, changes in method.presets.items()},
+        "paper_recipe": recipe,
+    }
+
+
+def _settings(cls: type) -> dict[str, dict[str, Any]]:
+    """Name -> default, meaning, from; fields that a base class documents included."""
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if dataclasses.is_dataclass(base):
+            with contextlib.suppress(OSError, TypeError):  # installed without its source
+                docs |= field_docs(base)
+    found = {}
+    for name, default in as_dict(cls()).items():
+        meaning, origin = split_origin(docs.get(name, ""))
+        found[name] = {"default": default, "meaning": meaning, "from": origin}
+    return found
+
+
+def _plain(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in changes.items()}
+
+
+def written(value: Any) -> str:
+    """A setting's value as it is written in YAML."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(written(v) for v in value) + "]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def render(content: Mapping[str, Any]) -> RenderableType:
     """The result of :func:`methods` for people."""
+    return _catalogue(content) if "methods" in content else _method(content)
+
+
+def _catalogue(content: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
-    from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
-    if "methods" in content:
-        table = Table("method", "paper", "year", "idea", "needs")
-        for name, row in content["methods"].items():
-            shown = f"{name} (auto)" if name == content["recommended"] else name
-            table.add_row(shown, *(escape(str(row[k])) for k in ("paper", "year", "idea", "needs")))
-        return Group(
-            table,
-            Text("semivox methods NAME shows a method's settings; FILE.py:Class is a method of your own"),
-        )
-    table = Table("setting", "default", "meaning")
+    table = Table.grid(padding=(0, 2))
+    heading = Text("idea\npaper, year · needs · 2D/3D · where its settings are from\n", style="bold")
+    table.add_row(Text("method", style="bold"), heading)
+    for name, row in content["methods"].items():
+        shown = f"{name}\n(auto)" if name == content["recommended"] else name
+        cited = f"{row['paper']} {row['year'] or ''}".strip()
+        facts = " · ".join(fact for fact in (cited, row["needs"], row["dims"], row["basis"]) if fact)
+        table.add_row(Text(shown), Text.assemble(row["idea"] or row["where"], "\n", (facts, "dim")))
+    last = "semivox methods NAME shows a method's settings; FILE.py:Class is a method of your own"
+    return Group(table, Text(f"\nauto: taken when no method is named\n{last}"))
+
+
+def _method(content: Mapping[str, Any]) -> RenderableType:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("setting", "default", "from", "meaning", box=SIMPLE_HEAD, pad_edge=False)
     for name, row in content["settings"].items():
-        table.add_row(f"method.{name}", escape(str(row["default"])), escape(row["meaning"]))
-    paper = ", ".join(f"{k}={v}" for k, v in content["paper_recipe"].items()) or "as common"
-    return Group(Text(content["about"].strip()), table, Text(f"--recipe paper sets: {paper}"))
+        cells = (f"method.{name}", written(row["default"]), row["from"], row["meaning"])
+        table.add_row(*map(Text, cells))
+    lines = [f"{content['name']}:{key} sets {_sets(changes)}" for key, changes in content["presets"].items()]
+    lines.append(f"--recipe paper sets {_sets(content['paper_recipe'])}")
+    used = {row["from"] for row in content["settings"].values()}
+    meaning = "; ".join(f"{origin}: {text}" for origin, text in ORIGINS.items() if origin in used)
+    if meaning:
+        lines.append(f"from says where a default was taken from. {meaning}")
+    return Group(Text(_flowing(content["about"].strip())), table, *map(Text, lines))
+
+
+def _flowing(text: str) -> str:
+    """Its paragraphs and points as one line each, which the terminal breaks; indented equations stay."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        before = lines[-1] if lines else ""
+        indent = 2 if before.startswith("* ") else 0
+        goes_on = before[:1] not in ("", " ") and line[:indent].isspace() == bool(indent)
+        if goes_on and line[indent : indent + 1] not in ("", " ") and not line.startswith("* "):
+            lines[-1] += " " + line.strip()
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _sets(changes: Mapping[str, Any]) -> str:
+    return (
+        ", ".join(f"{key}={written(value)}" for key, value in changes.items()) or "nothing, it is the default"
+    )

@@ -1,7 +1,13 @@
 """Losses: pure functions on tensors, 2D and 3D, any number of classes, in float32 even under autocast."""
 
+from semivox.losses.adversarial import critic_loss, judged
+from semivox.losses.agreement import AgreementForm, agreement_loss
+from semivox.losses.class_contrast import class_contrast
+from semivox.losses.class_means import class_mean_contrast, class_means
+from semivox.losses.class_sampling import known_classes, sample_positions, vectors_at
 from semivox.losses.consistency import clipped_noise, softmax_mse
 from semivox.losses.contrast import Form, info_nce, paired_info_nce, unit
+from semivox.losses.dimension import dimension_contrast
 from semivox.losses.distance import (
     SdmForm,
     margin_voxels,
@@ -11,7 +17,17 @@ from semivox.losses.distance import (
     signed_distance_maps,
 )
 from semivox.losses.distillation import pairwise_distillation
+from semivox.losses.elastic import ElasticDims, elastic_energy
+from semivox.losses.local import (
+    VoxelPools,
+    block_pools,
+    class_labels,
+    place_labels,
+    strided_pool,
+    voxel_contrast,
+)
 from semivox.losses.mean import Total
+from semivox.losses.regions import pooled, region_pairs
 from semivox.losses.segmentation import (
     cross_entropy,
     dice_loss,
@@ -20,23 +36,44 @@ from semivox.losses.segmentation import (
 )
 from semivox.losses.slices import boundary_aware_map, slice_contrast, slice_places, to_slices
 from semivox.losses.uncertainty import entropy_loss, normalised_entropy, pyramid_consistency
+from semivox.losses.voxels import mean_feature, same_voxel_contrast, valid_positions, volume_contrast
 
 __all__ = [
+    "AgreementForm",
+    "ElasticDims",
     "Form",
     "SdmForm",
     "Total",
+    "VoxelPools",
+    "agreement_loss",
+    "block_pools",
     "boundary_aware_map",
+    "class_contrast",
+    "class_labels",
+    "class_mean_contrast",
+    "class_means",
     "clipped_noise",
+    "critic_loss",
     "cross_entropy",
     "dice_loss",
+    "dimension_contrast",
+    "elastic_energy",
     "entropy_loss",
     "full_fractions",
     "info_nce",
+    "judged",
+    "known_classes",
     "margin_voxels",
+    "mean_feature",
     "normalised_entropy",
     "paired_info_nce",
     "pairwise_distillation",
+    "place_labels",
+    "pooled",
     "pyramid_consistency",
+    "region_pairs",
+    "same_voxel_contrast",
+    "sample_positions",
     "sdm_loss",
     "segmentation_loss",
     "signed_distance",
@@ -45,6 +82,11 @@ __all__ = [
     "slice_contrast",
     "slice_places",
     "softmax_mse",
+    "strided_pool",
     "to_slices",
     "unit",
+    "valid_positions",
+    "vectors_at",
+    "volume_contrast",
+    "voxel_contrast",
 ]

@@ -37,19 +37,19 @@ from semivox.randomness import BatchKey
 @dataclass(frozen=True)
 class BCPSettings:
     paper_steps: int = 17000
-    """Steps of the paper's run; constants counted in steps scale with the run's length by it."""
+    """Steps of the paper's run; constants counted in steps scale with the run's length by it. [code]"""
     pretrain: float = 2000 / 17000
-    """Share of the run that mixes labelled crops with one another."""
+    """Share of the run that mixes labelled crops with one another. [code]"""
     box: float = 2 / 3
-    """Side of the exchanged box as a share of the crop's."""
+    """Side of the exchanged box as a share of the crop's. [code]"""
     pseudo: float = 0.5
-    """Weight of the pseudo-labelled part; 0 drops its terms."""
+    """Weight of the pseudo-labelled part; 0 drops its terms. [code]"""
     largest_component: bool = True
-    """Keep only the largest component of each class in a pseudo-label."""
+    """Keep only the largest component of each class in a pseudo-label. [code]"""
     ema_decay: float = 0.99
-    """Decay of the teacher (at paper_steps)."""
+    """Decay of the teacher (at paper_steps). [code]"""
     dropout: float = 0.5
-    """Share of channels dropped at the network's dropout places, in the student."""
+    """Share of channels dropped at the network's dropout places, in the student. [code]"""
 
 
 class BCP(Method):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-import importlib.util
 import re
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from semivox.errors import SettingsError
+from semivox.methods.installed import installed, is_preset, load_installed
+from semivox.methods.loading import load_class
 
 if TYPE_CHECKING:
     from semivox.methods.declare import Method
@@ -21,13 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: where the class is, its paper, and what it needs."""
+    """One row: where the class is, its paper, what it needs; ``basis``: what its settings were taken from."""
 
     where: str
     paper: str
-    year: int
+    year: int | None
     idea: str
-    needs: str = "labelled and unlabelled scans"
+    basis: str
+    needs: str = "labelled + unlabelled"
+    dims: str = "2D, 3D"
 
 
 CATALOG: dict[str, Entry] = {
@@ -36,60 +36,115 @@ CATALOG: dict[str, Entry] = {
         "baseline",
         2016,
         "Dice + cross-entropy on the labelled scans, averaged weights",
-        "labelled scans",
+        "usual in the field",
+        needs="labelled",
     ),
     "mean_teacher": Entry(
         "semivox.methods.mean_teacher:MeanTeacher",
         "Tarvainen & Valpola, NeurIPS",
         2017,
         "student and its moving average agree on noisy unlabelled scans",
+        "benchmark code",
     ),
     "ua_mt": Entry(
         "semivox.methods.ua_mt:UAMT",
         "Yu et al., MICCAI",
         2019,
         "a mean teacher that is heard where its dropout passes agree",
+        "published code",
     ),
     "entropy_min": Entry(
         "semivox.methods.entropy_min:EntropyMin",
         "Grandvalet & Bengio, NeurIPS; Vu et al., CVPR",
         2019,
         "confident predictions on all scans",
+        "benchmark code",
     ),
     "cps": Entry(
         "semivox.methods.cps:CPS",
         "Chen et al., CVPR",
         2021,
         "two networks are each other's teachers, by hard pseudo-labels",
+        "benchmark code",
     ),
     "urpc": Entry(
         "semivox.methods.urpc:URPC",
         "Luo et al., MedIA",
         2022,
         "predictions of several decoder scales agree with their mean",
+        "benchmark code",
     ),
     "dtc": Entry(
         "semivox.methods.dtc:DTC",
         "Luo et al., AAAI",
         2021,
         "a network's distance map and its probabilities agree",
+        "published code",
     ),
     "bcp": Entry(
         "semivox.methods.bcp:BCP",
         "Bai et al., CVPR",
         2023,
         "boxes change places between labelled and pseudo-labelled crops",
+        "published code",
     ),
     "simcvd": Entry(
         "semivox.methods.simcvd:SimCVD",
         "You et al., IEEE TMI",
         2022,
         "boundary-aware contrast of slices and pairwise distillation between dropout views",
+        "public notes, no code",
+    ),
+    "cvrl": Entry(
+        "semivox.methods.cvrl:CVRL",
+        "You et al., MICCAI",
+        2022,
+        "voxels find their scan and themselves in a momentum encoder; boundaries attract",
+        "abstracts, rest ours",
+    ),
+    "self_ensembling": Entry(
+        "semivox.methods.self_ensembling:SelfEnsembling",
+        "Xiang et al., arXiv",
+        2021,
+        "features of one pseudo-class gather, of different ones part, student to teacher",
+        "abstract, rest ours",
+    ),
+    "local_contrast": Entry(
+        "semivox.methods.local_contrast:LocalContrast",
+        "Hu et al., MICCAI",
+        2021,
+        "contrast of whole crops of all scans, then of labelled voxels, before fine-tuning",
+        "published code, notes",
+    ),
+    "atso": Entry(
+        "semivox.methods.atso:ATSO",
+        "Huo et al., CVPR",
+        2021,
+        "parts of the unlabelled scans take turns: one is learned from, the next is labelled",
+        "abstract, rest ours",
+    ),
+    "duo_segnet": Entry(
+        "semivox.methods.duo_segnet:DuoSegNet",
+        "Peiris et al., MICCAI",
+        2021,
+        "two networks with half of the labels each agree, and try to fool a critic",
+        "published code",
+    ),
+    "pseudo_contrast": Entry(
+        "semivox.methods.pseudo_contrast:PseudoContrast",
+        "Chaitanya et al., MedIA",
+        2023,
+        "voxels are like the mean of their class in two scans, labelled or pseudo-labelled",
+        "published code",
     ),
 }
 
 #: What ``auto`` stands for where there are unlabelled scans.
 RECOMMENDED = "mean_teacher"
+
+#: Names with a meaning of their own, which no installed method can have, and what a name is made of.
+TAKEN = {*CATALOG, "auto", "all"}
+PLAIN = r"[\w.-]+(?<!\.py)"
 
 
 def parse_method(text: str) -> tuple[str, str | None, dict[str, Any]]:
@@ -116,7 +171,7 @@ def parse_method(text: str) -> tuple[str, str | None, dict[str, Any]]:
                     f"cannot read the value of a method's setting {key.strip()!r}", found=repr(value)
                 ) from None
     name, colon, preset = match["name"].rpartition(":")
-    if name in CATALOG or re.fullmatch(r".+\.py:\w+|[\w.]+:\w+", name):
+    if name in CATALOG or re.fullmatch(r".+\.py:\w+|[\w.]+:\w+", name) or is_preset(name, preset):
         return name, preset, settings
     return f"{name}{colon}{preset}", None, settings
 
@@ -131,53 +186,34 @@ def preset_settings(name: str, method: type[Method], preset: str | None) -> dict
     return dict(method.presets[preset])
 
 
+def listed() -> dict[str, Entry]:
+    """The catalogue, then the installed methods, each by what one writes to get it.
+
+    That is module:Class for a name that is taken, by the catalogue or by a second package.
+    """
+    rows, others = dict(CATALOG), installed()
+    names = [found.name for found in others]
+    for found in others:
+        free = found.name not in TAKEN and names.count(found.name) == 1 and re.fullmatch(PLAIN, found.name)
+        key = found.name if free else found.where
+        rows[key] = Entry(found.where, "", None, "", f"installed: {found.package}", "", "")
+    return rows
+
+
 def load_method(name: str) -> type[Method]:
-    """The class of a method: a name of the catalogue, ``FILE.py:Class`` or ``package.module:Class``."""
-    where = CATALOG[name].where if name in CATALOG else name
-    if ":" not in where or where.startswith(":") or where.endswith(":"):
-        near = difflib.get_close_matches(name, CATALOG, n=1)
+    """The class of a method: a name of the catalogue or of an installed package (ours first),
+    ``FILE.py:Class`` or ``package.module:Class``. Raises SettingsError where there is none."""
+    if name in CATALOG:
+        return load_class(CATALOG[name].where)
+    if ":" in name:
+        return load_class(name)
+    found = load_installed(name)
+    if found is None:
+        known = list(dict.fromkeys([*CATALOG, *(other.name for other in installed())]))
+        near = difflib.get_close_matches(name, known, n=1)
         remedy = f"did you mean {near[0]!r}? " if near else ""
         raise SettingsError(
             f"unknown method {name!r}",
-            remedy=f"{remedy}The methods are {', '.join(CATALOG)}; or FILE.py:Class",
-        )
-    module_name, class_name = where.rsplit(":", 1)
-    module = _load_file(Path(module_name)) if module_name.endswith(".py") else _load_module(module_name)
-    if not hasattr(module, class_name):
-        raise SettingsError(
-            f"{module_name} has no class {class_name!r}", remedy="check the name after the colon"
-        )
-    found: type[Method] = getattr(module, class_name)
-    if not (isinstance(found, type) and all(hasattr(found, name) for name in ("Settings", "stages", "step"))):
-        raise SettingsError(
-            f"{name!r} is no method", expected="a subclass of semivox.methods.declare.Method with Settings"
+            remedy=f"{remedy}The methods are {', '.join(known)}; or FILE.py:Class",
         )
     return found
-
-
-def _load_module(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"cannot import {name!r}", found=str(error), remedy="install it, or give FILE.py:Class"
-        ) from None
-
-
-def _load_file(path: Path) -> Any:
-    if not path.is_file():
-        raise SettingsError("the method's file is missing", path=path)
-    spec = importlib.util.spec_from_file_location(f"semivox_user_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        line = getattr(error, "lineno", None)
-        where = f"line {line}: " if line else ""
-        raise SettingsError(
-            "the method's file cannot be run", path=path, found=f"{where}{type(error).__name__}: {error}"
-        ) from error
-    return module

@@ -22,19 +22,19 @@ from torch import Tensor
 from semivox.batches.crops import Crops
 from semivox.losses import cross_entropy, segmentation_loss
 from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
-from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
+from semivox.methods.protocol import BENCHMARK_SGD, gaussian_ramp, labeled_and_unlabeled
 
 
 @dataclass(frozen=True)
 class CPSSettings:
     paper_steps: int = 30000
-    """Steps of the benchmark's run; constants counted in steps scale with the run's length by it."""
+    """Steps of the benchmark's run; constants counted in steps scale with the run's length by it. [code]"""
     cross: float = 0.1
-    """Weight of the cross supervision at the end of its warm-up; 0 drops both terms."""
+    """Weight of the cross supervision at the end of its warm-up; 0 drops both terms. [code]"""
     ema_decay: float = 0.99
-    """Decay of the averaged weights that predict (at paper_steps)."""
+    """Decay of the averaged weights that predict (at paper_steps). [ours]"""
     dropout: float = 0.5
-    """Share of channels dropped at the networks' dropout places."""
+    """Share of channels dropped at the networks' dropout places. [field]"""
 
 
 class CPS(Method):
@@ -42,7 +42,7 @@ class CPS(Method):
 
     Settings = CPSSettings
     predictor: ClassVar[tuple[str, ...]] = ("teacher", "second_teacher")
-    paper: ClassVar[Mapping[str, Any]] = PUBLISHED_SGD
+    paper: ClassVar[Mapping[str, Any]] = BENCHMARK_SGD
 
     def __init__(self, facts: Facts, settings: CPSSettings) -> None:
         super().__init__()

@@ -194,7 +194,8 @@ class Method(nn.Module):
     """A training method: what its paper adds and nothing else.
 
     Networks, heads and queues are submodules, so ``state_dict()`` is the checkpoint. Subclasses set
-    ``Settings`` (a frozen dataclass whose defaults are the paper's constants, ``paper_steps`` among them),
+    ``Settings`` (a frozen dataclass whose defaults are the paper's constants, ``paper_steps`` among them; the
+    string below a field may end in where its default comes from, such as ``[code]``, see ``origins``),
     build their modules in ``__init__(facts, settings)`` and implement :meth:`stages` and :meth:`step`.
     """
 

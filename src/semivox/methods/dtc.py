@@ -29,17 +29,17 @@ from semivox.networks import Output
 @dataclass(frozen=True)
 class DTCSettings:
     paper_steps: int = 6000
-    """Steps of the paper's run; constants counted in steps scale with the run's length by it."""
+    """Steps of the paper's run; constants counted in steps scale with the run's length by it. [code]"""
     distance: float = 0.3
-    """Weight of the distance regression on labelled crops; 0 drops it."""
+    """Weight of the distance regression on labelled crops; 0 drops it. [code]"""
     consistency: float = 1.0
-    """Weight of the agreement of the two tasks at the end of its warm-up; 0 drops the term."""
+    """Weight of the agreement of the two tasks at the end of its warm-up; 0 drops the term. [code]"""
     steepness: float = 1500.0
-    """k: how steeply a distance becomes a mask."""
+    """k: how steeply a distance becomes a mask. [code]"""
     ema_decay: float = 0.99
-    """Decay of the averaged weights that predict (at paper_steps)."""
+    """Decay of the averaged weights that predict (at paper_steps). [ours]"""
     dropout: float = 0.5
-    """Share of channels dropped at the network's dropout places."""
+    """Share of channels dropped at the network's dropout places. [code]"""
 
 
 class DTC(Method):

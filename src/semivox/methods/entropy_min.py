@@ -24,13 +24,13 @@ from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_u
 @dataclass(frozen=True)
 class EntropyMinSettings:
     paper_steps: int = 6000
-    """Steps of a published run; constants counted in steps scale with the run's length by it."""
+    """Steps of a published run; constants counted in steps scale with the run's length by it. [field]"""
     entropy: float = 0.1
-    """Weight of the entropy at the end of its warm-up; 0 drops the term."""
+    """Weight of the entropy at the end of its warm-up; 0 drops the term. [code]"""
     ema_decay: float = 0.99
-    """Decay of the averaged weights that predict (at paper_steps)."""
+    """Decay of the averaged weights that predict (at paper_steps). [ours]"""
     dropout: float = 0.5
-    """Share of channels dropped at the network's dropout places."""
+    """Share of channels dropped at the network's dropout places. [field]"""
 
 
 class EntropyMin(Method):

@@ -25,17 +25,17 @@ from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_u
 @dataclass(frozen=True)
 class MeanTeacherSettings:
     paper_steps: int = 6000
-    """Steps of a published run; constants counted in steps scale with the run's length by it."""
+    """Steps of a published run; constants counted in steps scale with the run's length by it. [field]"""
     consistency: float = 0.1
-    """Weight of the consistency term at the end of its warm-up; 0 drops the term."""
+    """Weight of the consistency term at the end of its warm-up; 0 drops the term. [code]"""
     ema_decay: float = 0.99
-    """Decay of the teacher (at paper_steps)."""
+    """Decay of the teacher (at paper_steps). [code]"""
     noise_sigma: float = 0.1
-    """Standard deviation of the noise on the teacher's input, in units of the normalised image."""
+    """Standard deviation of the noise on the teacher's input, in units of the normalised image. [code]"""
     noise_bound: float = 0.2
-    """The noise is clipped at plus and minus this."""
+    """The noise is clipped at plus and minus this. [code]"""
     dropout: float = 0.5
-    """Share of channels dropped at the network's dropout places, in student and teacher."""
+    """Share of channels dropped at the network's dropout places, in student and teacher. [field]"""
 
 
 class MeanTeacher(Method):

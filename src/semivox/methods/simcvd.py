@@ -49,34 +49,34 @@ from semivox.randomness import BatchKey
 @dataclass(frozen=True)
 class SimCVDSettings:
     paper_steps: int = 6000
-    """Steps of the paper's run; constants counted in steps scale with the run's length by it."""
+    """Steps of the paper's run; constants counted in steps scale with the run's length by it. [notes]"""
     distance: float = 0.1
-    """alpha: weight of the signed-distance regression on labelled crops; 0 drops it."""
+    """alpha: weight of the signed-distance regression on labelled crops; 0 drops it. [notes]"""
     contrast: float = 0.5
-    """lambda: weight of the boundary-aware slice contrast; 0 drops it."""
+    """lambda: weight of the boundary-aware slice contrast; 0 drops it. [notes]"""
     distillation: float = 0.1
-    """beta: weight of the pairwise distillation; 0 drops it."""
+    """beta: weight of the pairwise distillation; 0 drops it. [notes]"""
     consistency: float = 0.1
-    """gamma: weight of the noise consistency; 0 drops it (and its two forwards)."""
+    """gamma: weight of the noise consistency; 0 drops it (and its two forwards). [notes]"""
     temperature: float = 0.5
-    """tau of the slice contrast."""
+    """tau of the slice contrast. [notes]"""
     use_sdm_in_contrast: bool = True
-    """Fuse the image with the distance map; off: with the foreground probabilities of the logits."""
+    """Fuse the image with the distance map; off: with the foreground probabilities of the logits. [notes]"""
     projection: bool = True
-    """Contrast projected slices; off: the pooled slices themselves."""
+    """Contrast projected slices; off: the pooled slices themselves. [notes]"""
     exclude_window: int = 0
-    """Slices of the same scan within this distance are no negatives (0: the paper's, all are)."""
+    """Slices of the same scan within this distance are no negatives; 0: all are. [notes]"""
     view: Literal["dropout", "inpaint", "local_shuffle", "none"] = "dropout"
-    """What makes student and teacher see differently: independent dropout masks, or a change of the
-    teacher's image."""
+    """What makes student and teacher see differently: independent dropout masks, or a change of the teacher's
+    image. [notes]"""
     dropout: float = 0.5
-    """Share of channels dropped at the network's dropout places."""
+    """Share of channels dropped at the network's dropout places. [notes]"""
     ema_decay: float = 0.999
-    """Decay of the teacher (at paper_steps)."""
+    """Decay of the teacher (at paper_steps). [notes]"""
     noise_sigma: float = 0.1
-    """Standard deviation of the consistency noise, in units of the normalised image."""
+    """Standard deviation of the consistency noise, in units of the normalised image. [field]"""
     noise_bound: float = 0.2
-    """The noise is clipped at plus and minus this."""
+    """The noise is clipped at plus and minus this. [field]"""
 
 
 class SimCVD(Method):

@@ -24,11 +24,11 @@ from semivox.methods.protocol import PUBLISHED_SGD, student_and_teacher
 @dataclass(frozen=True)
 class SupervisedSettings:
     paper_steps: int = 6000
-    """Steps of a published run; constants counted in steps scale with the run's length by it."""
+    """Steps of a published run; constants counted in steps scale with the run's length by it. [field]"""
     ema_decay: float = 0.99
-    """Decay of the averaged weights that predict (at paper_steps)."""
+    """Decay of the averaged weights that predict (at paper_steps). [ours]"""
     dropout: float = 0.5
-    """Share of channels dropped at the network's dropout places."""
+    """Share of channels dropped at the network's dropout places. [field]"""
 
 
 class Supervised(Method):

@@ -27,21 +27,22 @@ from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_u
 @dataclass(frozen=True)
 class UAMTSettings:
     paper_steps: int = 6000
-    """Steps of the paper's run; constants counted in steps scale with the run's length by it."""
+    """Steps of the paper's run; constants counted in steps scale with the run's length by it. [code]"""
     consistency: float = 0.1
-    """Weight of the consistency term at the end of its warm-up; 0 drops the term."""
+    """Weight of the consistency term at the end of its warm-up; 0 drops the term. [code]"""
     passes: int = 8
-    """T: dropout passes of the teacher that measure its uncertainty; 0: no gate, a plain mean teacher."""
+    """T: dropout passes of the teacher that measure its uncertainty; 0: no gate, a plain mean teacher. [code]
+"""
     threshold: float = 0.75
-    """Share of the largest entropy that counts as sure at the start; it rises to 1."""
+    """Share of the largest entropy that counts as sure at the start; it rises to 1. [code]"""
     ema_decay: float = 0.99
-    """Decay of the teacher (at paper_steps)."""
+    """Decay of the teacher (at paper_steps). [code]"""
     noise_sigma: float = 0.1
-    """Standard deviation of the noise on the teacher's input, in units of the normalised image."""
+    """Standard deviation of the noise on the teacher's input, in units of the normalised image. [code]"""
     noise_bound: float = 0.2
-    """The noise is clipped at plus and minus this."""
+    """The noise is clipped at plus and minus this. [code]"""
     dropout: float = 0.5
-    """Share of channels dropped at the network's dropout places, in student and teacher."""
+    """Share of channels dropped at the network's dropout places, in student and teacher. [code]"""
 
 
 class UAMT(Method):

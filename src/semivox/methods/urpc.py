@@ -22,27 +22,27 @@ from torch.nn import functional
 
 from semivox.losses import pyramid_consistency, segmentation_loss
 from semivox.methods.declare import At, Batch, Facts, Method, Stage, Term
-from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled, student_and_teacher
+from semivox.methods.protocol import BENCHMARK_SGD, gaussian_ramp, labeled_and_unlabeled, student_and_teacher
 from semivox.networks import Output
 
 
 @dataclass(frozen=True)
 class URPCSettings:
     paper_steps: int = 60000
-    """Steps of the benchmark's run; constants counted in steps scale with the run's length by it."""
+    """Steps of the benchmark's run; constants counted in steps scale with the run's length by it. [code]"""
     consistency: float = 0.1
-    """Weight of the pyramid consistency at the end of its warm-up; 0 drops the term."""
+    """Weight of the pyramid consistency at the end of its warm-up; 0 drops the term. [code]"""
     ema_decay: float = 0.99
-    """Decay of the averaged weights that predict (at paper_steps)."""
+    """Decay of the averaged weights that predict (at paper_steps). [ours]"""
     dropout: float = 0.5
-    """Share of channels dropped at the network's dropout places."""
+    """Share of channels dropped at the network's dropout places. [field]"""
 
 
 class URPC(Method):
     """Decoder scales agree with their mean."""
 
     Settings = URPCSettings
-    paper: ClassVar[Mapping[str, Any]] = {**PUBLISHED_SGD, "optimizer.lr": 0.1}
+    paper: ClassVar[Mapping[str, Any]] = {**BENCHMARK_SGD, "optimizer.lr": 0.1}
 
     def __init__(self, facts: Facts, settings: URPCSettings) -> None:
         super().__init__()

@@ -2,22 +2,29 @@
 
 from semivox.networks.build import build_from_description, build_network, count_parameters, describe
 from semivox.networks.contract import NormMode, Output, SegmentationNetwork
+from semivox.networks.critics import CriticKind, ImageCritic, PixelCritic, build_critic
 from semivox.networks.device import choose_device
 from semivox.networks.heads import PixelProjection, SliceProjection, VectorProjection
 from semivox.networks.monai import MonaiNetwork
 from semivox.networks.precision import measure_precisions
+from semivox.networks.queue import Queue
 from semivox.networks.segmenter import Precision, Segmenter
 
 __all__ = [
+    "CriticKind",
+    "ImageCritic",
     "MonaiNetwork",
     "NormMode",
     "Output",
+    "PixelCritic",
     "PixelProjection",
     "Precision",
+    "Queue",
     "SegmentationNetwork",
     "Segmenter",
     "SliceProjection",
     "VectorProjection",
+    "build_critic",
     "build_from_description",
     "build_network",
     "choose_device",

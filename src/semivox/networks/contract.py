@@ -3,6 +3,7 @@
 ``drop``: a :class:`~semivox.randomness.BatchKey`; dropout draws its masks from it. None switches it off.
 ``norm``: ``update`` normalises with the batch and updates the running statistics, ``batch`` does not update,
 ``running`` uses the running statistics (prediction).
+Networks of the plans also have ``net.encode(x, drop, norm)``: the encoder's features alone.
 Everything in an :class:`Output` is float32; autocast and memory layout live inside the network.
 """
 

@@ -21,7 +21,7 @@ from semivox.prepare.plan import NetworkPlan
 from semivox.randomness import BatchKey
 
 Precision = Literal["fp32", "bf16"]
-TRUNKS = {"vnet": VNet, "unet": UNet}
+TRUNKS: dict[str, type[VNet] | type[UNet]] = {"vnet": VNet, "unet": UNet}
 DROPS_OUTPUT = ("vnet",)
 """Kinds that also drop channels before the heads, as the papers' V-Net does. In the U-Net family it doubles
 the steps that a short run needs, so there dropout acts at the bottleneck alone."""
@@ -85,7 +85,7 @@ class Segmenter(nn.Module):
             **{f"decoder_{i}": features[i] for i in levels},
             "decoder": features[0],
         }
-        self.trunk = TRUNKS[plan.kind](plan, channels)
+        self.trunk: VNet | UNet = TRUNKS[plan.kind](plan, channels)
         self.head = convolution(features[0], classes, one, bias=True)
         self.sdm_head = convolution(features[0], classes - 1, one, bias=True) if sdm else None
         self.scale_heads = nn.ModuleList(
@@ -97,14 +97,24 @@ class Segmenter(nn.Module):
         """Raises SettingsError if ``x`` has other channels or a size that is no multiple of ``multiple``."""
         self._check(x)
         # Masks are drawn here, apart from `compute`, so that `compute` holds nothing but tensor operations.
-        at_bottleneck = channel_mask(
-            drop, "bottleneck", self.dropout, (len(x), self.plan.features[-1]), self.dims
-        )
+        at_bottleneck = self._bottleneck_mask(x, drop)
         at_output = None
         if self.plan.kind in DROPS_OUTPUT:
             at_output = channel_mask(drop, "output", self.dropout, (len(x), self.plan.features[0]), self.dims)
         logits, sdm, scales, found = self.compute(x, at_bottleneck, at_output, norm)
         return Output(logits, sdm, tuple(scales), Features(found))
+
+    def encode(self, x: Tensor, drop: BatchKey | None = None, norm: NormMode = "update") -> Features:
+        """``encoder_i``, ``bottleneck`` and ``bottleneck_dropped`` exactly as :meth:`forward` gives them; the
+        decoder is not computed. Arguments and errors as there."""
+        self._check(x)
+        mask = self._bottleneck_mask(x, drop)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            x = x.contiguous(memory_format=self.memory_format)
+            return Features(self.trunk.encode(x, norm, mask))
+
+    def _bottleneck_mask(self, x: Tensor, drop: BatchKey | None) -> Tensor | None:
+        return channel_mask(drop, "bottleneck", self.dropout, (len(x), self.plan.features[-1]), self.dims)
 
     def compute(
         self, x: Tensor, bottleneck_mask: Tensor | None, output_mask: Tensor | None, norm: NormMode

@@ -41,16 +41,23 @@ class UNet(nn.Module):
         self.ups = nn.ModuleList(upsampling(features[i + 1], features[i], strides[i]) for i in below)
         self.decoders = nn.ModuleList(block(i, 2 * features[i]) for i in below)
 
+    def encode(self, x: Tensor, norm: NormMode, mask: Tensor | None) -> dict[str, Tensor]:
+        """The way down alone: ``encoder_i``, ``bottleneck``, ``bottleneck_dropped``."""
+        found: dict[str, Tensor] = {}
+        bottom = len(self.ups)
+        for i in range(bottom):
+            found[f"encoder_{i}"] = x = self.encoders[i](x, norm)
+        found["bottleneck"] = x = self.encoders[bottom](x, norm)
+        found["bottleneck_dropped"] = apply_mask(x, mask)
+        return found
+
     def forward(self, x: Tensor, norm: NormMode, mask: Tensor | None, keep: bool = True) -> dict[str, Tensor]:
         """``mask`` (B, C, 1, ...): dropout factors of the bottleneck's channels. Without ``keep`` only
         ``decoder_0`` comes back and the others are freed as soon as they are used."""
-        found: dict[str, Tensor] = {}
+        found = self.encode(x, norm, mask)
+        x = found["bottleneck_dropped"]
         bottom = len(self.ups)
         skips = [f"encoder_{i}" for i in range(bottom)]
-        for i in range(bottom):
-            found[skips[i]] = x = self.encoders[i](x, norm)
-        found["bottleneck"] = x = self.encoders[bottom](x, norm)
-        found["bottleneck_dropped"] = x = apply_mask(x, mask)
         for i in reversed(range(bottom)):
             if not keep:
                 found = {name: y for name, y in found.items() if name in skips[: i + 1]}

@@ -44,17 +44,24 @@ class VNet(nn.Module):
         )
         self.decoders = nn.ModuleList(block(i, features[i]) for i in range(depth - 1))
 
+    def encode(self, x: Tensor, norm: NormMode, mask: Tensor | None) -> dict[str, Tensor]:
+        """The way down alone: ``encoder_i``, ``bottleneck``, ``bottleneck_dropped``."""
+        found: dict[str, Tensor] = {}
+        bottom = len(self.downs)
+        for i in range(bottom):
+            found[f"encoder_{i}"] = x = self.encoders[i](x, norm)
+            x = self.downs[i](x, norm)
+        found["bottleneck"] = x = self.encoders[bottom](x, norm)
+        found["bottleneck_dropped"] = apply_mask(x, mask)
+        return found
+
     def forward(self, x: Tensor, norm: NormMode, mask: Tensor | None, keep: bool = True) -> dict[str, Tensor]:
         """``mask`` (B, C, 1, ...): dropout factors of the bottleneck's channels. Without ``keep`` only
         ``decoder_0`` comes back and the others are freed as soon as they are used."""
-        found: dict[str, Tensor] = {}
+        found = self.encode(x, norm, mask)
+        x = found["bottleneck_dropped"]
         bottom = len(self.downs)
         skips = [f"encoder_{i}" for i in range(bottom)]
-        for i in range(bottom):
-            found[skips[i]] = x = self.encoders[i](x, norm)
-            x = self.downs[i](x, norm)
-        found["bottleneck"] = x = self.encoders[bottom](x, norm)
-        found["bottleneck_dropped"] = x = apply_mask(x, mask)
         for i in reversed(range(bottom)):
             if not keep:
                 found = {name: y for name, y in found.items() if name in skips[: i + 1]}

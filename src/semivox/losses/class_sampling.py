@@ -1,0 +1,71 @@
+"""Positions of each class, drawn with a key: the few anchors and keys that a dense contrast can afford.
+
+The n positions of a class in a sample, in scan order, form a ring. It is cut into ``count`` stretches that
+are as equal as whole numbers allow, beginning at a random place, and one position is drawn from each. So no
+position is drawn twice, each one is equally likely, and the draws spread over the whole structure. A class
+with n <= count gives all its positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from semivox.losses.segmentation import full_fractions
+from semivox.randomness import BatchKey
+
+
+@torch.no_grad()
+def sample_positions(
+    labels: Tensor, allowed: Tensor, classes: Sequence[int], count: int, key: BatchKey
+) -> tuple[Tensor, Tensor]:
+    """``count`` different positions of each of ``classes`` in each sample -> (index, present).
+
+    labels (B, P) int64, the class of each flattened position; allowed (B, P) bool, which may be drawn.
+    index (B, len(classes), count) int64 points into P; present (B, len(classes), count) bool is False where
+    a class has no more positions (``index`` is in range there, and means nothing). Row i depends on sample i
+    and on its key alone.
+    """
+    if labels.dim() != 2 or labels.shape != allowed.shape or labels.numel() == 0:
+        raise ValueError(
+            f"labels and allowed must both be (B, P), got {tuple(labels.shape)} and {tuple(allowed.shape)}"
+        )
+    batch, positions = labels.shape
+    drawn = key.uniform((batch, len(classes), count + 1)).to(labels.device)
+    stretch = torch.arange(count + 1, device=labels.device)
+    index, present = [], []
+    for i, c in enumerate(classes):
+        so_far = (allowed & (labels == c)).cumsum(1)  # (B, P) members of the class up to here
+        n = so_far[:, -1:]  # (B, 1)
+        bounds = stretch * n // n.clamp(1, count)  # (B, count + 1)
+        begin, length = bounds[:, :-1], bounds.diff(dim=1)
+        rank = begin + _below(drawn[:, i, :-1], length) + _below(drawn[:, i, -1:], n)
+        rank = rank % n.clamp_min(1)
+        index.append(torch.searchsorted(so_far, rank + 1).clamp_max(positions - 1))
+        present.append(stretch[:-1] < n)
+    return torch.stack(index, 1), torch.stack(present, 1)
+
+
+def vectors_at(features: Tensor, index: Tensor) -> Tensor:
+    """Features (B, C, X, Y[, Z]) at the flattened positions ``index`` (B, ...): vectors (B, ..., C)."""
+    flat = features.flatten(2)  # (B, C, P)
+    places = index.flatten(1)[:, None].expand(-1, flat.shape[1], -1)
+    return flat.gather(2, places).movedim(1, 2).unflatten(1, index.shape[1:])
+
+
+def known_classes(target: Tensor, valid: Tensor, annotated: Tensor) -> Tensor:
+    """Fractions (B, K, X, Y[, Z]) of each class, background first, 0 where the class is not known.
+
+    target (B, K-1, ...), valid (B, 1, ...), annotated (B, K-1). Not known are: everything outside ``valid``,
+    unannotated classes, and the background of a partly annotated case, which may hide others.
+    """
+    fractions = full_fractions(target, annotated) * valid
+    partly = (annotated <= 0).any(1).reshape(-1, *(1,) * (target.dim() - 1))
+    return torch.cat([fractions[:, :1].masked_fill(partly, 0), fractions[:, 1:]], dim=1)
+
+
+def _below(u: Tensor, n: Tensor) -> Tensor:
+    """Numbers in [0, 1) -> whole numbers in 0 .. n-1 (float32 may round u n up to n)."""
+    return torch.minimum((u * n).long(), n - 1)

@@ -1,0 +1,69 @@
+"""The class of a method from ``FILE.py:Class`` or ``package.module:Class``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from semivox.errors import SettingsError
+
+if TYPE_CHECKING:
+    from semivox.methods.declare import Method
+
+
+def load_class(where: str) -> type[Method]:
+    """Import the file or module and take the class.
+
+    Raises SettingsError where it cannot be imported, has no such class, or the class is no method.
+    """
+    module_name, _, class_name = where.rpartition(":")
+    if not module_name or not class_name:
+        raise SettingsError(
+            "this names no class", found=repr(where), expected="FILE.py:Class or package.module:Class"
+        )
+    module = _load_file(Path(module_name)) if module_name.endswith(".py") else _load_module(module_name)
+    if not hasattr(module, class_name):
+        raise SettingsError(
+            f"{module_name} has no class {class_name!r}", remedy="check the name after the colon"
+        )
+    found: type[Method] = getattr(module, class_name)
+    if not (isinstance(found, type) and all(hasattr(found, name) for name in ("Settings", "stages", "step"))):
+        raise SettingsError(
+            f"{where!r} is no method", expected="a subclass of semivox.methods.declare.Method with Settings"
+        )
+    return found
+
+
+def _load_module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"cannot import {name!r}", found=str(error), remedy="install it, or give FILE.py:Class"
+        ) from None
+    except Exception as error:
+        if name.startswith("semivox."):
+            raise
+        raise SettingsError(f"cannot import {name!r}", found=f"{type(error).__name__}: {error}") from error
+
+
+def _load_file(path: Path) -> Any:
+    if not path.is_file():
+        raise SettingsError("the method's file is missing", path=path)
+    spec = importlib.util.spec_from_file_location(f"semivox_user_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        line = getattr(error, "lineno", None)
+        where = f"line {line}: " if line else ""
+        raise SettingsError(
+            "the method's file cannot be run", path=path, found=f"{where}{type(error).__name__}: {error}"
+        ) from error
+    return module

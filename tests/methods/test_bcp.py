@@ -1,0 +1,59 @@
+"""BCP: boxes change places; the teacher's pseudo-labels are cleaned."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from semivox.methods.bcp import BCP
+from semivox.methods.cleanup import largest_components
+from semivox.networks import Output
+from semivox.testing.synthetic import random_batch, tiny, tiny_at
+
+
+def test_bcp_exchanges_boxes_and_labels_alike() -> None:
+    """With the image equal to its label everywhere, every mixed image equals its mixed label."""
+    method, facts = tiny(BCP, classes=2)
+    data = random_batch(method, facts, 1)
+    seen: list[torch.Tensor] = []
+
+    class Shows(torch.nn.Module):
+        def forward(self, x: torch.Tensor, **options: object) -> Output:
+            seen.append(x)
+            return Output(torch.cat([-10 * x, 10 * x], 1))
+
+    method.student = Shows()
+    method.teacher = Shows()
+    ones, zeros = (torch.full_like(data["labeled"].views["weak"], v) for v in (1.0, -1.0))
+    data["labeled"] = replace(
+        data["labeled"], views={"weak": ones}, target=torch.ones_like(data["labeled"].target)
+    )
+    data["unlabeled"] = replace(data["unlabeled"], views={"weak": zeros})
+    terms = method.step(data, tiny_at(method, facts, 1))
+    mixed = seen[1]
+    share = (mixed < 0).float().mean(dim=(1, 2, 3, 4))
+    box = (11 / 16) * (11 / 16) * (5 / 8)  # two thirds of each side, rounded
+    assert torch.allclose(share, torch.tensor([box, box, 1 - box, 1 - box]), atol=1e-6)
+    assert all(term.value.item() < 1e-3 for term in terms.values())
+
+
+def test_bcp_begins_its_second_stage_with_the_student_as_teacher() -> None:
+    method, facts = tiny(BCP)
+    first, second = method.stages(facts)
+    assert first.share + second.share == pytest.approx(1)
+    assert second.copy == {"teacher": "student"}
+
+
+def test_largest_components_stay() -> None:
+    labels = torch.zeros(1, 8, 8, 4, dtype=torch.int64)
+    labels[0, :3, :3, :] = 1
+    labels[0, 6, 6, 0] = 1
+    labels[0, 4:6, :2, :] = 2
+    labels[0, 5, 2, 0] = 2  # touches by a corner only: still one component
+    expected = labels.clone()
+    expected[0, 6, 6, 0] = 0
+    assert torch.equal(largest_components(labels, 4), expected)
+    flat = labels[..., 0]
+    assert torch.equal(largest_components(flat, 4), expected[..., 0])
