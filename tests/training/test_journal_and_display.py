@@ -74,6 +74,17 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     assert "\x1b" not in out.getvalue()
 
 
+def test_a_second_run_is_told_its_own_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 10.0, 1000.0, 1010.0])
+    monkeypatch.setattr("semivox.training.display.time.monotonic", lambda: next(clock))
+    out = io.StringIO()
+    with ConsoleDisplay(Console(file=out, width=200), line_seconds=0.0) as display:
+        for _ in range(2):
+            display.step(1, 21, record(0))
+            display.step(11, 21, record(10))  # 10 steps took 10 s
+    assert [line.split("left ")[1] for line in out.getvalue().splitlines()] == ["0 s", "10 s"] * 2
+
+
 def test_a_live_bar_on_a_terminal() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=120)

@@ -72,7 +72,7 @@ class ConsoleDisplay:
 
     def step(self, step: int, steps: int, record: dict[str, Any]) -> None:
         now = time.monotonic()
-        if self._first is None or step < self._first[1]:  # another run begins
+        if self._first is None or step <= self._first[1]:  # a run begins
             self._first = (now, step)
         if self._progress is not None:
             note = _summary(record) if record else None
