@@ -124,6 +124,8 @@ def train(
             unlabeled = split_cohort(cohort, options["labeled"]).unlabeled
             options["method"] = RECOMMENDED if unlabeled else "supervised"
             note = f"method: {options['method']}, with {len(unlabeled)} unlabelled cases"
+            if unlabeled and options["method"] == "supervised":
+                note += ", which it does not use: no other method has beaten it at equal compute so far"
             display.say(f"{note} (override: --method NAME)")
         settled, method_class = resolve(
             data, options, config_file=Path(config) if config else None, assignments=assignments
