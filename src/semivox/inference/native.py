@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ from semivox.prepare.grid import Grid
 from semivox.prepare.normalise import normalise
 from semivox.prepare.plan import Plan
 from semivox.prepare.resample import resample
-from semivox.tiles import predict_probabilities
+from semivox.tiles import predict_planned
 
 
 def working_probabilities(
@@ -27,14 +26,7 @@ def working_probabilities(
     # Turned and contiguous before anything is summed: a flipped copy then gives the same bits.
     turned = np.ascontiguousarray(grid.orientation.apply(volume.array))
     image = resample(normalise(turned, plan.channels), grid.working_shape)
-    needs = [getattr(network, "multiple", plan.network.multiple) for network in networks]
-    probs = predict_probabilities(
-        networks,
-        image,
-        multiple=tuple(math.lcm(*axis) for axis in zip(*needs, strict=True)),
-        memory_bytes=memory_bytes,
-        bytes_per_voxel=bytes_per_voxel(plan),
-    )
+    probs = predict_planned(networks, image, plan, memory_bytes)
     return grid, probs.numpy()
 
 
@@ -59,8 +51,3 @@ def native_classes(grid: Grid, probs: np.ndarray) -> np.ndarray:
 def from_turned(grid: Grid, array: np.ndarray) -> np.ndarray:
     """An array on the native grid in working axis order -> the file's own axes."""
     return np.ascontiguousarray(grid.orientation.invert(array[None])[0])
-
-
-def bytes_per_voxel(plan: Plan) -> float:
-    """Estimated memory of a forward for each input voxel: float32 maps at full resolution alive at once."""
-    return 4.0 * (8 * plan.network.features[0] + len(plan.channels) + 2 * (len(plan.classes) + 1))

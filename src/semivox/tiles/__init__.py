@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from semivox.tiles.blend import axis_tiles, tile_shape
 from semivox.tiles.forward import predict_probabilities
+from semivox.tiles.planned import predict_planned
 
-__all__ = ["axis_tiles", "predict_probabilities", "tile_shape"]
+__all__ = ["axis_tiles", "predict_planned", "predict_probabilities", "tile_shape"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,8 +17,7 @@ from semivox.prepare import Plan
 from semivox.prepare.entry import some_points
 from semivox.prepare.targets import FULL
 from semivox.randomness import Key
-from semivox.tiles import predict_probabilities
-from semivox.tiles.forward import BYTES_PER_VOXEL
+from semivox.tiles import predict_planned
 
 
 def label_scan(
@@ -31,14 +29,8 @@ def label_scan(
     probability with ``relabel.soft``; the confidence is 255 times the largest probability. Voxels that the
     clean-up takes from a class become background and keep their confidence. ``key`` draws the points.
     """
-    needs = [getattr(network, "multiple", plan.network.multiple) for network in networks]
-    probs = predict_probabilities(  # (K, X, Y[, Z])
-        networks,
-        np.array(image, np.float32),
-        multiple=tuple(math.lcm(*axis) for axis in zip(*needs, strict=True)),
-        memory_bytes=_forward_bytes(networks),
-        bytes_per_voxel=BYTES_PER_VOXEL * plan.network.features[0] / 16,
-    )
+    # (K, X, Y[, Z])
+    probs = predict_planned(networks, np.array(image, np.float32), plan, _forward_bytes(networks))
     highest, argmax = probs.max(0)
     argmax = argmax.to(torch.uint8)
     label = largest_components(argmax[None], len(probs))[0] if relabel.clean == "largest" else argmax

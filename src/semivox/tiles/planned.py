@@ -1,0 +1,33 @@
+"""A prepared scan through the networks of a plan: what their input must be, and the memory it takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor, nn
+
+from semivox.prepare.plan import Plan
+from semivox.tiles.forward import predict_probabilities
+
+
+def predict_planned(
+    networks: Sequence[nn.Module], image: np.ndarray, plan: Plan, memory_bytes: int | None = None
+) -> Tensor:
+    """Mean softmax (K, X, Y[, Z]) float32 of ``networks`` over ``image`` (C, X, Y[, Z]), normalised, in
+    working voxels. Each network's own ``multiple`` is met, or the plan's; ``memory_bytes`` as for
+    :func:`predict_probabilities`."""
+    needs = [getattr(network, "multiple", plan.network.multiple) for network in networks]
+    return predict_probabilities(
+        networks,
+        image,
+        multiple=tuple(math.lcm(*axis) for axis in zip(*needs, strict=True)),
+        memory_bytes=memory_bytes,
+        bytes_per_voxel=_bytes_per_voxel(plan),
+    )
+
+
+def _bytes_per_voxel(plan: Plan) -> float:
+    """Estimated memory of a forward for each input voxel: float32 maps at full resolution alive at once."""
+    return 4.0 * (8 * plan.network.features[0] + len(plan.channels) + 2 * (len(plan.classes) + 1))
