@@ -50,7 +50,7 @@ def test_the_method_page(tmp_path: Path) -> None:
     data, _ = semivox.write_phantom_cohort(tmp_path / "phantoms", labeled=1, unlabeled=1, test=1)
     semivox.train(
         data, tmp_path / "run", method=f"{mine}:EntropyMinimisation", steps=2, precision="fp32", threads=1,
-        settings=TINY, workers=1,
+        settings={**TINY, "run.warm_up": 0}, workers=1,
     )  # fmt: skip
     first = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
     assert set(first["terms"]) == {"segmentation", "entropy"}

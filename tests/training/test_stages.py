@@ -238,3 +238,21 @@ def test_a_stage_without_steps_is_entered_unless_nothing_follows() -> None:
     toy.run()
     assert toy.events == ["1 two"]
     assert is_module(toy.entered["three"], "student", initial, "student")
+
+
+def test_a_stage_that_continues_shares_the_schedule_of_the_one_before() -> None:
+    rates: dict[int, float] = {}
+    given = [stage("one"), replace(stage("two"), continues=True), stage("three")]
+    steps = 30
+    fit(
+        Toy(given),
+        Facts(PLAN, steps, 1, 1, Key(0)),
+        Numbers,
+        optimizer=Optimizer(lr=1.0, power=0.9),
+        rebuild=lambda: Toy(given),
+        paper_steps=10,
+        log_every=1,
+        hooks=Hooks(journal=lambda record: rates.update({record["step"]: record["lr"]["segmenter"]})),
+    )
+    expected = [(1 - i / 20) ** 0.9 for i in range(20)] + [(1 - i / 10) ** 0.9 for i in range(10)]
+    assert [rates[i] for i in range(steps)] == pytest.approx(expected)

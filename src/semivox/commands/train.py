@@ -273,6 +273,7 @@ def _maker(
             key=Key(settled.run.seed),
             precision=precision,
             sweeps=settled.run.sweeps,
+            warm_up=settled.run.warm_up,
         )
         method = method_class(facts, settled.method)
         if settled.run.init:

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from semivox.batches.crops import Crops
 from semivox.batches.stream import Stream
-from semivox.networks import build_network
-from semivox.prepare.plan import Plan
-from semivox.randomness import BatchKey, Key
+from semivox.losses import segmentation_loss
+from semivox.methods.facts import At, Facts
+from semivox.networks import Segmenter
 
 Batch = Mapping[str, Crops]
 
@@ -94,6 +94,9 @@ class Stage:
     begins with: ``go_on`` keeps them, ``initial`` takes those the run began with, a stage's name those at its
     end; ``fresh`` names modules that begin anew; ``copy`` maps a module to the one whose weights it takes;
     a pair that no earlier stage had begins with its teacher equal to its student.
+
+    ``step`` names the method's function that makes the terms. ``continues``: one learning rate schedule spans
+    the stage before and this one.
     """
 
     name: str
@@ -105,6 +108,8 @@ class Stage:
     start: str = "go_on"
     fresh: tuple[str, ...] = ()
     copy: Mapping[str, str] = field(default_factory=dict)
+    step: str = "step"
+    continues: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,77 +122,6 @@ class Term:
     value: Tensor
     weight: float = 1.0
     player: str = "segmenter"
-
-
-@dataclass(frozen=True)
-class At:
-    """Where in the run a step stands. ``progress`` runs from 0 to 1 over the run, ``stage_progress`` over
-    the stage. ``rng(name)`` is the key of a draw of this step."""
-
-    stage: str
-    step: int
-    progress: float
-    stage_progress: float
-    key: Key
-    first: int = 0
-
-    def rng(self, name: str) -> BatchKey:
-        """A key for draws of this step, one row a sample of the batch."""
-        return BatchKey(self.key / "method" / self.stage / self.step / name, self.first)
-
-    def gather(self, x: Tensor) -> Tensor:
-        """``x`` (B, ...) of all processes, this one's rows with gradient. One process: ``x`` itself."""
-        return x
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a method may know of its run before it starts.
-
-    ``sweeps``: how often all unlabelled scans may be labelled anew within the budget (at least 1); None: no
-    limit.
-    """
-
-    plan: Plan
-    steps: int
-    labeled: int
-    unlabeled: int
-    key: Key
-    precision: str = "fp32"
-    sweeps: int | None = None
-
-    @property
-    def classes(self) -> int:
-        """K, background included."""
-        return len(self.plan.classes) + 1
-
-    @property
-    def channels(self) -> int:
-        return len(self.plan.channels)
-
-    @property
-    def dims(self) -> int:
-        return self.plan.dims
-
-    @property
-    def batch(self) -> tuple[int, int]:
-        """Labelled and unlabelled crops a step."""
-        return self.plan.batch
-
-    def network(
-        self, name: str, *, sdm: bool = False, scales: bool = False, dropout: float = 0.5
-    ) -> nn.Module:
-        """The plan's network with weights keyed by ``name``: equal names give equal weights."""
-        return build_network(
-            self.plan.network,
-            channels=self.channels,
-            classes=self.classes,
-            key=self.key / "network" / name,
-            sdm=sdm,
-            precision=self.precision,  # type: ignore[arg-type]
-            dropout=dropout,
-            scales=scales,
-        )
 
 
 class Method(nn.Module):
@@ -216,3 +150,33 @@ class Method(nn.Module):
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         """The terms of the loss of one step, by name."""
         raise TypeError(f"{type(self).__name__} does not define its step")
+
+    def warm_up(self, batch: Batch, at: At) -> dict[str, Term]:
+        """The terms of a step before the method's own beginning: every network that learns, from labels
+        alone. Where there are several labelled streams, each network keeps to its own."""
+        streams = list(batch.values())
+        terms: dict[str, Term] = {}
+        for name, network in self.named_children():
+            if not isinstance(network, Segmenter) or not any(p.requires_grad for p in network.parameters()):
+                continue
+            labeled = streams[len(terms) % len(streams)]
+            assert labeled.target is not None
+            logits = network(labeled.views["weak"], drop=at.rng(f"dropout/{name}")).logits
+            loss = segmentation_loss(logits, labeled.target, labeled.valid, labeled.annotated)
+            terms["segmentation" + (f"_{name}" if terms else "")] = Term(loss)
+        return terms
+
+
+__all__ = [
+    "At",
+    "Batch",
+    "Facts",
+    "Method",
+    "Optimizer",
+    "Pair",
+    "Player",
+    "Relabel",
+    "Stage",
+    "Stream",
+    "Term",
+]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from semivox.batches import Augmentation
 from semivox.errors import DataError, SettingsError
@@ -43,6 +43,9 @@ class RunSettings:
     """Optimizer steps; empty: as many as the budget holds, measured once before step 0."""
     budget: PositiveFloat | None = 3600.0
     """Seconds from the start of the command to the end of training."""
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Least share of the run that learns from labels alone, with whole batches of them, before a method that
+    learns from labelled and unlabelled crops side by side begins to; the paper recipe has 0."""
     sweeps: PositiveInt | None = None
     """How often all unlabelled scans may be labelled anew, by methods that do so; empty: with a budget, as
     often as leaves 60 % of it for steps, measured once before step 0; with steps, without limit."""
@@ -125,7 +128,9 @@ def resolve(
     recipe = assignments.get("run.recipe", asked.get("run.recipe", config.run.recipe))
     if recipe == "paper":
         steps = config.method.paper_steps
-        config = _apply(config, {"run.steps": steps, **method_class.paper}, "paper recipe")
+        config = _apply(
+            config, {"run.steps": steps, "run.warm_up": 0.0, **method_class.paper}, "paper recipe"
+        )
     config = _apply(config, from_preset, f"preset {preset}")
     config = _apply(config, asked, str(config_file or "options"))
     config = _apply(config, {f"method.{key}": value for key, value in method_settings.items()}, name)

@@ -22,7 +22,7 @@ from semivox.methods.declare import At, Facts, Method, Optimizer, Player, Stage,
 from semivox.training import ema
 from semivox.training.optimizers import build_optimizer, differentiate, move, parameters_of
 from semivox.training.schedules import learning_rate, scaled_decay
-from semivox.training.stages import enter, pair_ages, remaining, stages_of
+from semivox.training.stages import enter, pair_ages, remaining, schedule_spans, stages_of
 
 
 class BatchSource(Protocol):
@@ -86,6 +86,7 @@ def fit(
     needed = {stage.start for stage in stages} - {"go_on", "initial"}
     teachers = {pair.teacher for stage in stages for pair in stage.pairs}
     all_ages = pair_ages(stages, facts.steps)
+    spans = schedule_spans(stages, facts.steps)
 
     for index, stage, begin, end in remaining(stages, facts.steps, progress.step):
         ages = all_ages[index]
@@ -106,7 +107,7 @@ def fit(
                 player.torch.load_state_dict(progress.optimizers[player.name])
         progress.optimizers = {}
         decays = [scaled_decay(pair.decay, paper_steps, facts.steps) for pair in stage.pairs]
-        source = source_of(stage)
+        source, span = source_of(stage), spans[index]
 
         while progress.step < end:
             step = progress.step
@@ -115,7 +116,8 @@ def fit(
             data_seconds = time.perf_counter() - clock
 
             at = At(stage.name, step, step / facts.steps, (step - begin) / (end - begin), facts.key)
-            terms = method.step(batch, at)
+            scheduled = (step - span[0]) / (span[1] - span[0])
+            terms = getattr(method, stage.step)(batch, at)
             losses = {p.name: _loss(terms, p.name) for p in players}
             moving = [p for p in players if losses[p.name] is not None]
             # all gradients before the first move: players may share a graph
@@ -127,7 +129,7 @@ def fit(
                 differentiate(player.parameters, loss, keep_graph=player is not moving[-1])
             norms: dict[str, Tensor] = {}
             for player in moving:
-                lr = learning_rate(player.settings, at.stage_progress)
+                lr = learning_rate(player.settings, scheduled)
                 norm = move(player.torch, player.parameters, lr, player.settings.clip)
                 if norm is not None:
                     norms[player.name] = norm
@@ -142,7 +144,7 @@ def fit(
                     "kind": "step",
                     "step": step,
                     "stage": stage.name,
-                    "lr": {p.name: learning_rate(p.settings, at.stage_progress) for p in players},
+                    "lr": {p.name: learning_rate(p.settings, scheduled) for p in players},
                     "terms": {name: float(term.value.detach()) for name, term in terms.items()},
                     "weights": {name: float(term.weight) for name, term in terms.items()},
                     "gradient_norm": {name: float(norm.detach()) for name, norm in norms.items()},

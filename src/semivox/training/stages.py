@@ -9,15 +9,16 @@ from torch import Tensor
 from semivox.errors import SettingsError
 from semivox.methods.declare import Facts, Method, Stage
 from semivox.training import ema
+from semivox.training.warm_up import warmed_up
 
 
 def stages_of(method: Method, facts: Facts) -> list[Stage]:
-    """The method's stages.
+    """The method's stages, behind a warm-up where ``facts`` ask for one.
 
     Raises SettingsError where two have one name (draws and weights go by it), or one starts from a stage that
     does not come before it.
     """
-    stages = list(method.stages(facts))
+    stages = warmed_up(method, list(method.stages(facts)), facts)
     known = {"go_on", "initial"}
     for stage in stages:
         fault = None
@@ -44,6 +45,18 @@ def stage_ends(stages: Sequence[Stage], steps: int) -> list[int]:
 def stage_begins(stages: Sequence[Stage], steps: int) -> list[int]:
     """The global step at which each stage begins."""
     return [0, *stage_ends(stages, steps)[:-1]]
+
+
+def schedule_spans(stages: Sequence[Stage], steps: int) -> list[tuple[int, int]]:
+    """(begin, end) in global steps of the learning rate schedule that each stage is part of."""
+    begins, ends = stage_begins(stages, steps), stage_ends(stages, steps)
+    for i in range(1, len(stages)):
+        if stages[i].continues:
+            begins[i] = begins[i - 1]
+    for i in range(len(stages) - 1, 0, -1):
+        if stages[i].continues:
+            ends[i - 1] = ends[i]
+    return list(zip(begins, ends, strict=True))
 
 
 def remaining(stages: Sequence[Stage], steps: int, done: int) -> list[tuple[int, Stage, int, int]]:
