@@ -176,11 +176,14 @@ def test_class_contrast_is_the_formula(tau: float) -> None:
 def test_class_contrast_meets_the_memory_but_for_what_is_left_out() -> None:
     q, k, memory = draw(8, 4), draw(8, 4, seed=1), draw(5, 4, seed=2)
     memory_label = torch.tensor([0, 3, 1, 3, 2])
-    left_out = torch.rand(8, 5, generator=torch.Generator().manual_seed(0)) < 0.3
+    case, memory_case = torch.tensor([4, 4, 0, 0, 1, 1, 2, 2]), torch.tensor([0, 1, -1, 4, 0])
+    left_out = (case[:, None] == memory_case) | (memory_case < 0)
     expected = slow_contrast(q, k, LABEL, PRESENT, 0.5, memory, memory_label, left_out)
-    split = [(memory[:2], memory_label[:2], left_out[:, :2]), (memory[2:], memory_label[2:], left_out[:, 2:])]
-    found = class_contrast(q, k, LABEL, PRESENT, temperature=0.5, memory=split)
+    split = [(memory[r], memory_label[r], memory_case[r]) for r in (slice(0, 2), slice(2, None))]
+    found = class_contrast(q, k, LABEL, PRESENT, temperature=0.5, case=case, memory=split)
     assert found.item() == pytest.approx(expected, abs=1e-12)
+    with pytest.raises(ValueError, match="case"):
+        class_contrast(q, k, LABEL, PRESENT, memory=split)
 
 
 def test_class_contrast_properties() -> None:

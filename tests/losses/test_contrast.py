@@ -196,15 +196,6 @@ def test_the_paired_path_is_info_nce_group_by_group(excluded: bool) -> None:
     )
 
 
-def test_two_processes_equal_one() -> None:
-    anchors, keys, positives, _ = draw()
-    handed: list[Tensor] = []
-    for part in (slice(0, 2), slice(2, None)):
-        info_nce(anchors[part], keys, positives[part], temperature=0.1, total=lambda t: handed.append(t) or t)
-    value, weight = handed[0] + handed[1]
-    torch.testing.assert_close(value / weight, info_nce(anchors, keys, positives, temperature=0.1))
-
-
 def test_wrong_arguments_are_refused() -> None:
     anchors, keys, positives, _ = draw()
     with pytest.raises(ValueError, match="form"):

@@ -207,24 +207,6 @@ def test_memory_format_changes_nothing() -> None:
     torch.testing.assert_close(segmentation_loss(other, *case[1:]), segmentation_loss(*case), rtol=0, atol=0)
 
 
-def test_two_processes_equal_one() -> None:
-    case = draw(3, (4, 5), batch=4)
-    case[3][0] = 0
-    whole = case[0].requires_grad_()
-    expected = segmentation_loss(*case)
-    (expected_gradient,) = torch.autograd.grad(expected, whole)
-    halves = [tuple(x[i : i + 2] for x in case) for i in (0, 2)]
-    partial: list[list[Tensor]] = []  # what each process hands to the sum, in order
-    for half in halves:
-        handed: list[Tensor] = []
-        segmentation_loss(*half, total=lambda t, handed=handed: handed.append(t) or t)
-        partial.append(handed)
-    sums = iter([a + b for a, b in zip(*partial, strict=True)])
-    loss = segmentation_loss(*halves[0], total=lambda _: next(sums))
-    torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(torch.autograd.grad(loss, whole)[0], expected_gradient)
-
-
 def test_wrong_shapes_are_refused() -> None:
     logits, target, valid, annotated = draw(3, (4, 5))
     for wrong in [

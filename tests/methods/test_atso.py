@@ -276,7 +276,7 @@ def test_settings_reach_the_stages() -> None:
         assert (stream.size, stream.target, stream.confidence) == (4, "pseudo", 0.8)
         assert relabel is not None
         assert (relabel.soft, relabel.clean, relabel.by) == (True, "largest", ())  # by: the run's predictor
-        assert stream_fault(stream, 3, 3, True, 1) is None
+        assert stream_fault(stream, 3, 3, True) is None
     terms = method.step(batch_of(facts, others[0]), At(others[0].name, 1, 0.5, 0.5, facts.key))
     assert set(terms) == {"pseudo"}
     with_labels = build()[0].stages(facts)[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from semivox.methods.bcp import BCP
 from semivox.methods.cleanup import largest_components
 from semivox.networks import Output
 from semivox.testing.synthetic import random_batch, tiny, tiny_at
+from semivox.training.config import resolve
+from semivox.training.schedules import learning_rate
 
 
 def test_bcp_exchanges_boxes_and_labels_alike() -> None:
@@ -57,3 +60,18 @@ def test_largest_components_stay() -> None:
     assert torch.equal(largest_components(labels, 4), expected)
     flat = labels[..., 0]
     assert torch.equal(largest_components(flat, 4), expected[..., 0])
+
+
+def test_the_published_self_training_divides_its_rate_by_ten_each_2500_steps(
+    tmp_path: Path,
+) -> None:
+    config, _ = resolve(tmp_path, {"method": "bcp", "recipe": "paper"})
+    _, facts = tiny(BCP)
+    first, second = BCP(facts, config.method).stages(facts)
+    assert first.players[0].optimizer is None  # the run's: constant
+    assert config.optimizer.schedule == "constant"
+    published = second.players[0].optimizer
+    assert published is not None
+    for step in range(0, 15000, 50):
+        expected = 0.01 * 0.1 ** (step // 2500)
+        assert learning_rate(published, step / 15000) == pytest.approx(expected), step

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from semivox.batches.geometry import Geometry, cut
-from semivox.losses.distance import SdmForm, margin_voxels, signed_distance_maps
+from semivox.losses.distance import SdmForm, margin_voxels, signed_distance, signed_distance_maps
 
 FULL = 255  # stored targets are 255 where a voxel belongs fully to the class
 
@@ -16,11 +17,10 @@ def distance_targets(label: np.ndarray, geometry: Geometry, limit: float, form: 
     ``euclidean``: the label is cut with a margin of ``limit`` (in units of the spacing), so that the crop's
     edge cuts no distance off. ``crop_minmax`` is scaled by the crop's own extremes: no margin.
     """
-    if form == "crop_minmax":
-        fractions = cut([label], geometry, mark_inside=False)[0].numpy() / np.float32(FULL)
-        return signed_distance_maps(fractions, geometry.spacing, limit, form)
-    margin = margin_voxels(geometry.spacing, limit)
+    margin = None if form == "crop_minmax" else margin_voxels(geometry.spacing, limit)
     inside = cut([label], geometry, margin, mark_inside=False)[0].numpy() > FULL / 2
+    if margin is None:
+        return signed_distance_maps(inside, geometry.spacing, limit, form, torch.get_num_threads())
     inner = tuple(slice(m, m + p) for m, p in zip(margin, geometry.patch, strict=True))
     return np.stack([_maps_near(plane, geometry.spacing, limit, margin)[inner] for plane in inside])
 
@@ -39,5 +39,5 @@ def _maps_near(
             return maps
         window.append(slice(max(0, int(present[0]) - extra), min(size, int(present[-1]) + extra + 1)))
     box = tuple(window)
-    maps[box] = signed_distance_maps(inside[None][(slice(None), *box)], spacing, limit)[0]
+    maps[box] = signed_distance(inside[box], spacing, limit, torch.get_num_threads())
     return maps

@@ -2,11 +2,12 @@
 
 from semivox.losses.adversarial import critic_loss, judged
 from semivox.losses.agreement import AgreementForm, agreement_loss
+from semivox.losses.anchor_losses import Form, Pairs, unit
 from semivox.losses.class_contrast import class_contrast
 from semivox.losses.class_means import class_mean_contrast, class_means
 from semivox.losses.class_sampling import known_classes, sample_positions, vectors_at
 from semivox.losses.consistency import clipped_noise, softmax_mse
-from semivox.losses.contrast import Form, info_nce, paired_info_nce, unit
+from semivox.losses.contrast import info_nce, paired_info_nce
 from semivox.losses.dimension import dimension_contrast
 from semivox.losses.distance import (
     SdmForm,
@@ -26,7 +27,6 @@ from semivox.losses.local import (
     strided_pool,
     voxel_contrast,
 )
-from semivox.losses.mean import Total
 from semivox.losses.regions import pooled, region_pairs
 from semivox.losses.segmentation import (
     cross_entropy,
@@ -42,8 +42,8 @@ __all__ = [
     "AgreementForm",
     "ElasticDims",
     "Form",
+    "Pairs",
     "SdmForm",
-    "Total",
     "VoxelPools",
     "agreement_loss",
     "block_pools",

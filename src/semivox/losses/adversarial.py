@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from semivox.losses.mean import Total, weighted_mean
+from semivox.losses.mean import weighted_mean
 from semivox.losses.precision import full_precision
 
 
@@ -37,11 +37,11 @@ def judged(fractions: Tensor, valid: Tensor, annotated: Tensor) -> Tensor:
 
 
 @full_precision
-def critic_loss(logits: Tensor, real: Tensor, valid: Tensor, *, total: Total | None = None) -> Tensor:
+def critic_loss(logits: Tensor, real: Tensor, valid: Tensor) -> Tensor:
     """Binary cross-entropy of a critic's verdicts; log 2 is chance. 0 with zero gradient if nothing is valid.
 
     logits (B, 1, X', Y'[, Z']) on any grid not finer than that of ``valid`` (B, 1, X, Y[, Z]), whose mean
-    over a region weighs the region's verdict; real (B,) 1 or 0, or between. ``total`` sums over processes.
+    over a region weighs the region's verdict; real (B,) 1 or 0, or between.
     """
     batch, space = len(logits), logits.shape[2:]
     if logits.shape[1] != 1 or tuple(real.shape) != (batch,) or tuple(valid.shape[:2]) != (batch, 1):
@@ -50,4 +50,4 @@ def critic_loss(logits: Tensor, real: Tensor, valid: Tensor, *, total: Total | N
     weight = functional.interpolate(valid, tuple(space), mode="area")  # the mean over a region
     real = real.to(logits).reshape(batch, *(1,) * (logits.dim() - 1))
     loss = functional.softplus(logits) - real * logits
-    return weighted_mean((loss * weight).sum(), weight.sum(), total)
+    return weighted_mean((loss * weight).sum(), weight.sum())

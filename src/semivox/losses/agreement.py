@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from semivox.losses.consistency import softmax_mse
-from semivox.losses.mean import Total, weighted_mean
+from semivox.losses.mean import weighted_mean
 from semivox.losses.precision import full_precision
 from semivox.losses.segmentation import cross_entropy, dice_loss
 
@@ -30,31 +30,29 @@ def agreement_loss(
     logits_other: Tensor,
     valid: Tensor,
     form: AgreementForm = "ce",
-    *,
-    total: Total | None = None,
 ) -> Tensor:
     """A scalar; 0 with zero gradient where nothing is valid.
 
     logits, logits_other (B, K, X, Y[, Z]); no gradient goes into the other. valid (B, 1, ...) 0/1 or a weight
-    of each voxel. ``total`` sums over processes.
+    of each voxel.
     """
     if logits.shape != logits_other.shape:
         raise ValueError(f"logits {tuple(logits.shape)} and the other's {tuple(logits_other.shape)} differ")
     logits_other = logits_other.detach()
     if form == "mse":
-        return softmax_mse(logits, logits_other, valid, total=total)
+        return softmax_mse(logits, logits_other, valid)
     if form == "js":
-        return _jensen_shannon(logits, logits_other, valid, total)
+        return _jensen_shannon(logits, logits_other, valid)
     if form not in ("ce", "dice"):
         raise ValueError(f"form {form!r} is none of ce, mse, js, dice")
     probs_other = logits_other.softmax(1)
     everything = probs_other.new_ones(probs_other.shape[0], probs_other.shape[1] - 1)
     loss = cross_entropy if form == "ce" else dice_loss
-    return loss(logits, probs_other[:, 1:], valid, everything, total=total)
+    return loss(logits, probs_other[:, 1:], valid, everything)
 
 
-def _jensen_shannon(logits: Tensor, logits_other: Tensor, valid: Tensor, total: Total | None) -> Tensor:
+def _jensen_shannon(logits: Tensor, logits_other: Tensor, valid: Tensor) -> Tensor:
     log_p, log_q = (torch.log_softmax(z.contiguous(), 1) for z in (logits, logits_other))
     log_m = torch.logaddexp(log_p, log_q) - math.log(2)
     voxels = 0.5 * (log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)).sum(1, keepdim=True)
-    return weighted_mean((voxels * valid).sum(), valid.sum(), total)
+    return weighted_mean((voxels * valid).sum(), valid.sum())

@@ -8,15 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from semivox.losses.mean import Total, weighted_mean
+from semivox.losses.mean import weighted_mean
 from semivox.losses.precision import full_precision
 from semivox.randomness import BatchKey
 
 
 @full_precision
-def softmax_mse(
-    logits_s: Tensor, logits_t: Tensor, valid: Tensor | None = None, *, total: Total | None = None
-) -> Tensor:
+def softmax_mse(logits_s: Tensor, logits_t: Tensor, valid: Tensor | None = None) -> Tensor:
     """Mean over voxels and classes of (softmax(logits_s) - softmax(logits_t))^2.
 
     logits_s, logits_t (B, K, X, Y[, Z]); the caller detaches the teacher. ``valid`` (B, 1, ...) 0/1 or a
@@ -30,7 +28,7 @@ def softmax_mse(
         valid = torch.ones_like(voxels)
     elif valid.shape != voxels.shape:
         raise ValueError(f"valid is {tuple(valid.shape)}, expected {tuple(voxels.shape)}")
-    return weighted_mean((voxels * valid).sum(), valid.sum(), total)
+    return weighted_mean((voxels * valid).sum(), valid.sum())
 
 
 def clipped_noise(key: BatchKey, like: Tensor, sigma: float = 0.1, bound: float = 0.2) -> Tensor:

@@ -12,25 +12,21 @@ A = P and N together (oord et al., arXiv 1807.03748; Khosla et al., arXiv 2004.1
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-from semivox.losses.mean import Total, weighted_mean
+from semivox.losses.anchor_losses import Form, Pairs, anchor_losses, unit
+from semivox.losses.mean import weighted_mean
 from semivox.losses.precision import full_precision
-
-Form = Literal["out", "in", "pair", "ratio"]
-SHORTEST = 1e-6
 
 
 @full_precision
 def info_nce(
     anchors: Tensor,
     keys: Tensor,
-    positives: Tensor,
+    positives: Tensor | Pairs,
     *,
     temperature: float,
     form: Form = "out",
@@ -38,48 +34,43 @@ def info_nce(
     normalise: bool = True,
     anchor_weights: Tensor | None = None,
     chunk: int | None = None,
-    total: Total | None = None,
 ) -> Tensor:
     """Mean InfoNCE over the anchors that have a positive; 0 with zero gradient where none has.
 
     anchors (N, D), keys (M, D); positives (N, M) bool. ``exclude`` (N, M) bool: pairs that are neither
     positive nor negative, such as an anchor with itself (it wins over ``positives``). All other pairs are
     negatives; an anchor that has none gives the limit of its formula, 0 for ``pair``, and by convention 0
-    for ``ratio``. ``normalise`` makes the similarity a cosine. ``anchor_weights`` (N,) >= 0. ``chunk``: that
-    many anchors at a time, recomputed in the backward pass, so that floats take chunk x M instead of N x M.
-    ``total`` sums over processes (the anchors then are this process's, the keys everyone's).
+    for ``ratio``.
+
+    Where N x M is large, let ``positives`` be a function that tells both for a block of anchors and keys,
+    from what is known of each (:data:`~semivox.losses.anchor_losses.Pairs`)::
+
+        info_nce(z, z, lambda a, k: (y[a, None] == y[k], row[a, None] == row[k]), temperature=0.1)
+
+    Memory then grows with N + M, whatever the form: blocks of floats are made, used and dropped.
+    ``normalise`` makes the similarity a cosine. ``anchor_weights`` (N,) >= 0. ``chunk``: that many anchors
+    and keys at a time instead of what suits the device; it changes no value.
     """
-    if form not in ("out", "in", "pair", "ratio"):
-        raise ValueError(f"form {form!r} is none of out, in, pair, ratio")
-    pairs = (anchors.shape[0], keys.shape[0])
-    if tuple(positives.shape) != pairs or (exclude is not None and tuple(exclude.shape) != pairs):
-        raise ValueError(f"positives and exclude must be {pairs}, got positives {tuple(positives.shape)}")
+    pairs = _from_matrices(positives, exclude, (len(anchors), len(keys)))
     if anchors.numel() == 0 or keys.numel() == 0:
-        return weighted_mean((anchors.sum() + keys.sum()) * 0, anchors.new_zeros(()), total)
-    if normalise:
-        anchors, keys = unit(anchors), unit(keys)
-    used = torch.ones_like(positives) if exclude is None else ~exclude
-    positives = positives & used
-    weights = positives.any(1).to(anchors.dtype)
+        return weighted_mean((anchors.sum() + keys.sum()) * 0, anchors.new_zeros(()))
+    losses, count = anchor_losses(
+        anchors, keys, pairs, temperature=temperature, form=form, normalise=normalise, chunk=chunk
+    )
+    weights = (count > 0).to(losses.dtype)
     if anchor_weights is not None:
         weights = weights * anchor_weights
-    if chunk is None or chunk >= len(anchors):
-        losses = _anchor_losses(anchors, keys, positives, used, temperature, form)
-    else:
-        losses = torch.cat(
-            [
-                checkpoint(
-                    _anchor_losses,
-                    *(part, keys, inside, taken, temperature, form),
-                    use_reentrant=False,
-                    preserve_rng_state=False,
-                )
-                for part, inside, taken in zip(
-                    anchors.split(chunk), positives.split(chunk), used.split(chunk), strict=True
-                )
-            ]
-        )
-    return weighted_mean((losses * weights).sum(), weights.sum(), total)
+    return weighted_mean((losses * weights).sum(), weights.sum())
+
+
+def _from_matrices(positives: Tensor | Pairs, exclude: Tensor | None, shape: tuple[int, int]) -> Pairs:
+    if not isinstance(positives, Tensor):
+        if exclude is not None:
+            raise ValueError("a function of blocks tells what to exclude itself; leave out exclude")
+        return positives
+    if positives.shape != shape or (exclude is not None and exclude.shape != shape):
+        raise ValueError(f"positives and exclude must be {shape}, got positives {tuple(positives.shape)}")
+    return lambda a, k: (positives[a, k], None if exclude is None else exclude[a, k])
 
 
 @full_precision
@@ -94,7 +85,8 @@ def paired_info_nce(
     """InfoNCE where the positive of anchor i is key i and its negatives are the other keys of its group.
 
     anchors, keys (G, N, D): G independent groups of N pairs. ``exclude`` (N, N) or (G, N, N) bool: negatives
-    left out (its diagonal is ignored). The mean over all anchors; equal to :func:`info_nce` group by group.
+    left out (its diagonal is ignored). The mean over all anchors; equal to :func:`info_nce` group by group,
+    and faster for few pairs: memory is G x N x N.
     """
     if anchors.shape != keys.shape or anchors.dim() != 3:
         raise ValueError(
@@ -113,33 +105,4 @@ def paired_info_nce(
     return F.cross_entropy(similarity.flatten(0, 1), index.repeat(groups))
 
 
-def unit(x: Tensor) -> Tensor:
-    """``x`` (..., D) at length 1; shorter than 1e-6 it becomes 0, without gradient (it would explode)."""
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / length.masked_fill(length < SHORTEST, math.inf)
-
-
-def _anchor_losses(
-    anchors: Tensor, keys: Tensor, positives: Tensor, used: Tensor, temperature: float, form: Form
-) -> Tensor:
-    """The loss of each anchor (N,); a finite number without meaning where it has no positive."""
-    s = anchors @ keys.T / temperature  # (N, M)
-    count = positives.sum(1).clamp_min(1)
-    if form == "out":
-        return _lse(s, used) - torch.where(positives, s, 0).sum(1) / count
-    if form == "in":
-        return _lse(s, used) - _lse(s, positives) + count.to(s.dtype).log()
-    negatives = used & ~positives
-    lse_negatives = _lse(s, negatives)
-    if form == "pair":
-        each = F.softplus(lse_negatives[:, None] - s)  # lse({p} and N) - s_p
-        return torch.where(positives, each, 0).sum(1) / count
-    return torch.where(negatives.any(1), (lse_negatives - _lse(s, positives)) / count, 0)
-
-
-def _lse(s: Tensor, mask: Tensor) -> Tensor:
-    """Log-sum-exp over the masked entries of each row; of none, a huge negative number without gradient."""
-    none = ~mask.any(1)
-    # -inf, not a huge number: its exp is much faster. But a row of only -inf would give NaN gradients.
-    masked = s.masked_fill(~(mask | none[:, None]), -math.inf)
-    return torch.logsumexp(masked, dim=1).masked_fill(none, torch.finfo(s.dtype).min / 2)
+__all__ = ["info_nce", "paired_info_nce"]

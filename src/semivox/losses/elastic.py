@@ -25,7 +25,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from semivox.losses.mean import Total, weighted_mean
+from semivox.losses.mean import weighted_mean
 from semivox.losses.precision import full_precision
 
 ElasticDims = Literal["slice", "volume"]
@@ -41,7 +41,6 @@ def elastic_energy(
     dims: ElasticDims = "slice",
     valid: Tensor | None = None,
     annotated: Tensor | None = None,
-    total: Total | None = None,
 ) -> Tensor:
     """Mean energy, in 1/mm, of the annotated (sample, foreground class) pairs; 0 where there is none.
 
@@ -64,7 +63,7 @@ def elastic_energy(
     axes = (2, 3) if dims == "slice" else tuple(range(2, 2 + space))
     energy = _energy(gap, axes, spacing)
     weight = torch.ones_like(energy) if annotated is None else (annotated > 0).to(energy.dtype)
-    return weighted_mean((energy * weight).sum(), weight.sum(), total)
+    return weighted_mean((energy * weight).sum(), weight.sum())
 
 
 def _energy(gap: Tensor, axes: tuple[int, ...], spacing: Sequence[float]) -> Tensor:

@@ -16,14 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from semivox.losses.contrast import Form, info_nce
+from semivox.losses.anchor_losses import Form, Pairs, anchor_losses
 from semivox.losses.mean import weighted_mean
 from semivox.losses.precision import full_precision
 from semivox.losses.segmentation import full_fractions
 
 LEFT_OUT = -1
-FLOATS = 2**24
-"""Similarities held at a time (64 MB); more are taken in chunks."""
 
 
 class VoxelPools(NamedTuple):
@@ -108,28 +106,30 @@ def voxel_contrast(
     labels, rank = labels.flatten(1), rank.flatten(1)  # (G, M)
     groups, size = labels.shape
     each = min(size, max(1, anchors // groups)) if anchors else size
-    losses, counted = [], []
+    means, counted = [], []
     for pool, y, order in zip(vectors, labels, rank, strict=True):
         may_be_anchor = y >= 0 if background_anchors else y > 0
         first, index = torch.where(may_be_anchor, order, -1).topk(each)
-        taken, y_a = first >= 0, y[index]
-        exclude = (y == LEFT_OUT) | (index[:, None] == torch.arange(size, device=y.device))
+        pairs = _pairs(y, index, first >= 0, background_negatives)
+        losses, positives = anchor_losses(pool[index], pool, pairs, temperature=temperature, form=form)
+        has_one = (positives > 0).to(losses.dtype)
+        means.append(weighted_mean((losses * has_one).sum(), has_one.sum()))
+        counted.append(has_one.amax())
+    weights = torch.stack(counted)
+    return weighted_mean((torch.stack(means) * weights).sum(), weights.sum())
+
+
+def _pairs(y: Tensor, index: Tensor, taken: Tensor, background_negatives: bool) -> Pairs:
+    """Who is what to whom in a pool with labels ``y`` (M,); its anchors are ``index`` (N,), if ``taken``."""
+    place, y_a, left_out = torch.arange(len(y), device=y.device), y[index], y == LEFT_OUT
+
+    def pairs(a: slice, k: slice) -> tuple[Tensor, Tensor]:
+        exclude = (index[a, None] == place[k]) | left_out[k]
         if not background_negatives:
-            exclude |= (y == 0) & (y_a != 0)[:, None]
-        positives = (y_a[:, None] == y) & taken[:, None] & ~exclude
-        loss = info_nce(
-            pool[index],
-            pool,
-            positives,
-            temperature=temperature,
-            form=form,
-            exclude=exclude,
-            chunk=max(1, FLOATS // size),
-        )
-        losses.append(loss)
-        counted.append(positives.any())
-    weights = torch.stack(counted).to(vectors.dtype)
-    return weighted_mean((torch.stack(losses) * weights).sum(), weights.sum())
+            exclude |= (y_a[a, None] != 0) & (y[k] == 0)
+        return (y_a[a, None] == y[k]) & taken[a, None], exclude
+
+    return pairs
 
 
 def _blocks(x: Tensor, side: int, fill: float) -> Tensor:

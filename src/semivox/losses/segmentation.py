@@ -15,45 +15,39 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from semivox.losses.mean import Total, weighted_mean
+from semivox.losses.mean import weighted_mean
 from semivox.losses.precision import full_precision
 
 SMOOTH = 1e-5
 
 
 @full_precision
-def segmentation_loss(
-    logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor, *, total: Total | None = None
-) -> Tensor:
+def segmentation_loss(logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor) -> Tensor:
     """``dice_loss + cross_entropy`` with equal weights, a scalar; 0 with zero gradient if nothing is valid.
 
     logits (B, K, X, Y[, Z]); target (B, K-1, ...) fractions of the foreground classes in 0..1; valid
-    (B, 1, ...) 0/1, or any weight >= 0 of a voxel; annotated (B, K-1) 0/1. ``total`` sums over processes.
+    (B, 1, ...) 0/1, or any weight >= 0 of a voxel; annotated (B, K-1) 0/1.
     """
     both = _compare(logits, target, valid, annotated)
-    return _dice(both, total) + _cross_entropy(both, total)
+    return _dice(both) + _cross_entropy(both)
 
 
 @full_precision
-def cross_entropy(
-    logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor, *, total: Total | None = None
-) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor) -> Tensor:
     """Soft cross-entropy - sum_c f_c log p_c, averaged over valid voxels.
 
     Arguments as :func:`segmentation_loss`.
     """
-    return _cross_entropy(_compare(logits, target, valid, annotated), total)
+    return _cross_entropy(_compare(logits, target, valid, annotated))
 
 
 @full_precision
-def dice_loss(
-    logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor, *, total: Total | None = None
-) -> Tensor:
+def dice_loss(logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor) -> Tensor:
     """Batch Dice over annotated (sample, class) pairs; a class that no sample annotates does not count.
 
     Arguments as :func:`segmentation_loss`.
     """
-    return _dice(_compare(logits, target, valid, annotated), total)
+    return _dice(_compare(logits, target, valid, annotated))
 
 
 @full_precision
@@ -93,20 +87,19 @@ def _compare(logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor) -
     return _Compared(background, foreground, target, target * valid, valid, annotated)
 
 
-def _cross_entropy(x: _Compared, total: Total | None) -> Tensor:
+def _cross_entropy(x: _Compared) -> Tensor:
     agreement = (_background(x.target) * x.valid * x.log_background).sum()
     agreement = agreement + (x.weighted * x.log_foreground).sum()
-    return weighted_mean(-agreement, x.valid.sum(), total)
+    return weighted_mean(-agreement, x.valid.sum())
 
 
-def _dice(x: _Compared, total: Total | None) -> Tensor:
+def _dice(x: _Compared) -> Tensor:
     probs = x.log_foreground.exp()
     space = tuple(range(2, probs.dim()))
     overlap = (probs * x.weighted).sum(space)  # (B, K-1)
     size = (probs * x.valid * probs).sum(space) + (x.weighted * x.target).sum(space)
     known = (x.annotated > 0).to(probs.dtype)
-    sums = torch.stack([(overlap * known).sum(0), (size * known).sum(0), known.sum(0)])  # (3, K-1)
-    overlap, size, samples = (sums if total is None else total(sums)).unbind()
+    overlap, size, samples = (overlap * known).sum(0), (size * known).sum(0), known.sum(0)  # (K-1,)
     dice = (2 * overlap + SMOOTH) / (size + SMOOTH)
     counted = (samples > 0).to(probs.dtype)
     return weighted_mean(((1 - dice) * counted).sum(), counted.sum())

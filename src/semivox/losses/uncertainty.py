@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from semivox.losses.mean import Total, weighted_mean
+from semivox.losses.mean import weighted_mean
 from semivox.losses.precision import full_precision
 
 
@@ -20,18 +20,18 @@ def normalised_entropy(probabilities: Tensor) -> Tensor:
 
 
 @full_precision
-def entropy_loss(logits: Tensor, valid: Tensor, *, total: Total | None = None) -> Tensor:
+def entropy_loss(logits: Tensor, valid: Tensor) -> Tensor:
     """Mean normalised entropy over valid voxels of softmax(logits (B, K, ...)); ``valid`` (B, 1, ...).
 
     Entropy minimisation (Grandvalet & Bengio, NeurIPS 2004; Vu et al., CVPR 2019).
     """
     log_p = torch.log_softmax(logits, 1)
     entropy = -(log_p.exp() * log_p).sum(1, keepdim=True) / math.log(logits.shape[1])
-    return weighted_mean((entropy * valid).sum(), valid.sum(), total)
+    return weighted_mean((entropy * valid).sum(), valid.sum())
 
 
 @full_precision
-def pyramid_consistency(scales: Sequence[Tensor], valid: Tensor, *, total: Total | None = None) -> Tensor:
+def pyramid_consistency(scales: Sequence[Tensor], valid: Tensor) -> Tensor:
     """Uncertainty-rectified consistency of predictions of several scales with their mean (URPC, Luo et al.,
     MedIA 2022): with p the mean of the scales' softmax and u_s = KL(p || p_s) voxel by voxel,
 
@@ -47,6 +47,6 @@ def pyramid_consistency(scales: Sequence[Tensor], valid: Tensor, *, total: Total
         spread = (torch.xlogy(mean, mean) - mean * log_p).sum(1, keepdim=True)
         certainty = torch.exp(-spread) * valid
         squared = (mean - log_p.exp()).square().mean(1, keepdim=True)
-        terms.append(weighted_mean((squared * certainty).sum(), certainty.sum(), total))
-        terms.append(weighted_mean((spread * valid).sum(), valid.sum(), total))
+        terms.append(weighted_mean((squared * certainty).sum(), certainty.sum()))
+        terms.append(weighted_mean((spread * valid).sum(), valid.sum()))
     return torch.stack(terms).sum() / len(scales)

@@ -19,9 +19,6 @@ from semivox.losses.contrast import info_nce
 from semivox.losses.precision import full_precision
 from semivox.randomness import BatchKey
 
-CHUNK = 1024
-"""Anchors compared at a time, so that memory grows with their number and not with its square."""
-
 
 @torch.no_grad()
 def valid_positions(valid: Tensor, size: Sequence[int], n: int, key: BatchKey) -> tuple[Tensor, Tensor]:
@@ -51,16 +48,21 @@ def same_voxel_contrast(
     """Each student voxel finds itself among the teacher's voxels of all crops; a scalar.
 
     z_s, z_t (B, n, D), present (B, n) bool, case (B,). Other crops of the same case are no negatives: they
-    may show the same tissue. The caller detaches the teacher.
+    may show the same tissue. Memory grows with the number of voxels, not with its square. The caller detaches
+    the teacher.
     """
     crops, n, _ = z_s.shape
-    crop = torch.arange(crops, device=z_s.device).repeat_interleave(n)
-    itself = torch.eye(crops * n, dtype=torch.bool, device=z_s.device)
+    voxel = torch.arange(crops * n, device=z_s.device)
+    crop = voxel // n
     other_crop_of_case = (case[:, None] == case) & ~torch.eye(crops, dtype=torch.bool, device=z_s.device)
-    exclude = other_crop_of_case[crop][:, crop] | ~present.flatten()  # an absent anchor loses its positive
+    # (B, B n), alike for all anchors of a crop; an absent anchor loses its positive
+    exclude = other_crop_of_case[:, crop] | ~present.flatten()
+
+    def pairs(a: slice, k: slice) -> tuple[Tensor, Tensor]:
+        return voxel[a, None] == voxel[k], exclude[crop[a], k]
+
     # one positive: all forms of the loss but `ratio` are equal
-    anchors, keys = z_s.flatten(0, 1), z_t.flatten(0, 1)
-    return info_nce(anchors, keys, itself, temperature=temperature, exclude=exclude, chunk=CHUNK)
+    return info_nce(z_s.flatten(0, 1), z_t.flatten(0, 1), pairs, temperature=temperature)
 
 
 def volume_contrast(
@@ -73,12 +75,16 @@ def volume_contrast(
     caller detaches the teacher.
     """
     crops, n, _ = z_s.shape
-    crop = torch.arange(crops, device=z_s.device).repeat_interleave(n)
+    crop, there = torch.arange(crops * n, device=z_s.device) // n, present.flatten()
     own = torch.eye(crops, dtype=torch.bool, device=z_s.device)
-    positives = torch.cat([own, torch.zeros_like(exclude)], 1)[crop] & present.flatten()[:, None]
-    exclude = torch.cat([~own, exclude], 1)[crop]
-    anchors, keys = z_s.flatten(0, 1), torch.cat([g_t, negatives])
-    return info_nce(anchors, keys, positives, temperature=temperature, exclude=exclude, chunk=CHUNK)
+    # (B, B + M), alike for all anchors of a crop
+    positives = torch.cat([own, torch.zeros_like(exclude)], 1)
+    exclude = torch.cat([~own, exclude], 1)
+
+    def pairs(a: slice, k: slice) -> tuple[Tensor, Tensor]:
+        return positives[crop[a], k] & there[a, None], exclude[crop[a], k]
+
+    return info_nce(z_s.flatten(0, 1), torch.cat([g_t, negatives]), pairs, temperature=temperature)
 
 
 __all__ = ["mean_feature", "same_voxel_contrast", "valid_positions", "volume_contrast"]

@@ -29,9 +29,14 @@ from semivox.batches.crops import Crops
 from semivox.batches.stream import Stream
 from semivox.losses import segmentation_loss
 from semivox.methods.cleanup import largest_components
-from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
+from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Pair, Player, Stage, Term
 from semivox.methods.protocol import PUBLISHED_SGD
 from semivox.randomness import BatchKey
+
+#: How the published self-training moves: 15000 steps, a tenth of the rate after each 2500.
+SELF_TRAIN = Optimizer(
+    lr=0.01, nesterov=False, schedule="step", milestones=tuple(n * 2500 / 15000 for n in range(1, 6))
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class BCPSettings:
     """Keep only the largest component of each class in a pseudo-label. [code]"""
     ema_decay: float = 0.99
     """Decay of the teacher (at paper_steps). [code]"""
+    published_optimizer: bool = False
+    """Self-training moves by the published falling learning rate instead of the run's optimizer. [ours]"""
     dropout: float = 0.5
     """Share of channels dropped at the network's dropout places, in the student. [code]"""
 
@@ -56,7 +63,11 @@ class BCP(Method):
     """Boxes change places between labelled and unlabelled crops."""
 
     Settings = BCPSettings
-    paper: ClassVar[Mapping[str, Any]] = {**PUBLISHED_SGD, "optimizer.schedule": "constant"}
+    paper: ClassVar[Mapping[str, Any]] = {
+        **PUBLISHED_SGD,
+        "optimizer.schedule": "constant",
+        "method.published_optimizer": True,
+    }
     paper_predictor: ClassVar[tuple[str, ...]] = ("student",)
 
     def __init__(self, facts: Facts, settings: BCPSettings) -> None:
@@ -68,6 +79,7 @@ class BCP(Method):
     def stages(self, facts: Facts) -> Sequence[Stage]:
         s, n = self.settings, sum(facts.batch)  # n mixed images a step
         players = (Player("segmenter", ("student",)),)
+        later = (Player("segmenter", ("student",), SELF_TRAIN if s.published_optimizer else None),)
         pairs = (Pair("student", "teacher", s.ema_decay),)
         twice = Stream("labeled", size=2 * n, target="label", where="foreground")
         labeled = Stream("labeled", size=n, target="label", where="foreground")
@@ -77,7 +89,7 @@ class BCP(Method):
             Stage(
                 "self_train",
                 {"labeled": labeled, "unlabeled": unlabeled},
-                players,
+                later,
                 pairs,
                 share=1 - s.pretrain,
                 copy={"teacher": "student"},

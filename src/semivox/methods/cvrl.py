@@ -189,7 +189,7 @@ class CVRL(Method):
                 with torch.no_grad():
                     g_t = head_t(mean_feature(features_t, unlabeled.valid))  # (B, D)
                 # pushed first: this batch's other cases are among the negatives
-                self.queue.push(at.gather(g_t), at.gather(torch.where(present.any(1), case, -1)))
+                self.queue.push(g_t, torch.where(present.any(1), case, -1))
                 negatives, exclude = self.queue.vectors, self.queue.exclude(case)
                 yield "volume", volume_contrast(z_s, g_t, present, negatives, exclude, temperature=tau)
                 continue

@@ -176,8 +176,10 @@ class SelfEnsembling(Method):
         case, there = case[:, None, None].expand_as(index).flatten(), present.flatten()
 
         queues = cast(list[Queue], list(self.queues))
-        memory = [(queue.vectors, queue.label, queue.exclude(case)) for queue in queues]
-        loss = class_contrast(anchors, keys, label, there, temperature=s.temperature, memory=memory)
+        memory = [(queue.vectors, queue.label, queue.case) for queue in queues]
+        loss = class_contrast(
+            anchors, keys, label, there, temperature=s.temperature, case=case, memory=memory
+        )
         for c, queue in zip(self.classes, queues, strict=False):
             new = there & (label == c)
             queue.push(keys[new], case[new], label[new])
