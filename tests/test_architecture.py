@@ -27,6 +27,7 @@ ORDER = (
     ("methods",),
     ("training",),
     ("inference",),
+    ("ranking",),
     ("evaluation",),
     ("report",),
     ("testing",),
@@ -167,7 +168,7 @@ def at_top(tree: ast.Module) -> ast.Module:
 
 
 def test_slow_or_foreign_packages_are_not_imported_at_the_top() -> None:
-    slow = {"monai", "medpy", "lightning", "lightning_fabric", "pytorch_lightning"}
+    slow = {"monai", "medpy", "lightning", "lightning_fabric", "pytorch_lightning", "mlflow", "wandb"}
     wrong = [
         f"{path.relative_to(SOURCE)}:{line} {name}"
         for path in FILES
@@ -193,10 +194,18 @@ def test_what_needs_no_torch_imports_none() -> None:
         "semivox.methods.catalog", "semivox.commands.check", "semivox.commands.plan",
         "semivox.commands.evaluate", "semivox.commands.predict", "semivox.commands.methods",
         "semivox.commands.import_data", "semivox.commands.compare", "semivox.commands.request",
+        "semivox.commands.rank",
+        "semivox.commands.report",
     )  # fmt: skip
     loaded = loaded_by("import " + ", ".join(modules))
     assert "numpy" in loaded  # the list is that of the modules above
     assert not {"torch", "monai", "matplotlib", "pydantic"} & loaded
+
+
+def test_a_page_is_made_without_torch() -> None:
+    loaded = loaded_by("import semivox.report.run_page")
+    assert "matplotlib" in loaded
+    assert not {"torch", "monai", "pydantic"} & loaded
 
 
 def test_predict_loads_neither_monai_nor_lightning_nor_matplotlib() -> None:
@@ -205,4 +214,6 @@ def test_predict_loads_neither_monai_nor_lightning_nor_matplotlib() -> None:
         "semivox.inference.scans, safetensors, cc3d"
     )
     assert "torch" in loaded
-    assert not {"monai", "lightning", "lightning_fabric", "matplotlib", "medpy", "tensorboard"} & loaded
+    heavy = {"monai", "lightning", "lightning_fabric", "matplotlib", "medpy"}
+    assert not heavy & loaded
+    assert not {"tensorboard", "mlflow", "wandb"} & loaded

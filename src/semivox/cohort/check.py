@@ -14,6 +14,7 @@ from semivox.cohort.folder import scan_folder
 from semivox.cohort.formats import read_case, read_geometry, read_label
 from semivox.cohort.geometry import Geometry, grid_difference
 from semivox.cohort.intensity import Intensity, unusual_intensities
+from semivox.cohort.mark import is_unedited_prediction
 from semivox.errors import DataError
 
 Progress = Callable[[int, int], None]
@@ -129,6 +130,7 @@ def _check_label(
     assert path is not None
     try:
         label, stored = read_label(path), read_geometry(path, label=True).dtype
+        unedited = is_unedited_prediction(path, label.array[0])
     except DataError as error:
         yield "error", error
         return
@@ -140,6 +142,17 @@ def _check_label(
                 path=path,
                 found=stored,
                 expected="an integer type",
+            ),
+        )
+    if unedited:
+        yield (
+            "warning",
+            DataError(
+                "the label is a prediction of semivox that nobody has edited",
+                path=path,
+                found="what `predict` wrote, voxel for voxel",
+                expected="a label that a person drew or corrected",
+                remedy="correct it in an editor, or remove it",
             ),
         )
     if grid is not None:

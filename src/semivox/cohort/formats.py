@@ -81,6 +81,20 @@ def read_geometry(path: str | Path, label: bool = False) -> Geometry:
             return _reading(path, pictures.geometry_tiff)
 
 
+def read_note(path: str | Path) -> str:
+    """The free text of a file's header, where predictions are marked; "" where there is none."""
+    path = Path(path)
+    match _kind(path):
+        case "nifti":
+            return _reading(path, nifti.read_note)
+        case "itk":
+            return _reading(path, itk.read_note)
+        case "png":
+            return _reading(path, pictures.read_note_png)
+        case _:
+            return _reading(path, pictures.read_note_tiff)
+
+
 def read_case(case: Case) -> Volume:
     """All channels of a case, stacked in the order of its files.
 
@@ -142,19 +156,21 @@ def read_label(path: str | Path) -> Volume:
     return Volume(array, volume.affine, volume.source)
 
 
-def write_mask(path: str | Path, mask: np.ndarray, like: Volume, format: str = "same") -> Path:
+def write_mask(
+    path: str | Path, mask: np.ndarray, like: Volume, format: str = "same", note: str = ""
+) -> Path:
     """Write label values ``(X, Y[, Z])`` on the grid of ``like``; returns the path written.
 
     ``format`` is "same", "nii.gz", "nrrd" or "mha". "same" keeps an ending that ``path`` has, else takes
     that of ``like``'s file (a detached ``.mhd`` becomes ``.mha``). Other formats put their ending in the
-    place of the one that ``path`` has. The integer type is the smallest that holds the values. The file
-    appears whole or not at all.
+    place of the one that ``path`` has. The integer type is the smallest that holds the values. ``note``: a
+    short text for the file's header. The file appears whole or not at all.
     """
     mask = np.asarray(mask)
     if mask.dtype.kind not in "iub":
         raise ValueError(f"a mask holds integers, not {mask.dtype}")
     low, high = (int(mask.min(initial=0)), int(mask.max(initial=0)))
-    return _write(Path(path), mask.astype(smallest_integer(low, high))[None], like, format)
+    return _write(Path(path), mask.astype(smallest_integer(low, high))[None], like, format, note)
 
 
 def write_volume(path: str | Path, array: np.ndarray, like: Volume, format: str = "same") -> Path:
@@ -176,7 +192,7 @@ def smallest_integer(low: int, high: int) -> np.dtype:
     raise ValueError(f"no integer type holds {low} .. {high}")
 
 
-def _write(path: Path, array: np.ndarray, like: Volume, format: str) -> Path:
+def _write(path: Path, array: np.ndarray, like: Volume, format: str, note: str = "") -> Path:
     if tuple(array.shape[1:]) != like.shape:
         raise ValueError(f"the array has shape {array.shape[1:]}, the scan {like.shape}")
     target = _target(path, like.source, format)
@@ -186,13 +202,13 @@ def _write(path: Path, array: np.ndarray, like: Volume, format: str) -> Path:
     with replacing(target) as temporary:
         match kind:
             case "nifti":
-                nifti.write(temporary, array, like)
+                nifti.write(temporary, array, like, note)
             case "itk":
-                itk.write(temporary, array, like)
+                itk.write(temporary, array, like, note)
             case "png":
-                pictures.write_png(temporary, array)
+                pictures.write_png(temporary, array, note)
             case _:
-                pictures.write_tiff(temporary, array)
+                pictures.write_tiff(temporary, array, note)
     return target
 
 

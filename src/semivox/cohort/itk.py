@@ -13,6 +13,8 @@ from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+NOTE = "semivox"
+"""The header's key of a note."""
 FORMATS = {".nrrd": "nrrd", ".nhdr": "nrrd", ".mha": "mha", ".mhd": "mha"}
 
 
@@ -47,8 +49,17 @@ def geometry(path: Path) -> Geometry:
     return Geometry(tuple(size), channels, affine, sitk.GetArrayViewFromImage(pixel).dtype)
 
 
-def write(path: Path, array: np.ndarray, like: Volume) -> None:
-    """Write ``(C, X, Y[, Z])`` compressed; several channels become a vector image."""
+def read_note(path: Path) -> str:
+    """The note in a header, or nothing."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return str(reader.GetMetaData(NOTE)) if reader.HasMetaDataKey(NOTE) else ""
+
+
+def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
+    """Write ``(C, X, Y[, Z])`` compressed; several channels become a vector image. A ``note`` gets a key in
+    the header."""
     dims = array.ndim - 1
     flipped = array.transpose(0, *range(dims, 0, -1))
     vector = array.shape[0] > 1
@@ -69,6 +80,8 @@ def write(path: Path, array: np.ndarray, like: Volume) -> None:
     image.SetOrigin([float(v) for v in origin])
     image.SetSpacing([float(v) for v in spacing])
     image.SetDirection([float(v) for v in direction])
+    if note:
+        image.SetMetaData(NOTE, note)
     sitk.WriteImage(image, str(path), useCompression=True)
 
 

@@ -39,8 +39,14 @@ def geometry(path: Path) -> Geometry:
     return Geometry(shape, channels, _affine_mm(image), stored if _unscaled(image) else np.dtype(np.float32))
 
 
-def write(path: Path, array: np.ndarray, like: Volume) -> None:
-    """Write ``(C, X, Y[, Z])``; the grid fields of ``like``'s header are kept bit for bit if it has one."""
+def read_note(path: Path) -> str:
+    """The header's free text, ``descrip``."""
+    return bytes(nib.load(path).header["descrip"].item()).decode("latin-1")
+
+
+def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
+    """Write ``(C, X, Y[, Z])``; the grid fields of ``like``'s header are kept bit for bit if it has one. A
+    ``note`` of at most 79 characters becomes the header's free text."""
     data = array[0] if array.shape[0] == 1 else _channels_last(array)
     kept: Any = like.source.header.get("nifti")
     if kept is not None and np.array_equal(_affine_mm_of(kept), like.affine):
@@ -60,6 +66,8 @@ def write(path: Path, array: np.ndarray, like: Volume) -> None:
         image.set_sform(like.affine, code=1)
         axes = like.affine[:3, :3] / np.linalg.norm(like.affine[:3, :3], axis=0)
         image.set_qform(like.affine, code=int(np.allclose(axes.T @ axes, np.eye(3), atol=1e-6)))
+    if note:
+        image.header["descrip"] = note.encode("ascii")
     nib.save(image, path)
 
 

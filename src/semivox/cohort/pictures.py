@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from PIL import Image, ImageSequence
+from PIL.PngImagePlugin import PngInfo
 
 from semivox.cohort.geometry import Geometry
 from semivox.cohort.volume import Source, Volume
@@ -14,6 +15,7 @@ from semivox.errors import DataError
 
 CHANNELS_OF_MODE = {"RGB": 3, "RGBA": 3, "CMYK": 3, "YCbCr": 3, "P": 3, "PA": 3}
 STACK_AXES = "ZIQTR"  # tifffile's letters for a page axis
+NOTE = "Description"  # the PNG standard's keyword for such text
 
 
 def read_png(path: Path, label: bool = False) -> Volume:
@@ -40,10 +42,20 @@ def fits_png(array: np.ndarray) -> bool:
     )
 
 
-def write_png(path: Path, array: np.ndarray) -> None:
-    """Write (C, X, Y) where :func:`fits_png`."""
+def read_note_png(path: Path) -> str:
+    """The text chunk of a note, or nothing."""
+    with Image.open(path) as picture:
+        return str(picture.info.get(NOTE, ""))
+
+
+def write_png(path: Path, array: np.ndarray, note: str = "") -> None:
+    """Write (C, X, Y) where :func:`fits_png`; a ``note`` becomes a text chunk."""
     rows = array.transpose(2, 1, 0)  # (Y, X, C)
-    Image.fromarray(np.ascontiguousarray(rows[..., 0] if array.shape[0] == 1 else rows)).save(path, "PNG")
+    picture = Image.fromarray(np.ascontiguousarray(rows[..., 0] if array.shape[0] == 1 else rows))
+    texts = PngInfo()
+    if note:
+        texts.add_text(NOTE, note)
+    picture.save(path, "PNG", pnginfo=texts)
 
 
 def read_tiff(path: Path) -> Volume:
@@ -81,8 +93,15 @@ def geometry_tiff(path: Path) -> Geometry:
         return Geometry(shape[1:], channels, np.eye(4), np.dtype(series.dtype))
 
 
-def write_tiff(path: Path, array: np.ndarray) -> None:
-    """Write (C, X, Y[, Z]) with deflate compression; several channels become an axis C before Y."""
+def read_note_tiff(path: Path) -> str:
+    """The first page's description."""
+    with tifffile.TiffFile(path) as tiff:
+        return str(tiff.pages[0].description)
+
+
+def write_tiff(path: Path, array: np.ndarray, note: str = "") -> None:
+    """Write (C, X, Y[, Z]) with deflate compression; several channels become an axis C before Y. A ``note``
+    becomes the description."""
     axes = "CXYZ"[: array.ndim]
     stored = "ZCYX" if array.ndim == 4 else "CYX"
     data = array.transpose([axes.index(letter) for letter in stored])
@@ -95,6 +114,7 @@ def write_tiff(path: Path, array: np.ndarray) -> None:
         photometric="minisblack",
         compression="zlib",
         metadata={"axes": stored},
+        description=note or None,
     )
 
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
+from semivox.prepare.parallel import cpus
+
 
 class SurfaceDistances(NamedTuple):
     """Distance of each surface voxel of one mask to the nearest surface voxel of the other, float64."""
@@ -43,11 +45,12 @@ def surface_distances(
     spacings
         Distance between neighbouring voxels along each axis; the answer is in the same unit.
     """
-    of_prediction, of_reference = surface(prediction), surface(reference)
-    shared = of_prediction & of_reference
-    points_p, points_r = np.argwhere(of_prediction), np.argwhere(of_reference)
+    shape = prediction.shape
+    of_prediction, of_reference = surface(prediction).ravel(), surface(reference).ravel()
+    at_p, at_r = np.flatnonzero(of_prediction), np.flatnonzero(of_reference)
+    points_p, points_r = (np.stack(np.unravel_index(at, shape), axis=1) for at in (at_p, at_r))
     # A voxel on both surfaces has distance 0; a good prediction spares itself most searches.
-    apart_p, apart_r = ~shared[of_prediction], ~shared[of_reference]
+    apart_p, apart_r = ~of_reference[at_p], ~of_prediction[at_r]
     answers: list[SurfaceDistances] = []
     for i, spacing in enumerate(spacings):
         scale = np.asarray(spacing, dtype=np.float64)
@@ -67,5 +70,5 @@ def _nearest(points: np.ndarray, apart: np.ndarray, targets: np.ndarray) -> np.n
     distances = np.zeros(len(points))
     if apart.any():
         tree = cKDTree(targets, leafsize=32, balanced_tree=False, compact_nodes=False)
-        distances[apart] = tree.query(points[apart])[0]
+        distances[apart] = tree.query(points[apart], workers=cpus())[0]
     return distances

@@ -22,11 +22,18 @@ def mean_entropy(entropies: np.ndarray, foreground: np.ndarray) -> float:
 
     Over the whole scan the easy background would drown it. Without foreground it is the mean of the scan.
     """
+    box, near = near_foreground(foreground)
+    chosen = entropies[box][near] if near.any() else entropies
+    return float(chosen.mean(dtype=np.float64))
+
+
+def near_foreground(foreground: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray]:
+    """A box around the foreground, and where in it (bool) the foreground and ``MARGIN`` voxels around it lie;
+    nowhere if there is no foreground."""
     if not foreground.any():
-        return float(entropies.mean(dtype=np.float64))
+        return tuple(slice(0, 0) for _ in foreground.shape), np.zeros((0,) * foreground.ndim, bool)
     box = tuple(slice(max(0, s.start - MARGIN), s.stop + MARGIN) for s in _bounds(foreground))
-    near = ndimage.binary_dilation(foreground[box], iterations=MARGIN)
-    return float(entropies[box][near].mean(dtype=np.float64))
+    return box, ndimage.binary_dilation(foreground[box], iterations=MARGIN)
 
 
 def _bounds(foreground: np.ndarray) -> tuple[slice, ...]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort import Volume, load_cohort, orientation_of, read_case, read_label
+from semivox.cohort import Volume, load_cohort, read_case, read_label
 from semivox.errors import DataError
 from semivox.files import replacing
+from semivox.report.upright import coarsest, to_ras
 
 REFERENCE = "#ffffff"
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#d55e00")  # Okabe-Ito: colour-blind safe
@@ -56,13 +57,14 @@ def _draw(
     from matplotlib.axes import Axes
 
     assert isinstance(axis, Axes)
-    planes, aspect = _upright(
-        image, [image.array, mask[None], (mask if reference is None else reference)[None]]
-    )
-    picture, predicted, true = planes
+    arrays, aspect = [image.array, mask[None], (mask if reference is None else reference)[None]], 1.0
     if image.dims == 3:
-        index = int(np.argmax((true[0] > 0).sum((0, 1))))
-        picture, predicted, true = (plane[..., index] for plane in planes)
+        turned, spacing = to_ras(image, arrays)
+        plane = coarsest(spacing)
+        stacks = [plane.slices(array) for array in turned]
+        index = int(np.argmax((stacks[-1][0] > 0).sum((0, 1))))
+        arrays, aspect = [stack[..., index] for stack in stacks], spacing[plane.rows] / spacing[plane.columns]
+    picture, predicted, true = arrays
     shown = np.moveaxis(picture, 0, -1).astype(np.float32).transpose(1, 0, 2)
     low, high = np.percentile(shown, [1, 99])
     shown = np.clip((shown - low) / max(high - low, 1e-6), 0, 1)
@@ -75,18 +77,6 @@ def _draw(
             if region.any() and not region.all():
                 axis.contour(region.astype(float), [0.5], colors=[colour], linewidths=[width])
     axis.set_axis_off()
-
-
-def _upright(image: Volume, arrays: list[np.ndarray]) -> tuple[list[np.ndarray], float]:
-    """Arrays turned so that slices along the coarsest axis show patients upright; and the pixels' aspect."""
-    if image.dims == 2:
-        return arrays, 1.0
-    turn = orientation_of(image.affine, 3, (0, 1, 2))
-    spacing = turn.reorder(image.spacing_mm)
-    coarsest = 2 if spacing[2] * 1.01 >= max(spacing) else int(np.argmax(spacing))
-    others = [a for a in range(3) if a != coarsest]
-    turned = [np.moveaxis(turn.apply(a), 1 + coarsest, 3)[:, ::-1, ::-1] for a in arrays]
-    return turned, spacing[others[1]] / spacing[others[0]]
 
 
 def _mask_file(folder: Path, case: str) -> Path:

@@ -1,0 +1,30 @@
+"""The mark of a prediction: a hash of the mask in its own file, which tells a label that nobody edited."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from semivox.cohort.formats import read_note
+
+WORDS = "semivox prediction"
+
+
+def mark_of(mask: np.ndarray) -> str:
+    """The mark of label values ``(X, Y[, Z])``: it depends on shape and values, not on the integer type.
+
+    ``WORDS`` and the first 32 hexadecimal digits of the SHA-256 of the shape as text and the values as 64-bit
+    little-endian integers in C order: 51 characters, which fit into every format's free text.
+    """
+    digest = hashlib.sha256(str(tuple(mask.shape)).encode())
+    for plane in mask:  # one at a time: eight bytes a voxel would be the largest array of all
+        digest.update(np.ascontiguousarray(plane, dtype="<i8").tobytes())
+    return f"{WORDS} {digest.hexdigest()[:32]}"
+
+
+def is_unedited_prediction(path: str | Path, label: np.ndarray) -> bool:
+    """Whether the file's free text is the mark of ``label`` ``(X, Y[, Z])``, its content."""
+    note = read_note(path)
+    return WORDS in note and mark_of(label) in note

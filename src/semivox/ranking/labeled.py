@@ -1,0 +1,67 @@
+"""Which cases of a data folder a run was trained on with their labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from semivox.cohort import Case, Cohort
+from semivox.errors import DataError
+from semivox.files import read_json
+from semivox.prepare.cache import content_key
+
+CASES = "cases.json"
+
+
+@dataclass(frozen=True)
+class Labeled:
+    """``cases`` of the data folder, in its order; ``absent``: the run's labelled cases that it lacks;
+    ``patients`` of all of them; ``notes`` in words."""
+
+    cases: tuple[Case, ...]
+    absent: tuple[str, ...]
+    patients: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def labeled_cases(run: Path, cohort: Cohort) -> Labeled:
+    """The run's labelled cases as they are found in ``cohort``: the case with the same content, else the one
+    with the same name. Files are hashed only as far as that needs."""
+    if not (run / CASES).is_file():
+        return Labeled((), (), frozenset(), (f"there is no {run / CASES}, which names the labelled scans",))
+    rows = [row for row in read_json(run / CASES)["cases"] if row["role"] == "labeled"]
+    own = {case.name: case for case in cohort.cases}
+    found: dict[str, Case] = {}
+    for row in rows:
+        case = own.get(row["case"])
+        if case is not None and _content(case) == row["sha256"]:
+            found[row["case"]] = case
+    notes = []
+    if open_rows := [row for row in rows if row["case"] not in found]:
+        taken = {case.name for case in found.values()}
+        by_content = {_content(case): case for case in cohort.cases if case.name not in taken}
+        for row in open_rows:
+            case = by_content.get(row["sha256"]) or own.get(row["case"])
+            if case is None or case.name in taken:
+                continue
+            found[row["case"]] = case
+            taken.add(case.name)
+            if case is not by_content.get(row["sha256"]):
+                notes.append(f"{case.name} is not the run's file, but counts as labelled by its name")
+    names = {case.name for case in found.values()}
+    cases = tuple(case for case in cohort.cases if case.name in names)
+    patients = {_patient(row) for row in rows} | {case.patient or case.name for case in cases}
+    absent = tuple(row["case"] for row in rows if row["case"] not in found)
+    return Labeled(cases, absent, frozenset(patients), tuple(notes))
+
+
+def _patient(row: dict[str, Any]) -> str:
+    return str(row["patient"] or row["case"])
+
+
+def _content(case: Case) -> str | None:
+    try:
+        return content_key(case)
+    except DataError:
+        return None  # what is wrong with it is told when it is read

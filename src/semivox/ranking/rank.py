@@ -1,0 +1,160 @@
+"""Measured scans -> their order, a diverse choice among them, and why, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from semivox.errors import SettingsError
+from semivox.ranking.choose import choose
+from semivox.ranking.features import distances, standardised
+from semivox.ranking.measure import Measured, uncertainty
+from semivox.ranking.scores import combined, places, top_percent
+
+Score = Literal["combined", "entropy", "disagreement", "distance"]
+SCORES: tuple[Score, ...] = ("combined", "entropy", "disagreement", "distance")
+STANDS_OUT = 25
+"""A measure is a reason where a scan is among the largest so many percent."""
+
+
+@dataclass(frozen=True)
+class RankedScan:
+    """One unlabelled scan.
+
+    ``rank`` 1 has the highest ``score`` (0 .. 1); ``chosen`` is its place in the choice, or None. ``entropy``
+    in nats; ``distance`` to the ``nearest`` labelled scan in standard deviations of a feature. What cannot be
+    measured is None.
+    """
+
+    case: str
+    rank: int
+    patient: str
+    chosen: int | None
+    score: float
+    entropy: float
+    disagreement: float | None
+    distance: float | None
+    nearest: str | None
+    reason: str
+
+
+def rank_scans(
+    scans: Mapping[str, Measured],
+    labeled: Mapping[str, Measured],
+    patients: Mapping[str, str],
+    labeled_patients: Collection[str],
+    classes: Mapping[int, str],
+    *,
+    score: Score = "combined",
+    top: int,
+) -> list[RankedScan]:
+    """The unlabelled ``scans`` by score, the highest first (ties by name), ``top`` of them chosen.
+
+    ``scans`` and ``labeled`` map a case to what was measured of it, ``patients`` the unlabelled ones to their
+    patient; ``classes`` are label values and names. Raises SettingsError for a ``score`` that cannot be
+    measured.
+    """
+    names = sorted(scans)
+    points = standardised({name: m.features for name, m in {**labeled, **scans}.items()})
+    table = np.stack([points[name] for name in names])
+    known = np.array([points[name] for name in sorted(labeled)]).reshape(len(labeled), table.shape[1])
+    nearest, distance = _nearest(table, known, sorted(labeled))
+    apart = [scans[name].disagreement for name in names]
+    measures: dict[str, Sequence[float]] = {
+        "entropy": [uncertainty(scans[name], len(classes) + 1) for name in names]
+    }
+    if all(value is not None for value in apart):
+        measures["disagreement"] = [value for value in apart if value is not None]
+    if labeled:
+        measures["distance"] = distance.tolist()
+    scores = _scores(score, measures)
+    chosen = choose(
+        names,
+        scores,
+        table,
+        [patients[name] for name in names],
+        known,
+        labeled_patients,
+        min(top, len(names)),
+    )
+    percents = {what: top_percent(values) for what, values in measures.items()}
+    order = sorted(range(len(names)), key=lambda i: (-scores[i], names[i]))
+    rows = []
+    for rank, i in enumerate(order, 1):
+        name = names[i]
+        rows.append(
+            RankedScan(
+                case=name,
+                rank=rank,
+                patient=patients[name],
+                chosen=chosen.index(i) + 1 if i in chosen else None,
+                score=scores[i],
+                entropy=scans[name].entropy,
+                disagreement=apart[i],
+                distance=float(distance[i]) if labeled else None,
+                nearest=nearest[i] if labeled else None,
+                reason=_reason(
+                    {what: percent[i] for what, percent in percents.items()},
+                    [classes[value] for value in scans[name].missing],
+                    nearest[i] if labeled else None,
+                    patients[name] in labeled_patients,
+                ),
+            )
+        )
+    return rows
+
+
+def check_score(score: Score, *, networks: int, labeled: int) -> None:
+    """Raise SettingsError where scans cannot be ordered by ``score`` alone: with that many networks, and that
+    many labelled scans to be far from."""
+    if score == "disagreement" and networks < 2:
+        found, remedy = "the model has one network only", "rank by another score"
+    elif score == "distance" and not labeled:
+        found, remedy = "no labelled scan of the run was found", "name the labelled cases with --labeled"
+    else:
+        return
+    raise SettingsError(f"scans cannot be ranked by {score}", found=found, remedy=remedy)
+
+
+def _scores(score: Score, measures: Mapping[str, Sequence[float]]) -> list[float]:
+    if score == "combined":
+        return combined(*measures.values()).tolist()
+    check_score(score, networks=2 if "disagreement" in measures else 1, labeled="distance" in measures)
+    return places(measures[score]).tolist()
+
+
+def _nearest(points: np.ndarray, known: np.ndarray, names: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Of each point the nearest known one's name (of several the first), and its distance."""
+    best, nearest = np.full(len(points), np.inf), [""] * len(points)
+    for name, point in zip(names, known, strict=True):
+        found = distances(points, point)
+        for i in np.flatnonzero(found < best):
+            nearest[i] = name
+        best = np.minimum(best, found)
+    return nearest, best
+
+
+def _reason(
+    percents: Mapping[str, int], missing: Sequence[str], nearest: str | None, patient_is_labeled: bool
+) -> str:
+    """In words: "uncertain (entropy in the top 5 %), unlike any labelled scan (top 2 %; nearest: la_003)"."""
+    texts = {
+        "entropy": "uncertain (entropy in the top {} %)",
+        "disagreement": "the networks agree least (top {} %)",
+        "distance": f"unlike any labelled scan (top {{}} %; nearest: {nearest})",
+    }
+    said = []
+    if missing:
+        said.append(f"nothing found of {' and '.join(missing)}, which every labelled scan has")
+    for what, percent in percents.items():
+        if percent <= STANDS_OUT and not (missing and what == "entropy"):
+            said.append(texts[what].format(percent))
+    if not said:
+        every = ", ".join(f"{what} top {percent} %" for what, percent in percents.items())
+        said.append(f"no single measure stands out ({every})")
+    if patient_is_labeled:
+        said.append("another scan of this patient is labelled")
+    return ", ".join(said)

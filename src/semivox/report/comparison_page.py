@@ -1,0 +1,146 @@
+"""The page of a comparison: who gains, who trails, what it cost, and the same cases under every method."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from semivox.report import comparison_words as words
+from semivox.report.comparison_cases import CasePicture, case_pictures, choose_cases, shown_set
+from semivox.report.comparison_export import BOLD, comparison_csv, comparison_latex
+from semivox.report.comparison_figures import (
+    case_figure,
+    cost_figure,
+    forest_figure,
+    label_figure,
+    signed,
+)
+from semivox.report.comparison_record import ComparisonRecord, Estimate, MethodResult, read_comparison
+from semivox.report.outlines import UNITS
+from semivox.report.page import render_page
+from semivox.report.style import svg
+
+TEMPLATE = "comparison.html.j2"
+
+
+def write_comparison_page(folder: Path, out: Path, test: Path | None = None) -> Path:
+    """Write the page of the comparison in ``folder`` to ``out``; returns ``out``.
+
+    ``test`` is the data folder of the held-out cases, where it is no longer at the comparison's own place;
+    without scans the page has all but the pictures, and says so. Raises DataError where the folder holds no
+    comparison, or one of a newer format.
+    """
+    return render_page(TEMPLATE, page_context(read_comparison(folder), test), Path(out))
+
+
+def page_context(record: ComparisonRecord, test: Path | None = None) -> dict[str, Any]:
+    """What the template shows."""
+    rows = [row for name in record.labeled for row in record.rows(name)]
+    rows += [row for row in record.results if row.of("dice").mean is None]
+    distance, unit = record.distance
+    classes = next((row.classes for row in rows if row.classes), {})
+    shown, pictures, missing = shown_set(record), list[CasePicture](), list[str]()
+    if shown is not None:
+        pictures, missing = case_pictures(record, shown, choose_cases(record, shown), test)
+    context: dict[str, Any] = {
+        "kind": "Comparison",
+        "title": words.subject(record),
+        "lead": words.lead(record),
+        "made": f"Written on {time.strftime('%Y-%m-%d %H:%M')} from {record.folder}.",
+        "record": record,
+        "several": len(record.labeled) > 1,
+        "outcomes": words.outcomes(record) if len(record.labeled) > 1 else [],
+        "seeds": any(len(row.seeds) > 1 or row.incomplete for row in rows),
+        "rows": [_row(row, distance) for row in rows],
+        "unit": unit,
+        "classes": classes if len(classes) > 1 else {},
+        "bold": BOLD,
+        "downloads": _downloads(record),
+        "figures": _figures(record) if rows and record.variants else {},
+        "shown": shown,
+        "pictures": pictures,
+        "missing": missing,
+        "units": UNITS,
+        "open_cells": [cell for cell in record.cells if not cell.finished],
+        "command": words.command(record),
+        "conditions": words.conditions(record),
+        "packages": words.packages(record),
+        "definitions": _definitions(record.policy),
+    }
+    return {**context, "contents": _contents(context)}
+
+
+def _row(row: MethodResult, distance: str) -> dict[str, Any]:
+    """One row of the table: numbers to sort by, and words."""
+    return {
+        "result": row,
+        "verdict": row.verdict,
+        "words": words.WORDS[row.verdict],
+        "dice": row.of("dice"),
+        "gain": _gain(row.gain("dice")),
+        "distance": row.of(distance),
+        "signs": "" if row.better is None else f"{row.better} : {row.worse}",
+        "classes": {value: (row.of("dice", value), _gain(row.gain("dice", value))) for value in row.classes},
+    }
+
+
+def _gain(estimate: Estimate) -> dict[str, Any]:
+    mean, _, interval = signed(estimate).partition(" ")
+    return {"value": estimate.mean, "mean": mean, "interval": interval}
+
+
+def _downloads(record: ComparisonRecord) -> list[tuple[str, str]]:
+    """File name and data address of each."""
+    texts = {
+        "table.csv": ("text/csv", comparison_csv(record.results)),
+        "table.tex": ("text/x-tex", comparison_latex(record.results)),
+    }
+    return [(name, f"data:{kind};charset=utf-8,{quote(text)}") for name, (kind, text) in texts.items()]
+
+
+def _figures(record: ComparisonRecord) -> dict[str, Markup]:
+    made: Mapping[str, tuple[Callable[[ComparisonRecord], Figure], str]] = {
+        "forest": (forest_figure, f"Paired differences of Dice to {record.reference_name}, with intervals"),
+        "cost": (cost_figure, "Training time, steps and memory of each method"),
+        "cases": (case_figure, "Dice of each case under each method"),
+        "labels": (label_figure, "Dice over the number of labelled cases, a panel a method"),
+    }
+    with warnings.catch_warnings():
+        # letters that the font of the layout lacks are drawn by the reader's own
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        return {
+            name: svg(draw(record), name, description)
+            for name, (draw, description) in made.items()
+            if name != "labels" or len(record.labeled) > 1
+        }
+
+
+def _definitions(policy: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Of the comparison, and of the metrics."""
+    return {
+        "The comparison": {key: text for key, text in policy.items() if key != "metrics"},
+        "The metrics": dict(policy.get("metrics") or {}),
+    }
+
+
+def _contents(context: Mapping[str, Any]) -> list[tuple[str, str]]:
+    figures = context["figures"]
+    sections = [
+        ("result", "Result", True),
+        ("differences", "Differences", "forest" in figures),
+        ("classes", "Each class", bool(context["classes"])),
+        ("labels", "Dice over labels", "labels" in figures),
+        ("cost", "Time and memory", "cost" in figures),
+        ("cases", "Every case", "cases" in figures),
+        ("pictures", "Side by side", bool(context["pictures"] or context["missing"])),
+        ("cells", "Unfinished cells", bool(context["open_cells"])),
+        ("measured", "How it was measured", True),
+    ]
+    return [(name, text) for name, text, there in sections if there]

@@ -1,0 +1,317 @@
+"""The part of a run's page on one set of held-out cases: what is said, tabled, drawn and shown of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median_low
+from typing import Any
+
+from semivox.evaluation.paired import case_value
+from semivox.report.held_out_figures import Figure, cases_said, figures_of
+from semivox.report.page import number, percent
+from semivox.report.run_record import HeldOut
+
+METRICS = (
+    # metric, heading, decimals, factor
+    ("dice", "Dice", 3, 1),
+    ("jaccard", "Jaccard", 3, 1),
+    ("hd95_mm", "HD95, mm", 2, 1),
+    ("assd_mm", "ASSD, mm", 2, 1),
+    ("nsd", "NSD", 3, 1),
+    ("hd95_vox", "HD95, {voxels}", 2, 1),
+    ("asd_vox", "ASD, {voxels}", 2, 1),
+    ("volume_error_ml", "Volume error, ml", 2, 1),
+    ("volume_error_rel", "Volume error, %", 1, 100),
+)
+WORST, BEST, REVIEW, UNKNOWN = 3, 2, 4, 3
+"""How many cases are shown in slices: of lowest and of highest Dice, further ones to review, and cases
+without a reference."""
+LISTED = 8
+"""Names in a sentence before it says how many more there are."""
+OWN_COLUMNS = 4
+"""Up to so many classes have a column of their own in the table of cases."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A case to show in slices: ``key`` is its id in the page, ``why`` it was chosen, ``facts`` its
+    numbers."""
+
+    key: str
+    case: str
+    why: list[str]
+    facts: str
+
+
+@dataclass
+class Section:
+    """What the template needs, in the order of the page. ``heading`` and ``lead`` are plain text."""
+
+    key: str
+    heading: str
+    lead: str
+    tiles: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    classes: dict[str, Any] | None = None
+    cases: dict[str, Any] | None = None
+    review: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
+    figures: list[tuple[str, str, list[Figure]]] = field(default_factory=list)
+
+
+def section_of(held: HeldOut, card: Mapping[str, Any] | None) -> Section:
+    """All but the slices. ``card`` is the run's ``model.json``. Where the cases were trained on, numbers are
+    left out."""
+    key = _slug(held.name)
+    section = Section(key, f"Held-out cases: {where(held)}", lead_of(held))
+    if held.trained_on:
+        section.heading = f"Cases of {where(held)}"
+        return section
+    voxels = "pixels" if ((card or {}).get("plan") or {}).get("dims") == 2 else "voxels"
+    section.notes = _notes(held)
+    content = held.content
+    section.shown = _shown(held, key, voxels)
+    section.review = [
+        {"case": case, "flag": row["flag"], "reason": row.get("reason") or ""}
+        for case, row in held.rows.items()
+        if row.get("flag") in ("review", "refuse")
+    ]
+    section.warnings = _warnings(held, card)
+    section.cases = _case_table(held, section.shown, voxels)
+    if content is not None:
+        section.classes = _class_table(content, voxels)
+        section.tiles = _tiles(content, section.review)
+        section.figures = figures_of(held, content, key, voxels)
+    return section
+
+
+def where(held: HeldOut) -> str:
+    """The data folder's last two names, or the evaluation's name."""
+    return "/".join(held.data.parts[-2:]) if held.data is not None else held.name
+
+
+def lead_of(held: HeldOut) -> str:
+    """The one line that says what the model is worth on these cases."""
+    if held.trained_on:
+        return (
+            f"{len(held.trained_on)} of the {len(held.rows)} cases of {where(held)} were trained on with "
+            "their labels, so nothing found on this folder says what the model is worth; no number is shown."
+        )
+    if held.content is None:
+        return (
+            f"{len(held.rows)} cases of {where(held)} were predicted. None has a reference to measure with."
+        )
+    mean, ci = held.content["mean"]["foreground"]["dice"], held.content["ci95"]["foreground"]["dice"]
+    classes, cases = len(held.classes), len(held.content["cases"])
+    patients = len(set(held.content.get("patients", {}).values())) or cases
+    over = f", mean of {classes} classes" if classes > 1 else ""
+    interval = f" [{number(ci[0])}, {number(ci[1])}]" if ci else ""
+    whom = f"{cases} held-out cases" + (f" ({patients} patients)" if patients != cases else "")
+    whom = "1 held-out case" if cases == 1 else whom
+    return f"Dice {number(mean)}{interval} on {whom} of {where(held)}{over}."
+
+
+def _notes(held: HeldOut) -> list[str]:
+    notes = []
+    if held.seen:
+        notes.append(
+            f"{len(held.seen)} of these cases were among the unlabelled scans of the run: it saw the scans, "
+            "not their labels."
+        )
+    content = held.content or {}
+    for key, text in (
+        ("missing", "counted as an empty mask for want of a prediction"),
+        ("unmatched", "without a reference and so without a Dice"),
+        ("refused", "refused by the model"),
+    ):
+        if names := list(content.get(key, [])):
+            notes.append(f"{cases_said(len(names))} {text}: {_listed(names)}.")
+    return notes
+
+
+def _tiles(content: Mapping[str, Any], review: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The numbers to see at once: (number, what it is)."""
+    mean = content["mean"]["foreground"]
+    tiles = [(number(mean["dice"]), "mean Dice")]
+    if worst := content.get("worst", {}).get("foreground"):
+        tiles.append((number(worst["dice"]), f"lowest Dice, {worst['case']}"))
+    if mean.get("hd95_mm") is not None:
+        tiles.append((f"{number(mean['hd95_mm'], 1)} mm", "mean HD95"))
+    if mean.get("volume_error_rel") is not None:
+        tiles.append((percent(mean["volume_error_rel"], 1), "mean volume error"))
+    return [*tiles, (f"{len(review)} of {len(content['cases'])}", "cases to review")]
+
+
+def _class_table(content: Mapping[str, Any], voxels: str) -> dict[str, Any]:
+    keys = [*content["classes"], *(["foreground"] if len(content["classes"]) > 1 else [])]
+    mean, ci95 = content["mean"], content["ci95"]
+    columns = [c for c in METRICS if any(mean[key].get(c[0]) is not None for key in keys)]
+    if any(c[0] == "hd95_mm" for c in columns):
+        columns = [c for c in columns if not c[0].endswith("_vox")]
+    tolerance = content.get("policy", {}).get("tolerance_mm")
+
+    def estimate(key: str, metric: str, decimals: int, factor: float) -> dict[str, Any]:
+        value, interval = mean[key].get(metric), ci95[key].get(metric)
+        return {
+            "value": None if value is None else factor * value,
+            "ci": None if interval is None else [factor * v for v in interval],
+            "decimals": decimals,
+        }
+
+    return {
+        "columns": [
+            f"NSD at {tolerance:g} mm" if m == "nsd" and tolerance else h.format(voxels=voxels)
+            for m, h, *_ in columns
+        ],
+        "rows": [
+            {
+                "name": content["classes"].get(key, "mean of classes"),
+                "cells": [estimate(key, metric, d, f) for metric, _, d, f in columns],
+            }
+            for key in keys
+        ],
+    }
+
+
+def _case_table(held: HeldOut, shown: Sequence[Shown], voxels: str) -> dict[str, Any]:
+    """A row a case, lowest Dice first, those without one at the end."""
+    cases = (held.content or {}).get("cases", {})
+    values = list(held.classes)
+    own = values if 1 < len(values) <= OWN_COLUMNS else []
+    distance = (
+        "hd95_mm" if any(not math.isnan(case_value(r, "hd95_mm")) for r in cases.values()) else "hd95_vox"
+    )
+    size = (
+        "volume_ml" if any(_total(row, "volume_ml") is not None for row in held.rows.values()) else "voxels"
+    )
+    links = {one.case: one.key for one in shown}
+    rows = []
+    for case in dict.fromkeys([*cases, *held.rows]):
+        found, row = cases.get(case, {}), held.rows.get(case, {})
+        error = _or_none(case_value(found, "volume_error_rel"))
+        cells = [
+            (_or_none(case_value(found, "dice")), 3),
+            *((_or_none(case_value(found, "dice", value)), 3) for value in own),
+            (_or_none(case_value(found, distance)), 1),
+            (_total(row, size), 1 if size == "volume_ml" else 0),
+            (None if error is None else 100 * error, 1),
+            (row.get("mean_entropy"), 3),
+        ]
+        rows.append(
+            {
+                "case": case,
+                "link": links.get(case),
+                "cells": cells,
+                "flag": row.get("flag"),
+                "reason": row.get("reason") or "",
+            }
+        )
+    rows.sort(key=lambda row: math.inf if row["cells"][0][0] is None else row["cells"][0][0])
+    unit = "mm" if distance == "hd95_mm" else voxels
+    volume = "Volume, ml" if size == "volume_ml" else voxels.capitalize()
+    columns = [
+        "Dice",
+        *(held.classes[value] for value in own),
+        f"HD95, {unit}",
+        volume,
+        "Vol. error, %",
+        "Entropy",
+    ]
+    return {"columns": columns, "rows": rows}
+
+
+def _shown(held: HeldOut, key: str, voxels: str) -> list[Shown]:
+    """The cases to show in slices, each once, with every reason it was chosen for."""
+    cases = (held.content or {}).get("cases", {})
+    dice = {case: value for case, row in cases.items() if (value := case_value(row, "dice")) == value}
+    order = sorted(dice, key=dice.__getitem__)
+    why: dict[str, list[str]] = {}
+
+    def choose(names: Iterable[str], reason: str) -> None:
+        for name in names:
+            why.setdefault(name, []).append(reason)
+
+    if len(order) <= WORST + 1 + BEST:
+        choose(order, "held-out case")
+    else:
+        choose(order[:WORST], "lowest Dice")
+        choose([name for name in order if dice[name] == median_low(dice.values())][:1], "median Dice")
+        choose(order[-BEST:], "highest Dice")
+    flagged = [c for c, row in held.rows.items() if row.get("flag") == "review"]
+    choose([c for c in flagged if c in why], "to review")
+    choose([c for c in flagged if c not in why][:REVIEW], "to review")
+    unknown = [c for c in held.rows if c not in cases]
+    choose([c for c in unknown if c in why], "no reference")
+    choose([c for c in unknown if c not in why][:UNKNOWN], "no reference")
+    return [
+        Shown(f"{key}-case-{i}", case, reasons, _facts(held, case, dice.get(case), voxels))
+        for i, (case, reasons) in enumerate(why.items(), 1)
+    ]
+
+
+def _facts(held: HeldOut, case: str, dice: float | None, voxels: str) -> str:
+    found = (held.content or {}).get("cases", {}).get(case, {})
+    facts = [] if dice is None else [f"Dice {number(dice)}"]
+    if len(found) > 1:
+        of_classes = (f"{held.classes.get(v, v)} {number(row.get('dice'))}" for v, row in found.items())
+        facts[-1:] = [f"Dice {number(dice)} ({', '.join(of_classes)})"]
+    for metric, unit in (("hd95_mm", "mm"), ("hd95_vox", voxels)):
+        distance = case_value(found, metric)
+        if not math.isnan(distance):
+            facts.append(f"HD95 {number(distance, 1)} {unit}")
+            break
+    if (volume := _total(held.rows.get(case, {}), "volume_ml")) is not None:
+        facts.append(f"{number(volume, 1)} ml")
+    return " · ".join(facts)
+
+
+def _warnings(held: HeldOut, card: Mapping[str, Any] | None) -> list[str]:
+    """What is odd among the predictions, a sentence a kind of oddity."""
+    training = ((card or {}).get("training") or {}).get("classes", {})
+    may_be_empty = {str(value) for value in (card or {}).get("may_be_empty", [])}
+    sentences = []
+    for value, name in held.classes.items():
+        rows = {case: row for case, row in held.rows.items() if value in (row.get("voxels") or {})}
+        empty = [case for case, row in rows.items() if row["voxels"][value] == 0]
+        if empty and value not in may_be_empty:
+            sentences.append(f"{name}: no voxel in {cases_said(len(empty))} ({_listed(empty)}).")
+        most = (training.get(value, {}).get("components") or [1, 1])[1]
+        pieces = {case: row["components"].get(value, 0) for case, row in rows.items()}
+        many = sorted((c for c in pieces if pieces[c] > most), key=pieces.__getitem__, reverse=True)
+        if many:
+            counted = _listed([f"{case}: {pieces[case]}" for case in many])
+            sentences.append(
+                f"{name}: more pieces than in any training label (at most {most}) in {cases_said(len(many))} "
+                f"({counted})."
+            )
+        touching = [case for case, row in rows.items() if row["border_contact"].get(value)]
+        if touching:
+            sentences.append(
+                f"{name}: touches the scan's border in {cases_said(len(touching))} ({_listed(touching)})."
+            )
+    failed = [case for case, row in held.rows.items() if row.get("status") == "failed"]
+    if failed:
+        sentences.append(f"No prediction could be made of {cases_said(len(failed))} ({_listed(failed)}).")
+    return sentences
+
+
+def _total(row: Mapping[str, Any], key: str) -> float | None:
+    numbers = list((row.get(key) or {}).values())
+    return None if not numbers or any(n is None for n in numbers) else float(sum(numbers))
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def _slug(name: str) -> str:
+    """A name as the beginning of ids: other characters than letters and digits become their number."""
+    return "of-" + "".join(c if c.isascii() and c.isalnum() else f"-{ord(c)}-" for c in name)

@@ -1,0 +1,255 @@
+"""The page of one run: what it is worth, what was trained on what, and how it went."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+from markupsafe import Markup
+
+from semivox.cohort import Case, load_cohort, read_case, read_label
+from semivox.cohort.formats import ending_of, stem_of
+from semivox.errors import DataError
+from semivox.methods.catalog import CATALOG
+from semivox.report import run_figures
+from semivox.report.held_out import Figure, Section, Shown, lead_of, section_of
+from semivox.report.page import duration, percent, render_page
+from semivox.report.run_record import HeldOut, RunRecord
+from semivox.report.slices import slice_record
+from semivox.report.style import svg
+
+SLICES_BYTES, CASE_BYTES = 11_000_000, 1_100_000
+"""What all slices of a page may take, and those of one case."""
+
+
+def write_run_page(record: RunRecord, out: Path, first: str | None = None) -> Path:
+    """Write the page of ``record`` to ``out``; ``first`` names the evaluation that the page opens with."""
+    evaluations = sorted(record.evaluations, key=lambda held: (held.name != first, held.content is None))
+    sections = [section_of(held, record.card) for held in evaluations]
+    share = SLICES_BYTES // max(1, sum(len(section.shown) for section in sections))
+    pictures = [_pictures(h, s, min(share, CASE_BYTES)) for h, s in zip(evaluations, sections, strict=True)]
+    curves = _curves(record)
+    context = {
+        "title": f"{record.method} on {_name(record)}",
+        "kind": "Training run",
+        "state": record.state,
+        "lead": lead(record, evaluations),
+        "progress": _progress(record),
+        "contents": _contents(sections, pictures, bool(curves)),
+        "made": f"Made by semivox {_version()} from {record.path}.",
+        "tiles": sections[0].tiles if sections else [],
+        "facts": _facts(record),
+        "command": command(record),
+        "labeled": [case.case for case in record.of_role("labeled")],
+        "sections": list(zip(sections, pictures, strict=True)),
+        "curves": curves,
+        "pace": _pace(record),
+        "assumptions": (record.plan or {}).get("assumptions", []),
+        "settings": yaml.safe_dump(dict(record.config), sort_keys=False, allow_unicode=True),
+    }
+    return render_page("run.html.j2", context, out)
+
+
+def lead(record: RunRecord, evaluations: Sequence[HeldOut]) -> str | Markup:
+    """The first line: what the model is worth, or that nobody knows yet."""
+    if evaluations:
+        return lead_of(evaluations[0])
+    if record.card is None:
+        return "There is no model yet, and no held-out case has been measured."
+    measure = f"semivox report {shlex.quote(str(record.path))} --test DATA2"
+    unknown = "What this model is worth is not known: no held-out case has been measured."
+    return Markup("{} <code>{}</code> measures some.").format(unknown, measure)
+
+
+def command(record: RunRecord) -> str:
+    """The command that repeats the run."""
+    data = str(record.config.get("data") or "DATA")
+    settings, plan = record.path / "config.yaml", record.path / "plan.json"
+    given = [
+        *(["--config", str(settings)] if record.config else []),
+        *(["--plan", str(plan)] if record.plan else []),
+    ]
+    return shlex.join(["semivox", "train", data, "--out", "NEW_RUN", *given])
+
+
+def _name(record: RunRecord) -> str:
+    data = record.config.get("data")
+    return "/".join(Path(str(data)).parts[-2:]) if data else record.path.name
+
+
+def _progress(record: RunRecord) -> str | None:
+    """A sentence on a run that is not done."""
+    if record.state == "done":
+        return None
+    of = f" of {record.planned_steps:,}" if record.planned_steps else ""
+    state = {"training": "It is training", "preparing": "It is being prepared"}.get(
+        record.state, f"The run {'was ' if record.state != 'failed' else ''}{record.state}"
+    )
+    return f"{state}: {record.step:,}{of} steps are done."
+
+
+def _facts(record: RunRecord) -> list[tuple[str, str]]:
+    """What was trained on what, as (term, description) pairs."""
+    run, plan, machine, card = record.run, record.plan, record.environment, record.card
+    facts = [("Method", _method(record))]
+    if record.cases:
+        labeled, unlabeled = record.of_role("labeled"), record.of_role("unlabeled")
+        patients = len({case.patient for case in record.cases})
+        said = f"{len(labeled)} labelled and {len(unlabeled)} unlabelled cases"
+        facts.append(("Cases", said + (f" of {patients} patients" if patients < len(record.cases) else "")))
+    facts.append(("Data", str(record.config.get("data") or "not recorded")))
+    if run.get("labeled"):
+        facts.append(("Labelled set", f"--labeled {run['labeled']}"))
+    if plan:
+        facts += _plan_facts(plan)
+    if record.seconds is not None:
+        steps = f"{record.step:,} steps in {duration(record.seconds)}"
+        budget = f", of a budget of {duration(run['budget'])}" if run.get("budget") else ""
+        facts.append(("Training", steps + budget))
+    if machine:
+        where = [
+            str(machine.get("processor") or ""),
+            f"{machine.get('cores')} cores",
+            f"{machine.get('memory_gib')} GiB",
+        ]
+        facts.append(("Machine", ", ".join(where)))
+        arithmetic = f"{machine.get('device')}, {machine.get('precision')}, {machine.get('threads')} threads"
+        peak = record.status.get("peak_memory_gib")
+        facts.append(("Arithmetic", arithmetic + (f", peak memory {peak:.2f} GiB" if peak else "")))
+        packages = machine.get("packages") or {}
+        names = ", ".join(f"{n} {packages[n]}" for n in ("semivox", "torch", "numpy") if packages.get(n))
+        facts.append(("Software", f"{names}, Python {machine.get('python')}"))
+        facts.append(("Commit", str(machine.get("commit") or "not recorded")))
+    facts.append(("Seed", str(run.get("seed", (card or {}).get("seed", "not recorded")))))
+    if card:
+        facts.append(("Model", f"{card['model_id']} ({' and '.join(card['predictor'])})"))
+    if record.status.get("heartbeat"):
+        last = datetime.fromtimestamp(float(record.status["heartbeat"]), UTC)
+        facts.append(("Last written", f"{last:%Y-%m-%d %H:%M} UTC"))
+    return facts
+
+
+def _method(record: RunRecord) -> str:
+    entry = CATALOG.get(record.method)
+    recipe = record.run.get("recipe")
+    told = f"{record.method}: {entry.idea}" if entry else record.method
+    return told + (f" ({recipe} recipe)" if recipe else "")
+
+
+def _plan_facts(plan: Any) -> list[tuple[str, str]]:
+    unit = "mm" if plan["spacing_known"] else "finest pixels"
+    spacing = f"{_times(plan['spacing'])} {unit}, {plan['rung']:g} × the finest native spacing"
+    network = plan["network"]
+    features = f"{network['features'][0]} to {network['features'][-1]} features"
+    ceilings = ", ".join(f"{c['name']} {c['dice_ceiling']:.3f}" for c in plan["classes"])
+    return [
+        ("Working grid", f"{plan['dims']}D, {spacing}"),
+        ("Network", f"{network['kind']}, {features}, on patches of {_times(plan['patch'])}"),
+        ("Batch", f"{sum(plan['batch'])} patches"),
+        ("Highest Dice the grid allows", ceilings),
+    ]
+
+
+def _times(numbers: Sequence[float]) -> str:
+    return " × ".join(f"{n:.4g}" for n in numbers)
+
+
+def _pace(record: RunRecord) -> str:
+    """How long a step took, in a sentence."""
+    rows = [r for r in record.steps if r.get("seconds")]
+    if not rows:
+        return ""
+    waiting = sum(r.get("data_seconds", 0) for r in rows) / sum(r["seconds"] for r in rows)
+    seconds = f"{median(r['seconds'] for r in rows):#.2g}"
+    return f"A step took {seconds} s (median); {percent(waiting)} of the time went into waiting for data."
+
+
+def _curves(record: RunRecord) -> list[Figure]:
+    if not record.steps:
+        return []
+    figures = []
+    if record.watched:
+        drawn = run_figures.watch_curve(record.journal)
+        caption = "Cases given with --watch. Nothing was chosen by them: the last weights count."
+        figures.append((svg(drawn, "curve-watch", "Dice of watched cases by step"), caption))
+    for k, term in enumerate(run_figures.term_names(record.steps)):
+        drawn = run_figures.loss_curve(record.steps, term)
+        figures.append((svg(drawn, f"curve-term-{k}", f"Loss term {term} by step"), ""))
+    drawn = run_figures.learning_rate_curve(record.steps)
+    figures.append((svg(drawn, "curve-rate", "Learning rate by step"), ""))
+    return figures
+
+
+def _contents(
+    sections: Sequence[Section], pictures: Sequence[tuple[list[Any], str]], curves: bool
+) -> list[tuple[Any, ...]]:
+    found: list[tuple[Any, ...]] = [("trained", "What was trained")]
+    for section, (records, _) in zip(sections, pictures, strict=True):
+        found.append((f"held-{section.key}", section.heading))
+        parts = (
+            ("classes", "By class", section.classes),
+            ("cases", "Every case", section.cases),
+            ("slices", "Pictures", records),
+            ("review", "To look at", section.review or section.warnings),
+            *((key, heading, figures) for key, heading, figures in section.figures),
+        )
+        found += [(f"{section.key}-{key}", text, True) for key, text, there in parts if there]
+    return [*found, *([("curves", "Training curves")] if curves else []), ("settings", "Settings")]
+
+
+def _pictures(held: HeldOut, section: Section, budget: int) -> tuple[list[tuple[Shown, dict[str, Any]]], str]:
+    """The slices of the chosen cases, and why there are none of some."""
+    if not section.shown:
+        return [], ""
+    if held.data is None:
+        return [], "Where the scans lie was not recorded, so there are no pictures of them."
+    try:
+        cohort = load_cohort(held.data)
+    except DataError as error:
+        return [], f"The scans cannot be found again, so there are no pictures of them: {error}"
+    cases = {case.name: case for case in cohort.cases}
+    records, lost = [], []
+    for one in section.shown:
+        try:
+            records.append((one, _slices(held, cases[one.case], one, budget)))
+        except (DataError, KeyError) as error:
+            lost.append(
+                f"{one.case}: {error}" if isinstance(error, DataError) else f"{one.case}: not there any more"
+            )
+    return records, f"No picture of {'; '.join(lost)}" if lost else ""
+
+
+def _slices(held: HeldOut, case: Case, one: Shown, budget: int) -> dict[str, Any]:
+    image = read_case(case)
+    masks = {"prediction": read_label(_mask_of(held, case.name)).array[0]}
+    reference = None
+    if case.label is not None and case.name in (held.content or {}).get("cases", {}):
+        reference = read_label(case.label).array[0]
+    if any(mask.shape != image.shape for mask in (*masks.values(), reference) if mask is not None):
+        raise DataError("the scan has another shape than its mask", path=case.images[0])
+    classes = {int(value): name for value, name in held.classes.items()}
+    return slice_record(
+        case.name, image, masks, reference, classes, budget=budget, spacing_known=held.spacing_known
+    )
+
+
+def _mask_of(held: HeldOut, case: str) -> Path:
+    named = held.rows.get(case, {}).get("mask")
+    files = [held.masks / named] if named else sorted(held.masks.glob("*"))
+    for file in files:
+        if file.is_file() and ending_of(file) is not None and stem_of(file) == case:
+            return file
+    raise DataError("no mask of this case", path=held.masks, found=case)
+
+
+def _version() -> str:
+    try:
+        return version("semivox")
+    except PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,224 @@
+"""A case in scrollable slices: the record that ``assets/viewer.js`` draws.
+
+Images become one JPEG a plane with all its slices side by side, masks become polygons, so that opacity,
+outlines and any number of masks cost no further image. A record is plain JSON and holds all it needs.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from semivox.cohort import Volume
+from semivox.report.masks import COLOURS, REFERENCE
+from semivox.report.outlines import UNITS, Rings, outlines
+from semivox.report.upright import PLANES, Plane, coarsest, to_ras
+
+QUALITY = 82
+"""Of the JPEGs."""
+LONGEST, MOST = 256, 72
+"""At most so many pixels along a slice's longer edge, and slices a plane, before the budget asks for
+fewer."""
+LONGEST_FLAT = 1024
+"""The same for a 2D image."""
+LEAST_LONGEST, LEAST_MOST = 48, 12
+MARGIN = 0.35
+"""What is left around the masks of a 3D scan, as a part of their extent."""
+THIN = 4.0
+"""How much longer than high a picture may be shown where the distance of slices is not known."""
+DASHES = ((), (7, 4), (2, 3), (9, 3, 2, 3))
+"""Line patterns that tell masks apart where colours stand for classes."""
+
+Box = tuple[slice, ...]
+
+
+def slice_record(
+    case: str,
+    image: Volume,
+    masks: Mapping[str, np.ndarray],
+    reference: np.ndarray | None,
+    classes: Mapping[int, str],
+    *,
+    budget: int = 800_000,
+    spacing_known: bool = True,
+) -> dict[str, Any]:
+    """A case as a record for the viewer: a 2D image whole, of a 3D scan the masks and what is around them.
+
+    Parameters
+    ----------
+    case
+        Its name.
+    image
+        ``(C, X, Y[, Z])``; three channels in 2D are red, green, blue, else the first channel is shown.
+    masks
+        Name -> label values ``(X, Y[, Z])`` on the image's grid: one prediction, or one a method.
+    reference
+        The same for the reference, or None.
+    classes
+        Label value -> name. Other values are not drawn.
+    budget
+        Bytes that the record as JSON should take. A scan that needs more is shown in fewer slices of fewer
+        pixels, down to LEAST_MOST of LEAST_LONGEST.
+    spacing_known
+        False where the header's geometry is nominal: planes are then named by axis, without sides, and
+        pictures much longer than high are stretched.
+
+    Returns ------- ``case``, ``classes``, ``masks``, ``units``, ``intensity``, ``planes``; what each holds
+    stands in the head of ``assets/viewer.js``.
+    """
+    drawn = [*masks.values(), *([] if reference is None else [reference])]
+    scan = _Scan.of(image, drawn, sorted(classes), spacing_known)
+    head = {
+        "case": case,
+        "classes": [
+            {"value": value, "name": classes[value], "colour": COLOURS[k % len(COLOURS)]}
+            for k, value in enumerate(scan.values)
+        ],
+        "masks": _described(list(masks), reference is not None, len(classes)),
+        "units": UNITS,
+        "intensity": scan.intensity,
+    }
+    flat = image.dims == 2
+    longest, most = (LONGEST_FLAT, 1) if flat else (LONGEST, MOST)
+    box: Box = tuple(slice(0, n) for n in scan.shape) if flat else scan.around()
+    while True:
+        record = {**head, "planes": [scan.plane(plane, box, longest, most) for plane in scan.planes]}
+        size = len(json.dumps(record, separators=(",", ":")))
+        if size <= budget or (longest <= LEAST_LONGEST and most <= LEAST_MOST):
+            return record
+        # bytes go with slices times pixels squared; a little less, so that one round is mostly enough
+        part = 0.95 * (budget / size) ** (1 / 2 if flat else 1 / 3)
+        longest = max(LEAST_LONGEST, math.floor(longest * part))
+        most = min(most, max(LEAST_MOST, math.floor(most * part)))
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """An upright scan in bytes with its masks. ``pictures`` (1 or 3, X, Y, Z) uint8, ``regions`` (X, Y, Z);
+    a 2D image is one slice."""
+
+    pictures: np.ndarray
+    regions: Sequence[np.ndarray]
+    values: list[int]
+    spacing: tuple[float, ...]
+    spacing_known: bool
+    intensity: list[float] | None
+    planes: Sequence[Plane]
+
+    @classmethod
+    def of(cls, image: Volume, masks: Sequence[np.ndarray], values: list[int], spacing_known: bool) -> _Scan:
+        arrays = [image.array, *(mask[None] for mask in masks)]
+        if image.dims == 2:
+            # as if seen along z: columns and rows of a plane run against its axes
+            arrays = [array[:, ::-1, ::-1, None] for array in arrays]
+            spacing: tuple[float, ...] = (*image.spacing_mm, 1.0)
+            planes: Sequence[Plane] = (Plane("image", 2, 0, 1, ("", "", "", "")),)
+        else:
+            arrays, spacing = to_ras(image, arrays)
+            first = coarsest(spacing)
+            planes = (first, *(plane for plane in reversed(PLANES) if plane is not first))
+        pictures, intensity = _bytes(arrays[0], colour=image.dims == 2 and image.channels == 3)
+        regions = [array[0] for array in arrays[1:]]
+        return cls(pictures, regions, values, spacing, spacing_known, intensity, planes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.pictures.shape[1:])
+
+    def around(self) -> Box:
+        """The box of all masks and MARGIN around it; the whole scan where there is nothing."""
+        there = np.zeros(self.shape, bool)
+        for region in self.regions:
+            there |= np.isin(region, self.values)
+        if not there.any():
+            return tuple(slice(0, n) for n in self.shape)
+        box = []
+        for axis, length in enumerate(self.shape):
+            along = np.flatnonzero(there.any(tuple(a for a in range(3) if a != axis)))
+            more = math.ceil(MARGIN * (along[-1] + 1 - along[0])) + 1
+            box.append(slice(max(0, int(along[0]) - more), min(length, int(along[-1]) + 1 + more)))
+        return tuple(box)
+
+    def plane(self, plane: Plane, box: Box, longest: int, most: int) -> dict[str, Any]:
+        """The part of the scan in ``box`` cut in slices: at most ``most``, their pictures at most ``longest``
+        pixels."""
+        stack = plane.slices(self.pictures[:, *box])
+        columns, rows, count = stack.shape[1:]
+        shrink = min(1.0, longest / max(columns, rows))
+        tile = (max(1, round(columns * shrink)), max(1, round(rows * shrink)))
+        step = math.ceil(count / most)
+        kept = list(range((count - 1) % step // 2, count, step))
+        across = math.ceil(math.sqrt(len(kept) * tile[1] / tile[0]))
+        size = [columns * self.spacing[plane.columns], rows * self.spacing[plane.rows]]
+        if not self.spacing_known:
+            size = [max(side, max(size) / THIN) for side in size]
+        masks = [plane.slices(region[None, *box])[0][..., kept] for region in self.regions]
+        # of the reference, which comes last, or else of the last prediction
+        foreground = np.isin(masks[-1], self.values).sum((0, 1)) if masks else np.zeros(1)
+        named = self.spacing_known or plane.name == "image"
+        return {
+            "name": plane.name if named else f"along {'xyz'[plane.axis]}",
+            "edges": list(plane.edges) if self.spacing_known else ["", "", "", ""],
+            "size": [round(side, 2) for side in size],
+            "tile": list(tile),
+            "across": across,
+            "numbers": [box[plane.axis].start + i + 1 for i in kept],
+            "of": self.shape[plane.axis],
+            "start": int(np.argmax(foreground)) if foreground.any() else len(kept) // 2,
+            "image": _sprite(stack[..., kept], tile, across),
+            "outlines": [self._outlines(mask, tile) for mask in masks],
+        }
+
+    def _outlines(self, mask: np.ndarray, tile: tuple[int, int]) -> list[list[Rings]]:
+        """[slice][class] rings; a slice without any is empty."""
+        of_classes = [outlines(mask == value, tile) for value in self.values]
+        return [list(rings) if any(rings) else [] for rings in zip(*of_classes, strict=True)]
+
+
+def _described(names: Sequence[str], has_reference: bool, classes: int) -> list[dict[str, Any]]:
+    """Colours stand for classes, or, where there is one class, for masks. The reference is white."""
+    rows: list[dict[str, Any]] = []
+    for k, name in enumerate(names):
+        colour = COLOURS[k % len(COLOURS)] if classes == 1 else None
+        dash = () if classes == 1 else DASHES[k % len(DASHES)]
+        rows.append({"name": name, "reference": False, "colour": colour, "dash": list(dash)})
+    if has_reference:
+        rows.append({"name": "reference", "reference": True, "colour": REFERENCE, "dash": []})
+    return rows
+
+
+def _bytes(pictures: np.ndarray, colour: bool) -> tuple[np.ndarray, list[float] | None]:
+    """``(C, X, Y, Z)`` intensities -> ``(1 or 3, ...)`` uint8, and the values of black and white (None in
+    colour)."""
+    if colour and pictures.dtype == np.uint8:
+        return pictures, None
+    kept = pictures[: 3 if colour else 1].astype(np.float32)
+    low, high = (float(v) for v in np.percentile(kept[:, ::2, ::2], [0.5, 99.5]))
+    if high <= low:
+        low, high = float(kept.min()), float(kept.max())
+    scaled = (kept - low) * (255 / max(high - low, 1e-12))
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8), None if colour else [low, high]
+
+
+def _sprite(stack: np.ndarray, tile: tuple[int, int], across: int) -> str:
+    """``(1 or 3, columns, rows, slices)`` uint8 -> one JPEG as a data address: tiles row by row, ``across``
+    in a row, each padded by nothing."""
+    channels, count = stack.shape[0], stack.shape[-1]
+    mode = "RGB" if channels == 3 else "L"
+    sheet = Image.new(mode, (tile[0] * across, tile[1] * math.ceil(count / across)))
+    for i in range(count):
+        pixels = np.ascontiguousarray(stack[..., i].transpose(2, 1, 0))
+        picture = Image.fromarray(pixels if channels == 3 else pixels[..., 0])
+        place = (tile[0] * (i % across), tile[1] * (i // across))
+        sheet.paste(picture.resize(tile, Image.Resampling.BOX), place)
+    written = io.BytesIO()
+    sheet.save(written, "JPEG", quality=QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode()
