@@ -89,7 +89,8 @@ def test_help_is_fast_and_imports_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "check", "import", "plan", "train", "predict", "evaluate", "compare", "methods"]
+    "command",
+    ["demo", "check", "import", "plan", "train", "predict", "evaluate", "compare", "report", "methods"],
 )
 def test_every_command_has_help(command: str, capsys: Capture) -> None:
     assert main([command, "--help"]) == 0

@@ -6,8 +6,9 @@
     semivox.predict("run", "new_scans", "masks")
     mask = semivox.load_model("run").predict("scan.nii.gz").mask
 
-The functions are those of the command line; they raise :mod:`semivox.errors` and never print or exit.
-Names are imported when they are first used.
+The functions are those of the command line; they raise :mod:`semivox.errors` and never print or exit. Names
+are imported when they are first used. Packages keep their names: ``semivox.report`` is the room of figures
+and pages, so the command of that name is ``write_report``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from semivox.commands.import_data import import_data
     from semivox.commands.plan import plan
     from semivox.commands.predict import predict
+    from semivox.commands.rank import rank
+    from semivox.commands.report import write_report
     from semivox.commands.train import train
     from semivox.evaluation import paired_difference
     from semivox.inference import Segmentation, load_model
@@ -43,9 +46,11 @@ _HOME = {
     "paired_difference": "evaluation",
     "plan": "commands.plan",
     "predict": "commands.predict",
+    "rank": "commands.rank",
     "read_volume": "cohort",
     "train": "commands.train",
     "write_phantom_cohort": "cohort",
+    "write_report": "commands.report",
 }
 
 __all__ = [
@@ -62,9 +67,11 @@ __all__ = [
     "paired_difference",
     "plan",
     "predict",
+    "rank",
     "read_volume",
     "train",
     "write_phantom_cohort",
+    "write_report",
 ]
 
 

@@ -109,6 +109,8 @@ def _train(commands: Any) -> None:
     p.add_argument("--init", metavar="RUN0", help="begin with this run's weights")
     p.add_argument("--watch", metavar="DATA2", help="measure these cases while training; changes nothing")
     p.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    _add_devices(p)
+    p.add_argument("--nodes", type=int, metavar="N", help="machines; torchrun starts it on each")
     _add_settings(p)
 
     def run(a: argparse.Namespace) -> int:
@@ -121,7 +123,8 @@ def _train(commands: Any) -> None:
                 a.data, a.out, method=a.method, labeled=a.labeled, steps=a.steps, budget=a.budget,
                 seed=a.seed, recipe=a.recipe, plan=a.plan, init=a.init, watch=a.watch,
                 config=a.config, settings=a.set, resume=a.resume, device=a.device,
-                precision=a.precision, threads=a.threads, cache=a.cache, display=display,
+                precision=a.precision, threads=a.threads, devices=a.devices, nodes=a.nodes, cache=a.cache,
+                display=display,
             )  # fmt: skip
         return 0
 
@@ -147,13 +150,9 @@ def _predict(commands: Any) -> None:
     def run(a: argparse.Namespace) -> int:
         from semivox.commands.predict import predict
 
-        def line(done: int, total: int, row: Any) -> None:
-            note = "" if row.flag == "ok" else f"  {row.flag}: {row.reason}"
-            print(f"{done}/{total} {row.case} {row.seconds or 0:.1f} s{note}", file=sys.stderr, flush=True)
-
         report = predict(
             a.model, a.paths, a.out, a.format, a.probabilities, a.uncertainty, a.weights, a.skip_existing,
-            a.fail_fast, a.device, a.threads, line,
+            a.fail_fast, a.device, a.threads, _line,
         )  # fmt: skip
         print(
             f"{len(report.rows) - len(report.failed)} masks in {report.out}, "
@@ -187,6 +186,52 @@ def _evaluate(commands: Any) -> None:
     p.set_defaults(run=run)
 
 
+def _report(commands: Any) -> None:
+    p = commands.add_parser("report", help="a run or a comparison as one page, to read and hand on")
+    p.add_argument("path", metavar="RUN_OR_COMPARISON")
+    p.add_argument("--test", metavar="DATA2", help="first predict and measure these cases, never trained on")
+    p.add_argument("--out", metavar="FILE.html", help="(report.html in the folder)")
+    p.add_argument("--device", default="auto", metavar="D")
+    p.add_argument("--threads", type=int, metavar="N")
+
+    def run(a: argparse.Namespace) -> int:
+        from semivox.commands.report import report
+
+        page = report(a.path, a.test, a.out, device=a.device, threads=a.threads, progress=_line)
+        print(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
+        return 0
+
+    p.set_defaults(run=run)
+
+
+def _rank(commands: Any) -> None:
+    p = commands.add_parser("rank", help="which unlabelled scans to annotate next, and why")
+    p.add_argument("model", metavar="RUN")
+    p.add_argument("data", metavar="DATA", help="a data folder, such as the run's own")
+    p.add_argument("--top", type=int, metavar="N", help="scans to choose (8)")
+    p.add_argument(
+        "--score", default="combined", choices=["combined", "entropy", "disagreement", "distance"],
+        help="what counts (%(default)s: the mean place under all)",
+    )  # fmt: skip
+    p.add_argument("--labeled", metavar="SET", help="what is labelled in DATA, see train (the run's cases)")
+    p.add_argument("--out", metavar="DIR", help="for tables and pictures (RUN/ranking)")
+    p.add_argument("--device", default="auto", metavar="D")
+    p.add_argument("--threads", type=int, metavar="N")
+    p.add_argument("--json", action="store_true", help="print JSON")
+
+    def run(a: argparse.Namespace) -> int:
+        from semivox.commands.rank import rank, render
+
+        with ProgressBar("rank", quiet=a.json) as bar:
+            ranking = rank(
+                a.model, a.data, a.top, a.score, a.labeled, a.out, a.device, a.threads, progress=bar
+            )
+        show(dict(ranking.content) if a.json else render(ranking))
+        return 3 if ranking.failed else 0
+
+    p.set_defaults(run=run)
+
+
 def _methods(commands: Any) -> None:
     p = commands.add_parser("methods", help="the methods; with NAME its settings and what each means")
     p.add_argument("name", nargs="?", metavar="NAME")
@@ -216,6 +261,7 @@ def _compare(commands: Any) -> None:
     p.add_argument("--reference", default="supervised", metavar="NAME", help="compare with it (%(default)s)")
     p.add_argument("--list", action="store_true", help="number the cells, tell their state, and end")
     p.add_argument("--cell", type=int, metavar="I", help="work on this cell only, for job arrays")
+    _add_devices(p)
     _add_settings(p)
 
     def run(a: argparse.Namespace) -> int:
@@ -224,7 +270,8 @@ def _compare(commands: Any) -> None:
         options: dict[str, Any] = {
             "methods": a.methods, "labeled": a.labeled, "seeds": a.seeds, "test": a.test, "folds": a.folds,
             "steps": a.steps, "budget": a.budget, "reference": a.reference, "recipe": a.recipe,
-            "plan": a.plan, "config": a.config, "settings": a.set, "device": a.device,
+            "plan": a.plan, "config": a.config, "device": a.device,
+            "settings": [*a.set, *([f"run.devices={a.devices}"] if a.devices else [])],
             "precision": a.precision, "threads": a.threads, "cache": a.cache,
         }  # fmt: skip
         if a.list:
@@ -238,6 +285,10 @@ def _compare(commands: Any) -> None:
         return 3 if result.failed else 0
 
     p.set_defaults(run=run)
+
+
+def _add_devices(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--devices", type=int, metavar="N", help="processes that share every batch: GPUs, or CPU")
 
 
 def _add_length(p: argparse.ArgumentParser) -> None:
@@ -259,6 +310,12 @@ def _add_settings(p: argparse.ArgumentParser) -> None:
     p.add_argument("--cache", metavar="DIR", help="where prepared scans are kept (DATA/.semivox)")
 
 
+def _line(done: int, total: int, row: Any) -> None:
+    """One predicted case, told on stderr."""
+    note = "" if row.flag == "ok" else f"  {row.flag}: {row.reason}"
+    print(f"{done}/{total} {row.case} {row.seconds or 0:.1f} s{note}", file=sys.stderr, flush=True)
+
+
 def _seconds(text: str) -> float:
     """``90``, ``90s``, ``30m``, ``2h``, ``1h30m`` -> seconds."""
     from semivox.duration import parse_duration
@@ -269,5 +326,17 @@ def _seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-COMMANDS: tuple[Add, ...] = (_demo, _check, _import, _plan, _train, _predict, _evaluate, _compare, _methods)
+COMMANDS: tuple[Add, ...] = (
+    _demo,
+    _check,
+    _import,
+    _plan,
+    _train,
+    _predict,
+    _evaluate,
+    _compare,
+    _report,
+    _rank,
+    _methods,
+)
 """In the order of the help."""

@@ -75,7 +75,7 @@ class BatchKey:
         rows = [
             torch.rand(shape[1:], generator=(self.key / (self.first + i)).torch()) for i in range(shape[0])
         ]
-        return torch.stack(rows)
+        return torch.stack(rows) if rows else torch.empty(shape)
 
     def normal(self, shape: tuple[int, ...]) -> torch.Tensor:
         """Standard normal numbers of ``shape`` (B, ...), float32, on the CPU."""
@@ -84,4 +84,4 @@ class BatchKey:
         rows = [
             torch.randn(shape[1:], generator=(self.key / (self.first + i)).torch()) for i in range(shape[0])
         ]
-        return torch.stack(rows)
+        return torch.stack(rows) if rows else torch.empty(shape)

@@ -25,7 +25,7 @@ from semivox.batches.faults import stream_fault
 )
 def test_impossible_streams(stream: Stream, why: str) -> None:
     unlabeled = 0 if stream.cases == "labeled" else 3
-    assert why in (stream_fault(stream, 5, unlabeled, True, 1) or "")
+    assert why in (stream_fault(stream, 5, unlabeled, True) or "")
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,4 @@ def test_impossible_streams(stream: Stream, why: str) -> None:
     ],
 )
 def test_possible_streams(stream: Stream) -> None:
-    assert stream_fault(stream, 5, 0 if stream.cases == "labeled" else 3, True, 1) is None
-
-
-def test_pairs_count_as_one_for_processes() -> None:
-    pairs = Stream("labeled", 6, where="shared_classes")
-    assert stream_fault(pairs, 5, 0, False, 3) is None
-    assert "3 pairs of crops" in (stream_fault(pairs, 5, 0, False, 4) or "")
-    assert stream_fault(Stream("labeled", 6), 5, 0, False, 6) is None
-    assert "6 crops a step" in (stream_fault(Stream("labeled", 6), 5, 0, False, 7) or "")
+    assert stream_fault(stream, 5, 0 if stream.cases == "labeled" else 3, True) is None

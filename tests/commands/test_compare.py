@@ -31,8 +31,10 @@ from semivox.commands.train import train
 from semivox.errors import DataError, SettingsError, Stopped
 from semivox.evaluation import METRICS, paired_difference
 from semivox.files import write_json
+from semivox.training.display import Silent
 from semivox.training.journal import read_journal
 
+draw = module._draw  # of the real command
 FACTS = {
     "steps": 3, "seconds": 1.5, "dice": 0.5, "model_id": "m", "plan": "p", "precision": "fp32", "threads": 1,
     "device": "cpu", "processor": "x", "commit": "c", "torch": "2",
@@ -70,6 +72,7 @@ def compare(
 ) -> Callable[..., Comparison]:
     """``compare`` on the phantoms into tmp_path/out; ``run`` stands in for the training of a cell."""
     monkeypatch.setattr(module, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_draw", lambda out, display: None)  # seconds each; its own test is below
 
     def call(run: Callable[[CellRunner, Cell], None] | None = None, **options: Any) -> Comparison:
         with monkeypatch.context() as patched:
@@ -88,7 +91,7 @@ def states(phantoms: Folders, out: Path, **options: Any) -> list[str]:
     return [state.kind for _, state in list_cells(phantoms[0], out, **given)]
 
 
-class Listener:
+class Listener(Silent):
     """A display that remembers what is said."""
 
     def __init__(self) -> None:
@@ -96,9 +99,6 @@ class Listener:
 
     def say(self, text: str) -> None:
         self.said.append(text)
-
-    def work(self, what: str, done: int, total: int) -> None: ...
-    def step(self, step: int, steps: int, record: dict[str, Any]) -> None: ...
 
 
 # ---- the grid
@@ -405,6 +405,51 @@ def test_what_is_the_same_for_all_cells_is_told_once() -> None:
     ]
 
 
+# ---- the page and the tables beside it
+
+
+def test_the_page_is_written_at_the_end_and_refreshed(
+    compare: Callable[..., Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_draw", draw)
+    listener = Listener()
+    compare(stand_in(lambda cell, case: 0.5 + 0.1 * (cell.variant.name == "cps")), display=listener)
+    page = tmp_path / "out/report.html"
+    assert listener.said[-1] == f"report: {page}"
+    assert "cps gains over supervised" in page.read_text(encoding="utf-8")
+    compare(stand_in(lambda cell, case: 0.5), methods="supervised,cps,bcp")
+    assert "1 shows no difference" in page.read_text(encoding="utf-8")
+
+
+def test_a_page_that_fails_loses_nothing(
+    compare: Callable[..., Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ValueError("no ink")
+
+    monkeypatch.setattr(module, "_draw", draw)
+    monkeypatch.setattr("semivox.report.comparison_page.render_page", broken)
+    listener = Listener()
+    result = compare(display=listener)
+    assert result.failed == ()
+    assert listener.said[-1] == "the report could not be written: ValueError: no ink"
+    assert json.loads((tmp_path / "out/comparison.json").read_text()) == result.content
+    assert not (tmp_path / "out/report.html").exists()
+
+
+def test_the_table_is_there_for_papers_and_spreadsheets(
+    compare: Callable[..., Comparison], tmp_path: Path
+) -> None:
+    content = compare(stand_in(lambda cell, case: 0.5 + 0.1 * int(case[-1])), seeds="0,1").content
+    with (tmp_path / "out/table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["variant"] for row in rows] == ["supervised", "cps"]
+    for row, expected in zip(rows, content["results"], strict=True):
+        assert float(row["dice"]) == expected["mean"]["foreground"]["dice"]
+        assert [float(row["dice_low"]), float(row["dice_high"])] == expected["ci95"]["foreground"]["dice"]
+    assert "\\begin{tabular}" in (tmp_path / "out/table.tex").read_text()
+
+
 # ---- several processes
 
 WORKER = """
@@ -432,6 +477,7 @@ sys.modules["semivox.training"] = types.ModuleType("semivox.training")
 sys.modules["semivox.training.display"] = display
 from semivox.commands import compare
 compare.POLL_SECONDS = 0.05
+compare._draw = lambda out, display: None
 compare.compare(data, out, methods="supervised,cps", seeds="0,1,2", test=test, steps=3)
 assert "torch" not in sys.modules
 """

@@ -467,8 +467,8 @@ def test_a_budget_fixes_sweeps_and_steps(
     display = Listens("generation0", 2, signalled=True)
     with pytest.raises(Stopped):
         train(
-            phantoms[0], run, method=f"{file}:SelfTraining", budget=40.0, settings={**small, **COLD}, cache=cache,
-            display=display,
+            phantoms[0], run, method=f"{file}:SelfTraining", budget=40.0, settings={**small, **COLD},
+            cache=cache, display=display,
         )  # fmt: skip
     config = yaml.safe_load((run / "config.yaml").read_text())["run"]
     assert config["steps"] >= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import nibabel as nib
@@ -54,6 +55,22 @@ def test_what_is_measured(cohort: Cohort, tmp_path: Path) -> None:
     assert found.foreground[0].mean == pytest.approx(300.5)
     assert found.foreground[0].low == 300
     assert (found.cases[3].intensity[0].low, found.cases[3].intensity[0].high) == (7, 303)
+
+
+def test_all_labelled_cases_together_give_a_bounded_number_of_samples(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = import_module("semivox.prepare.fingerprint")
+    seen: list[int] = []
+    inner = module._intensity
+    monkeypatch.setattr(module, "_intensity", lambda values: seen.append(values.size) or inner(values))
+    everything = measure(cohort, two_labeled(cohort), workers=1, cache=tmp_path / "a")
+    assert seen[-1] == 2 * 362  # the last call is for the foreground: every voxel of both cases
+    monkeypatch.setattr(module, "MOST_SAMPLES", 101)
+    some = measure(cohort, two_labeled(cohort), workers=1, cache=tmp_path / "b")
+    assert seen[-1] == 2 * 50
+    assert some.foreground[0].mean == pytest.approx(300.5)
+    assert some.cases == everything.cases
 
 
 def test_two_workers_and_the_cache_agree(

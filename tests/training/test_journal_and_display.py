@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from semivox.training.display import ConsoleDisplay
-from semivox.training.journal import Journal, read_journal, tensorboard_sink
+from semivox.training.journal import Journal, read_journal
 
 
 def record(step: int, value: float = 0.5) -> dict[str, Any]:
@@ -39,22 +39,10 @@ def test_what_is_not_finite_becomes_null(tmp_path: Path) -> None:
     assert [line["terms"]["segmentation"] for line in lines] == [None, None]
 
 
-def test_sinks_hear_what_is_written(tmp_path: Path) -> None:
+def test_listeners_hear_what_is_written(tmp_path: Path) -> None:
     heard: list[dict[str, Any]] = []
     Journal(tmp_path / "metrics.jsonl", (heard.append,)).write(record(7))
     assert heard[0]["step"] == 7
-
-
-def test_tensorboard_events_hold_the_terms(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    sink = tensorboard_sink(tmp_path)
-    for step in range(3):
-        sink(record(step, step / 10))
-    events = EventAccumulator(str(tmp_path))
-    events.Reload()
-    assert [e.value for e in events.Scalars("terms/segmentation")] == pytest.approx([0.0, 0.1, 0.2])
 
 
 def test_plain_lines_where_there_is_no_terminal() -> None:
@@ -66,11 +54,13 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
         display.step(1, 10, record(0))
         display.step(2, 10, {})
         display.step(10, 10, record(9))
+        display.watched(10, 65.0, {"atrium": 0.5, "wall": None, "foreground": 0.25})
     lines = out.getvalue().splitlines()
     assert lines[0] == "a [bracket]"
     assert lines[1] == "prepare: 2 of 2"
     assert lines[2].startswith("step 1/10  segmentation 0.500  lr 0.0200  data 10%")
-    assert len(lines) == 4
+    assert lines[4] == "watch: after 10 steps and 1 m 05 s mean Dice atrium 0.5000, foreground 0.2500"
+    assert len(lines) == 5
     assert "\x1b" not in out.getvalue()
 
 

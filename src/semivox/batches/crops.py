@@ -31,6 +31,18 @@ class Crops:
     case: Tensor
     box: Tensor
 
+    def first(self, rows: int) -> Crops:
+        """The first ``rows`` samples."""
+        return Crops(
+            {name: view[:rows] for name, view in self.views.items()},
+            None if self.target is None else self.target[:rows],
+            self.valid[:rows],
+            self.annotated[:rows],
+            None if self.sdm is None else self.sdm[:rows],
+            self.case[:rows],
+            self.box[:rows],
+        )
+
     def to(self, device: torch.device) -> Crops:
         """The same crops on ``device``."""
 

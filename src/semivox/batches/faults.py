@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from semivox.batches.stream import Stream
+from semivox.batches.stream import Stream, group_size
 
 VIEWS = ("weak", "strong", "intensity", "recrop")
 
 
-def group_size(stream: Stream) -> int:
-    """How many neighbouring samples of the stream belong together, in one process."""
-    return 2 if stream.where == "shared_classes" else 1
-
-
-def stream_fault(stream: Stream, cases: int, unlabeled: int, bank: bool, processes: int) -> str | None:
+def stream_fault(stream: Stream, cases: int, unlabeled: int, bank: bool) -> str | None:
     """Why this stream cannot be, or None.
 
     ``cases``: how many it draws from, ``unlabeled``: how many of them are not labelled; ``bank``: whether
-    pseudo-labels are at hand; ``processes``: how many share its samples.
+    pseudo-labels are at hand.
     """
     pseudo = stream.target in ("pseudo", "either")
-    group = group_size(stream)
     if not cases:
         return f"there are no {stream.cases} cases" if stream.cases != "all" else "there are no cases"
     if unknown := [view for view in stream.views if view not in VIEWS]:
         return f"unknown views {unknown}, known are {list(VIEWS)}"
-    if stream.size % group:
+    if stream.size % group_size(stream):
         return f"where={stream.where!r} makes pairs, and {stream.size} crops a step is an odd number"
-    if stream.size // group < processes:
-        things = f"{stream.size} crops" if group == 1 else f"{stream.size // group} pairs of crops"
-        return f"{things} a step cannot be shared by {processes} processes"
     if stream.sdm and stream.target is None:
         return "distance targets need a target"
     if stream.target == "pseudo" and stream.cases != "unlabeled":

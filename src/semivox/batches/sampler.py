@@ -15,7 +15,7 @@ from semivox.batches.centres import draw_start
 from semivox.batches.crops import Crops
 from semivox.batches.distances import FULL, distance_targets
 from semivox.batches.elastic import draw_elastic
-from semivox.batches.faults import group_size, stream_fault
+from semivox.batches.faults import stream_fault
 from semivox.batches.geometry import Geometry, cut
 from semivox.batches.guide import Guide, guide_of
 from semivox.batches.intensity import apply_intensity, draw_mild, draw_strong
@@ -24,7 +24,7 @@ from semivox.batches.pairs import draw_pair
 from semivox.batches.parts import part_of
 from semivox.batches.pseudo import PseudoLabels
 from semivox.batches.source import CropCase, CropSource
-from semivox.batches.stream import Stream
+from semivox.batches.stream import Stream, group_size, rows_of
 from semivox.errors import SettingsError
 from semivox.losses.distance import SdmForm
 from semivox.randomness import Key
@@ -51,7 +51,7 @@ class Batches:
     sdm_form
         ``euclidean``, or ``crop_minmax``, the literature's, which is scaled by each crop's own extremes.
     shard
-        (rank, ranks): this process makes the rank-th part of each stream's samples.
+        (rank, ranks): this process makes the rank-th part of each stream's samples, which may be none.
     pseudo
         Gives the pseudo-labels of unlabelled cases, for streams that take them as targets.
 
@@ -85,17 +85,20 @@ class Batches:
 
     def rows(self, name: str) -> range:
         """Which samples of the stream's global batch this process makes; pairs stay together."""
-        rank, ranks = self.shard
-        group = group_size(self.streams[name])
-        groups = self.streams[name].size // group
-        return range(group * (groups * rank // ranks), group * (groups * (rank + 1) // ranks))
+        return rows_of(self.streams[name], *self.shard)
 
     def batch(self, step: int) -> dict[str, Crops]:
         """One :class:`Crops` a stream for step ``step`` of the stage; no random state is read or changed."""
         return {name: self._crops(name, int(step)) for name in self.streams}
 
     def _crops(self, name: str, step: int) -> Crops:
-        stream, rows, key = self.streams[name], self.rows(name), self.key / name
+        rows = self.rows(name)
+        if rows:
+            return self._crops_of(name, step, rows)
+        return self._crops_of(name, step, range(group_size(self.streams[name]))).first(0)
+
+    def _crops_of(self, name: str, step: int, rows: range) -> Crops:
+        stream, key = self.streams[name], self.key / name
 
         def classes(case: int) -> Collection[int]:
             return self._guide(case, self.store.case(case), stream).voxels
@@ -207,7 +210,7 @@ class Batches:
         labeled = () if stream.cases == "unlabeled" else self.store.labeled
         unlabeled = () if stream.cases == "labeled" else self.store.unlabeled
         cases = (*labeled, *unlabeled)
-        fault = stream_fault(stream, len(cases), len(unlabeled), self.pseudo is not None, self.shard[1])
+        fault = stream_fault(stream, len(cases), len(unlabeled), self.pseudo is not None)
         if fault is not None:
             raise SettingsError(f"stream {name!r} of stage {self.stage!r}: {fault}")
         return part_of(cases, self.store.patients, stream.part, key)

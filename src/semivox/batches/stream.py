@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from semivox.losses.distance import SdmForm
+from semivox.networks.shard import share
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,15 @@ class Stream:
     sdm: bool | SdmForm = False
     part: tuple[int, int] = (0, 1)
     confidence: float = 0.0
+
+
+def group_size(stream: Stream) -> int:
+    """How many neighbouring samples of the stream belong together, in one process."""
+    return 2 if stream.where == "shared_classes" else 1
+
+
+def rows_of(stream: Stream, rank: int, ranks: int) -> range:
+    """Which samples of the stream's batch process ``rank`` of ``ranks`` makes; pairs stay together."""
+    group = group_size(stream)
+    groups = share(stream.size // group, rank, ranks)
+    return range(group * groups.start, group * groups.stop)

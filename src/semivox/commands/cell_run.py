@@ -11,12 +11,11 @@ from semivox.cohort import Case
 from semivox.cohort.hashing import sha256_file
 from semivox.cohort.view import write_view
 from semivox.commands.cells import Cell, write_finished
-from semivox.commands.evaluate import evaluate
+from semivox.commands.held_out import measure
 from semivox.commands.request import Group, Request
 from semivox.commands.train import train
-from semivox.errors import DataError, SettingsError
+from semivox.errors import SettingsError
 from semivox.files import read_json
-from semivox.inference.folder import Wanted, predict_folder
 from semivox.inference.model import load_model
 from semivox.inference.scans import ScanFiles
 from semivox.methods.declare import Method
@@ -107,16 +106,7 @@ class CellRunner:
         write_view(group.held_out_cohort, group.held_out, labels)
         model = load_model(cell.folder, device=given["device"] or "auto", threads=given["threads"])
         scans = [ScanFiles(case.name, case.images) for case in group.held_out]
-        report = predict_folder(model, scans, cell.masks, Wanted(), skip_existing=True)
-        if report.failed:
-            row = report.failed[0]
-            raise DataError(
-                f"{len(report.failed)} of {len(scans)} held-out scans cannot be predicted",
-                path=labels,
-                found=f"{row.case}: {row.reason}",
-                remedy="mend the scans, or leave them out (use=no in cases.csv)",
-            )
-        evaluate(cell.masks, labels, cell.evaluation)
+        measure(model, scans, labels, cell.evaluation.parent)
 
     def folder_of(self, group: Group) -> Path:
         """Where the group's data folders lie."""
@@ -165,7 +155,7 @@ class Brief:
 
     def __init__(self, display: Display) -> None:
         self._display, self._told = display, set[str]()
-        self.work, self.step = display.work, display.step
+        self.work, self.step, self.watched = display.work, display.step, display.watched
 
     def say(self, text: str) -> None:
         if text.startswith("next: ") or text in self._told:
@@ -189,6 +179,7 @@ def _facts(cell: Cell) -> dict[str, Any]:
     return {
         "steps": card["steps"],
         "seconds": status["seconds"],
+        "peak_memory_gib": status.get("peak_memory_gib"),
         "dice": read_json(cell.evaluation)["mean"]["foreground"]["dice"],
         "model_id": card["model_id"],
         "plan": sha256_file(cell.folder / "plan.json")[:12],

@@ -124,7 +124,19 @@ def compare(
         display.say(f"{request.reference.name}: added, as the reference")
     chosen = cells if cell is None else cells[cell - 1 : cell]
     failed = _work(request, chosen, display, wait=cell is None)
-    return Comparison(request.out, write_comparison(request, asked), failed)
+    content = write_comparison(request, asked)
+    _draw(request.out, display)
+    return Comparison(request.out, content, failed)
+
+
+def _draw(out: Path, display: Display) -> None:
+    """Write the page. The comparison is safe by now: what fails here is told, and nothing else."""
+    from semivox.commands.report import report
+
+    try:
+        display.say(f"report: {report(out)}")
+    except Exception as error:
+        display.say(f"the report could not be written: {type(error).__name__}: {error}")
 
 
 def list_cells(data: str | Path, out: str | Path, **options: Any) -> list[tuple[Cell, State]]:

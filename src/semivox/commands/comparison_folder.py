@@ -1,4 +1,4 @@
-"""From the finished cells of a comparison to ``comparison.json``, ``cases.csv`` and ``table.md``."""
+"""From the finished cells of a comparison to ``comparison.json``, ``cases.csv`` and the tables."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from semivox.evaluation.comparison_table import comparison_markdown
 from semivox.evaluation.folders import read_evaluation
 from semivox.evaluation.metrics import METRICS
 from semivox.files import write_json, write_text
+from semivox.report.comparison_export import comparison_csv, comparison_latex
+from semivox.report.comparison_record import read_results
 
 FORMAT = 1
 COLUMNS = ("variant", "labeled", "fold", "seed", "case", "patient", "class", *METRICS)
@@ -25,7 +27,7 @@ CONDITIONS = ("precision", "threads", "device", "processor", "commit", "torch")
 
 
 def write_comparison(request: Request, cells: Sequence[Cell]) -> dict[str, Any]:
-    """Compare what is finished of ``cells``; write the three files and return the first one's content."""
+    """Compare what is finished of ``cells``; write the files and return the first one's content."""
     with FileLock(str(request.out / ".comparison.lock")):
         rows = [_row(cell) for cell in cells]
         measured = [
@@ -49,6 +51,9 @@ def write_comparison(request: Request, cells: Sequence[Cell]) -> dict[str, Any]:
         write_json(request.out / "comparison.json", content)
         write_text(request.out / "cases.csv", _case_table(measured))
         write_text(request.out / "table.md", comparison_markdown(content))
+        results = read_results(content)
+        write_text(request.out / "table.csv", comparison_csv(results))
+        write_text(request.out / "table.tex", comparison_latex(results))
     return content
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -14,21 +13,30 @@ import psutil
 import torch
 
 from semivox.batches import Batches, PseudoLabels
-from semivox.cohort import Case, Cohort, Split, check_cohort, load_cohort, split_cohort
+from semivox.cohort import Cohort, Split, check_cohort, load_cohort, split_cohort
+from semivox.commands.live_report import LiveReport
+from semivox.commands.run_records import record_cases, record_environment
 from semivox.commands.watch import Watch
 from semivox.duration import budget_seconds, show_duration
-from semivox.errors import DataError, SettingsError
-from semivox.files import read_json, replacing, write_json
-from semivox.inference import export_model, load_network, training_ranges
-from semivox.inference.weights import read_card
+from semivox.errors import SettingsError
+from semivox.files import replacing
+from semivox.inference import export_model, load_network, parent_of, training_ranges
 from semivox.methods.catalog import RECOMMENDED
 from semivox.methods.declare import Facts, Method, Stage
-from semivox.networks import Segmenter, choose_device
-from semivox.prepare import Plan, Store, build_store, fingerprint, make_plan, plan_from_json, write_plan
-from semivox.prepare.cache import content_key, label_key
+from semivox.networks import Segmenter
+from semivox.prepare import (
+    Plan,
+    Store,
+    build_store,
+    fingerprint,
+    make_plan,
+    plan_from_json,
+    plan_to_json,
+    write_plan,
+)
 from semivox.prepare.plan_json import disagreements
 from semivox.randomness import Key
-from semivox.settings import parse_assignment
+from semivox.settings import as_dict, parse_assignment
 from semivox.training.bank import PseudoLabelBank
 from semivox.training.config import (
     Config,
@@ -39,11 +47,15 @@ from semivox.training.config import (
     write_config,
 )
 from semivox.training.display import Display, Silent
-from semivox.training.environment import differences, environment
+from semivox.training.launch import as_json, rank_here, together
+from semivox.training.memory import PeakMemory
+from semivox.training.processes import Processes
 from semivox.training.run_folder import RunFolder, has_run
 from semivox.training.session import train_run
 from semivox.training.settle import Make, settle
 
+OTHERS = "semivox.commands.train_process"
+"""What the other processes of a run on several devices are."""
 SHOWN = 3
 """Warnings told in full before training."""
 
@@ -77,6 +89,8 @@ def train(
     device: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
+    devices: int | None = None,
+    nodes: int | None = None,
     cache: str | Path | None = None,
     workers: int | None = None,
     display: Display | None = None,
@@ -87,9 +101,13 @@ def train(
     ``settings`` are dotted names with values (or "KEY=VALUE" strings). What is None has the default of
     :class:`semivox.training.config.RunSettings`. Raises DataError or SettingsError before anything is
     trained, Stopped after a signal (saved, resumable), TrainingFailed when training cannot go on.
+
+    ``devices`` > 1: as many processes share every batch, each with a GPU of its own or a part of the cores.
+    This one is the first; it starts the others and ends them (with ``nodes`` > 1 torchrun does).
     """
+    request = as_json(locals())
     began = time.monotonic()
-    display = display or Silent()
+    display = display if display is not None and rank_here() == 0 else Silent()
     data, out, cache = Path(data), Path(out), Path(cache) if cache else None
     options: dict[str, Any] = {
         "method": method,
@@ -102,6 +120,8 @@ def train(
         "device": device,
         "precision": precision,
         "threads": threads,
+        "devices": devices,
+        "nodes": nodes,
     }
     pairs = (
         settings.items() if isinstance(settings, Mapping) else (parse_assignment(text) for text in settings)
@@ -118,7 +138,7 @@ def train(
     going_on = resume and (out / "config.yaml").exists()
     if going_on:
         settled, method_class = read_config(out / "config.yaml")
-        refuse_changes(settled, options, assignments)
+        settled = refuse_changes(settled, options, assignments)
     else:
         if method == "auto" or (method is None and config is None):
             unlabeled = split_cohort(cohort, options["labeled"]).unlabeled
@@ -138,20 +158,37 @@ def train(
             found=f"{len(split.labeled)} labelled cases and no other",
             remedy="add images without labels, use --labeled K, or --method supervised",
         )
-    _refuse_faults(cohort, split, display)
-
-    _refuse_missing(settled.run.init if not going_on else None, watch)
+    init = settled.run.init
+    # other folders are looked at before the long work, not after it
+    parent = None if init is None else parent_of(Path(init), cohort, len(split.labeled))
+    if watch is not None:
+        load_cohort(watch)
+    if rank_here() == 0:
+        _refuse_faults(cohort, split, display)
     if plan is not None and not going_on:
         _refuse_disagreement(plan, settled)
 
-    with RunFolder(out, going_on) as run:
+    with (
+        together(settled.run.devices, settled.run.nodes, OTHERS, request) as processes,
+        RunFolder(out, going_on, processes.first) as run,
+    ):
         run.status("preparing", 0)
-        torch.set_num_threads(settled.run.threads or os.cpu_count() or 1)
-        where = choose_device(settled.run.device)
-        plan_file = out / "plan.json" if going_on else plan
-        the_plan, store = _prepare(cohort, split, settled, plan_file, cache, workers, display)
-        _record_cases(out / "cases.json", cohort, split, going_on)
-        bank = PseudoLabelBank(out / "pseudo_labels", store, the_plan, Key(settled.run.seed))
+        processes.same(
+            [going_on, as_dict(settled)],
+            "the processes of this run were asked for different things",
+            "give each the same command line; all see the same run folder",
+        )
+        torch.set_num_threads(settled.run.threads or processes.threads)
+        where = processes.device(settled.run.device)
+        if processes.first:
+            plan_file = out / "plan.json" if going_on else plan
+            the_plan, store = _prepare(cohort, split, settled, plan_file, cache, workers, display)
+            record_cases(out / "cases.json", cohort, split, parent, going_on)
+        prepared = processes.agree(plan_to_json(the_plan) if processes.first else {})
+        if not processes.first:  # all is prepared now, or on another machine's disk
+            the_plan = plan_from_json(prepared)
+            store = build_store(cohort, split, the_plan, cache, workers)
+        bank = PseudoLabelBank(out / "pseudo_labels", store, the_plan, Key(settled.run.seed), processes)
 
         def maker(settings: Config) -> Make:
             return _maker(settings, method_class, the_plan, split, where)
@@ -166,26 +203,37 @@ def train(
                 settled.augmentation,
                 sdm_limit=settled.distance.limit,
                 sdm_form=settled.distance.form,
+                shard=processes.place,
                 pseudo=pseudo,
             )
 
         if not going_on:
-            bank.clear()
-            settled = settle(settled, maker, source, bank, where, began, display)
-            write_plan(the_plan, out / "plan.json")
-            _copy_source(settled.run.method, out)
-            write_config(out / "config.yaml", settled)
-        _record_environment(out / "environment.json", settled, where, display, going_on)
-        _announce(settled, the_plan, store, split, display)
-
-        watcher = Watch(Path(watch), the_plan, cohort, settled.run.watch_cases) if watch else None
+            if processes.first:
+                bank.clear()
+            processes.wait()
+            settled = settle(settled, maker, source, bank, where, began, display, processes)
+            if processes.first:
+                write_plan(the_plan, out / "plan.json")
+                _copy_source(settled.run.method, out)
+                write_config(out / "config.yaml", settled)
+        watcher = None
+        if processes.first:
+            record_environment(out / "environment.json", settled, where, display, going_on, processes)
+            _announce(settled, the_plan, store, split, display, processes)
+            if watch:
+                watcher = Watch(Path(watch), the_plan, cohort, settled.run.watch_cases)
+        memory, live = PeakMemory(where), LiveReport(out, display)
         trained, seconds = train_run(
             run, settled, maker(settled), source, bank,
-            began=began, device=where, watcher=watcher, display=display,
+            began=began, device=where, watcher=watcher, display=display, processes=processes,
+            saved=live.refresh,
         )  # fmt: skip
+        peak = memory.gib()
         predictor = predictor_of(trained, settled)
         networks = {name: m for name, m in trained.named_children() if isinstance(m, Segmenter)}
         assert settled.run.steps is not None
+        if not processes.first:
+            return TrainResult(out, settled.run.method, settled.run.steps, seconds)
         export_model(
             out,
             networks,
@@ -196,8 +244,10 @@ def train(
             steps=settled.run.steps,
             seed=settled.run.seed,
             training=training_ranges(cohort, split),
+            parent=parent,
         )
-        run.status("done", settled.run.steps, seconds=seconds)
+        run.status("done", settled.run.steps, seconds=seconds, peak_memory_gib=peak)
+        live.refresh(True)
     display.say(f"done: {settled.run.steps} steps in {show_duration(seconds)}")
     display.say(f"next: semivox predict {out} SCANS --out MASKS")
     return TrainResult(out, settled.run.method, settled.run.steps, seconds)
@@ -212,14 +262,6 @@ def _refuse_faults(cohort: Cohort, split: Split, display: Display) -> None:
     if len(report.warnings) > SHOWN:
         display.say(f"and {len(report.warnings) - SHOWN} more warnings: semivox check {cohort.root}")
     report.raise_errors()
-
-
-def _refuse_missing(init: str | None, watch: str | Path | None) -> None:
-    """Other folders that are asked for are looked at before the long work, not after it."""
-    if init is not None:
-        read_card(init)
-    if watch is not None:
-        load_cohort(watch)
 
 
 def _refuse_disagreement(plan: str | Path, settled: Config) -> None:
@@ -285,7 +327,9 @@ def _maker(
     return make
 
 
-def _announce(settled: Config, plan: Plan, store: Store, split: Split, display: Display) -> None:
+def _announce(
+    settled: Config, plan: Plan, store: Store, split: Split, display: Display, processes: Processes
+) -> None:
     run, size = settled.run, " x ".join(str(p) for p in plan.patch)
     memory = psutil.Process().memory_info().rss / 2**30
     cases = f"{len(split.labeled)} labelled and {len(split.unlabeled)} unlabelled cases"
@@ -294,6 +338,11 @@ def _announce(settled: Config, plan: Plan, store: Store, split: Split, display: 
         f"{run.precision}, {run.threads} threads, seed {run.seed}; {memory:.1f} GiB of memory in use, "
         f"{store.disk_bytes / 2**20:.0f} MiB prepared in {store.root}"
     )
+    if processes.ranks > 1:
+        note = f"{processes.ranks} processes share each batch of {sum(plan.batch)} crops"
+        if processes.ranks > sum(plan.batch):
+            note += ", so some have none (override: --set plan.batch=[LABELLED,UNLABELLED])"
+        display.say(note)
 
 
 def _copy_source(method: str, out: Path) -> None:
@@ -302,44 +351,3 @@ def _copy_source(method: str, out: Path) -> None:
     if file.suffix == ".py":
         with replacing(out / "source" / file.name) as temporary:
             shutil.copyfile(file, temporary)
-
-
-def _record_cases(path: Path, cohort: Cohort, split: Split, going_on: bool) -> None:
-    """``cases.json``; a resumed run refuses scans that have changed since."""
-
-    def row(case: Case, role: str) -> dict[str, Any]:
-        label = label_key(case) if role == "labeled" else None
-        values = None if case.annotated is None else list(case.annotated)
-        return {
-            "case": case.name,
-            "patient": case.patient,
-            "role": role,
-            "annotated": values,
-            "sha256": content_key(case),
-            "label_sha256": label,
-        }
-
-    rows = [row(c, "labeled") for c in split.labeled] + [row(c, "unlabeled") for c in split.unlabeled]
-    if going_on and path.exists():
-        before = read_json(path)["cases"]
-        changed = [b["case"] for b, now in zip(before, rows, strict=False) if b != now]
-        if changed or len(before) != len(rows):
-            raise DataError(
-                "the cohort has changed since this run began",
-                path=path,
-                found=f"{len(rows)} cases, changed: {', '.join(changed[:5]) or 'none'}",
-                expected=f"the {len(before)} cases of then, unchanged",
-                remedy="start a new run (--init RUN takes over the weights)",
-            )
-        return
-    write_json(path, {"format": 1, "cases": rows})
-
-
-def _record_environment(
-    path: Path, settled: Config, device: torch.device, display: Display, going_on: bool
-) -> None:
-    now = environment(torch.get_num_threads(), device, settled.run.precision)
-    if going_on and path.exists():
-        for line in differences(read_json(path), now):
-            display.say(f"warning: not bit for bit what the uninterrupted run would be: {line}")
-    write_json(path, now)

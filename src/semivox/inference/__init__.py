@@ -5,6 +5,7 @@ from __future__ import annotations
 from semivox.inference.export import export_model
 from semivox.inference.initialise import load_network
 from semivox.inference.model import Model, load_model
+from semivox.inference.parent import parent_of
 from semivox.inference.ranges import training_ranges
 from semivox.inference.segmentation import Segmentation
 from semivox.inference.weights import load_networks
@@ -16,5 +17,6 @@ __all__ = [
     "load_model",
     "load_network",
     "load_networks",
+    "parent_of",
     "training_ranges",
 ]

@@ -33,6 +33,7 @@ def export_model(
     steps: int,
     seed: int,
     training: Mapping[str, Any] | None = None,
+    parent: Mapping[str, Any] | None = None,
 ) -> str:
     """Write ``model.safetensors`` and ``model.json`` into ``run``; the last is written last.
 
@@ -49,6 +50,8 @@ def export_model(
     training
         What the training scans looked like (:func:`semivox.inference.training_ranges`); predict flags scans
         and masks far outside of it. None: nothing is flagged for that.
+    parent
+        The run whose weights they began with (:func:`semivox.inference.parent_of`), for the record.
 
     Returns
     -------
@@ -88,6 +91,7 @@ def export_model(
         "method": method,
         "steps": steps,
         "seed": seed,
+        "parent": None if parent is None else dict(parent),
     }
     with replacing(run / WEIGHTS) as temporary:
         try:

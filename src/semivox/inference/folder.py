@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,12 @@ from semivox.inference.ranges import departures
 from semivox.inference.record import Record, Row
 from semivox.inference.scans import ScanFiles
 from semivox.inference.segmentation import Segmentation
+from semivox.networks.memory import freed_memory_kept
 
 PROBABILITIES, UNCERTAINTY = "probabilities", "uncertainty"
+
+Rest = Callable[[], tuple[Row, bool]]
+"""What is left to do for a case: gives its row, and whether it was predicted now (else it was up to date)."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ def predict_folder(
 ) -> PredictionReport:
     """Predict ``scans`` into ``out`` one after the other; a case that fails does not stop the others.
 
+    While the network has one scan, a thread measures and writes the mask of the one before.
     ``progress(done, all, row)`` is called after each case. Raises SettingsError if ``out`` holds predictions
     of other classes, or a mask would take a scan's place.
     """
@@ -69,68 +76,124 @@ def predict_folder(
     record = Record(out, _head(model))
     _write_dataset_json(model, scans, out, wanted)
     record.write()
-    rows, skipped = [], []
-    for done, scan in enumerate(scans, 1):
-        row, fresh = _predict_case(model, scan, out, wanted, record.rows.get(scan.name), skip_existing)
+    rows: list[Row] = []
+    skipped: list[str] = []
+
+    def settle(ending: Future[tuple[Row, bool]]) -> bool:
+        """Wait for a case and put it on record; False: no more are wanted."""
+        row, fresh = ending.result()
         if fresh:
             record.put(row)
             rows.append(row)
         else:
-            skipped.append(scan.name)
+            skipped.append(row.case)
         if progress is not None:
-            progress(done, len(scans), row)
-        if fail_fast and row.status == "failed":
-            break
+            progress(len(rows) + len(skipped), len(scans), row)
+        return not (fail_fast and row.status == "failed")
+
+    ending: Future[tuple[Row, bool]] | None = None
+    with freed_memory_kept(), ThreadPoolExecutor(1) as writer:
+        try:
+            for scan in scans:
+                rest = _Case(model, scan, out, wanted, record.rows.get(scan.name)).begin(skip_existing)
+                go_on, ending = ending is None or settle(ending), None
+                if not go_on:
+                    break
+                ending = writer.submit(rest)
+        finally:  # an interrupted call, too, leaves the record of every mask that is there
+            if ending is not None:
+                settle(ending)
+            record.write()
     return PredictionReport(out, model.model_id, tuple(rows), tuple(skipped))
 
 
-def _predict_case(
-    model: Model, scan: ScanFiles, out: Path, wanted: Wanted, before: Row | None, skip_existing: bool
-) -> tuple[Row, bool]:
-    """The case's row, and whether it was predicted now (else: it was up to date)."""
-    started, digest = time.perf_counter(), None
-    try:
-        digest = scan.sha256()
-        if skip_existing and before is not None and _up_to_date(model, before, digest, out, wanted):
-            return before, False
-        segmentation = model.predict(
-            scan.paths, probabilities=wanted.probabilities, uncertainty=wanted.uncertainty
-        )
-        _remove(scan.name, before, out)
-        _write_maps(segmentation, scan.name, out, wanted.format)
-        reasons = departures(segmentation, model.card.get("training"), tuple(model.card["may_be_empty"]))
-        mask = segmentation.save(out / scan.name, wanted.format)
-    except Exception as error:  # whatever is wrong with one scan, the others are still wanted
-        _remove(scan.name, before, out)
-        known = isinstance(error, SemivoxError)
-        failed = Row(
-            case=scan.name,
-            status="failed",
-            flag="refuse",
-            reason=str(error) if known else f"{type(error).__name__}: {error}",
+@dataclass(frozen=True)
+class _Case:
+    """A scan on its way to a row; ``before`` is its row of an earlier call."""
+
+    model: Model
+    scan: ScanFiles
+    out: Path
+    wanted: Wanted
+    before: Row | None
+
+    def begin(self, skip_existing: bool) -> Rest:
+        """Hash and segment the scan. Nothing is written or taken away before the rest is called."""
+        started, digest = time.perf_counter(), None
+        try:
+            digest = self.scan.sha256()
+            before = self.before
+            if (
+                skip_existing
+                and before is not None
+                and _up_to_date(self.model, before, digest, self.out, self.wanted)
+            ):
+                return lambda: (before, False)
+            segmentation = self.model.predict(
+                self.scan.paths, probabilities=self.wanted.probabilities, uncertainty=self.wanted.uncertainty
+            )
+        except Exception as error:  # whatever is wrong with one scan, the others are still wanted
+            return partial(self._fail, digest, time.perf_counter() - started, error)
+        return partial(self._end, digest, time.perf_counter() - started, segmentation)
+
+    def _end(self, digest: str, seconds: float, segmentation: Segmentation) -> tuple[Row, bool]:
+        """Measure and write a segmentation that took ``seconds`` so far."""
+        model, started = self.model, time.perf_counter()
+        try:
+            self._remove()
+            self._write_maps(segmentation)
+            reasons = departures(segmentation, model.card.get("training"), tuple(model.card["may_be_empty"]))
+            mask = segmentation.save(self.out / self.scan.name, self.wanted.format)
+        except Exception as error:
+            return self._fail(digest, seconds + time.perf_counter() - started, error)
+        row = Row(
+            case=self.scan.name,
+            status="ok",
+            flag="review" if reasons else "ok",
+            reason="; ".join(reasons),
             model_id=model.model_id,
             weights=model.weights,
             input_sha256=digest,
-            seconds=round(time.perf_counter() - started, 3),
+            seconds=round(seconds + time.perf_counter() - started, 3),
+            mask=mask.name,
+            volume_ml=_named(segmentation.volume_ml),
+            voxels=_named(segmentation.voxels),
+            components=_named(segmentation.components),
+            border_contact=_named(segmentation.border_contact),
+            mean_entropy=segmentation.mean_entropy,
+        )
+        return row, True
+
+    def _fail(self, digest: str | None, seconds: float, error: Exception) -> tuple[Row, bool]:
+        self._remove()
+        failed = Row(
+            case=self.scan.name,
+            status="failed",
+            flag="refuse",
+            reason=str(error) if isinstance(error, SemivoxError) else f"{type(error).__name__}: {error}",
+            model_id=self.model.model_id,
+            weights=self.model.weights,
+            input_sha256=digest,
+            seconds=round(seconds, 3),
         )
         return failed, True
-    row = Row(
-        case=scan.name,
-        status="ok",
-        flag="review" if reasons else "ok",
-        reason="; ".join(reasons),
-        model_id=model.model_id,
-        weights=model.weights,
-        input_sha256=digest,
-        seconds=round(time.perf_counter() - started, 3),
-        mask=mask.name,
-        volume_ml=_named(segmentation.volume_ml),
-        voxels=_named(segmentation.voxels),
-        components=_named(segmentation.components),
-        border_contact=_named(segmentation.border_contact),
-        mean_entropy=segmentation.mean_entropy,
-    )
-    return row, True
+
+    def _remove(self) -> None:
+        """Take away what an earlier call wrote for the case: it must not pass for this one's."""
+        if self.before is not None and self.before.mask is not None:
+            (self.out / self.before.mask).unlink(missing_ok=True)
+        for folder in (PROBABILITIES, UNCERTAINTY):
+            for path in _maps(self.scan.name, self.out / folder):
+                path.unlink(missing_ok=True)
+
+    def _write_maps(self, segmentation: Segmentation) -> None:
+        """Maps keep half precision's digits: the rest would only be noise that does not compress."""
+        maps = {PROBABILITIES: segmentation.probabilities, UNCERTAINTY: segmentation.uncertainty}
+        for folder, array in maps.items():
+            if array is not None:
+                channels = (array if folder == PROBABILITIES else array[None]).astype(np.float16)
+                path = self.out / folder / self.scan.name
+                write_volume(path, channels, segmentation.volume, self.wanted.format)
 
 
 def _up_to_date(model: Model, before: Row, digest: str, out: Path, wanted: Wanted) -> bool:
@@ -143,26 +206,8 @@ def _up_to_date(model: Model, before: Row, digest: str, out: Path, wanted: Wante
     return (out / before.mask).is_file() and all(_maps(before.case, out / folder) for folder in folders)
 
 
-def _remove(case: str, before: Row | None, out: Path) -> None:
-    """Take away what an earlier call wrote for a case: it must not pass for this one's."""
-    if before is not None and before.mask is not None:
-        (out / before.mask).unlink(missing_ok=True)
-    for folder in (PROBABILITIES, UNCERTAINTY):
-        for path in _maps(case, out / folder):
-            path.unlink(missing_ok=True)
-
-
 def _maps(case: str, folder: Path) -> list[Path]:
     return [p for p in folder.iterdir() if stem_of(p) == case] if folder.is_dir() else []
-
-
-def _write_maps(segmentation: Segmentation, case: str, out: Path, format: str) -> None:
-    """Maps keep half precision's digits: the rest would only be noise that does not compress."""
-    maps = {PROBABILITIES: segmentation.probabilities, UNCERTAINTY: segmentation.uncertainty}
-    for folder, array in maps.items():
-        if array is not None:
-            channels = array if folder == PROBABILITIES else array[None]
-            write_volume(out / folder / case, channels.astype(np.float16), segmentation.volume, format)
 
 
 def _check_folder(model: Model, scans: Sequence[ScanFiles], out: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from semivox.errors import DataError
-from semivox.inference.model import load_model
+from semivox.inference.weights import load_networks, read_card
 from semivox.networks import describe
 
 
@@ -17,7 +17,8 @@ def load_network(run: Path, network: nn.Module) -> None:
     Parts that the run's network lacks (a distance head) keep their own. Raises DataError where the
     architectures differ.
     """
-    trained = load_model(run, device="cpu", precision="fp32").networks[0]
+    card = read_card(run)
+    (trained,) = load_networks(run, card["predictor"][:1], card=card).values()
     own, other = describe(network), describe(trained)
     differing = {
         k: (other.get(k), own[k])

@@ -20,6 +20,7 @@ from semivox.inference.segmentation import Segmentation
 from semivox.inference.uncertainty import entropy, mean_entropy
 from semivox.inference.weights import load_networks, read_card
 from semivox.networks import choose_device
+from semivox.networks.folding import fold_norms
 from semivox.prepare.plan import Plan
 from semivox.prepare.plan_json import plan_from_json
 
@@ -152,7 +153,7 @@ def load_model(
     roles, name = _roles(Path(run), card, weights)
     networks = load_networks(run, roles, _precision(where) if precision == "auto" else precision, card)
     return Model(
-        networks=tuple(networks[role].eval().requires_grad_(False).to(where) for role in roles),
+        networks=tuple(fold_norms(networks[role].eval().requires_grad_(False)).to(where) for role in roles),
         plan=plan_from_json(card["plan"]),
         card=card,
         classes={int(value): str(label) for value, label in card["labels"].items()},

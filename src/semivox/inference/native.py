@@ -22,12 +22,16 @@ def working_probabilities(
 
     The networks may live on any one device; the scan must fit the plan (dimensions, channels).
     """
+    grid, image = working_image(volume, plan)
+    return grid, predict_planned(networks, image, plan, memory_bytes).numpy()
+
+
+def working_image(volume: Volume, plan: Plan) -> tuple[Grid, np.ndarray]:
+    """The scan's grid, and what the networks see of it: (C, working) float32, turned and normalised."""
     grid = Grid.of(volume, plan)
     # Turned and contiguous before anything is summed: a flipped copy then gives the same bits.
     turned = np.ascontiguousarray(grid.orientation.apply(volume.array))
-    image = resample(normalise(turned, plan.channels), grid.working_shape)
-    probs = predict_planned(networks, image, plan, memory_bytes)
-    return grid, probs.numpy()
+    return grid, resample(normalise(turned, plan.channels), grid.working_shape)
 
 
 def native_classes(grid: Grid, probs: np.ndarray) -> np.ndarray:

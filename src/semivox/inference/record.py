@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,10 @@ from semivox.files import read_json, write_json, write_text
 
 FORMAT = 1
 JSON, CSV = "predictions.json", "predictions.csv"
+
+REST_SECONDS, REST_FACTOR = 1.0, 20.0
+"""Both files hold every row, so writing them after each of thousands of cases would take most of the time:
+between two writings lie at least a second and 20 times what the last one took."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Row:
 
 
 class Record:
-    """The rows of a predictions folder, written anew after each case.
+    """The rows of a predictions folder, and the two files that hold them.
 
     Rows of earlier predictions into the same folder are kept while their mask is there.
     """
@@ -49,6 +54,7 @@ class Record:
     def __init__(self, folder: Path, head: Mapping[str, Any]) -> None:
         self.folder, self.head = Path(folder), dict(head)
         self.rows: dict[str, Row] = {}
+        self._next = 0.0  # when `put` may write again
         if (self.folder / JSON).is_file():
             for entry in read_json(self.folder / JSON, newest=FORMAT).get("cases", []):
                 row = Row(**{name: value for name, value in entry.items() if name in Row.__annotations__})
@@ -56,17 +62,21 @@ class Record:
                     self.rows[row.case] = row
 
     def put(self, row: Row) -> None:
-        """Add or replace a case's row and write both files."""
+        """Add or replace a case's row, and write both files unless they were written just now."""
         self.rows[row.case] = row
-        self.write()
+        if time.monotonic() >= self._next:
+            self.write()
 
     def write(self) -> None:
-        """Write both files, each whole or not at all."""
+        """Write both files, each whole or not at all. Call it at the end: `put` may have left rows out."""
+        started = time.monotonic()
         rows = [self.rows[case] for case in sorted(self.rows)]
         write_json(
             self.folder / JSON, {"format": FORMAT, **self.head, "cases": [asdict(row) for row in rows]}
         )
         write_text(self.folder / CSV, as_csv(rows, list(self.head["classes"])))
+        ended = time.monotonic()
+        self._next = ended + max(REST_SECONDS, REST_FACTOR * (ended - started))
 
 
 def as_csv(rows: Iterable[Row], values: Sequence[str]) -> str:

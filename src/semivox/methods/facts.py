@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from semivox.networks import build_network
 from semivox.prepare.plan import Plan
@@ -21,15 +21,10 @@ class At:
     progress: float
     stage_progress: float
     key: Key
-    first: int = 0
 
     def rng(self, name: str) -> BatchKey:
         """A key for draws of this step, one row a sample of the batch."""
-        return BatchKey(self.key / "method" / self.stage / self.step / name, self.first)
-
-    def gather(self, x: Tensor) -> Tensor:
-        """``x`` (B, ...) of all processes, this one's rows with gradient. One process: ``x`` itself."""
-        return x
+        return BatchKey(self.key / "method" / self.stage / self.step / name)
 
 
 @dataclass(frozen=True)

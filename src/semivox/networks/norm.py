@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from semivox.errors import SettingsError
 from semivox.networks.contract import NormMode
+from semivox.networks.shard import Part, running_part
+from semivox.networks.shared_norm import shared_batch_norm
 
 
 class BatchNorm(nn.Module):
@@ -33,12 +37,15 @@ class BatchNorm(nn.Module):
             return functional.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, False, self.momentum, self.eps
             )
-        if x.numel() == x.shape[1]:
+        part = running_part()
+        if (len(x) if part is None else part.total) * math.prod(x.shape[2:]) == 1:
             raise SettingsError(
                 "batch normalisation needs more than one value per channel",
                 found=f"a batch of 1 and {tuple(x.shape[2:])} voxels at this level",
                 remedy="use a larger patch, at least two crops a step, or a network with fewer levels",
             )
+        if part is not None and norm in ("update", "batch"):
+            return self._shared(x, norm, part)
         if norm == "update":
             return functional.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, self.eps
@@ -46,6 +53,16 @@ class BatchNorm(nn.Module):
         if norm == "batch":
             return functional.batch_norm(x, None, None, self.weight, self.bias, True, self.momentum, self.eps)
         raise SettingsError("unknown mode of normalisation", found=norm, expected="update, batch or running")
+
+    def _shared(self, x: Tensor, norm: NormMode, part: Part) -> Tensor:
+        """``update`` and ``batch`` with the rows of all processes, of which ``x`` are this one's."""
+        y, mean, var = shared_batch_norm(x, self.weight, self.bias, self.eps, part)
+        if norm == "update":
+            values = part.total * math.prod(x.shape[2:])
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(var * (values / (values - 1)), self.momentum)
+        return y
 
 
 __all__ = ["BatchNorm"]

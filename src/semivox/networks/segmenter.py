@@ -5,15 +5,17 @@ This is the one place where autocast and layout live; what comes out is float32 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from semivox.errors import SettingsError
+from semivox.networks.compiled import in_form
 from semivox.networks.contract import NormMode, Output
 from semivox.networks.dropout import apply_mask, channel_mask
+from semivox.networks.shard import own_part
 from semivox.networks.unet import UNet
 from semivox.networks.vnet import VNet
 from semivox.networks.weights import convolution
@@ -28,18 +30,23 @@ the steps that a short run needs, so there dropout acts at the bottleneck alone.
 
 
 def _plain(x: Tensor) -> Tensor:
-    """Float32 in the ordinary layout, for losses that use ``view``."""
-    return x.to(torch.float32, memory_format=torch.contiguous_format)
+    """Float32 (float64 stays) in the ordinary layout, for losses that use ``view``."""
+    kind = torch.promote_types(x.dtype, torch.float32)
+    return x.to(kind, memory_format=torch.contiguous_format)
 
 
 class Features(Mapping[str, Tensor]):
-    """Activations by name, turned to float32 when they are asked for (most never are)."""
+    """Activations by name, turned to float32 when they are asked for (most never are).
 
-    def __init__(self, found: dict[str, Tensor]) -> None:
-        self._found = found
+    ``whole`` gathers those of all rows where each process has a part of them.
+    """
+
+    def __init__(self, found: dict[str, Tensor], whole: Callable[[Tensor], Tensor] | None = None) -> None:
+        self._found, self._whole = found, whole
 
     def __getitem__(self, name: str) -> Tensor:
-        return _plain(self._found[name])
+        own = _plain(self._found[name])
+        return own if self._whole is None else self._whole(own)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._found)
@@ -96,22 +103,33 @@ class Segmenter(nn.Module):
     def forward(self, x: Tensor, drop: BatchKey | None = None, norm: NormMode = "update") -> Output:
         """Raises SettingsError if ``x`` has other channels or a size that is no multiple of ``multiple``."""
         self._check(x)
+        part = own_part(len(x))
+        x, drop = part.take(x), part.key(drop)
         # Masks are drawn here, apart from `compute`, so that `compute` holds nothing but tensor operations.
         at_bottleneck = self._bottleneck_mask(x, drop)
         at_output = None
         if self.plan.kind in DROPS_OUTPUT:
             at_output = channel_mask(drop, "output", self.dropout, (len(x), self.plan.features[0]), self.dims)
-        logits, sdm, scales, found = self.compute(x, at_bottleneck, at_output, norm)
-        return Output(logits, sdm, tuple(scales), Features(found))
+        with part:
+            compute = in_form(Segmenter.compute)
+            logits, sdm, scales, found = compute(self, x, at_bottleneck, at_output, norm)
+        return Output(
+            part.whole(logits),
+            None if sdm is None else part.whole(sdm),
+            tuple(part.whole(scale) for scale in scales),
+            Features(found, part.whole),
+        )
 
     def encode(self, x: Tensor, drop: BatchKey | None = None, norm: NormMode = "update") -> Features:
         """``encoder_i``, ``bottleneck`` and ``bottleneck_dropped`` exactly as :meth:`forward` gives them; the
         decoder is not computed. Arguments and errors as there."""
         self._check(x)
+        part = own_part(len(x))
+        x, drop = part.take(x), part.key(drop)
         mask = self._bottleneck_mask(x, drop)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with part, torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             x = x.contiguous(memory_format=self.memory_format)
-            return Features(self.trunk.encode(x, norm, mask))
+            return Features(self.trunk.encode(x, norm, mask), part.whole)
 
     def _bottleneck_mask(self, x: Tensor, drop: BatchKey | None) -> Tensor | None:
         return channel_mask(drop, "bottleneck", self.dropout, (len(x), self.plan.features[-1]), self.dims)
@@ -119,7 +137,7 @@ class Segmenter(nn.Module):
     def compute(
         self, x: Tensor, bottleneck_mask: Tensor | None, output_mask: Tensor | None, norm: NormMode
     ) -> tuple[Tensor, Tensor | None, list[Tensor], dict[str, Tensor]]:
-        """The tensor part of :meth:`forward`; it may be compiled."""
+        """The tensor part of :meth:`forward`, see :mod:`semivox.networks.compiled`."""
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             x = x.contiguous(memory_format=self.memory_format)
             found = self.trunk(x, norm, bottleneck_mask, self.keep_features or self.scales)

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
 from semivox.randomness import Key
 
-_CONV = {2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+class _Uninitialised:
+    """A layer whose weights are memory as it was found (torch's ``skip_init`` does so too, but imports sympy:
+    more than a second of every prediction)."""
+
+    def reset_parameters(self) -> None: ...
+
+
+class Conv2d(_Uninitialised, nn.Conv2d): ...
+
+
+class Conv3d(_Uninitialised, nn.Conv3d): ...
+
+
+class ConvTranspose2d(_Uninitialised, nn.ConvTranspose2d): ...
+
+
+class ConvTranspose3d(_Uninitialised, nn.ConvTranspose3d): ...
+
+
+class Linear(_Uninitialised, nn.Linear): ...
+
+
+_CONV: dict[int, Callable[..., nn.Module]] = {2: Conv2d, 3: Conv3d}
+_TRANSPOSED: dict[int, Callable[..., nn.Module]] = {2: ConvTranspose2d, 3: ConvTranspose3d}
 
 
 def convolution(
@@ -24,21 +47,17 @@ def convolution(
     stride = tuple(stride) if stride is not None else (1,) * len(kernel)
     kernel = tuple(max(k, s) for k, s in zip(kernel, stride, strict=True))
     padding = tuple((k - 1) // 2 if k > s else 0 for k, s in zip(kernel, stride, strict=True))
-    return nn.utils.skip_init(
-        _CONV[len(kernel)], inputs, outputs, kernel, stride=stride, padding=padding, bias=bias
-    )
+    return _CONV[len(kernel)](inputs, outputs, kernel, stride=stride, padding=padding, bias=bias)
 
 
 def upsampling(inputs: int, outputs: int, stride: Sequence[int]) -> nn.Module:
     """A transposed convolution with kernel = stride and uninitialised weights."""
-    return nn.utils.skip_init(
-        _TRANSPOSED[len(stride)], inputs, outputs, tuple(stride), stride=tuple(stride), bias=False
-    )
+    return _TRANSPOSED[len(stride)](inputs, outputs, tuple(stride), stride=tuple(stride), bias=False)
 
 
 def linear(inputs: int, outputs: int) -> nn.Module:
     """A linear layer with uninitialised weights."""
-    return nn.utils.skip_init(nn.Linear, inputs, outputs)
+    return Linear(inputs, outputs)
 
 
 def initialise(module: nn.Module, key: Key) -> None:

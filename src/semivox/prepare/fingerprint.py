@@ -32,8 +32,8 @@ RUNGS = (1.0, 1.5, 2.0, 3.0)
 SAME_SPACING = 1.05
 """Spacings within this factor count as equal when the coarsest axis is looked for."""
 
-SAMPLES = 10_000
-"""Foreground intensities drawn from a labelled case."""
+SAMPLES, MOST_SAMPLES = 10_000, 250_000
+"""Foreground intensities drawn from a labelled case, and from all of them together: they lie in memory."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,7 @@ class _Task:
     axes: tuple[int, ...]
     native_spacing: tuple[float, ...]
     spacing_known: bool
+    samples: int
 
 
 def _measure_all(cohort: Cohort, split: Split, progress: Progress | None, workers: int | None) -> Fingerprint:
@@ -145,6 +146,7 @@ def _measure_all(cohort: Cohort, split: Split, progress: Progress | None, worker
         _Task(
             case, i < len(split.labeled), len(cohort.channels), cohort.values, cohort.ignore,
             axes, native_spacing, cohort.spacing_known,
+            min(SAMPLES, max(1, MOST_SAMPLES // len(split.labeled))),
         )
         for i, case in enumerate(cases)
     ]  # fmt: skip
@@ -219,8 +221,9 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
             dices = dict(zip(asked, dice_ceilings(label, asked, grid), strict=True))
             ceilings += (tuple(None if v is None else dices[v] for v in present),)
         where = np.flatnonzero(np.isin(label, asked))
-        if len(where) > SAMPLES:
-            where = np.sort(Key("fingerprint", task.case.name).numpy().choice(where, SAMPLES, replace=False))
+        if len(where) > task.samples:
+            rng = Key("fingerprint", task.case.name).numpy()
+            where = np.sort(rng.choice(where, task.samples, replace=False))
         sample = volume.array.reshape(volume.channels, -1)[:, where].astype(np.float32)
     intensity = tuple(_intensity(channel) for channel in volume.array)
     shape, spacing = grids[0].native_shape, grids[0].native_spacing
@@ -245,7 +248,7 @@ def _label(task: _Task, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarra
 
 
 def _intensity(values: np.ndarray) -> Intensity:
-    flat = values.astype(np.float32).ravel()
+    flat = values.astype(np.float32, copy=False).ravel()
     low, high = (float(q) for q in np.percentile(flat, [0.5, 99.5]))
     return Intensity(low, high, float(flat.mean(dtype=np.float64)), float(flat.std(dtype=np.float64)))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -29,17 +30,23 @@ def map_cases(
     The first error stops what has not begun and is raised here. ``progress`` is called in this thread.
     """
     results: dict[int, Result] = {}
-    threads = min(workers or min(_cpus(), 4), len(items))
+    threads = min(workers or min(cpus(), 4), len(items))
     if threads <= 1:
         for index, item in enumerate(items):
             results[index] = work(item)
             if progress:
                 progress(len(results), len(items))
         return list(results.values())
+    upcoming = iter(enumerate(items))
     with ThreadPoolExecutor(threads) as pool:
         try:
-            waiting: dict[Future[Result], int] = {pool.submit(work, item): i for i, item in enumerate(items)}
-            while waiting:
+            waiting: dict[Future[Result], int] = {}
+            while True:
+                # Handed out a few at a time: a future of each of thousands of cases would take memory.
+                for index, item in islice(upcoming, 2 * threads - len(waiting)):
+                    waiting[pool.submit(work, item)] = index
+                if not waiting:
+                    break
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                     results[waiting.pop(future)] = future.result()
                     if progress:
@@ -50,7 +57,7 @@ def map_cases(
     return [results[i] for i in range(len(items))]
 
 
-def _cpus() -> int:
+def cpus() -> int:
     """CPUs this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -7,6 +7,7 @@
         manifest.json             comes last, by rename: from then on the generation counts
 
 A killed relabelling goes on with the cases it has if the weights are the same, and starts over if not.
+Several processes deal the cases out among themselves: all of them see this folder.
 """
 
 from __future__ import annotations
@@ -32,18 +33,24 @@ from semivox.prepare import Plan, Store
 from semivox.prepare.targets import FULL
 from semivox.randomness import Key
 from semivox.training.labelling import agreement, label_scan, weights_hash
+from semivox.training.processes import ALONE, Processes
 
 FORMAT = 1
 ARRAYS = ("target", "confidence", "foreground")
 KEPT = 2
 """Generations of a part that stay: the newest, and the one before, which a run resumed there needs."""
+SHARED_DISK = 120.0
+"""Seconds until what one machine wrote is seen by another."""
 
 
 class PseudoLabelBank:
     """Labels scans and keeps what it said. ``key``: the run's, which cuts the parts as the streams do."""
 
-    def __init__(self, folder: Path, store: Store, plan: Plan, key: Key) -> None:
+    def __init__(
+        self, folder: Path, store: Store, plan: Plan, key: Key, processes: Processes = ALONE
+    ) -> None:
         self.folder, self.store, self.plan, self.key = Path(folder), store, plan, key
+        self.processes = processes
 
     def clear(self) -> None:
         """Forget everything: a new run begins."""
@@ -59,7 +66,8 @@ class PseudoLabelBank:
     ) -> dict[str, Any]:
         """Label the cases of ``relabel.part`` with ``networks`` and publish them as generation ``index``.
 
-        ``stage``: name of the stage with this ``index``; ``progress(done, total)`` is called after each case.
+        ``stage``: name of the stage with this ``index``; ``progress(done, total)`` is called after each case
+        (of several processes: after each round of one case a process, in all of them).
         Returns ``part``, ``cases``, ``seconds``, ``volumes`` (mean working voxels of each class in a case)
         and ``laziness``: the mean Dice with the same cases' labels before, by class and over the classes
         (``foreground``); None where there are none before.
@@ -74,24 +82,32 @@ class PseudoLabelBank:
             "soft": relabel.soft,
             "weights": weights_hash(networks),
         }
-        folder = self._generation(index)
-        if _content(folder / "begun.json") != made_by:
+        folder, (rank, ranks) = self._generation(index), self.processes.place
+        if self.processes.first and _content(folder / "begun.json") != made_by:
             _remove(folder)
             write_json(folder / "begun.json", made_by)
+        self.processes.wait()
         before = self.view(index - 1)
         cases = part_of(self.store.unlabeled, self.store.patients, relabel.part, self.key)
-        rows = []
-        for done, case in enumerate(cases, 1):
-            place = folder / f"{case:05d}"
-            row = _finished(place)
-            if row is None:
-                row = self._label(place, case, relabel, networks, self.key / "pseudo_labels" / index, before)
-                write_json(place / "case.json", row)
-            rows.append(row)
-            progress(done, len(cases))
+        own = []
+        for begin in range(0, len(cases), ranks):
+            for case in cases[begin + rank : begin + ranks][:1]:
+                place = folder / f"{case:05d}"
+                row = _finished(place)
+                if row is None:
+                    key = self.key / "pseudo_labels" / index
+                    row = self._label(place, case, relabel, networks, key, before)
+                    write_json(place / "case.json", row)
+                own.append(row)
+            progress(min(begin + ranks, len(cases)), len(cases))
+        everyone = self.processes.collect(own)
+        rows = [everyone[n % ranks][n // ranks] for n in range(len(cases))]
         record = self._summary(rows)
-        write_json(folder / "manifest.json", {**made_by, **record, "rows": rows})
-        self._prune(index, part)
+        if self.processes.first:
+            write_json(folder / "manifest.json", {**made_by, **record, "rows": rows})
+            self._prune(index, part)
+        self.processes.wait()
+        _await(folder / "manifest.json")
         return {"part": part, **record}
 
     def seconds_a_case(self, relabel: Relabel, networks: Sequence[nn.Module], most: int = 3) -> float:
@@ -239,6 +255,15 @@ def _content(path: Path) -> dict[str, Any] | None:
     with contextlib.suppress(DataError):
         return read_json(path, newest=FORMAT)
     return None
+
+
+def _await(manifest: Path) -> None:
+    """Until the manifest that the first process has written is seen here."""
+    deadline = time.monotonic() + SHARED_DISK
+    while not manifest.exists():
+        if time.monotonic() > deadline:
+            raise _lost("the pseudo-labels that the first process published are not here", manifest, None)
+        time.sleep(0.5)
 
 
 def _remove(generation: Path) -> None:

@@ -21,6 +21,7 @@ from semivox.methods.catalog import load_method, parse_method, preset_settings
 from semivox.methods.declare import Method, Optimizer
 from semivox.prepare.planner import OVERRIDES
 from semivox.settings import as_dict, flatten, names_of, override, unknown_name
+from semivox.training.sinks import refuse_missing
 
 FORMAT = 1
 FIXED = ("data", "format", "plan")
@@ -32,7 +33,8 @@ class RunSettings:
     """What is trained on what, for how long, on which machine."""
 
     method: str = "supervised"
-    """A name of the catalogue, FILE.py:Class or package.module:Class."""
+    """A name of the catalogue or of an installed package's method, NAME:PRESET, FILE.py:Class or
+    package.module:Class."""
     labeled: str | None = None
     """Which cases are labelled: K, Kp (patients), K@SEED, or a file of names; empty: all with a label."""
     seed: int = 0
@@ -54,7 +56,12 @@ class RunSettings:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic inside the network; auto measures both on this machine and takes the faster."""
     threads: PositiveInt | None = None
-    """CPU threads; empty: all cores."""
+    """CPU threads of each process; empty: the machine's cores, shared among its processes."""
+    devices: PositiveInt = 1
+    """Processes on each machine that share every batch: GPUs, or parts of a CPU; a resumed run may have
+    another number."""
+    nodes: PositiveInt = 1
+    """Machines; of several, torchrun starts the command on each."""
     init: str | None = None
     """A run folder whose predictor's weights the networks begin with."""
     log_every: PositiveInt = 10
@@ -67,6 +74,10 @@ class RunSettings:
     """With --watch: at most this many cases, in cohort order."""
     tensorboard: bool = False
     """Also write TensorBoard events into the run folder."""
+    mlflow: str | None = None
+    """Also write to MLflow: a tracking folder or the URI of a server; empty: not."""
+    wandb: Literal["offline", "online"] | None = None
+    """Also write to Weights & Biases, offline into the run folder or online to its server; empty: not."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +152,7 @@ def resolve(
     if "budget" in given:
         again = {"run.steps", "run.sweeps"} - {f"run.{name}" for name in given}
         config = override(config, dict.fromkeys(again))
+    refuse_missing(config.run)
     return config, method_class
 
 
@@ -200,8 +212,11 @@ def read_config(path: Path) -> tuple[Config, type[Method]]:
     return resolve(Path(data), {}, config_file=path)
 
 
-def refuse_changes(saved: Config, run: Mapping[str, Any], assignments: Mapping[str, Any]) -> None:
-    """Raise SettingsError naming every setting that would differ from the run being resumed."""
+def refuse_changes(saved: Config, run: Mapping[str, Any], assignments: Mapping[str, Any]) -> Config:
+    """The settings of a run that is resumed; only the number of processes may be another one now.
+
+    Raises SettingsError naming every setting that would differ.
+    """
     wanted = {f"run.{k}": v for k, v in run.items() if v is not None}
     if "run.method" in wanted:
         name, preset, settings = parse_method(str(wanted["run.method"]))
@@ -211,6 +226,10 @@ def refuse_changes(saved: Config, run: Mapping[str, Any], assignments: Mapping[s
     wanted |= {full_name(k, saved): v for k, v in assignments.items()}
     if wanted.get("run.steps", saved.run.steps) == saved.run.steps:
         wanted.pop("run.steps", None)
+    places = {str(k): wanted.pop(k) for k in ("run.devices", "run.nodes") if k in wanted}
+    placed = _apply(saved, places, "--resume")
+    if placed != saved:  # those of each process were for that many of them
+        placed = override(placed, {"run.threads": wanted.pop("run.threads", None)})
     before, after = flatten(as_dict(saved)), flatten(as_dict(_apply(saved, wanted, "--resume")))
     changed = [f"{k}: {before.get(k)!r} -> {after.get(k)!r}" for k in after if before.get(k) != after.get(k)]
     if changed:
@@ -219,3 +238,4 @@ def refuse_changes(saved: Config, run: Mapping[str, Any], assignments: Mapping[s
             found="; ".join(changed),
             remedy="leave them out to go on, or start a new run in another --out",
         )
+    return placed

@@ -4,92 +4,91 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn as TimeLeft
 
 from semivox.duration import show_duration
+from semivox.training.live_view import LiveView, TrainingState
 
 
 class Display(Protocol):
-    """What commands tell the outside. The default, :class:`Silent`, is what Python callers get."""
+    """What commands tell the outside. The default, :class:`Silent`, is what Python callers get.
+
+    ``say`` a line; ``work`` is done so far; ``step`` of a training, ``record`` where one was logged (else
+    empty); ``watched``: mean Dice of held-out cases after ``step`` steps and ``seconds``.
+    """
 
     def say(self, text: str) -> None: ...
     def work(self, what: str, done: int, total: int) -> None: ...
     def step(self, step: int, steps: int, record: dict[str, Any]) -> None: ...
+    def watched(self, step: int, seconds: float, dice: Mapping[str, float | None]) -> None: ...
 
 
 class Silent:
-    """Says nothing."""
+    """Says nothing; whoever overrides ``say`` is told the results of watching too."""
 
     def say(self, text: str) -> None: ...
     def work(self, what: str, done: int, total: int) -> None: ...
     def step(self, step: int, steps: int, record: dict[str, Any]) -> None: ...
 
+    def watched(self, step: int, seconds: float, dice: Mapping[str, float | None]) -> None:
+        self.say(watch_line(step, seconds, dice))
+
 
 class ConsoleDisplay:
-    """``with ConsoleDisplay() as display``: rich progress on a terminal, plain lines when piped."""
+    """``with ConsoleDisplay() as display``: a live view on a terminal, plain lines when piped."""
 
     def __init__(self, console: Console | None = None, line_seconds: float = 15.0) -> None:
         self.console = console or Console(file=sys.stderr, soft_wrap=True)
-        self.live = self.console.is_terminal
         self.line_seconds = line_seconds
-        self._progress: Progress | None = None
-        self._tasks: dict[str, TaskID] = {}
+        live = self.console.is_terminal and not self.console.is_dumb_terminal
+        self._view = LiveView(self.console) if live else None
+        self._training = TrainingState()
         self._last_line = 0.0
-        self._first: tuple[float, int] | None = None
 
     def __enter__(self) -> ConsoleDisplay:
-        if self.live:
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeLeft(),
-                TextColumn("{task.fields[note]}"),
-                console=self.console,
-            )
-            self._progress.start()
+        if self._view is not None:
+            self._view.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        if self._view is not None:
+            self._view.stop()
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def work(self, what: str, done: int, total: int) -> None:
-        if self._progress is not None:
-            self._bar(what, done, total, "")
+        if self._view is not None:
+            self._view.work(what, done, total)
         elif done == total:
             self.say(f"{what}: {done} of {total}")
 
     def step(self, step: int, steps: int, record: dict[str, Any]) -> None:
         now = time.monotonic()
-        if self._first is None or step <= self._first[1]:  # a run begins
-            self._first = (now, step)
-        if self._progress is not None:
-            note = _summary(record) if record else None
-            self._bar("train", step, steps, note)
+        self._training = self._training.after(step, steps, record, now)
+        if self._view is not None:
+            self._view.show(self._training)
         elif record and (now - self._last_line >= self.line_seconds or step == steps):
             self._last_line = now
-            begun, first = self._first
-            left = (now - begun) / max(1, step - first) * (steps - step)
-            self.say(f"step {step}/{steps}  {_summary(record)}  left {show_duration(left)}")
+            left = show_duration(self._training.seconds_left)
+            self.say(f"step {step}/{steps}  {_summary(record)}  left {left}")
 
-    def _bar(self, what: str, done: int, total: int, note: str | None) -> None:
-        assert self._progress is not None
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total, note="")
-        self._progress.update(self._tasks[what], completed=done, total=total)
-        if note is not None:
-            self._progress.update(self._tasks[what], note=note)
+    def watched(self, step: int, seconds: float, dice: Mapping[str, float | None]) -> None:
+        self._training = replace(self._training, watch=(step, dice))
+        if self._view is not None:
+            self._view.show(self._training)
+        self.say(watch_line(step, seconds, dice))
+
+
+def watch_line(step: int, seconds: float, dice: Mapping[str, float | None]) -> str:
+    """The result of watching in one line."""
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in dice.items() if value is not None)
+    return f"watch: after {step} steps and {show_duration(seconds)} mean Dice {shown}"
 
 
 def _summary(record: dict[str, Any]) -> str:

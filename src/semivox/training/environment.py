@@ -15,7 +15,7 @@ import torch
 PACKAGES = ("semivox", "torch", "numpy", "scipy", "nibabel", "SimpleITK", "edt", "pydantic", "safetensors")
 
 
-def environment(threads: int, device: torch.device, precision: str) -> dict[str, Any]:
+def environment(threads: int, device: torch.device, precision: str, processes: int = 1) -> dict[str, Any]:
     """Versions, commit, machine, threads; what "the same machine" means for a bit-for-bit repeat."""
     return {
         "format": 1,
@@ -27,6 +27,7 @@ def environment(threads: int, device: torch.device, precision: str) -> dict[str,
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "threads": threads,
+        "processes": processes,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "precision": precision,
     }
@@ -34,7 +35,8 @@ def environment(threads: int, device: torch.device, precision: str) -> dict[str,
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What keeps a resumed run from being bit for bit the uninterrupted one."""
-    watched = ("python", "packages", "processor", "threads", "device", "precision")
+    watched = ("python", "packages", "processor", "threads", "processes", "device", "precision")
+    before = {"processes": 1, **before}  # records of earlier versions have none
     return [f"{k}: {before.get(k)} -> {now.get(k)}" for k in watched if before.get(k) != now.get(k)]
 
 

@@ -1,4 +1,4 @@
-"""The journal of a run: one JSON line a logged step in ``metrics.jsonl``, and sinks that listen to it."""
+"""The journal of a run: one JSON line a logged step in ``metrics.jsonl``, and who listens to it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from semivox.errors import SettingsError
 from semivox.files import write_text
 
-Sink = Callable[[dict[str, Any]], None]
+Listener = Callable[[dict[str, Any]], None]
 
 
 class Journal:
-    """Appends records to ``path`` and passes them to the sinks. NaN and infinity are written as null."""
+    """Appends records to ``path`` and passes them to the listeners. NaN and infinity are written as null."""
 
-    def __init__(self, path: Path, sinks: tuple[Sink, ...] = ()) -> None:
-        self.path, self.sinks = path, sinks
+    def __init__(self, path: Path, listeners: tuple[Listener, ...] = ()) -> None:
+        self.path, self.listeners = path, listeners
 
     def cut_back(self, step: int) -> None:
         """Drop every record of a step >= ``step`` (and a half-written last line): resume repeats them."""
@@ -29,8 +28,8 @@ class Journal:
         line = json.dumps(_finite(record), allow_nan=False)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-        for sink in self.sinks:
-            sink(record)
+        for listen in self.listeners:
+            listen(record)
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
@@ -48,24 +47,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value
-
-
-def tensorboard_sink(folder: Path) -> Sink:
-    """A sink that writes TensorBoard events below ``folder`` (extra ``semivox[tensorboard]``)."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise SettingsError(
-            "TensorBoard is not installed",
-            remedy="pip install 'semivox[tensorboard]', or --set run.tensorboard=false",
-        ) from None
-    writer = SummaryWriter(str(folder))
-
-    def sink(record: dict[str, Any]) -> None:
-        for group in ("terms", "weights", "lr", "gradient_norm", "dice", "laziness"):
-            for name, value in (record.get(group) or {}).items():
-                if value is not None:
-                    writer.add_scalar(f"{group}/{name}", value, record["step"])
-        writer.flush()
-
-    return sink

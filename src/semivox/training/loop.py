@@ -17,10 +17,13 @@ import torch
 from torch import Tensor
 
 from semivox.batches.crops import Crops
-from semivox.errors import TrainingFailed
 from semivox.methods.declare import At, Facts, Method, Optimizer, Player, Stage, Term
+from semivox.networks.compiled import compiling
+from semivox.networks.shard import sharing
 from semivox.training import ema
+from semivox.training.guard import FiniteGuard
 from semivox.training.optimizers import build_optimizer, differentiate, move, parameters_of
+from semivox.training.processes import ALONE, Processes, partial_parameters
 from semivox.training.schedules import learning_rate, scaled_decay
 from semivox.training.stages import enter, pair_ages, remaining, schedule_spans, stages_of
 
@@ -72,12 +75,16 @@ def fit(
     hooks: Hooks | None = None,
     progress: Progress | None = None,
     stages: Sequence[Stage] | None = None,
+    processes: Processes = ALONE,
+    compiled: bool = False,
 ) -> Progress:
     """Train ``method`` for ``facts.steps`` steps, or from ``progress`` on; returns where it stopped.
 
     ``source_of(stage)`` makes a stage's batches; ``rebuild()`` makes the method with its initial weights
-    (asked for only by stages that start from ``initial`` or with ``fresh`` modules). Raises TrainingFailed
-    on a non-finite loss, naming step, term and cases; SettingsError for stages that cannot be.
+    (asked for only by stages that start from ``initial`` or with ``fresh`` modules). Of several
+    ``processes`` all call this alike, each with the source of its own samples. ``compiled``: networks run
+    compiled in the steps. Raises TrainingFailed on a non-finite loss, naming step, term and cases;
+    SettingsError for stages that cannot be.
     """
     hooks = hooks or Hooks()
     device = device or torch.device("cpu")
@@ -87,6 +94,7 @@ def fit(
     teachers = {pair.teacher for stage in stages for pair in stage.pairs}
     all_ages = pair_ages(stages, facts.steps)
     spans = schedule_spans(stages, facts.steps)
+    partial, guard = partial_parameters(method), FiniteGuard(device)
 
     for index, stage, begin, end in remaining(stages, facts.steps, progress.step):
         ages = all_ages[index]
@@ -112,21 +120,23 @@ def fit(
         while progress.step < end:
             step = progress.step
             clock = time.perf_counter()
-            batch = {name: crops.to(device) for name, crops in source.batch(step).items()}
+            batch = processes.batch(source.batch(step), stage.streams, device)
             data_seconds = time.perf_counter() - clock
 
             at = At(stage.name, step, step / facts.steps, (step - begin) / (end - begin), facts.key)
             scheduled = (step - span[0]) / (span[1] - span[0])
-            terms = getattr(method, stage.step)(batch, at)
-            losses = {p.name: _loss(terms, p.name) for p in players}
-            moving = [p for p in players if losses[p.name] is not None]
-            # all gradients before the first move: players may share a graph
+            with sharing(processes.shard), compiling(compiled):
+                terms = getattr(method, stage.step)(batch, at)
+                losses = {p.name: _loss(terms, p.name) for p in players}
+                moving = [p for p in players if losses[p.name] is not None]
+                # all gradients before the first move: players may share a graph
+                for player in moving:
+                    loss = losses[player.name]
+                    assert loss is not None
+                    guard.look(step, loss, terms, batch)
+                    differentiate(player.parameters, loss, keep_graph=player is not moving[-1])
             for player in moving:
-                loss = losses[player.name]
-                assert loss is not None
-                if device.type == "cpu" or step % log_every == 0:
-                    _guard(loss, terms, batch, step)
-                differentiate(player.parameters, loss, keep_graph=player is not moving[-1])
+                processes.join_gradients(player.parameters, partial)
             norms: dict[str, Tensor] = {}
             for player in moving:
                 lr = learning_rate(player.settings, scheduled)
@@ -140,6 +150,7 @@ def fit(
             progress.step = step + 1
             record: dict[str, Any] = {}
             if step % log_every == 0 or progress.step == facts.steps:
+                guard.read()
                 record = {
                     "kind": "step",
                     "step": step,
@@ -161,6 +172,7 @@ def fit(
                 players: list[_Moving] = players, at_end: bool = progress.step == end
             ) -> dict[str, Any]:
                 assert progress is not None
+                guard.read()
                 live = {} if at_end else {p.name: p.torch.state_dict() for p in players}
                 return {
                     "step": progress.step,
@@ -199,15 +211,3 @@ def _loss(terms: Mapping[str, Term], player: str) -> Tensor | None:
     for part in parts[1:]:
         total = total + part
     return total
-
-
-def _guard(loss: Tensor, terms: Mapping[str, Term], batch: Mapping[str, Crops], step: int) -> None:
-    if bool(torch.isfinite(loss)):
-        return
-    bad = [name for name, term in terms.items() if not bool(torch.isfinite(term.value))]
-    cases = {name: crops.case.tolist() for name, crops in batch.items()}
-    raise TrainingFailed(
-        f"the loss is not finite at step {step}",
-        found=f"term {', '.join(bad) or 'sum of all'}; the batch held the cases {cases} (rows of cases.json)",
-        remedy="lower the learning rate (--set optimizer.lr=...), try --precision fp32, look at these cases",
-    )

@@ -20,13 +20,15 @@ HEARTBEAT_SECONDS = 5.0
 class RunFolder:
     """``with RunFolder(path) as run``: held by this process alone until the block ends.
 
+    With ``writes`` False, as in all but the first of the processes of a run, nothing is held or written.
+
     If the block fails, ``status.json`` tells so; a run that is not ``going_on`` and fails before its first
     step leaves no config.yaml, so that nothing stands in the way of a second try. Raises SettingsError if
     another live process holds the folder, DataError if it cannot be made.
     """
 
-    def __init__(self, path: Path, going_on: bool = False) -> None:
-        self.path, self._going_on = Path(path), going_on
+    def __init__(self, path: Path, going_on: bool = False, writes: bool = True) -> None:
+        self.path, self._going_on, self._writes = Path(path), going_on, writes
         self.checkpoints = self.path / "checkpoints"
         self.journal = self.path / "metrics.jsonl"
         self._lock = FileLock(str(self.path / ".lock"))
@@ -34,6 +36,8 @@ class RunFolder:
         self._status: dict[str, Any] = {}
 
     def __enter__(self) -> RunFolder:
+        if not self._writes:
+            return self
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
@@ -61,7 +65,7 @@ class RunFolder:
         state = self._status.get("state")
         if error is not None:
             with contextlib.suppress(DataError, OSError):  # a full disk: the error itself is to be told
-                if state == "preparing" and not self._going_on:
+                if state == "preparing" and not self._going_on and self._writes:
                     (self.path / "config.yaml").unlink(missing_ok=True)
                 if state in ("preparing", "training"):
                     interrupted = isinstance(error, Stopped | KeyboardInterrupt)
@@ -81,7 +85,8 @@ class RunFolder:
 
     def _write_status(self) -> None:
         self._beat = time.time()
-        write_json(self.path / "status.json", {**self._status, "heartbeat": self._beat})
+        if self._writes:
+            write_json(self.path / "status.json", {**self._status, "heartbeat": self._beat})
 
 
 def has_run(path: Path) -> bool:

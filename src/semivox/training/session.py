@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from semivox.duration import show_duration
 from semivox.errors import DataError, Stopped, TrainingFailed
 from semivox.methods.declare import Method, Stage
 from semivox.training.bank import PseudoLabelBank
@@ -19,11 +18,13 @@ from semivox.training.checkpoints import load as load_checkpoint
 from semivox.training.checkpoints import save as save_checkpoint
 from semivox.training.config import Config, predictor_of
 from semivox.training.display import Display
-from semivox.training.journal import Journal, tensorboard_sink
+from semivox.training.journal import Journal
 from semivox.training.loop import BatchSource, Hooks, Progress, fit
+from semivox.training.processes import ALONE, Processes
 from semivox.training.run_folder import RunFolder
 from semivox.training.settle import Make, Source, labellers
 from semivox.training.signals import StopSignals
+from semivox.training.sinks import Sinks, open_sinks
 from semivox.training.stages import stage_begins, stages_of
 
 
@@ -46,10 +47,14 @@ def train_run(
     device: torch.device,
     watcher: Watcher | None,
     display: Display,
+    processes: Processes = ALONE,
+    saved: Callable[[bool], None] = lambda last: None,
 ) -> tuple[Method, float]:
     """Train to the last step, from the checkpoint where there is one; returns method and seconds.
 
     ``began`` is the command's start (time.monotonic). Raises Stopped after a signal, with everything saved.
+    Of several ``processes`` all call this alike; the first one alone watches and writes. ``saved(last)`` is
+    called after each checkpoint, with True when the run stops there.
     """
     assert config.run.steps is not None
     steps = config.run.steps
@@ -67,10 +72,27 @@ def train_run(
         progress = Progress(state["step"], state["optimizers"], state["ends"])
         began -= float(state["seconds"])
 
-    sinks = (tensorboard_sink(run.path / "tensorboard"),) if config.run.tensorboard else ()
-    journal = Journal(run.journal, sinks)
-    journal.cut_back(progress.step)
+    processes.same(
+        progress.step,
+        "the processes found different checkpoints",
+        "put the run folder on a disk that all machines see, at the same path",
+    )
+
+    def write(record: dict[str, Any]) -> None:
+        if journal is not None:
+            journal.write(record)
+
+    journal = None
+    sinks = Sinks()
+    if processes.first:
+        sinks = open_sinks(run.path, config, progress.step, display.say)
+        journal = Journal(run.journal, (sinks.write,))
+        journal.cut_back(progress.step)
     watch_every = max(1, round(steps * config.run.watch_share))
+    watched = processes.agree(watcher is not None)
+    # processes that drive GPUs ask each other only where they wait for them anyway
+    ask_every = config.run.log_every if processes.ranks > 1 and device.type == "cuda" else 1
+    stopping = False
     saved_at = time.monotonic()
 
     def batches(stage: Stage) -> BatchSource:
@@ -80,27 +102,33 @@ def train_run(
         return time.monotonic() - began - (watcher.seconds if watcher else 0.0)
 
     def on_watch(step: int, method: Method) -> None:
-        if watcher is None or (step % watch_every and step != steps):
+        if not watched or (step % watch_every and step != steps):
             return
-        seconds = elapsed()
-        dice = watcher.measure([getattr(method, role) for role in predictor_of(method, config)])
-        journal.write({"kind": "watch", "step": step - 1, "dice": dice, "elapsed": seconds})
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in dice.items() if value is not None)
-        display.say(f"watch: after {step} steps and {show_duration(seconds)} mean Dice {shown}")
+        if watcher is not None:
+            seconds = elapsed()
+            dice = watcher.measure([getattr(method, role) for role in predictor_of(method, config)])
+            write({"kind": "watch", "step": step - 1, "dice": dice, "elapsed": seconds})
+            display.watched(step, seconds, dice)
+        processes.wait()
 
-    with StopSignals() as stop:
+    with StopSignals() as stop, sinks:
 
         def on_checkpoint(step: int, state: Callable[[], dict[str, Any]]) -> None:
-            nonlocal saved_at
+            nonlocal saved_at, stopping
+            stopping = step % ask_every == 0 and processes.any(stop())
+            if not processes.first:
+                return
             due = time.monotonic() - saved_at >= config.run.checkpoint_seconds
             # saved before labelling too, so that a run killed there has lost no step
-            if due or step == steps or step in labelled_at or stop():
+            if due or step == steps or step in labelled_at or stopping:
                 save_checkpoint(run.checkpoints, {**state(), "seconds": elapsed()})
                 saved_at = time.monotonic()
+                saved(False)
 
         def stopped(step: int) -> Stopped:
             return Stopped(
-                f"stopped by {stop.name} after step {step} of {steps}; everything is saved",
+                f"stopped by {stop.name or 'a signal to another process'} after step {step} of {steps}; "
+                "everything is saved",
                 remedy=resume_command(config, run.path),
             )
 
@@ -111,13 +139,13 @@ def train_run(
             def labelled(done: int, total: int) -> None:
                 run.beat(step)
                 display.work(f"label for {stage.name}", done, total)
-                if stop():
+                if processes.any(stop()):
                     raise stopped(step)
 
             networks = labellers(method, stage.relabel, config)
             record = bank.relabel(stage.name, index, stage.relabel, networks, labelled)
             told = {"kind": "relabel", "step": step, "stage": stage.name, **record, "elapsed": elapsed()}
-            journal.write(told)
+            write(told)
             if record["laziness"] is not None:
                 kept = record["laziness"]["foreground"]
                 display.say(f"{stage.name}: Dice {kept:.4f} between new and former pseudo-labels")
@@ -138,14 +166,15 @@ def train_run(
                 log_every=config.run.log_every,
                 device=device,
                 hooks=Hooks(
-                    journal=lambda record: journal.write({**record, "elapsed": elapsed()}),
+                    journal=lambda record: write({**record, "elapsed": elapsed()}),
                     progress=on_progress,
                     checkpoint=on_checkpoint,
-                    stop=stop,
+                    stop=lambda: stopping,
                     watch=on_watch,
                     relabel=on_relabel,
                 ),
                 progress=progress,
+                processes=processes,
             )
         except (MemoryError, RuntimeError) as error:
             if _is_out_of_memory(error):
@@ -160,12 +189,16 @@ def train_run(
             ) from error
     if progress.step < steps:
         run.status("stopped", progress.step)
+        if processes.first:
+            saved(True)
         raise stopped(progress.step)
     return method, elapsed()
 
 
 def resume_command(config: Config, run: Path) -> str:
     """The command that goes on with a run."""
+    if config.run.nodes > 1:
+        return "go on with: the same torchrun line, with --resume"
     return f"go on with: semivox train {shlex.quote(config.data)} --out {shlex.quote(str(run))} --resume"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from semivox.training.bank import BlankLabels, PseudoLabelBank
 from semivox.training.config import Config, predictor_of
 from semivox.training.display import Display
 from semivox.training.loop import Hooks, fit
+from semivox.training.processes import ALONE, Processes
 from semivox.training.stages import stages_of
 
 Make = Callable[[int, str], tuple[Facts, Method]]
@@ -40,11 +42,12 @@ def settle(
     device: torch.device,
     began: float,
     display: Display,
+    processes: Processes = ALONE,
 ) -> Config:
     """The settings with precision, threads, steps and sweeps fixed: from now on a run of N steps.
 
     ``maker(settings)`` gives what builds the method under these settings; ``began``: the command's start
-    (time.monotonic).
+    (time.monotonic). Of several processes all measure, and what the first one found counts.
     """
 
     def fix(**changes: object) -> None:
@@ -57,7 +60,7 @@ def settle(
     make = maker(settled)
     labels_anew = any(stage.relabel for stage in _stages(make))
     if settled.run.precision == "auto":
-        seconds = fastest_precision(make, batches, device)
+        seconds = processes.agree(fastest_precision(make, batches, device))
         fix(precision="bf16" if next(iter(seconds)) == "bf16" else "fp32")
         measured = ", ".join(f"{name} {s:.2f} s" for name, s in seconds.items())
         chosen = settled.run.precision
@@ -66,13 +69,15 @@ def settle(
         budget = settled.run.budget or 3600.0
 
         def left() -> float:
-            return budget * (1 - RESERVE) - (time.monotonic() - began)
+            return processes.agree(budget * (1 - RESERVE) - (time.monotonic() - began))
 
-        sweep = seconds_a_sweep(settled, make, bank) if labels_anew else 0.0
+        sweep = processes.agree(seconds_a_sweep(settled, make, bank, processes.ranks)) if labels_anew else 0.0
         if sweep and settled.run.sweeps is None:
             fix(sweeps=most_sweeps(left(), sweep))
             make = maker(settled)
-        each = seconds_a_step(make, settled.run.precision, batches, settled.optimizer, device)
+        each = processes.agree(
+            seconds_a_step(make, settled.run.precision, batches, settled.optimizer, device, processes)
+        )
         time_left = left()
         # the stages may depend on the number of steps, which is at most this
         passes = sweeps_of(_stages(make, max(1, int(time_left / each))))
@@ -108,9 +113,9 @@ def labellers(method: Method, relabel: Relabel, config: Config) -> list[nn.Modul
     return [getattr(method, role) for role in relabel.by or predictor_of(method, config)]
 
 
-def seconds_a_sweep(config: Config, make: Make, bank: PseudoLabelBank) -> float:
-    """Seconds of labelling all unlabelled scans, from the median of a few, by the relabelling stage with the
-    most networks."""
+def seconds_a_sweep(config: Config, make: Make, bank: PseudoLabelBank, ranks: int = 1) -> float:
+    """Seconds in which ``ranks`` processes label all unlabelled scans, from the median of a few, by the
+    relabelling stage with the most networks."""
     facts, method = make(100, config.run.precision)
     relabels = [stage.relabel for stage in stages_of(method, facts) if stage.relabel is not None]
     if not relabels or not bank.store.unlabeled:
@@ -118,7 +123,8 @@ def seconds_a_sweep(config: Config, make: Make, bank: PseudoLabelBank) -> float:
     networks, relabel = max(
         ((labellers(method, relabel, config), relabel) for relabel in relabels), key=lambda one: len(one[0])
     )
-    return bank.seconds_a_case(relabel, networks) * len(bank.store.unlabeled)
+    rounds = math.ceil(len(bank.store.unlabeled) / ranks)
+    return bank.seconds_a_case(relabel, networks) * rounds
 
 
 def _stages(make: Make, steps: int = 100) -> list[Stage]:
@@ -138,6 +144,8 @@ def fastest_precision(
     if network is None or (device.type == "cuda" and not torch.cuda.is_bf16_supported()):
         return {"fp32": 0.0}
     crops = next(iter(batches(method.stages(facts)[0]).batch(0).values()))
+    if not len(crops.case):  # more processes than crops: this one has nothing to measure
+        return {"fp32": 0.0}
     seconds = measure_precisions(network, next(iter(crops.views.values())).to(device))
     return dict(sorted(seconds.items(), key=lambda item: item[1]))
 
@@ -148,6 +156,7 @@ def seconds_a_step(
     batches: Callable[[Stage], Batches],
     optimizer: Optimizer,
     device: torch.device,
+    processes: Processes = ALONE,
 ) -> float:
     """Median seconds of a step, averaged over the stages by their share, on a method that is thrown away."""
     facts, method = make(100, precision)
@@ -166,6 +175,7 @@ def seconds_a_step(
         device=device,
         hooks=Hooks(progress=lambda step, record: laps.append(_now(device))),
         stages=equal,
+        processes=processes,
     )
     taken = [b - a for a, b in pairwise(laps)]
     medians = [statistics.median(taken[i * each + warm_up : (i + 1) * each]) for i in range(len(stages))]

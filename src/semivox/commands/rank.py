@@ -1,0 +1,302 @@
+"""``semivox rank``: which unlabelled scans to annotate next."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from semivox.cohort import Case, Cohort
+    from semivox.inference.model import Model
+    from semivox.ranking.labeled import Labeled
+    from semivox.ranking.measure import Measured
+    from semivox.ranking.rank import RankedScan, Score
+
+TOP = 8
+"""Scans that are chosen if nobody says how many."""
+SHEET = "contact_sheet.png"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """``scans`` by rank; ``labeled``: cases of the data folder that are labelled already; ``failed``: case to
+    reason; ``notes``: what was left out of the score, and why; ``content``: that of ``ranking.json``."""
+
+    out: Path
+    scans: tuple[RankedScan, ...]
+    labeled: tuple[str, ...]
+    failed: Mapping[str, str]
+    notes: tuple[str, ...]
+    content: Mapping[str, Any]
+
+    @property
+    def chosen(self) -> tuple[RankedScan, ...]:
+        """In the order of the choice."""
+        rows = [row for row in self.scans if row.chosen is not None]
+        return tuple(sorted(rows, key=lambda row: row.chosen or 0))
+
+
+def rank(
+    run: str | Path,
+    data: str | Path,
+    top: int | None = None,
+    score: Score = "combined",
+    labeled: str | int | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Ranking:
+    """Order the unlabelled scans of a data folder by how much a label of each would help, and choose some.
+
+    Parameters
+    ----------
+    run
+        Folder that ``train`` wrote.
+    data
+        The data folder. Its label files are not opened (but where plain folders have no ``dataset.json``).
+    top
+        How many scans to choose: high scores, unlike each other, of different patients. None: 8, or all.
+    score
+        "entropy" of the prediction, "disagreement" of the run's networks, "distance" from the labelled scans,
+        or "combined": the mean place under all that can be measured.
+    labeled
+        Which cases of ``data`` are labelled already, as for ``train``. None: those of the run.
+    out
+        Folder for ``ranking.csv``, ``ranking.json``, ``next_labeled.txt`` and ``contact_sheet.png``; None:
+        ``RUN/ranking``.
+    device, threads
+        See :func:`semivox.inference.load_model`.
+    progress
+        Called with (scans done, scans) after each scan.
+
+    Returns
+    -------
+    The ranking; ``failed`` lists scans that could not be read or do not fit the model.
+
+    Raises
+    ------
+    DataError
+        No model in ``run``; no unlabelled scan in ``data``, other channels than the model's, or no scan that
+        can be predicted.
+    SettingsError
+        Unknown score or device, a score that cannot be measured, or more scans asked for than there are.
+    """
+    # Here, not above: listing the commands must not import torch.
+    from semivox.errors import SettingsError
+    from semivox.inference.model import load_model
+    from semivox.ranking.rank import SCORES, check_score, rank_scans
+    from semivox.ranking.record import write_ranking
+
+    run, data = Path(run), Path(data)
+    out = run / "ranking" if out is None else Path(out)
+    if score not in SCORES:
+        raise SettingsError("no such score", found=score, expected=", ".join(SCORES))
+    model = load_model(run, device=device, weights="mean", threads=threads)
+    cohort, failed = _cohort(data, labeled)
+    _refuse_channels(model, cohort)
+    known = _labeled(run, cohort, labeled)
+    scans = _unlabeled(cohort, known, failed, top)
+    check_score(score, networks=len(model.networks), labeled=len(known.cases))
+    with tempfile.TemporaryDirectory(prefix="semivox-rank-") as folder:
+        shots = {case.name: Path(folder) / f"{i}.npz" for i, case in enumerate(scans)}
+        readable = [case for case in (*known.cases, *scans) if case.name not in failed]
+        measured = _measure_all(model, readable, shots, failed, progress)
+        unlabeled = {case.name: measured[case.name] for case in scans if case.name in measured}
+        reference = {case.name: measured[case.name] for case in known.cases if case.name in measured}
+        _refuse_none(data, unlabeled, failed)
+        rows = rank_scans(
+            unlabeled,
+            reference,
+            {case.name: case.patient or case.name for case in scans},
+            known.patients,
+            model.classes,
+            score=score,
+            top=TOP if top is None else top,
+        )
+        notes = (*known.notes, *_notes(model, cohort, known, len(reference)))
+        content = {
+            "model_id": model.model_id,
+            "method": model.card["method"],
+            "run": str(run),
+            "data": str(data),
+            "score": score,
+            "networks": list(model.card["networks"]),
+            "notes": list(notes),
+            "failed": failed,
+            "labeled": [case.name for case in known.cases],
+        }
+        ranking = Ranking(
+            out, tuple(rows), tuple(content["labeled"]), failed, notes, write_ranking(out, content, rows)
+        )
+        _draw(ranking, shots, model.classes)
+    return ranking
+
+
+def _cohort(data: Path, labeled: str | int | None) -> tuple[Cohort, dict[str, str]]:
+    """The cohort, and what is wrong with single cases by name."""
+    from semivox.cohort.folder import scan_folder
+
+    scan = scan_folder(data, None if labeled is None else str(labeled))
+    for case, error in scan.errors:
+        if not case:
+            raise error
+    return scan.cohort, {case: str(error) for case, error in scan.errors}
+
+
+def _refuse_channels(model: Model, cohort: Cohort) -> None:
+    from semivox.errors import DataError
+
+    if len(cohort.channels) != len(model.channels):
+        raise DataError(
+            "the scans have other channels than the model",
+            path=cohort.root,
+            found=", ".join(cohort.channels),
+            expected=", ".join(model.channels),
+            remedy="give the folder the run was trained on, or one like it",
+        )
+
+
+def _labeled(run: Path, cohort: Cohort, labeled: str | int | None) -> Labeled:
+    from semivox.cohort import split_cohort
+    from semivox.ranking.labeled import Labeled, labeled_cases
+
+    if labeled is None:
+        return labeled_cases(run, cohort)
+    cases = split_cohort(cohort, str(labeled)).labeled
+    return Labeled(cases, (), frozenset(case.patient or case.name for case in cases), ())
+
+
+def _unlabeled(cohort: Cohort, known: Labeled, failed: Mapping[str, str], top: int | None) -> list[Case]:
+    from semivox.errors import DataError, SettingsError
+
+    names = {case.name for case in known.cases}
+    scans = [
+        case
+        for case in cohort.cases
+        if case.name not in names and case.role != "test" and case.name not in failed
+    ]
+    if not scans:
+        raise DataError(
+            "no unlabelled scan to rank",
+            path=cohort.root,
+            found=f"{len(names)} labelled cases" + (f", {len(failed)} broken" if failed else ""),
+            expected="scans that the run has no label of",
+            remedy="add scans to imagesTr/ or imagesUn/",
+        )
+    if top is not None and not 1 <= top <= len(scans):
+        raise SettingsError(
+            f"{top} scans cannot be chosen",
+            path=cohort.root,
+            found=f"{len(scans)} unlabelled scans",
+            expected=f"--top 1 to {len(scans)}",
+        )
+    return scans
+
+
+def _measure_all(
+    model: Model,
+    cases: Sequence[Case],
+    shots: Mapping[str, Path],
+    failed: dict[str, str],
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Measured]:
+    """Case -> its numbers. Snapshots of the cases in ``shots`` are left on disk: one scan at a time is in
+    memory. Scans that fail are added to ``failed``."""
+    from semivox.cohort import read_case
+    from semivox.errors import SemivoxError
+    from semivox.networks.memory import freed_memory_kept
+    from semivox.ranking.measure import measure
+    from semivox.report.contact_sheet import take_snapshot
+
+    found = {}
+    with freed_memory_kept():
+        for done, case in enumerate(cases, 1):
+            try:
+                measured, maps = measure(model, read_case(case))
+                if case.name in shots:
+                    shot = take_snapshot(maps.volume, maps.grid, maps.probabilities, maps.entropies)
+                    shot.save(shots[case.name])
+                found[case.name] = measured
+            except Exception as error:  # whatever is wrong with one scan, the others are still wanted
+                known = isinstance(error, SemivoxError)
+                failed[case.name] = str(error) if known else f"{type(error).__name__}: {error}"
+            if progress is not None:
+                progress(done, len(cases))
+    return found
+
+
+def _refuse_none(data: Path, unlabeled: Mapping[str, Measured], failed: Mapping[str, str]) -> None:
+    from semivox.errors import DataError
+
+    if not unlabeled:
+        case, reason = next(iter(failed.items()))
+        raise DataError(
+            "none of the unlabelled scans can be predicted",
+            path=data,
+            found=f"{len(failed)} such; {case}: {reason}",
+        )
+
+
+def _notes(model: Model, cohort: Cohort, known: Labeled, reference: int) -> list[str]:
+    """What a reader of the ranking has to know; ``reference``: labelled scans to be far from."""
+    notes = []
+    if len(model.networks) < 2:
+        notes.append("the model has one network only: disagreement is left out")
+    if not reference:
+        notes.append(
+            "no labelled scan of the run was found among these: the distance from them is left out, and "
+            "next_labeled.txt names the chosen scans alone"
+        )
+    elif known.absent:
+        absent = f"{len(known.absent)} labelled scans of the run are not among these"
+        notes.append(f"{absent}: distances are to the other {reference}")
+    if cohort.channels != model.channels:
+        found, expected = ", ".join(cohort.channels), ", ".join(model.channels)
+        notes.append(f"the channels are called {found}, in the run {expected}")
+    return notes
+
+
+def _draw(ranking: Ranking, shots: Mapping[str, Path], classes: Mapping[int, str]) -> None:
+    from semivox.report.contact_sheet import Card, Snapshot, contact_sheet
+
+    cards = [
+        Card(Snapshot.load(shots[row.case]), f"{row.chosen}  {row.case}", row.reason)
+        for row in ranking.chosen
+    ]
+    title = f"To annotate next: {len(cards)} of {len(ranking.scans)} unlabelled scans"
+    contact_sheet(cards, ranking.out / SHEET, title=title, classes=classes)
+
+
+def render(ranking: Ranking) -> Group:
+    """The chosen scans as a table for a terminal, and what to do next."""
+    from rich.console import Group
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("", "case", "rank", "score", "entropy", "disagree", "distance", "why")
+    for row in ranking.chosen:
+        numbers = (row.entropy, row.disagreement, row.distance)
+        cells = ["" if number is None else f"{number:.3g}" for number in numbers]
+        table.add_row(
+            str(row.chosen), escape(row.case), str(row.rank), f"{row.score:.2f}", *cells, escape(row.reason)
+        )
+    lines = [f"note: {note}" for note in ranking.notes]
+    lines += [f"failed: {case}: {reason}" for case, reason in ranking.failed.items()]
+    lines.append(f"{len(ranking.scans)} scans ranked; pictures and tables in {ranking.out}")
+    run, data, labeled = (
+        Path(ranking.content["run"]),
+        ranking.content["data"],
+        ranking.out / "next_labeled.txt",
+    )
+    lines.append("annotate them, then begin a new run where this one ended:")
+    lines.append(
+        f"semivox train {data} --labeled {labeled} --init {run} --plan {run / 'plan.json'} --out NEW"
+    )
+    return Group(table, Text("\n".join(lines)))

@@ -1,0 +1,147 @@
+"""``semivox report``: a run or a comparison as one self-contained page.
+
+``semivox.report`` is the package of figures and pages, so from Python the function is
+``semivox.write_report``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from semivox.errors import DataError
+from semivox.files import read_json
+
+if TYPE_CHECKING:
+    from semivox.cohort import Cohort
+    from semivox.inference.model import Model
+    from semivox.inference.record import Row
+    from semivox.report.run_record import RunRecord
+
+PAGE = "report.html"
+
+
+def report(
+    path: str | Path,
+    test: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: Callable[[int, int, Row], None] | None = None,
+) -> Path:
+    """Write the page of a run folder or of a comparison folder.
+
+    Parameters
+    ----------
+    path
+        What ``train`` or ``compare`` wrote.
+    test
+        Of a run: a data folder of cases it has not been trained on. They are predicted and measured in
+        ``RUN/evaluations/NAME/`` (those that are up to date are left alone) and open the page. None: the
+        evaluations that the run has. Of a comparison: where its held-out cases lie now.
+    out
+        The page; None: ``report.html`` in ``path``.
+    device, threads
+        For predicting, see :func:`semivox.load_model`.
+    progress
+        Called as ``progress(done, all, row)`` after each predicted case.
+
+    Returns
+    -------
+    The page's path.
+
+    Raises
+    ------
+    DataError
+        ``path`` is neither a run nor a comparison; the run has no model to predict with; cases of ``test``
+        were trained on with their labels, have other classes or channels, or cannot be read.
+    """
+    path = Path(path)
+    page = path / PAGE if out is None else Path(out)
+    if (path / "comparison.json").is_file():
+        from semivox.report.comparison_page import write_comparison_page
+
+        return write_comparison_page(path, page, None if test is None else Path(test))
+
+    from semivox.report.run_page import write_run_page
+    from semivox.report.run_record import read_run
+
+    record, first = read_run(path), None
+    if test is not None:
+        first = _measure(record, Path(test), device, threads, progress)
+        record = read_run(path)
+    return write_run_page(record, page, first)
+
+
+write_report = report
+
+
+def _measure(
+    record: RunRecord,
+    test: Path,
+    device: str,
+    threads: int | None,
+    progress: Callable[[int, int, Row], None] | None,
+) -> str:
+    """Predict and measure the cases of ``test``; returns the name of their evaluation."""
+    from semivox.cohort import load_cohort
+    from semivox.commands.calibrating import CalibratingModel, read_calibration, write_calibration
+    from semivox.commands.held_out import measure
+    from semivox.inference.model import load_model
+    from semivox.inference.scans import ScanFiles
+    from semivox.report.run_record import CALIBRATION
+
+    cohort = load_cohort(test)
+    model = load_model(record.path, device=device, threads=threads)
+    _refuse_other(model, cohort)
+    scans = [ScanFiles(case.name, case.images) for case in cohort.cases]
+    _refuse_trained_on(record, scans, test)
+    place = evaluation_folder(record.path, test)
+    known = read_calibration(place / CALIBRATION, model, cohort)
+    counting = CalibratingModel.of(model, cohort)
+    lacking = {case.name for case in cohort.cases if case.label is not None and case.name not in known}
+    try:
+        measure(counting, scans, test, place, anew=lacking, progress=progress)
+    finally:
+        write_calibration(place / CALIBRATION, model, {**known, **counting.found})
+    return place.name
+
+
+def evaluation_folder(run: Path, test: Path) -> Path:
+    """``RUN/evaluations/NAME`` for the cases of ``test``: NAME is the folder's name, with eight digits of its
+    path's hash where another folder of that name was measured before."""
+    from semivox.report.run_record import EVALUATIONS, SOURCE
+
+    place = run / EVALUATIONS / (test.resolve().name or "test")
+    source = place / SOURCE
+    if source.is_file() and read_json(source).get("data") != str(test.resolve()):
+        digest = hashlib.sha256(str(test.resolve()).encode()).hexdigest()[:8]
+        return place.with_name(f"{place.name}-{digest}")
+    return place
+
+
+def _refuse_other(model: Model, cohort: Cohort) -> None:
+    if (tuple(cohort.channels), dict(cohort.classes)) != (model.channels, dict(model.classes)):
+        raise DataError(
+            "has other channels or classes than the model",
+            path=cohort.root,
+            found=f"{list(cohort.channels)}, {dict(cohort.classes)}",
+            expected=f"{list(model.channels)}, {dict(model.classes)}",
+            remedy="give cases of the same task, or correct dataset.json",
+        )
+
+
+def _refuse_trained_on(record: RunRecord, scans: list[Any], test: Path) -> None:
+    """What a model does on cases it learned from is not what it is worth."""
+    learned = {case.sha256 for case in record.of_role("labeled")}
+    if shared := [scan.name for scan in scans if scan.sha256() in learned]:
+        raise DataError(
+            "holds cases that the run was trained on with their labels",
+            path=test,
+            found=f"{len(shared)} of {len(scans)}, such as {shared[0]}",
+            expected="cases it has not seen",
+            remedy="give other cases, or leave these out (use=no in cases.csv)",
+        )

@@ -1,0 +1,77 @@
+"""What a run folder records of the scans it learns from, and of the machine: read again by ``--resume``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semivox.cohort import Case, Cohort, Split
+from semivox.errors import DataError
+from semivox.files import read_json, write_json
+from semivox.prepare.cache import content_key, label_key
+from semivox.training.config import Config
+from semivox.training.display import Display
+from semivox.training.environment import differences, environment
+from semivox.training.processes import Processes
+
+
+def record_cases(
+    path: Path, cohort: Cohort, split: Split, parent: dict[str, Any] | None, going_on: bool
+) -> None:
+    """``cases.json``, with the run that this one begins with (``parent``, see
+    :func:`semivox.inference.parent_of`); a resumed run refuses scans and a parent that have changed since."""
+
+    def row(case: Case, role: str) -> dict[str, Any]:
+        label = label_key(case) if role == "labeled" else None
+        values = None if case.annotated is None else list(case.annotated)
+        return {
+            "case": case.name,
+            "patient": case.patient,
+            "role": role,
+            "annotated": values,
+            "sha256": content_key(case),
+            "label_sha256": label,
+        }
+
+    rows = [row(c, "labeled") for c in split.labeled] + [row(c, "unlabeled") for c in split.unlabeled]
+    if going_on and path.exists():
+        record = read_json(path)
+        before = record["cases"]
+        changed = [b["case"] for b, now in zip(before, rows, strict=False) if b != now]
+        if changed or len(before) != len(rows):
+            raise DataError(
+                "the cohort has changed since this run began",
+                path=path,
+                found=f"{len(rows)} cases, changed: {', '.join(changed[:5]) or 'none'}",
+                expected=f"the {len(before)} cases of then, unchanged",
+                remedy="start a new run (--init RUN takes over the weights)",
+            )
+        known = record.get("parent")  # earlier versions recorded none
+        if parent is not None and known is not None and parent["model_id"] != known["model_id"]:
+            raise DataError(
+                "the run to start from has changed since this run began",
+                path=parent["path"],
+                found=f"model {parent['model_id'][:12]}...",
+                expected=f"model {known['model_id'][:12]}...",
+                remedy="put its model files of then back, or start a new run",
+            )
+        return
+    write_json(path, {"format": 1, "cases": rows, "parent": parent})
+
+
+def record_environment(
+    path: Path,
+    settled: Config,
+    device: torch.device,
+    display: Display,
+    going_on: bool,
+    processes: Processes,
+) -> None:
+    """``environment.json``; says what keeps a resumed run from being bit for bit the uninterrupted one."""
+    now = environment(torch.get_num_threads(), device, settled.run.precision, processes.ranks)
+    if going_on and path.exists():
+        for line in differences(read_json(path), now):
+            display.say(f"warning: not bit for bit what the uninterrupted run would be: {line}")
+    write_json(path, now)

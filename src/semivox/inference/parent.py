@@ -1,0 +1,56 @@
+"""The run whose weights another one begins with: whether it fits, and what is recorded of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from semivox.cohort.case import Cohort
+from semivox.errors import DataError
+from semivox.files import read_json
+from semivox.inference.weights import read_card
+
+
+def parent_of(run: Path, cohort: Cohort, labeled: int) -> dict[str, Any]:
+    """What a run on ``cohort`` with ``labeled`` labelled cases records of the run it begins with.
+
+    Returns
+    -------
+    ``path``, ``model_id``, ``method``, ``steps`` and ``labeled_then`` of that run (None where its
+    ``cases.json`` is gone), and ``labeled_now``.
+
+    Raises
+    ------
+    DataError
+        It holds no model, or one of other channels or classes. Whether the networks are alike shows when they
+        are built (:func:`semivox.inference.load_network`).
+    """
+    card = read_card(run)
+    own = {
+        "channels": list(cohort.channels),
+        "classes": {str(value): cohort.classes[value] for value in cohort.values},
+    }
+    for what, key in (("channels", "channels"), ("classes", "labels")):
+        if card[key] != own[what]:
+            raise DataError(
+                f"the run to start from has other {what}",
+                path=run,
+                found=_told(card[key]),
+                expected=_told(own[what]),
+                remedy="if only names differ, take that run's in dataset.json; else leave out --init",
+            )
+    cases = run / "cases.json"
+    rows = read_json(cases)["cases"] if cases.is_file() else None
+    return {
+        "path": str(run),
+        "model_id": card["model_id"],
+        "method": card["method"],
+        "steps": card["steps"],
+        "labeled_then": None if rows is None else sum(row["role"] == "labeled" for row in rows),
+        "labeled_now": labeled,
+    }
+
+
+def _told(names: Any) -> str:
+    listed = [f"{value} {name}" for value, name in names.items()] if isinstance(names, dict) else names
+    return ", ".join(listed)

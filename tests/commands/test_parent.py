@@ -1,0 +1,176 @@
+"""A run that begins with another one's weights: what it records of it, refuses, and resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from semivox.commands.train import train
+from semivox.errors import DataError, Stopped
+
+Folders = tuple[Path, Path]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def first(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A run with one labelled case. Do not write into it."""
+    run = tmp_path_factory.mktemp("first") / "run"
+    train(phantoms[0], run, method="supervised", labeled=1, steps=2, settings=small, cache=cache)
+    return run
+
+
+def read(run: Path, name: str) -> dict[str, Any]:
+    return dict(json.loads((run / name).read_text()))
+
+
+class StopAfter:
+    """A display that sends this process SIGTERM once ``step`` steps are done."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def say(self, text: str) -> None: ...
+    def work(self, what: str, done: int, total: int) -> None: ...
+    def step(self, step: int, steps: int, record: dict[str, Any]) -> None:
+        if step == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_the_parent_is_recorded(
+    first: Path, phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    train(phantoms[0], run, method="mean_teacher", steps=1, init=first, settings=small, cache=cache)
+    expected = {
+        "path": str(first),
+        "model_id": read(first, "model.json")["model_id"],
+        "method": "supervised",
+        "steps": 2,
+        "labeled_then": 1,
+        "labeled_now": 2,
+    }
+    assert read(run, "model.json")["parent"] == expected
+    assert read(run, "cases.json")["parent"] == expected
+    assert read(first, "model.json")["parent"] is None
+    assert read(first, "cases.json")["parent"] is None
+
+
+def test_the_two_model_files_are_parent_enough(
+    first: Path, phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    handed_on = tmp_path / "handed_on"
+    handed_on.mkdir()
+    for name in ("model.json", "model.safetensors"):
+        shutil.copy(first / name, handed_on)
+    train(
+        phantoms[0],
+        tmp_path / "run",
+        method="supervised",
+        steps=1,
+        init=handed_on,
+        settings=small,
+        cache=cache,
+    )
+    parent = read(tmp_path / "run", "model.json")["parent"]
+    assert (parent["labeled_then"], parent["labeled_now"]) == (None, 2)
+
+
+def test_a_run_with_a_parent_resumes_to_the_same_bits(
+    first: Path, phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    def go(out: str, **more: Any) -> None:
+        train(
+            phantoms[0], tmp_path / out, method="mean_teacher", steps=4, init=first, settings=small,
+            cache=cache, **more,
+        )  # fmt: skip
+
+    go("whole")
+    with pytest.raises(Stopped):
+        go("parts", display=StopAfter(2))
+    go("parts", resume=True)
+    whole, parts = (load_file(tmp_path / run / "model.safetensors") for run in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    for name in ("model.json", "cases.json"):
+        assert read(tmp_path / "whole", name) == read(tmp_path / "parts", name)
+
+
+def test_a_parent_that_has_changed_is_refused_on_resume(
+    first: Path, phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    parent = Path(shutil.copytree(first, tmp_path / "parent"))
+
+    def go(**more: Any) -> None:
+        train(
+            phantoms[0], tmp_path / "run", method="supervised", steps=3, init=parent, settings=small,
+            cache=cache, **more,
+        )  # fmt: skip
+
+    with pytest.raises(Stopped):
+        go(display=StopAfter(1))
+    other = tmp_path / "other"
+    train(phantoms[0], other, method="supervised", steps=1, seed=5, settings=small, cache=cache)
+    for name in ("model.json", "model.safetensors"):
+        shutil.copy(other / name, parent)
+    with pytest.raises(DataError, match=r"has changed since this run began; found model .*expected model"):
+        go(resume=True)
+    for name in ("model.json", "model.safetensors"):
+        shutil.copy(first / name, parent)
+    go(resume=True)
+    assert read(tmp_path / "run", "status.json")["state"] == "done"
+
+
+@pytest.fixture
+def data(phantoms: Folders, tmp_path: Path) -> Path:
+    """A copy of the training scans whose description may be changed."""
+    return Path(shutil.copytree(phantoms[0], tmp_path / "data", ignore=shutil.ignore_patterns(".semivox")))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("labels", {"background": 0, "liver": 1}, r"has other classes; found 1 atrium; expected 1 liver"),
+        ("channel_names", {"0": "CT"}, r"has other channels; found phantom; expected CT"),
+    ],
+)
+def test_other_classes_or_channels_are_refused_before_any_work(
+    key: str, value: dict[str, Any], told: str, first: Path, data: Path, small: dict[str, Any], tmp_path: Path
+) -> None:
+    described = {**read(data, "dataset.json"), key: value}
+    (data / "dataset.json").write_text(json.dumps(described))
+    with pytest.raises(DataError, match=told):
+        train(data, tmp_path / "run", method="supervised", steps=1, init=first, settings=small)
+    assert not (tmp_path / "run").exists()
+    assert not (data / ".semivox").exists()
+
+
+def test_another_network_is_refused(
+    first: Path, phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    settings = {**small, "plan.network.kind": "vnet"}
+    with pytest.raises(DataError, match=r"has another network; found \{'kind': 'unet'.*--plan"):
+        train(
+            phantoms[0], tmp_path / "run", method="supervised", steps=1, init=first, settings=settings,
+            cache=cache,
+        )  # fmt: skip
+    assert not (tmp_path / "run/config.yaml").exists(), "nothing stands in the way of a second try"
+
+
+def test_no_model_is_refused(phantoms: Folders, small: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no model"):
+        train(phantoms[0], tmp_path / "run", method="supervised", steps=1, init=tmp_path, settings=small)
+    assert not (tmp_path / "run").exists()

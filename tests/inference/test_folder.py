@@ -1,0 +1,132 @@
+"""The loop over scans: the record tells of every mask, whatever interrupts or fails on the way."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from semivox.inference import Segmentation, load_model
+from semivox.inference.folder import Wanted, predict_folder
+from semivox.inference.model import Model
+from semivox.inference.scans import ScanFiles, find_scans
+
+from .conftest import MakeRun, SaveScan
+
+
+@pytest.fixture
+def model(make_run: MakeRun) -> Model:
+    return load_model(make_run(), device="cpu")
+
+
+@pytest.fixture
+def scans(save_scan: SaveScan) -> tuple[ScanFiles, ...]:
+    paths = [save_scan(f"scans/{name}.nii.gz", seed=i) for i, name in enumerate("abcd")]
+    return find_scans(paths)
+
+
+def recorded(out: Path) -> dict[str, dict]:
+    return {row["case"]: row for row in json.loads((out / "predictions.json").read_text())["cases"]}
+
+
+def masks(out: Path) -> list[str]:
+    return sorted(path.name.split(".")[0] for path in out.glob("*.nii.gz"))
+
+
+def failing(case: str) -> Callable[..., Path]:
+    save = Segmentation.save
+
+    def saving(self: Segmentation, path: Path, format: str = "same") -> Path:
+        if path.name == case:
+            raise OSError("the disk has gone")
+        return save(self, path, format)
+
+    return saving
+
+
+def test_rows_come_in_order_with_the_masks_of_one_scan_at_a_time(
+    model: Model, scans: tuple[ScanFiles, ...], tmp_path: Path
+) -> None:
+    told: list[tuple[int, int, str]] = []
+    report = predict_folder(
+        model, scans, tmp_path / "out", Wanted(), progress=lambda n, of, row: told.append((n, of, row.case))
+    )
+    assert told == [(i, 4, case) for i, case in enumerate("abcd", 1)]
+    assert [row.case for row in report.rows] == list("abcd")
+    found = recorded(tmp_path / "out")
+    for scan in scans:
+        alone = model.predict(scan.paths)
+        assert found[scan.name]["voxels"] == {"1": alone.voxels[1]}
+        assert found[scan.name]["mean_entropy"] == alone.mean_entropy
+        assert found[scan.name]["seconds"] > 0
+
+
+def test_a_mask_is_written_while_the_network_has_the_next_scan(
+    model: Model, scans: tuple[ScanFiles, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second_began, save, predict = threading.Event(), Segmentation.save, Model.predict
+    waited: list[bool] = []
+
+    def saving(self: Segmentation, path: Path, format: str = "same") -> Path:
+        if path.name == "a":
+            waited.append(second_began.wait(timeout=60))
+        return save(self, path, format)
+
+    def predicting(self: Model, scan: object, **wanted: bool) -> Segmentation:
+        if Path(scan[0]).name.startswith("b"):
+            second_began.set()
+        return predict(self, scan, **wanted)
+
+    monkeypatch.setattr(Segmentation, "save", saving)
+    monkeypatch.setattr(Model, "predict", predicting)
+    predict_folder(model, scans[:2], tmp_path / "out", Wanted())
+    assert waited == [True]
+    assert masks(tmp_path / "out") == ["a", "b"]
+
+
+def test_an_interrupted_call_leaves_a_row_for_every_mask(
+    model: Model, scans: tuple[ScanFiles, ...], tmp_path: Path
+) -> None:
+    def interrupt(done: int, of: int, row: object) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_folder(model, scans, tmp_path / "out", Wanted(), progress=interrupt)
+    assert set("ab") <= set(masks(tmp_path / "out"))
+    assert sorted(recorded(tmp_path / "out")) == masks(tmp_path / "out")
+
+
+def test_a_scan_that_cannot_be_written_does_not_stop_the_others(
+    model: Model, scans: tuple[ScanFiles, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict_folder(model, scans[1:2], tmp_path / "out", Wanted())
+    monkeypatch.setattr(Segmentation, "save", failing("b"))
+    report = predict_folder(model, scans, tmp_path / "out", Wanted(uncertainty=True))
+    assert [(row.case, row.status) for row in report.rows] == [
+        ("a", "ok"), ("b", "failed"), ("c", "ok"), ("d", "ok")
+    ]  # fmt: skip
+    assert recorded(tmp_path / "out")["b"]["reason"] == "OSError: the disk has gone"
+    assert masks(tmp_path / "out") == ["a", "c", "d"]  # its older mask does not pass for this one's
+    assert masks(tmp_path / "out/uncertainty") == ["a", "c", "d"]
+
+
+def test_fail_fast_writes_nothing_after_a_scan_that_failed_late(
+    model: Model, scans: tuple[ScanFiles, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Segmentation, "save", failing("b"))
+    report = predict_folder(model, scans, tmp_path / "out", Wanted(), fail_fast=True)
+    assert [(row.case, row.status) for row in report.rows] == [("a", "ok"), ("b", "failed")]
+    assert masks(tmp_path / "out") == ["a"]
+
+
+def test_the_mask_on_disk_is_the_models(model: Model, scans: tuple[ScanFiles, ...], tmp_path: Path) -> None:
+    import nibabel as nib
+
+    predict_folder(model, scans[:1], tmp_path / "out", Wanted())
+    written = np.asarray(nib.load(tmp_path / "out/a.nii.gz").dataobj)
+    np.testing.assert_array_equal(written, model.predict(scans[0].paths).mask)
