@@ -56,3 +56,23 @@ def test_the_method_page(tmp_path: Path) -> None:
     assert set(first["terms"]) == {"segmentation", "entropy"}
     assert 0.5 < first["terms"]["entropy"] <= 1  # an untrained network hardly knows anything
     assert (tmp_path / "run" / "source" / "mine.py").read_text(encoding="utf-8") == code
+
+
+def test_the_figures_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": "docs"}
+    for line, code in python_blocks("how-to/figures.md"):
+        exec(compile("\n" * line + code, "figures.md", "exec"), namespace)
+    for name in ("segmentation.png", "learning_rate.png", "dice.png", "volumes.png"):
+        assert (tmp_path / name).read_bytes()[:4] == b"\x89PNG", name
+    # by hand as in the evaluation file
+    content = json.loads((namespace["held_out"].folder / "evaluation.json").read_text())
+    assert namespace["held_out"].content["mean"] == content["mean"]
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_every_name_of_the_report_package_is_there() -> None:
+    from semivox import report
+
+    for name in report.__all__:
+        assert callable(getattr(report, name)), name

@@ -1,1 +1,64 @@
-"""Figures made from evaluations and masks."""
+"""Figures and pages made from runs, comparisons and masks.
+
+The names below are for notebooks: records are read from a folder, figures are matplotlib ``Figure``s. They are
+imported when they are first used, since matplotlib takes a while.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from semivox.report.comparison_figures import case_figure, cost_figure, forest_figure, label_figure
+    from semivox.report.comparison_record import read_comparison
+    from semivox.report.masks import mask_figure
+    from semivox.report.run_figures import (
+        bland_altman,
+        dice_distribution,
+        learning_rate_curve,
+        loss_curve,
+        reliability_diagram,
+        term_names,
+        uncertainty_figure,
+        watch_curve,
+    )
+    from semivox.report.run_record import read_held_out, read_run
+
+_ROOMS = {
+    "comparison_figures": ("case_figure", "cost_figure", "forest_figure", "label_figure"),
+    "comparison_record": ("read_comparison",),
+    "masks": ("mask_figure",),
+    "run_figures": (
+        "bland_altman", "dice_distribution", "learning_rate_curve", "loss_curve", "reliability_diagram",
+        "term_names", "uncertainty_figure", "watch_curve",
+    ),
+    "run_record": ("read_held_out", "read_run"),
+}  # fmt: skip
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+
+
+__all__ = [
+    "bland_altman",
+    "case_figure",
+    "cost_figure",
+    "dice_distribution",
+    "forest_figure",
+    "label_figure",
+    "learning_rate_curve",
+    "loss_curve",
+    "mask_figure",
+    "read_comparison",
+    "read_held_out",
+    "read_run",
+    "reliability_diagram",
+    "term_names",
+    "uncertainty_figure",
+    "watch_curve",
+]
