@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import types
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -120,6 +121,8 @@ def _type(hint: Any) -> str:
     arguments = typing.get_args(hint)
     if type(None) in arguments:
         return " or ".join(_type(a) for a in arguments if a is not type(None)) + " or empty"
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(_type(a) for a in arguments)
     if typing.get_origin(hint) is tuple:
         numbers = [a for a in arguments if a is not Ellipsis]
         return "list of numbers" if Ellipsis in arguments else f"{len(numbers)} numbers"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from semivox.losses import cross_entropy, dice_loss, full_fractions, segmentation_loss
+from semivox.losses import cross_entropy, dice_loss, full_fractions, segmentation, segmentation_loss
 
 Case = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -216,3 +216,15 @@ def test_wrong_shapes_are_refused() -> None:
     ]:
         with pytest.raises(ValueError, match="expected"):
             segmentation_loss(logits, *wrong)
+
+
+def test_the_general_way_equals_the_short_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU is not asked whether all is annotated; where it is, nothing may change."""
+    logits, target, valid, annotated = (x.float() for x in draw(3, (6, 5, 4)))
+    logits.requires_grad_(True)
+    found = []
+    for shortcut in (True, False):
+        monkeypatch.setattr(segmentation, "_all_annotated", lambda a, answer=shortcut: answer)
+        loss = segmentation_loss(logits, target, valid, annotated)
+        found.append((loss.detach(), torch.autograd.grad(loss, logits)[0]))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-6, atol=1e-9)

@@ -38,7 +38,7 @@ def test_pages_are_reused_inside_and_given_back_after() -> None:
     with freed_memory_kept():
         touch()
         assert faults() < outside / 10
-        assert resident() > before + 0.9 * BYTES
+        assert resident() > before + 0.5 * BYTES  # a part may lie in what the heap had free before
         with freed_memory_kept():
             pass
         assert faults() < outside / 10  # the inner one has ended, this one has not

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semivox.networks.device import send
+
 
 @dataclass(frozen=True)
 class Crops:
@@ -46,15 +48,12 @@ class Crops:
     def to(self, device: torch.device) -> Crops:
         """The same crops on ``device``."""
 
-        def move(x: Tensor | None) -> Tensor | None:
-            return None if x is None else x.to(device, non_blocking=True)
-
         return Crops(
-            {name: view.to(device, non_blocking=True) for name, view in self.views.items()},
-            move(self.target),
-            self.valid.to(device, non_blocking=True),
-            self.annotated.to(device, non_blocking=True),
-            move(self.sdm),
-            self.case.to(device, non_blocking=True),
-            self.box.to(device, non_blocking=True),
+            {name: send(view, device) for name, view in self.views.items()},
+            None if self.target is None else send(self.target, device),
+            send(self.valid, device),
+            send(self.annotated, device),
+            None if self.sdm is None else send(self.sdm, device),
+            send(self.case, device),
+            send(self.box, device),
         )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from semivox.batches.crops import Crops
-from semivox.batches.sampler import Batches
+from semivox.batches.source import BatchSource
 
 
-def prefetch(batches: Batches, start: int, stop: int, depth: int = 2) -> Iterator[dict[str, Crops]]:
+def prefetch(batches: BatchSource, start: int, stop: int, depth: int = 2) -> Iterator[Mapping[str, Crops]]:
     """Batches of the steps ``start`` .. ``stop - 1``, in order; up to ``depth`` are made ahead.
 
     ``depth`` 0 makes each when it is asked for (the right choice on CPU, where there is no idle core). An
@@ -21,10 +21,10 @@ def prefetch(batches: Batches, start: int, stop: int, depth: int = 2) -> Iterato
             yield batches.batch(step)
         return
 
-    ready: queue.Queue[dict[str, Crops] | BaseException] = queue.Queue(maxsize=depth)
+    ready: queue.Queue[Mapping[str, Crops] | BaseException] = queue.Queue(maxsize=depth)
     closing = threading.Event()
 
-    def hand_over(item: dict[str, Crops] | BaseException) -> None:
+    def hand_over(item: Mapping[str, Crops] | BaseException) -> None:
         while not closing.is_set():
             try:
                 ready.put(item, timeout=0.1)

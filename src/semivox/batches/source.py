@@ -1,4 +1,4 @@
-"""Where crops come from: what the sampler reads of a store and of its cases."""
+"""Where crops come from: what the sampler reads of a store and of its cases, and what it is to a loop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
+
+from semivox.batches.crops import Crops
+
+
+class BatchSource(Protocol):
+    """Makes the batch of a step; a pure function of the step."""
+
+    def batch(self, step: int) -> Mapping[str, Crops]: ...
 
 
 class CropCase(Protocol):

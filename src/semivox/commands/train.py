@@ -24,6 +24,7 @@ from semivox.inference import export_model, load_network, parent_of, training_ra
 from semivox.methods.catalog import RECOMMENDED
 from semivox.methods.declare import Facts, Method, Stage
 from semivox.networks import Segmenter
+from semivox.networks.memory import freed_memory_kept
 from semivox.prepare import (
     Plan,
     Store,
@@ -171,6 +172,7 @@ def train(
     with (
         together(settled.run.devices, settled.run.nodes, OTHERS, request) as processes,
         RunFolder(out, going_on, processes.first) as run,
+        freed_memory_kept(),
     ):
         run.status("preparing", 0)
         processes.same(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from semivox.losses.segmentation import full_fractions
+from semivox.networks.device import send
 from semivox.randomness import BatchKey
 
 
@@ -33,7 +34,7 @@ def sample_positions(
             f"labels and allowed must both be (B, P), got {tuple(labels.shape)} and {tuple(allowed.shape)}"
         )
     batch, positions = labels.shape
-    drawn = key.uniform((batch, len(classes), count + 1)).to(labels.device)
+    drawn = send(key.uniform((batch, len(classes), count + 1)), labels.device)
     stretch = torch.arange(count + 1, device=labels.device)
     index, present = [], []
     for i, c in enumerate(classes):

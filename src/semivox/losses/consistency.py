@@ -10,6 +10,7 @@ from torch import Tensor
 
 from semivox.losses.mean import weighted_mean
 from semivox.losses.precision import full_precision
+from semivox.networks.device import send
 from semivox.randomness import BatchKey
 
 
@@ -33,4 +34,5 @@ def softmax_mse(logits_s: Tensor, logits_t: Tensor, valid: Tensor | None = None)
 
 def clipped_noise(key: BatchKey, like: Tensor, sigma: float = 0.1, bound: float = 0.2) -> Tensor:
     """N(0, sigma^2) clipped to [-bound, bound] (UA-MT), of ``like``'s shape (B, ...), type and device."""
-    return (key.normal(tuple(like.shape)) * sigma).clamp_(-bound, bound).to(like)
+    noise = (key.normal(tuple(like.shape)) * sigma).clamp_(-bound, bound)
+    return send(noise, like.device).to(like.dtype)

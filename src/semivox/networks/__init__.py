@@ -3,7 +3,7 @@
 from semivox.networks.build import build_from_description, build_network, count_parameters, describe
 from semivox.networks.contract import NormMode, Output, SegmentationNetwork
 from semivox.networks.critics import CriticKind, ImageCritic, PixelCritic, build_critic
-from semivox.networks.device import choose_device
+from semivox.networks.device import choose_device, send
 from semivox.networks.heads import PixelProjection, SliceProjection, VectorProjection
 from semivox.networks.monai import MonaiNetwork
 from semivox.networks.precision import measure_precisions
@@ -31,4 +31,5 @@ __all__ = [
     "count_parameters",
     "describe",
     "measure_precisions",
+    "send",
 ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -19,6 +19,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 PROGRAMS = 64
 """A run may need so many: roles x modes of normalisation x shapes."""
+
+BACKEND = "inductor"
+"""What makes the programs (torch.compile's name of it)."""
 
 _on = False
 
@@ -60,7 +63,7 @@ def compiler_fault() -> str | None:
 
 @cache
 def _compiled(function: F) -> F:
-    return torch.compile(function, dynamic=False, fullgraph=True)
+    return cast(F, torch.compile(function, dynamic=False, fullgraph=True, backend=BACKEND))
 
 
 __all__ = ["compiler_fault", "compiling", "in_form"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from semivox.errors import SettingsError
 
@@ -22,3 +23,10 @@ def choose_device(name: str) -> torch.device:
             expected="auto, cpu or a GPU of this machine",
         ) from None
     return device
+
+
+def send(x: Tensor, device: torch.device) -> Tensor:
+    """``x`` on ``device``. To a GPU it goes from pinned memory, so that the host need not wait for it."""
+    if device.type == "cuda" and x.device.type == "cpu":
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True)

@@ -23,7 +23,7 @@ def channel_mask(
 
 def apply_mask(x: Tensor, mask: Tensor | None) -> Tensor:
     """``x`` (B, C, ...) times ``mask``, in ``x``'s precision; ``x`` itself without a mask."""
-    return x if mask is None else x * mask.to(x.device, x.dtype, non_blocking=True)
+    return x if mask is None else x * mask.to(x.dtype)
 
 
 __all__ = ["apply_mask", "channel_mask"]

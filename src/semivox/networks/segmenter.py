@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from semivox.errors import SettingsError
 from semivox.networks.compiled import in_form
 from semivox.networks.contract import NormMode, Output
+from semivox.networks.device import send
 from semivox.networks.dropout import apply_mask, channel_mask
 from semivox.networks.shard import own_part
 from semivox.networks.unet import UNet
@@ -106,10 +107,10 @@ class Segmenter(nn.Module):
         part = own_part(len(x))
         x, drop = part.take(x), part.key(drop)
         # Masks are drawn here, apart from `compute`, so that `compute` holds nothing but tensor operations.
-        at_bottleneck = self._bottleneck_mask(x, drop)
+        at_bottleneck = self._mask(x, drop, "bottleneck", self.plan.features[-1])
         at_output = None
         if self.plan.kind in DROPS_OUTPUT:
-            at_output = channel_mask(drop, "output", self.dropout, (len(x), self.plan.features[0]), self.dims)
+            at_output = self._mask(x, drop, "output", self.plan.features[0])
         with part:
             compute = in_form(Segmenter.compute)
             logits, sdm, scales, found = compute(self, x, at_bottleneck, at_output, norm)
@@ -126,13 +127,14 @@ class Segmenter(nn.Module):
         self._check(x)
         part = own_part(len(x))
         x, drop = part.take(x), part.key(drop)
-        mask = self._bottleneck_mask(x, drop)
+        mask = self._mask(x, drop, "bottleneck", self.plan.features[-1])
         with part, torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             x = x.contiguous(memory_format=self.memory_format)
             return Features(self.trunk.encode(x, norm, mask), part.whole)
 
-    def _bottleneck_mask(self, x: Tensor, drop: BatchKey | None) -> Tensor | None:
-        return channel_mask(drop, "bottleneck", self.dropout, (len(x), self.plan.features[-1]), self.dims)
+    def _mask(self, x: Tensor, drop: BatchKey | None, place: str, channels: int) -> Tensor | None:
+        mask = channel_mask(drop, place, self.dropout, (len(x), channels), self.dims)
+        return None if mask is None else send(mask, x.device)
 
     def compute(
         self, x: Tensor, bottleneck_mask: Tensor | None, output_mask: Tensor | None, norm: NormMode

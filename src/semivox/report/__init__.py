@@ -1,7 +1,7 @@
 """Figures and pages made from runs, comparisons and masks.
 
-The names below are for notebooks: records are read from a folder, figures are matplotlib ``Figure``s. They are
-imported when they are first used, since matplotlib takes a while.
+The names below are for notebooks: records are read from a folder, figures are matplotlib ``Figure``s. They
+are imported when they are first used, since matplotlib takes a while.
 """
 
 from __future__ import annotations

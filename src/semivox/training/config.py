@@ -55,6 +55,9 @@ class RunSettings:
     """cpu, cuda, or auto: cuda where there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic inside the network; auto measures both on this machine and takes the faster."""
+    compile: bool | Literal["auto"] = "auto"
+    """Compile the networks for the steps: yes, no, or auto, which tries it on a CPU where two hours or more
+    of a budget are left, and keeps it where it is faster."""
     threads: PositiveInt | None = None
     """CPU threads of each process; empty: the machine's cores, shared among its processes."""
     devices: PositiveInt = 1
@@ -152,6 +155,8 @@ def resolve(
     if "budget" in given:
         again = {"run.steps", "run.sweeps"} - {f"run.{name}" for name in given}
         config = override(config, dict.fromkeys(again))
+        if "compile" not in given:
+            config = override(config, {"run.compile": "auto"})
     refuse_missing(config.run)
     return config, method_class
 

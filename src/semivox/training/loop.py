@@ -11,12 +11,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from semivox.batches.crops import Crops
+from semivox.batches import prefetch
+from semivox.batches.source import BatchSource
 from semivox.methods.declare import At, Facts, Method, Optimizer, Player, Stage, Term
 from semivox.networks.compiled import compiling
 from semivox.networks.shard import sharing
@@ -27,11 +28,8 @@ from semivox.training.processes import ALONE, Processes, partial_parameters
 from semivox.training.schedules import learning_rate, scaled_decay
 from semivox.training.stages import enter, pair_ages, remaining, schedule_spans, stages_of
 
-
-class BatchSource(Protocol):
-    """Makes the batch of a step; a pure function of the step."""
-
-    def batch(self, step: int) -> Mapping[str, Crops]: ...
+AHEAD = 2
+"""Batches made ahead for a GPU."""
 
 
 @dataclass
@@ -115,12 +113,14 @@ def fit(
                 player.torch.load_state_dict(progress.optimizers[player.name])
         progress.optimizers = {}
         decays = [scaled_decay(pair.decay, paper_steps, facts.steps) for pair in stage.pairs]
-        source, span = source_of(stage), spans[index]
+        span = spans[index]
+        # while a GPU works on a batch the next ones are made; a CPU has no core to spare for that
+        made = prefetch(source_of(stage), progress.step, end, 0 if device.type == "cpu" else AHEAD)
 
         while progress.step < end:
             step = progress.step
             clock = time.perf_counter()
-            batch = processes.batch(source.batch(step), stage.streams, device)
+            batch = processes.batch(next(made), stage.streams, device)
             data_seconds = time.perf_counter() - clock
 
             at = At(stage.name, step, step / facts.steps, (step - begin) / (end - begin), facts.key)

@@ -11,15 +11,17 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from semivox.batches.source import BatchSource
 from semivox.errors import DataError, Stopped, TrainingFailed
 from semivox.methods.declare import Method, Stage
+from semivox.networks.compiled import compiler_fault
 from semivox.training.bank import PseudoLabelBank
 from semivox.training.checkpoints import load as load_checkpoint
 from semivox.training.checkpoints import save as save_checkpoint
 from semivox.training.config import Config, predictor_of
 from semivox.training.display import Display
 from semivox.training.journal import Journal
-from semivox.training.loop import BatchSource, Hooks, Progress, fit
+from semivox.training.loop import Hooks, Progress, fit
 from semivox.training.processes import ALONE, Processes
 from semivox.training.run_folder import RunFolder
 from semivox.training.settle import Make, Source, labellers
@@ -88,6 +90,10 @@ def train_run(
         sinks = open_sinks(run.path, config, progress.step, display.say)
         journal = Journal(run.journal, (sinks.write,))
         journal.cut_back(progress.step)
+    compiled = config.run.compile is True and processes.ranks == 1
+    if compiled and (fault := compiler_fault()) is not None:
+        display.say(f"warning: the run was compiled, and cannot be here: {fault}")
+        compiled = False
     watch_every = max(1, round(steps * config.run.watch_share))
     watched = processes.agree(watcher is not None)
     # processes that drive GPUs ask each other only where they wait for them anyway
@@ -175,6 +181,7 @@ def train_run(
                 ),
                 progress=progress,
                 processes=processes,
+                compiled=compiled,
             )
         except (MemoryError, RuntimeError) as error:
             if _is_out_of_memory(error):

@@ -16,6 +16,7 @@ from semivox.batches import Batches, PseudoLabels
 from semivox.duration import show_duration
 from semivox.methods.declare import Facts, Method, Optimizer, Relabel, Stage
 from semivox.networks import Segmenter, measure_precisions
+from semivox.training import compiling
 from semivox.training.bank import BlankLabels, PseudoLabelBank
 from semivox.training.config import Config, predictor_of
 from semivox.training.display import Display
@@ -44,7 +45,7 @@ def settle(
     display: Display,
     processes: Processes = ALONE,
 ) -> Config:
-    """The settings with precision, threads, steps and sweeps fixed: from now on a run of N steps.
+    """The settings with precision, compiling, threads, steps and sweeps fixed: from now on a run of N steps.
 
     ``maker(settings)`` gives what builds the method under these settings; ``began``: the command's start
     (time.monotonic). Of several processes all measure, and what the first one found counts.
@@ -56,6 +57,12 @@ def settle(
 
     def batches(stage: Stage) -> Batches:
         return source(stage, BlankLabels(bank.store, bank.plan) if labels_anew else None)
+
+    def step_seconds(compiled: bool) -> float:
+        run, optimizer = settled.run, settled.optimizer
+        return processes.agree(
+            seconds_a_step(make, run.precision, batches, optimizer, device, processes, compiled)
+        )
 
     make = maker(settled)
     labels_anew = any(stage.relabel for stage in _stages(make))
@@ -75,9 +82,11 @@ def settle(
         if sweep and settled.run.sweeps is None:
             fix(sweeps=most_sweeps(left(), sweep))
             make = maker(settled)
-        each = processes.agree(
-            seconds_a_step(make, settled.run.precision, batches, settled.optimizer, device, processes)
-        )
+        choice = compiling.choose(settled.run.compile, step_seconds, left, device, processes.ranks)
+        each = choice.seconds
+        fix(compile=choice.compiled)
+        if choice.said:
+            display.say(choice.said)
         time_left = left()
         # the stages may depend on the number of steps, which is at most this
         passes = sweeps_of(_stages(make, max(1, int(time_left / each))))
@@ -93,7 +102,11 @@ def settle(
             f"steps: {steps}, of {each:.2f} s, in the {show_duration(max(0.0, time_left))} left of the "
             f"budget of {show_duration(budget)} (override: --steps)"
         )
-    fix(threads=torch.get_num_threads())
+    elif settled.run.compile is True:
+        choice = compiling.choose(True, step_seconds, lambda: 0.0, device, processes.ranks)
+        fix(compile=choice.compiled)
+        display.say(choice.said or "")
+    fix(threads=torch.get_num_threads(), compile=settled.run.compile is True)
     return settled
 
 
@@ -157,6 +170,7 @@ def seconds_a_step(
     optimizer: Optimizer,
     device: torch.device,
     processes: Processes = ALONE,
+    compiled: bool = False,
 ) -> float:
     """Median seconds of a step, averaged over the stages by their share, on a method that is thrown away."""
     facts, method = make(100, precision)
@@ -176,6 +190,7 @@ def seconds_a_step(
         hooks=Hooks(progress=lambda step, record: laps.append(_now(device))),
         stages=equal,
         processes=processes,
+        compiled=compiled,
     )
     taken = [b - a for a, b in pairwise(laps)]
     medians = [statistics.median(taken[i * each + warm_up : (i + 1) * each]) for i in range(len(stages))]

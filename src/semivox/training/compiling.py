@@ -1,0 +1,62 @@
+"""Whether a run's networks are compiled, settled once before step 0 by trying it.
+
+Compiling takes minutes, and on the machines measured so far (docs/performance.md) it makes a step at most a
+tenth faster, so it is tried unasked only where much of a budget is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from semivox.errors import SemivoxError
+from semivox.networks.compiled import compiler_fault
+
+WORTH_A_TRY = 7200.0
+"""Seconds left of a budget from which on a try may pay for itself."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """``seconds``: of a step so; ``said``: a line for the user, or None where there is nothing to say."""
+
+    compiled: bool
+    seconds: float
+    said: str | None = None
+
+
+def choose(
+    asked: bool | Literal["auto"],
+    measure: Callable[[bool], float],
+    left: Callable[[], float],
+    device: torch.device,
+    ranks: int,
+) -> Choice:
+    """``measure(compiled)``: seconds of a step; ``left()``: of the budget. Where nothing can be compiled, or
+    compiling fails, the steps stay as they are and ``said`` tells why."""
+    plain = measure(False)
+    if asked == "auto":
+        # a GPU's compiler could not be tried yet: there only who asks for it gets it
+        asked = ranks == 1 and device.type == "cpu" and left() >= WORTH_A_TRY
+        least = plain
+    else:
+        least = float("inf")
+    if not asked:
+        return Choice(False, plain)
+    fault = "several processes share a batch" if ranks > 1 else compiler_fault()
+    if fault is None:
+        try:
+            seconds = measure(True)
+        except SemivoxError:
+            raise
+        except Exception as error:
+            fault = (str(error).splitlines() or [type(error).__name__])[0]
+    if fault is not None:
+        return Choice(False, plain, f"compile: no; {fault}")
+    yes = seconds < least
+    both = f"a step takes {seconds:.2f} s compiled, {plain:.2f} s as it is"
+    said = f"compile: {'yes' if yes else 'no'}; {both} (override: --set run.compile={'no' if yes else 'yes'})"
+    return Choice(yes, seconds if yes else plain, said)
