@@ -144,6 +144,7 @@ def run_semivox(a: argparse.Namespace, compiled: bool) -> None:
             paper_steps=6000,
             hooks=Hooks(progress=progress, stop=lambda: stopping[0]),
             stages=[stage],
+            compiled=compiled,
         )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from semivox.errors import DataError, SettingsError
 from semivox.prepare.architecture import choose_network, choose_patch
-from semivox.prepare.costs import COSTS, Costs, network_macs, step_seconds
+from semivox.prepare.costs import COSTS, Costs, costs_here, network_macs, step_memory, step_seconds
 from semivox.prepare.fingerprint import RUNGS, CaseFingerprint, Fingerprint, Intensity
 from semivox.prepare.plan_json import plan_from_json, plan_to_json, write_plan
 from semivox.prepare.planner import COMMON_VOXELS, MIN_STEPS, make_plan
@@ -127,6 +127,31 @@ def test_without_a_budget_steps_stay_open() -> None:
     plan = make_plan(ATRIUM)
     assert (plan.steps, plan.budget_seconds) == (None, None)
     assert plan.patch == make_plan(ATRIUM, 3600).patch
+
+
+def test_a_small_memory_buys_smaller_patches_and_says_so() -> None:
+    day = 24 * 3600
+    roomy = make_plan(ATRIUM, day, replace(COSTS, memory_bytes=64 * 2**30))
+    small = make_plan(ATRIUM, day, replace(COSTS, memory_bytes=4 * 2**30))
+    assert roomy == replace(make_plan(ATRIUM, day), assumptions=roomy.assumptions)
+    assert math.prod(small.patch) < math.prod(roomy.patch)
+    assert step_memory(small.network, small.patch, small.batch) <= 0.75 * 4 * 2**30
+    assert "larger patches would not fit into 4.0 GiB" in small.assumptions[-1]
+    assert "fit into" not in roomy.assumptions[-1]
+    asked = make_plan(ATRIUM, day, replace(COSTS, memory_bytes=2**30), {"patch": [112, 112, 80]})
+    assert asked.patch == (112, 112, 80)  # who asks for a patch gets it
+
+
+def test_a_step_takes_twice_as_long_on_half_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("semivox.prepare.costs.cpus", lambda: 1)
+    two = make_plan(ATRIUM, 1800, override={"rung": 2})
+    one = make_plan(ATRIUM, 1800, costs_here(), {"rung": 2})
+    assert one.patch == two.patch
+    assert one.step_seconds == pytest.approx(2 * two.step_seconds)
+    assert one.steps == pytest.approx((two.steps or 0) / 2, abs=1)
+    assert "taken to 1" in one.assumptions[-1]
+    monkeypatch.setattr("semivox.prepare.costs.cpus", lambda: 64)
+    assert costs_here().cores == 8
 
 
 def test_overrides_are_planned_around() -> None:

@@ -120,6 +120,13 @@ def test_close_to_monai_sliding_window(dims: int) -> None:
     torch.testing.assert_close(tiled, expected, atol=1e-5, rtol=0)
 
 
+def test_no_tile_is_spent_on_padding() -> None:
+    """17 voxels and tiles of 12, half overlapping: two reach; padded to 20 first, it would be three."""
+    net = Local(2)
+    predict_probabilities([net], image(1, 17, 12), multiple=(4, 4), memory_bytes=0, tile=(12, 12))
+    assert net.sizes == [(12, 12)] * 2
+
+
 def test_several_networks_are_averaged_as_probabilities() -> None:
     a, b, x = Local(2, seed=0), Local(2, seed=5), image(1, 8, 8)
     options = {"multiple": (4, 4), "memory_bytes": 10**9}

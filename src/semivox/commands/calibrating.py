@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from semivox.cohort import Case, Cohort, Volume, read_label
 from semivox.errors import SemivoxError
@@ -17,6 +16,7 @@ from semivox.evaluation.calibration import reliability
 from semivox.files import read_json, write_json
 from semivox.inference.model import Model, Scan
 from semivox.inference.segmentation import Segmentation
+from semivox.machine import free_bytes
 from semivox.prepare.cache import label_key
 
 FORMAT = 1
@@ -49,7 +49,7 @@ class CalibratingModel(Model):
         except SemivoxError:  # evaluate will tell
             reference = np.zeros(0, np.uint8)
         bytes_needed = 4 * (len(self.classes) + 1) * math.prod(reference.shape)
-        fits = bytes_needed <= MEMORY_SHARE * psutil.virtual_memory().available
+        fits = bytes_needed <= MEMORY_SHARE * free_bytes()
         segmentation = super().predict(scan, probabilities=probabilities or fits, uncertainty=uncertainty)
         if segmentation.mask.shape == reference.shape:
             self.found[case.name] = self._entry(case, reference, segmentation)

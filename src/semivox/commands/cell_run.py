@@ -19,7 +19,7 @@ from semivox.files import read_json
 from semivox.inference.model import load_model
 from semivox.inference.scans import ScanFiles
 from semivox.methods.declare import Method
-from semivox.prepare import build_store, fingerprint, make_plan, plan_from_json, write_plan
+from semivox.prepare import build_store, costs_here, fingerprint, make_plan, plan_from_json, write_plan
 from semivox.prepare.cache import cache_folder
 from semivox.training.config import Config, resolve
 from semivox.training.display import Display
@@ -140,7 +140,7 @@ class CellRunner:
                 group.cohort, group.split, lambda done, all_: say.work("fingerprint", done, all_), workers,
                 self.cache,
             )  # fmt: skip
-            plan = make_plan(facts, config.run.budget, override=config.plan)
+            plan = make_plan(facts, config.run.budget, costs_here(), config.plan)
             path = request.out / "plans" / group.labeled.name / f"{group.fold}.json"
             write_plan(plan, path)
         build_store(

@@ -12,7 +12,7 @@ from rich.text import Text
 from semivox.cohort.folder import load_cohort
 from semivox.cohort.split import split_cohort
 from semivox.duration import budget_seconds
-from semivox.prepare.costs import COSTS, step_bytes
+from semivox.prepare.costs import costs_here, step_memory
 from semivox.prepare.fingerprint import fingerprint
 from semivox.prepare.parallel import Progress
 from semivox.prepare.plan import Plan
@@ -54,7 +54,7 @@ def plan(
     cohort = load_cohort(Path(data))
     split = split_cohort(cohort, labeled)
     measured = fingerprint(cohort, split, progress, workers, cache)
-    chosen = make_plan(measured, seconds, COSTS)
+    chosen = make_plan(measured, seconds, costs_here())
     if out is not None:
         write_plan(chosen, out)
     return chosen
@@ -67,7 +67,7 @@ def render(plan: Plan) -> Group:
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     classes = len(plan.classes) + 1
-    memory = step_bytes(plan.network, plan.patch, plan.batch, COSTS, len(plan.channels), classes)
+    memory = step_memory(plan.network, plan.patch, plan.batch, channels=len(plan.channels), classes=classes)
     steps = "open (no budget given)" if plan.steps is None else f"about {plan.steps:,}"
     rows = {
         "spacing": f"{_by(plan.native_spacing)} -> {_by(plan.spacing)} {unit} (x{plan.rung:g})",
@@ -79,7 +79,7 @@ def render(plan: Plan) -> Group:
             f"{c.value} {c.name}: {c.voxels:,.0f} voxels, Dice ceiling {c.dice_ceiling:.3f}"
             for c in plan.classes
         ),
-        "a step": f"about {plan.step_seconds:.2f} s and {memory / 2**30:.1f} GiB of activations",
+        "a step": f"about {plan.step_seconds:.2f} s and {memory / 2**30:.1f} GiB of memory",
         "steps": steps,
     }
     for name, value in rows.items():

@@ -29,6 +29,7 @@ from semivox.prepare import (
     Plan,
     Store,
     build_store,
+    costs_here,
     fingerprint,
     make_plan,
     plan_from_json,
@@ -296,7 +297,7 @@ def _prepare(
             cache=cache,
             workers=workers,
         )
-        plan = make_plan(facts, settled.run.budget, override=settled.plan)
+        plan = make_plan(facts, settled.run.budget, costs_here(), settled.plan)
     for line in plan.assumptions:
         display.say(line)
     store = build_store(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from semivox.prepare.parallel import cpus
+from semivox.machine import cpus
 
 
 class SurfaceDistances(NamedTuple):

@@ -1,7 +1,7 @@
 """From a cohort to arrays ready for training: fingerprint -> plan -> store. Imports no torch."""
 
 from semivox.prepare.cache import cache_folder
-from semivox.prepare.costs import COSTS, Costs
+from semivox.prepare.costs import COSTS, Costs, costs_here
 from semivox.prepare.fingerprint import Fingerprint, fingerprint
 from semivox.prepare.grid import Grid
 from semivox.prepare.normalise import normalise
@@ -24,6 +24,7 @@ __all__ = [
     "StoredCase",
     "build_store",
     "cache_folder",
+    "costs_here",
     "fingerprint",
     "make_plan",
     "normalise",

@@ -71,13 +71,18 @@ def say_channel(index: int, channel: ChannelPlan) -> str:
     )
 
 
-def say_step(batch: Sequence[int], step_seconds: float, costs: Costs) -> str:
-    """What a step is thought to cost."""
+def say_step(batch: Sequence[int], seconds: float, memory: int, crowded: bool, costs: Costs) -> str:
+    """What a step is thought to cost, and whether memory decided the patch."""
+    limit = f"; larger patches would not fit into {_gib(costs.memory_bytes or 0)}" if crowded else ""
     return (
         f"a step of {batch[0]} labelled and {batch[1]} unlabelled patches is estimated at "
-        f"{step_seconds:.2f} s ({costs.measured_on}); `train` measures it "
+        f"{seconds:.2f} s and {_gib(memory)} of memory ({costs.measured_on}){limit}; `train` measures it "
         "(override: --set plan.patch=[...], plan.batch=[...] or plan.network.kind=unet)"
     )
+
+
+def _gib(number: int) -> str:
+    return f"{number / 2**30:.1f} GiB"
 
 
 def _by(numbers: Sequence[float]) -> str:

@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from semivox.machine import cpus, memory_bytes
 from semivox.prepare.plan import NetworkPlan
 
 VNET_ENCODER, VNET_DECODER = (1, 2, 3, 3, 3), (1, 2, 3, 3)
 """Convolutions a level of the papers' V-Net (arXiv 1606.04797), finest first."""
+
+
+PROCESS_BYTES = 512 * 2**20
+"""What a training process holds beside its activations."""
+
+GRADIENT_FACTOR = 2.0
+"""Peak memory of a step over the memory of the activations that it keeps."""
+
+MOST_CORES = 8
+"""More cores than this are not counted on: a step's small layers cannot use them."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +35,28 @@ class Costs:
     (forward, backward, optimizer). The V-Net's is measured in wall time; the U-Net's follows from the ratio
     of the two in processor time, 0.75 to 1.07 over four patches. ``bytes_per_value``: memory kept for the
     backward pass, for each value that a convolution puts out (the value, its normalised copy and the
-    activation, in bfloat16).
+    activation, in bfloat16). ``memory_bytes``: of the machine; None does not limit a plan.
     """
 
     seconds_per_mac: Mapping[str, float] = field(
         default_factory=lambda: MappingProxyType({"vnet": 2.7e-11, "unet": 2.4e-11})
     )
     bytes_per_value: float = 8.0
+    cores: int = 2
+    memory_bytes: int | None = None
     measured_on: str = "2 cores of a Zen 5 server CPU, torch 2.13, bfloat16, channels last"
 
 
 COSTS = Costs()
+
+
+def costs_here(costs: Costs = COSTS) -> Costs:
+    """``costs``, as they should be with this process's cores and memory: the time of a step is taken to be
+    inversely proportional to its cores."""
+    cores = min(cpus(), MOST_CORES)
+    rates = {kind: rate * costs.cores / cores for kind, rate in costs.seconds_per_mac.items()}
+    words = costs.measured_on if cores == costs.cores else f"{costs.measured_on}, taken to {cores}"
+    return replace(costs, seconds_per_mac=rates, cores=cores, memory_bytes=memory_bytes(), measured_on=words)
 
 
 @dataclass(frozen=True)
@@ -78,6 +100,18 @@ def step_bytes(
     """Estimated memory of the activations that a training step over ``sum(batch)`` patches keeps."""
     values = sum(conv.voxels * conv.outputs for conv in _convolutions(network, channels, classes, patch))
     return int(sum(batch) * values * costs.bytes_per_value)
+
+
+def step_memory(
+    network: NetworkPlan,
+    patch: Sequence[int],
+    batch: Sequence[int],
+    costs: Costs = COSTS,
+    channels: int = 1,
+    classes: int = 2,
+) -> int:
+    """Estimated peak of a training process's memory."""
+    return PROCESS_BYTES + int(GRADIENT_FACTOR * step_bytes(network, patch, batch, costs, channels, classes))
 
 
 def _convolutions(

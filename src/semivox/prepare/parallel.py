@@ -6,11 +6,12 @@ is pickled, and a script that calls semivox needs no ``__main__`` guard.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
+
+from semivox.machine import cpus
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -55,10 +56,3 @@ def map_cases(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [results[i] for i in range(len(items))]
-
-
-def cpus() -> int:
-    """CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -3,7 +3,7 @@
 The rule: the finest admissible rung of the resolution ladder at which the budget buys enough steps with a
 patch that sees at least half of a scan; if there is none, the coarsest admissible rung. A rung is admissible
 if it is the native one, or if every class keeps Dice 0.95 on its round trip. A budget buys patch size
-as well: the largest of a few sizes that leaves enough steps.
+as well: the largest of a few sizes that leaves enough steps, among those that the machine's memory holds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from semivox.prepare.assumptions import (
     say_spacing,
     say_step,
 )
-from semivox.prepare.costs import COSTS, Costs, step_seconds
+from semivox.prepare.costs import COSTS, Costs, step_memory, step_seconds
 from semivox.prepare.fingerprint import Fingerprint, rung_spacing
 from semivox.prepare.grid import working_size
 from semivox.prepare.normalise import is_ct
@@ -53,6 +53,9 @@ smallest ones are for budgets of minutes, where more steps teach more than more 
 
 SMALL_FACTOR = 0.5
 """Patches below this are tried only while they see ``LEAST_COVER`` of a scan."""
+
+MEMORY_SHARE = 0.75
+"""A training may take so much of the machine's memory; patches that need more are not chosen."""
 
 SMALL_IMAGE = 160 * 160
 """2D patches up to this size come in batches of 16, larger ones of 8."""
@@ -97,6 +100,7 @@ def make_plan(
     option, rung = options[chosen], rungs[chosen]
     channels, classes = _channels(fingerprint, wish), _classes(fingerprint, rung, option)
     reason = _reason(wish, bool(roomy))
+    crowded = any(o.crowded for o in options[: chosen + 1])
     steps = wish.get("steps", option.steps if budget_seconds is not None else None)
     return Plan(
         dims=fingerprint.dims,
@@ -120,7 +124,7 @@ def make_plan(
             say_rung(fingerprint, option.spacing, rung, reason, option.patch, option.cover),
             *(say_class(c) for c in classes),
             *(say_channel(i, c) for i, c in enumerate(channels)),
-            say_step(option.batch, option.step_seconds, costs),
+            say_step(option.batch, option.step_seconds, option.memory, crowded, costs),
         ),
     )
 
@@ -144,6 +148,9 @@ class _Option:
     network: NetworkPlan
     step_seconds: float
     steps: int
+    memory: int
+    crowded: bool
+    """Whether a larger patch was left out because it takes too much memory."""
 
     @property
     def cover(self) -> float:
@@ -160,7 +167,9 @@ def _option(
 ) -> _Option:
     shape = _median_shape(fingerprint, spacing)
     common = COMMON_VOXELS[fingerprint.dims]
+    room = math.inf if costs.memory_bytes is None else MEMORY_SHARE * costs.memory_bytes
     option: _Option | None = None
+    crowded = False
     for factor in (1.0,) if "patch" in wish else PATCH_FACTORS:
         if "patch" in wish:
             patch, network = _wished_patch(wish, spacing)
@@ -168,9 +177,13 @@ def _option(
             patch, network = choose_patch(shape, spacing, int(factor * common), wish.get("network.kind"))
         batch = wish.get("batch", _batch(patch))
         channels, classes = len(fingerprint.channels), len(fingerprint.values) + 1
+        memory = step_memory(network, patch, batch, costs, channels, classes)
+        if memory > room and "patch" not in wish and factor != PATCH_FACTORS[-1]:
+            crowded = True
+            continue
         seconds = step_seconds(network, patch, batch, costs, channels, classes)
         steps = max(1, int(budget / seconds))
-        smaller = _Option(spacing, shape, patch, batch, network, seconds, steps)
+        smaller = _Option(spacing, shape, patch, batch, network, seconds, steps, memory, crowded)
         if option is not None and factor < SMALL_FACTOR and smaller.cover < LEAST_COVER:
             break
         option = smaller

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from semivox.machine import free_bytes
 from semivox.tiles.blend import axis_tiles, tile_shape
 
 BYTES_PER_VOXEL = 512  # activations alive at once in a forward of the 16-filter V-Net, float32
@@ -35,8 +36,8 @@ def predict_probabilities(
     image
         (C, X, Y[, Z]) float32, normalised, on the working grid.
     multiple
-        Per axis, what the networks' input size must be a multiple of; the image is padded with zeros on both
-        sides, and the margin is cut off again.
+        Per axis, what the networks' input size must be a multiple of; the image, or where there are tiles an
+        image smaller than one, is padded with zeros on both sides, and the margin is cut off again.
     memory_bytes
         What a forward may use (None: half of what is free on the networks' device). A larger image is cut
         into tiles.
@@ -53,8 +54,7 @@ def predict_probabilities(
     """
     device = _device(networks)
     x = torch.as_tensor(image, dtype=torch.float32)
-    padded, inner = _pad(x, multiple)
-    shape = tuple(padded.shape[1:])
+    shape = tuple(max(1, math.ceil(n / m)) * m for n, m in zip(x.shape[1:], multiple, strict=True))
     budget = _free_bytes(device) // 2 if memory_bytes is None else memory_bytes
     if math.prod(shape) * bytes_per_voxel <= budget:
         size = shape
@@ -63,6 +63,7 @@ def predict_probabilities(
     else:
         size = tile_shape(shape, multiple, budget / bytes_per_voxel)
     while True:
+        padded, inner = _pad(x, size)
         try:
             probs = _blended(networks, padded, size, overlap, device)
             return probs[inner].contiguous()
@@ -107,11 +108,11 @@ def _mean_softmax(networks: Sequence[nn.Module], x: Tensor) -> Tensor:
     return total.div_(len(networks)) if len(networks) > 1 else total
 
 
-def _pad(x: Tensor, multiple: Sequence[int]) -> tuple[Tensor, tuple[slice, ...]]:
-    """x (C, ...) padded with zeros to ``multiple``, and where the image lies in it."""
+def _pad(x: Tensor, least: Sequence[int]) -> tuple[Tensor, tuple[slice, ...]]:
+    """x (C, ...) padded with zeros to the size ``least``, and where the image lies in it."""
     inner, pads = [slice(None)], []
-    for n, m in zip(x.shape[1:], multiple, strict=True):
-        missing = max(1, math.ceil(n / m)) * m - n
+    for n, wanted in zip(x.shape[1:], least, strict=True):
+        missing = max(0, wanted - n)
         before = missing // 2
         inner.append(slice(before, before + n))
         pads.append((before, missing - before))
@@ -131,6 +132,4 @@ def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + cached
-    import psutil
-
-    return int(psutil.virtual_memory().available)
+    return free_bytes()

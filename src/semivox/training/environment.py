@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
+
+from semivox.machine import cpus, memory_bytes
 
 PACKAGES = ("semivox", "torch", "numpy", "scipy", "nibabel", "SimpleITK", "edt", "pydantic", "safetensors")
 
@@ -24,8 +24,8 @@ def environment(threads: int, device: torch.device, precision: str, processes: i
         "commit": _commit(),
         "system": platform.platform(),
         "processor": _processor(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "cores": cpus(),
+        "memory_gib": round(memory_bytes() / 2**30, 1),
         "threads": threads,
         "processes": processes,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-import psutil
 import torch
 from torch import nn
 
 from semivox.batches import PseudoLabel
+from semivox.machine import memory_bytes
 from semivox.methods.cleanup import largest_components
 from semivox.methods.declare import Relabel
 from semivox.prepare import Plan
@@ -81,4 +81,4 @@ def _forward_bytes(networks: Sequence[nn.Module]) -> int:
     device = next(networks[0].parameters()).device
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory) // 4
-    return int(psutil.virtual_memory().total) // 4
+    return memory_bytes() // 4

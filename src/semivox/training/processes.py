@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from semivox.batches.crops import Crops
 from semivox.batches.stream import Stream, rows_of
 from semivox.errors import SettingsError
+from semivox.machine import cpus
 from semivox.networks import Segmenter, choose_device
 from semivox.networks.shard import Shard, lost_processes
 
@@ -62,7 +62,7 @@ class Processes:
     @property
     def threads(self) -> int:
         """CPU threads of each, so that a machine's processes fill its cores."""
-        return max(1, (os.cpu_count() or 1) // self.local_ranks)
+        return max(1, cpus() // self.local_ranks)
 
     def device(self, name: str) -> torch.device:
         """The device called ``name``: of several processes on GPUs, each has one of its own."""

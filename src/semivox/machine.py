@@ -1,0 +1,100 @@
+"""What this process may use of the machine: CPUs and memory, a container's limits included."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+GROUPS = Path("/proc/self/cgroup")
+MOUNT = Path("/sys/fs/cgroup")
+
+
+def cpus() -> int:
+    """CPUs this process may use: those it may run on, and no more than its group's quota."""
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    return max(1, math.ceil(min(count, _quota())))
+
+
+def memory_bytes() -> int:
+    """Memory this process may ever use."""
+    return min([psutil.virtual_memory().total, *(limit for limit, _ in _memory_limits())])
+
+
+def free_bytes() -> int:
+    """Memory that is free for it now; what the system would give up, such as cached files, counts as free."""
+    left = (limit - used for limit, used in _memory_limits())
+    return max(0, min([psutil.virtual_memory().available, *left]))
+
+
+def _memory_limits() -> Iterator[tuple[int, int]]:
+    """(limit, in use) of every group around this process that has a limit."""
+    for folder in _folders("memory"):
+        for limit_file, used_file, cached in (
+            ("memory.max", "memory.current", "inactive_file"),  # version 2 of the control groups
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),  # version 1
+        ):
+            limit, used = _number(folder / limit_file), _number(folder / used_file)
+            if limit is not None and used is not None:
+                yield int(limit), max(0, int(used) - _statistic(folder / "memory.stat", cached))
+
+
+def _quota() -> float:
+    """CPUs that the groups around this process share out to it; infinite without a limit."""
+    least = math.inf
+    for folder in _folders("cpu"):
+        try:
+            words = (folder / "cpu.max").read_text().split()  # version 2: QUOTA PERIOD
+        except OSError:
+            words = [str(_number(folder / f"cpu.cfs_{name}_us")) for name in ("quota", "period")]
+        try:
+            quota, period = map(float, words)
+        except ValueError:  # "max", or no such files
+            continue
+        if quota > 0 and period > 0:
+            least = min(least, quota / period)
+    return least
+
+
+def _folders(controller: str) -> Iterator[Path]:
+    """Folders of the groups this process is in, and of those around them. A container may see its own group
+    as the mount's root."""
+    try:
+        lines = GROUPS.read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        root = MOUNT / controllers if controllers else MOUNT
+        if not root.is_dir():
+            root = MOUNT / controller
+        folder = Path(path.strip("/"))
+        for inner in (folder, *folder.parents):
+            if (root / inner).is_dir():
+                yield root / inner
+
+
+def _number(file: Path) -> float | None:
+    try:
+        return float(file.read_text())
+    except (OSError, ValueError):  # no such file, or "max"
+        return None
+
+
+def _statistic(file: Path, name: str) -> int:
+    try:
+        words = dict(line.split(" ", 1) for line in file.read_text().splitlines())
+        return int(words.get(name, 0))
+    except (OSError, ValueError):
+        return 0
+
+
+__all__ = ["cpus", "free_bytes", "memory_bytes"]
