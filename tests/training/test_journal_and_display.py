@@ -72,7 +72,7 @@ def test_a_second_run_is_told_its_own_time_left(monkeypatch: pytest.MonkeyPatch)
         for _ in range(2):
             display.step(1, 21, record(0))
             display.step(11, 21, record(10))  # 10 steps took 10 s
-    assert [line.split("left ")[1] for line in out.getvalue().splitlines()] == ["0 s", "10 s"] * 2
+    assert [line.split("left ")[1] for line in out.getvalue().splitlines()] == ["unknown", "10 s"] * 2
 
 
 def test_a_live_bar_on_a_terminal() -> None:

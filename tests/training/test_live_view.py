@@ -157,3 +157,4 @@ def test_time_left_is_at_the_pace_so_far_of_this_run() -> None:
     assert state.after(121, 201, {}, 70.0).record["step"] == 110
     again = state.after(1, 11, {}, 1000.0)
     assert (again.step, again.steps, again.seconds_gone, again.watch) == (1, 11, 0.0, None)
+    assert again.seconds_left is None  # one step has no pace

@@ -75,8 +75,7 @@ class ConsoleDisplay:
             self._view.show(self._training)
         elif record and (now - self._last_line >= self.line_seconds or step == steps):
             self._last_line = now
-            left = show_duration(self._training.seconds_left)
-            self.say(f"step {step}/{steps}  {_summary(record)}  left {left}")
+            self.say(f"step {step}/{steps}  {_summary(record)}  left {self._training.shown_left}")
 
     def watched(self, step: int, seconds: float, dice: Mapping[str, float | None]) -> None:
         self._training = replace(self._training, watch=(step, dice))

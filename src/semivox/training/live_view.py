@@ -48,10 +48,16 @@ class TrainingState:
         return replace(self, step=step, steps=steps, seconds_gone=gone, record=record or self.record)
 
     @property
-    def seconds_left(self) -> float:
-        """At the mean pace so far."""
-        first = self.begun[1] if self.begun else 0
-        return self.seconds_gone / max(1, self.step - first) * (self.steps - self.step)
+    def seconds_left(self) -> float | None:
+        """At the mean pace so far; None before there is one."""
+        done = self.step - self.begun[1] if self.begun else 0
+        if done == 0 and self.step < self.steps:
+            return None
+        return self.seconds_gone / max(1, done) * (self.steps - self.step)
+
+    @property
+    def shown_left(self) -> str:
+        return "unknown" if self.seconds_left is None else show_duration(self.seconds_left)
 
 
 class LiveView:
@@ -119,7 +125,7 @@ def _training_lines(state: TrainingState, width: int) -> Iterator[Text]:
         "train",
         state.step,
         state.steps,
-        times if ended else f"{times}, {show_duration(state.seconds_left)} left",
+        times if ended else f"{times}, {state.shown_left} left",
         width,
     )
     record = state.record
