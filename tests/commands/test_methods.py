@@ -225,6 +225,8 @@ def test_methods_of_others_train_and_are_compared(
     train(phantoms[0], run, method=f"{theirs}:bold", steps=1, settings=small, cache=cache)
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert (config["run"]["method"], config["method"]["factor"]) == (theirs, 3.0)
+    packages = json.loads((run / "environment.json").read_text())["packages"]
+    assert packages.get("surely") == (None if ".py" in theirs else "1.0")
     train(phantoms[0], run, method=f"{theirs}:bold", resume=True, cache=cache)  # finished: nothing to do
 
     names = f"{theirs}:bold{{dropout=0}},{theirs}"

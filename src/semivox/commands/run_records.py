@@ -10,6 +10,8 @@ import torch
 from semivox.cohort import Case, Cohort, Split
 from semivox.errors import DataError
 from semivox.files import read_json, write_json
+from semivox.methods.catalog import CATALOG, parse_method
+from semivox.methods.installed import package_of
 from semivox.prepare.cache import content_key, label_key
 from semivox.training.config import Config
 from semivox.training.display import Display
@@ -70,7 +72,9 @@ def record_environment(
     processes: Processes,
 ) -> None:
     """``environment.json``; says what keeps a resumed run from being bit for bit the uninterrupted one."""
-    now = environment(torch.get_num_threads(), device, settled.run.precision, processes.ranks)
+    method = parse_method(settled.run.method)[0]
+    package = None if method in CATALOG else package_of(method)
+    now = environment(torch.get_num_threads(), device, settled.run.precision, processes.ranks, package)
     if going_on and path.exists():
         for line in differences(read_json(path), now):
             display.say(f"warning: not bit for bit what the uninterrupted run would be: {line}")

@@ -48,6 +48,11 @@ def is_preset(name: str, preset: str) -> bool:
     return bool(places) and f"{name}:{preset}" not in places
 
 
+def package_of(name: str) -> str | None:
+    """The distribution that brings the method called ``name`` (or module:Class); None where none does."""
+    return next((found.package for found in installed() if name in (found.name, found.where)), None)
+
+
 def load_installed(name: str) -> type[Method] | None:
     """The class that an installed package calls ``name``; None where no package does.
 

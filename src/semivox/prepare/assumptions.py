@@ -72,8 +72,10 @@ def say_channel(index: int, channel: ChannelPlan) -> str:
 
 
 def say_step(batch: Sequence[int], seconds: float, memory: int, crowded: bool, costs: Costs) -> str:
-    """What a step is thought to cost, and whether memory decided the patch."""
-    limit = f"; larger patches would not fit into {_gib(costs.memory_bytes or 0)}" if crowded else ""
+    """What a step is thought to cost, and whether patches were left out for their memory."""
+    limit = (
+        f"; patches too large for the {_gib(costs.memory_bytes or 0)} here were left out" if crowded else ""
+    )
     return (
         f"a step of {batch[0]} labelled and {batch[1]} unlabelled patches is estimated at "
         f"{seconds:.2f} s and {_gib(memory)} of memory ({costs.measured_on}){limit}; `train` measures it "

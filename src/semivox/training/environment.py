@@ -15,12 +15,17 @@ from semivox.machine import cpus, memory_bytes
 PACKAGES = ("semivox", "torch", "numpy", "scipy", "nibabel", "SimpleITK", "edt", "pydantic", "safetensors")
 
 
-def environment(threads: int, device: torch.device, precision: str, processes: int = 1) -> dict[str, Any]:
-    """Versions, commit, machine, threads; what "the same machine" means for a bit-for-bit repeat."""
+def environment(
+    threads: int, device: torch.device, precision: str, processes: int = 1, package: str | None = None
+) -> dict[str, Any]:
+    """Versions, commit, machine, threads; what "the same machine" means for a bit-for-bit repeat.
+
+    ``package``: the distribution that brings the method, where it is not one of ours.
+    """
     return {
         "format": 1,
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in (*PACKAGES, *([package] if package else []))},
         "commit": _commit(),
         "system": platform.platform(),
         "processor": _processor(),
