@@ -71,8 +71,10 @@ def slice_record(
         False where the header's geometry is nominal: planes are then named by axis, without sides, and
         pictures much longer than high are stretched.
 
-    Returns ------- ``case``, ``classes``, ``masks``, ``units``, ``intensity``, ``planes``; what each holds
-    stands in the head of ``assets/viewer.js``.
+    Returns
+    -------
+    ``case``, ``classes``, ``masks``, ``units``, ``intensity``, ``planes``; what each holds stands in the head
+    of ``assets/viewer.js``.
     """
     drawn = [*masks.values(), *([] if reference is None else [reference])]
     scan = _Scan.of(image, drawn, sorted(classes), spacing_known)
@@ -89,15 +91,18 @@ def slice_record(
     flat = image.dims == 2
     longest, most = (LONGEST_FLAT, 1) if flat else (LONGEST, MOST)
     box: Box = tuple(slice(0, n) for n in scan.shape) if flat else scan.around()
+    few = min(most, LEAST_MOST)  # they tell what all would take
+    size = scan.expected([scan.plane(plane, box, longest, few) for plane in scan.planes], box, most)
     while True:
+        if size > budget:
+            # bytes go with slices times pixels squared; a little less, so that one round is mostly enough
+            part = 0.95 * (budget / size) ** (1 / 2 if flat else 1 / 3)
+            longest = max(LEAST_LONGEST, math.floor(longest * part))
+            most = min(most, max(LEAST_MOST, math.floor(most * part)))
         record = {**head, "planes": [scan.plane(plane, box, longest, most) for plane in scan.planes]}
-        size = len(json.dumps(record, separators=(",", ":")))
+        size = _bytes_of(record)
         if size <= budget or (longest <= LEAST_LONGEST and most <= LEAST_MOST):
             return record
-        # bytes go with slices times pixels squared; a little less, so that one round is mostly enough
-        part = 0.95 * (budget / size) ** (1 / 2 if flat else 1 / 3)
-        longest = max(LEAST_LONGEST, math.floor(longest * part))
-        most = min(most, max(LEAST_MOST, math.floor(most * part)))
 
 
 @dataclass(frozen=True)
@@ -154,8 +159,7 @@ class _Scan:
         columns, rows, count = stack.shape[1:]
         shrink = min(1.0, longest / max(columns, rows))
         tile = (max(1, round(columns * shrink)), max(1, round(rows * shrink)))
-        step = math.ceil(count / most)
-        kept = list(range((count - 1) % step // 2, count, step))
+        kept = _kept(count, most)
         across = math.ceil(math.sqrt(len(kept) * tile[1] / tile[0]))
         size = [columns * self.spacing[plane.columns], rows * self.spacing[plane.rows]]
         if not self.spacing_known:
@@ -177,10 +181,28 @@ class _Scan:
             "outlines": [self._outlines(mask, tile) for mask in masks],
         }
 
+    def expected(self, planes: Sequence[Mapping[str, Any]], box: Box, most: int) -> float:
+        """Bytes of ``planes`` if each had up to ``most`` slices."""
+        total = 0.0
+        for cut, plane in zip(planes, self.planes, strict=True):
+            count = box[plane.axis].stop - box[plane.axis].start
+            total += _bytes_of(cut) * len(_kept(count, most)) / len(cut["numbers"])
+        return total
+
     def _outlines(self, mask: np.ndarray, tile: tuple[int, int]) -> list[list[Rings]]:
         """[slice][class] rings; a slice without any is empty."""
         of_classes = [outlines(mask == value, tile) for value in self.values]
         return [list(rings) if any(rings) else [] for rings in zip(*of_classes, strict=True)]
+
+
+def _kept(count: int, most: int) -> range:
+    """At most ``most`` of ``count`` slices, evenly spaced."""
+    step = math.ceil(count / most)
+    return range((count - 1) % step // 2, count, step)
+
+
+def _bytes_of(record: Mapping[str, Any]) -> int:
+    return len(json.dumps(record, separators=(",", ":")))
 
 
 def _described(names: Sequence[str], has_reference: bool, classes: int) -> list[dict[str, Any]]:
