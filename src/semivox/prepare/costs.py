@@ -89,19 +89,6 @@ def step_seconds(
     return sum(batch) * macs * costs.seconds_per_mac[network.kind]
 
 
-def step_bytes(
-    network: NetworkPlan,
-    patch: Sequence[int],
-    batch: Sequence[int],
-    costs: Costs = COSTS,
-    channels: int = 1,
-    classes: int = 2,
-) -> int:
-    """Estimated memory of the activations that a training step over ``sum(batch)`` patches keeps."""
-    values = sum(conv.voxels * conv.outputs for conv in _convolutions(network, channels, classes, patch))
-    return int(sum(batch) * values * costs.bytes_per_value)
-
-
 def step_memory(
     network: NetworkPlan,
     patch: Sequence[int],
@@ -110,8 +97,9 @@ def step_memory(
     channels: int = 1,
     classes: int = 2,
 ) -> int:
-    """Estimated peak of a training process's memory."""
-    return PROCESS_BYTES + int(GRADIENT_FACTOR * step_bytes(network, patch, batch, costs, channels, classes))
+    """Estimated peak of a training process's memory, with steps over ``sum(batch)`` patches."""
+    values = sum(conv.voxels * conv.outputs for conv in _convolutions(network, channels, classes, patch))
+    return PROCESS_BYTES + int(GRADIENT_FACTOR * sum(batch) * values * costs.bytes_per_value)
 
 
 def _convolutions(
