@@ -27,7 +27,7 @@ def test_tiles_count_by_their_voxels(make_model) -> None:
     net = make_model().networks[0]
     x = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(0))
     tapped = FeatureMean(net)
-    predict_probabilities([tapped], x, multiple=net.multiple, memory_bytes=0, tile=(8, 8, 8), overlap=0.5)
+    predict_probabilities([tapped], x, multiple=net.multiple, tile=(8, 8, 8), overlap=0.5)
     means = [
         net.encode(x[None, :, start : start + 8], norm="running")["bottleneck"].double().mean((0, 2, 3, 4))
         for start in (0, 4, 8)

@@ -40,6 +40,7 @@ class Model:
     classes: Mapping[int, str]
     weights: str
     memory_bytes: int | None = None
+    whole: bool = False
 
     @property
     def model_id(self) -> str:
@@ -67,7 +68,7 @@ class Model:
             paths = [scan] if isinstance(scan, str | Path) else list(scan)
             volume = read_case(Case(Path(paths[0]).name, tuple(Path(path) for path in paths)))
         self.check(volume)
-        grid, probs = working_probabilities(self.networks, volume, self.plan, self.memory_bytes)
+        grid, probs = working_probabilities(self.networks, volume, self.plan, self.memory_bytes, self.whole)
         entropies = entropy(probs)
         return Segmentation(
             mask=self._label_values()[native_classes(grid, probs)],
@@ -119,6 +120,7 @@ def load_model(
     weights: str | None = None,
     threads: int | None = None,
     memory_bytes: int | None = None,
+    whole: bool = False,
 ) -> Model:
     """Load the model of a run folder.
 
@@ -136,6 +138,9 @@ def load_model(
         CPU threads of torch, for the whole process (None: leave them).
     memory_bytes
         What a forward may use (None: half of what is free).
+    whole
+        Predict a scan in one forward where memory allows, in place of windows of the size of the training's
+        patches: two to four times as fast and a little less accurate.
 
     Raises
     ------
@@ -159,6 +164,7 @@ def load_model(
         classes={int(value): str(label) for value, label in card["labels"].items()},
         weights=name,
         memory_bytes=memory_bytes,
+        whole=whole,
     )
 
 

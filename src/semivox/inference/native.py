@@ -16,14 +16,19 @@ from semivox.tiles import predict_planned
 
 
 def working_probabilities(
-    networks: Sequence[nn.Module], volume: Volume, plan: Plan, memory_bytes: int | None = None
+    networks: Sequence[nn.Module],
+    volume: Volume,
+    plan: Plan,
+    memory_bytes: int | None = None,
+    whole: bool = False,
 ) -> tuple[Grid, np.ndarray]:
-    """Turn, normalise, resample, predict: the scan's grid and (K, working) float32 probabilities.
+    """Turn, normalise, resample, predict: the scan's grid and (K, working) float32 probabilities. Arguments
+    as for :func:`semivox.tiles.predict_planned`.
 
     The networks may live on any one device; the scan must fit the plan (dimensions, channels).
     """
     grid, image = working_image(volume, plan)
-    return grid, predict_planned(networks, image, plan, memory_bytes).numpy()
+    return grid, predict_planned(networks, image, plan, memory_bytes, whole).numpy()
 
 
 def working_image(volume: Volume, plan: Plan) -> tuple[Grid, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Class probabilities of a whole scan: one forward where memory allows, blended tiles where it does not."""
+"""Class probabilities of a scan: from overlapping windows, or from one forward where memory allows."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ def predict_probabilities(
         Per axis, what the networks' input size must be a multiple of; the image, or where there are tiles an
         image smaller than one, is padded with zeros on both sides, and the margin is cut off again.
     memory_bytes
-        What a forward may use (None: half of what is free on the networks' device). A larger image is cut
+        What a forward may use (None: half of what is free on the networks' device). What needs more is cut
         into tiles.
     tile
-        Size of the tiles, rounded up to ``multiple`` (None: as large as the memory allows).
+        Size of the tiles, rounded up to ``multiple``; smaller ones where the memory holds no such tile.
+        None: the whole image, or tiles as large as the memory allows.
     overlap
         Part of a tile that its neighbour covers too.
     bytes_per_voxel
@@ -56,12 +57,10 @@ def predict_probabilities(
     x = torch.as_tensor(image, dtype=torch.float32)
     shape = tuple(max(1, math.ceil(n / m)) * m for n, m in zip(x.shape[1:], multiple, strict=True))
     budget = _free_bytes(device) // 2 if memory_bytes is None else memory_bytes
-    if math.prod(shape) * bytes_per_voxel <= budget:
-        size = shape
-    elif tile is not None:
-        size = tuple(min(n, math.ceil(t / m) * m) for n, t, m in zip(shape, tile, multiple, strict=True))
-    else:
-        size = tile_shape(shape, multiple, budget / bytes_per_voxel)
+    wanted = shape
+    if tile is not None:
+        wanted = tuple(min(n, math.ceil(t / m) * m) for n, t, m in zip(shape, tile, multiple, strict=True))
+    size = tile_shape(wanted, multiple, budget / bytes_per_voxel)
     while True:
         padded, inner = _pad(x, size)
         try:

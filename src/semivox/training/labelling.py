@@ -30,7 +30,7 @@ def label_scan(
     clean-up takes from a class become background and keep their confidence. ``key`` draws the points.
     """
     # (K, X, Y[, Z])
-    probs = predict_planned(networks, np.array(image, np.float32), plan, _forward_bytes(networks))
+    probs = predict_planned(networks, np.array(image, np.float32), plan, _forward_bytes(networks), whole=True)
     highest, argmax = probs.max(0)
     argmax = argmax.to(torch.uint8)
     label = largest_components(argmax[None], len(probs))[0] if relabel.clean == "largest" else argmax
