@@ -7,8 +7,8 @@ take turns, and the ratios of the medians are the claim:
   is 18 x 18 x 4 for windows of 112 x 112 x 80, in proportion for others;
 * monai: ``sliding_window_inference`` with the same windows, overlap 0.5, in the precision and memory
   layout of semivox;
-* semivox: as ``predict`` does it, in the same windows, half overlapping; and in one forward, as scans are
-  ranked and pseudo-labelled.
+* semivox: as ``predict`` does it, in the same windows, half overlapping; and in one forward, as scans
+  are pseudo-labelled.
 
 The stated network time begins with the normalised volume and ends with its probabilities, both in memory;
 the time with files begins with the scan's file and ends with the mask's.

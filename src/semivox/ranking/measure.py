@@ -98,7 +98,7 @@ def measure(model: Model, volume: Volume) -> tuple[Measured, Maps]:
     for role, network in zip(roles, model.networks, strict=True):
         assert isinstance(network, Segmenter)
         tapped = FeatureMean(network) if role == predictor[0] else network
-        probs = predict_planned([tapped], image, model.plan, model.memory_bytes, whole=True).numpy()
+        probs = predict_planned([tapped], image, model.plan, model.memory_bytes, model.whole).numpy()
         apart.add(probs)
         if isinstance(tapped, FeatureMean):
             features = tapped.mean
