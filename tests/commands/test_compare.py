@@ -31,7 +31,7 @@ from semivox.commands.train import train
 from semivox.errors import DataError, SettingsError, Stopped
 from semivox.evaluation import METRICS, paired_difference
 from semivox.files import write_json
-from semivox.training.display import Silent
+from semivox.testing.displays import StopAfter, Told
 from semivox.training.journal import read_journal
 
 draw = module._draw  # of the real command
@@ -89,16 +89,6 @@ def compare(
 def states(phantoms: Folders, out: Path, **options: Any) -> list[str]:
     given = {"methods": "supervised,cps", "steps": 3, "test": phantoms[1], **options}
     return [state.kind for _, state in list_cells(phantoms[0], out, **given)]
-
-
-class Listener(Silent):
-    """A display that remembers what is said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 # ---- the grid
@@ -230,7 +220,7 @@ def test_finished_cells_are_kept_and_lists_may_grow(
 def test_a_failed_cell_stops_nothing_and_is_tried_again(
     compare: Callable[..., Comparison], tmp_path: Path
 ) -> None:
-    listener, calls = Listener(), []
+    listener, calls = Told(), []
 
     def broken(self: CellRunner, cell: Cell) -> None:
         calls.append(cell.place)
@@ -387,7 +377,7 @@ def test_unequal_conditions_and_known_patients_are_told(
 
 
 def test_what_is_the_same_for_all_cells_is_told_once() -> None:
-    listener = Listener()
+    listener = Told()
     brief = Brief(listener)
     for _ in range(2):
         for line in (
@@ -412,7 +402,7 @@ def test_the_page_is_written_at_the_end_and_refreshed(
     compare: Callable[..., Comparison], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_draw", draw)
-    listener = Listener()
+    listener = Told()
     compare(stand_in(lambda cell, case: 0.5 + 0.1 * (cell.variant.name == "cps")), display=listener)
     page = tmp_path / "out/report.html"
     assert listener.said[-1] == f"report: {page}"
@@ -429,7 +419,7 @@ def test_a_page_that_fails_loses_nothing(
 
     monkeypatch.setattr(module, "_draw", draw)
     monkeypatch.setattr("semivox.report.comparison_page.render_page", broken)
-    listener = Listener()
+    listener = Told()
     result = compare(display=listener)
     assert result.failed == ()
     assert listener.said[-1] == "the report could not be written: ValueError: no ink"
@@ -542,7 +532,7 @@ def test_a_killed_process_frees_its_cell(
     (place,) = logged(tmp_path, 1)
     while not (tmp_path / "out" / place / "claim.json").exists():
         time.sleep(0.01)
-    listener, log = Listener(), []
+    listener, log = Told(), []
     killer = threading.Timer(1.0, process.kill)
     killer.start()
     began = time.monotonic()
@@ -646,18 +636,6 @@ def test_folds_predict_every_case_once_by_a_model_that_never_saw_it(
 PHANTOMS = [f"phantom_00{i}" for i in range(1, 6)]
 
 
-class StopAfter(Listener):
-    """Sends this process SIGTERM once ``step`` steps of a run are done."""
-
-    def __init__(self, at: int) -> None:
-        super().__init__()
-        self.at = at
-
-    def step(self, step: int, steps: int, record: dict[str, Any]) -> None:
-        if step == self.at:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 def test_an_interrupted_cell_goes_on_to_the_same_bits(
     phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
 ) -> None:
@@ -681,7 +659,7 @@ def test_an_interrupted_cell_goes_on_to_the_same_bits(
     )  # fmt: skip
     assert (state.kind, state.detail) == ("free", "stopped at step 2")
 
-    listener = Listener()
+    listener = Told()
     result = go(display=listener)
     assert not any(line.startswith("next: ") for line in listener.said)
     assert [r["step"] for r in read_journal(run / "metrics.jsonl")] == [0, 1, 2, 3]

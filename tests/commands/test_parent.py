@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from safetensors.torch import load_file
 
 from semivox.commands.train import train
 from semivox.errors import DataError, Stopped
+from semivox.testing.displays import StopAfter
 
 Folders = tuple[Path, Path]
 
@@ -36,19 +35,6 @@ def first(
 
 def read(run: Path, name: str) -> dict[str, Any]:
     return dict(json.loads((run / name).read_text()))
-
-
-class StopAfter:
-    """A display that sends this process SIGTERM once ``step`` steps are done."""
-
-    def __init__(self, step: int) -> None:
-        self.at = step
-
-    def say(self, text: str) -> None: ...
-    def work(self, what: str, done: int, total: int) -> None: ...
-    def step(self, step: int, steps: int, record: dict[str, Any]) -> None:
-        if step == self.at:
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_the_parent_is_recorded(

@@ -25,21 +25,9 @@ from semivox.commands.report import evaluation_folder, report
 from semivox.commands.train import train
 from semivox.errors import DataError, Stopped
 from semivox.evaluation.calibration import Reliability, reliability
+from semivox.testing.displays import Told
 
 Folders = tuple[Path, Path]
-
-
-class Told:
-    """A display that keeps what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def work(self, what: str, done: int, total: int) -> None: ...
-    def step(self, step: int, steps: int, record: dict[str, Any]) -> None: ...
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from semivox.commands.train import train
 from semivox.errors import DataError, SettingsError, Stopped, TrainingFailed
 from semivox.methods.catalog import CATALOG
+from semivox.testing.displays import StopAfter, Told
 from semivox.training.checkpoints import load as load_checkpoint
 from semivox.training.journal import read_journal
 
@@ -40,19 +41,6 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 def same(a: Path, b: Path) -> bool:
     one, two = weights(a), weights(b)
     return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
-
-
-class StopAfter:
-    """A display that sends this process SIGTERM once ``step`` steps are done."""
-
-    def __init__(self, step: int) -> None:
-        self.at = step
-
-    def say(self, text: str) -> None: ...
-    def work(self, what: str, done: int, total: int) -> None: ...
-    def step(self, step: int, steps: int, record: dict[str, Any]) -> None:
-        if step == self.at:
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.mark.parametrize("method", CATALOG)
@@ -256,13 +244,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(
     content[len(content) // 2] ^= 0xFF
     last.write_bytes(content)
 
-    class Listens(StopAfter):
-        said: list[str] = []  # noqa: RUF012
-
-        def say(self, text: str) -> None:
-            self.said.append(text)
-
-    display = Listens(99)
+    display = Told()
     train(phantoms[0], tmp_path / "run", resume=True, cache=cache, display=display)
     assert any("last.ckpt is damaged" in line for line in display.said)
     assert same(tmp_path / "whole", tmp_path / "run")
@@ -370,11 +352,11 @@ class SelfTraining(Supervised):
 """
 
 
-class KilledWhileLabelling(StopAfter):
+class KilledWhileLabelling(Told):
     """A display that fails after ``cases`` cases of a stage are labelled, or sends SIGTERM then."""
 
     def __init__(self, stage: str, cases: int, signalled: bool) -> None:
-        super().__init__(-1)
+        super().__init__()
         self.what, self.cases, self.signalled = f"label for {stage}", cases, signalled
 
     def work(self, what: str, done: int, total: int) -> None:
@@ -456,15 +438,9 @@ def test_lost_pseudo_labels_stop_a_resumed_run_with_the_remedy(
 def test_a_budget_fixes_sweeps_and_steps(
     phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
 ) -> None:
-    class Listens(KilledWhileLabelling):
-        said: list[str] = []  # noqa: RUF012
-
-        def say(self, text: str) -> None:
-            self.said.append(text)
-
     file, run = tmp_path / "mine.py", tmp_path / "run"
     file.write_text(SELF_TRAINING)
-    display = Listens("generation0", 2, signalled=True)
+    display = KilledWhileLabelling("generation0", 2, signalled=True)
     with pytest.raises(Stopped):
         train(
             phantoms[0], run, method=f"{file}:SelfTraining", budget=40.0, settings={**small, **COLD},

@@ -16,6 +16,7 @@ from semivox.batches import Augmentation, Crops
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Player, Relabel, Stage, Term
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
+from semivox.testing.displays import Told
 from semivox.training import settle as settle_module
 from semivox.training.config import Config, DistanceSettings, RunSettings, resolve, write_config
 from semivox.training.settle import seconds_a_step, settle
@@ -97,17 +98,6 @@ class TimedBank:
         return self.seconds
 
 
-class Listens:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def work(self, what: str, done: int, total: int) -> None: ...
-    def step(self, step: int, steps: int, record: dict[str, Any]) -> None: ...
-
-
 def settled(
     monkeypatch: pytest.MonkeyPatch, a_case: float, kind: type[Sleeps] = Relabels, **run: Any
 ) -> tuple[RunSettings, list[str], int]:
@@ -117,7 +107,7 @@ def settled(
     monkeypatch.setattr(settle_module.time, "monotonic", lambda: 0.0)
     settings = RunSettings(**{"budget": 1000.0, "precision": "fp32", **run})
     config = Config("data", settings, Optimizer(), Augmentation(), DistanceSettings(), NoSettings())
-    bank, display = TimedBank(a_case), Listens()
+    bank, display = TimedBank(a_case), Told()
 
     def maker(config: Config) -> Any:
         def make(steps: int, precision: str) -> tuple[Facts, Method]:

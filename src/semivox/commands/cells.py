@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from semivox.commands.variants import Choice
 from semivox.errors import DataError, SemivoxError, SettingsError
 from semivox.files import read_json, write_json
+from semivox.report.run_record import EVALUATION, EVALUATIONS, MASKS
 
 CELL, CLAIM, FAILED, LOCK = "cell.json", "claim.json", "failed.json", ".claim.lock"
 FORMAT = 1
@@ -51,11 +52,11 @@ class Cell:
     @property
     def masks(self) -> Path:
         """The predicted masks of its held-out cases."""
-        return self.folder / "evaluations" / self.fold / "masks"
+        return self.folder / EVALUATIONS / self.fold / MASKS
 
     @property
     def evaluation(self) -> Path:
-        return self.folder / "evaluations" / self.fold / "evaluation.json"
+        return self.folder / EVALUATIONS / self.fold / EVALUATION
 
     def __str__(self) -> str:
         return f"{self.variant.name}, {self.labeled.name} labelled, {self.fold}, seed {self.seed}"

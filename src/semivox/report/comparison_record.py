@@ -16,6 +16,7 @@ from semivox.errors import DataError
 from semivox.evaluation.folders import FOREGROUND, read_evaluation
 from semivox.evaluation.paired import case_value
 from semivox.files import read_json
+from semivox.report.run_record import EVALUATION, EVALUATIONS, MASKS
 
 COMPARISON, REQUEST = "comparison.json", "request.json"
 FORMAT = 1
@@ -54,11 +55,11 @@ class CellRecord:
 
     @property
     def masks(self) -> Path:
-        return self.folder / "evaluations" / self.fold / "masks"
+        return self.folder / EVALUATIONS / self.fold / MASKS
 
     @property
     def evaluation(self) -> Path:
-        return self.folder / "evaluations" / self.fold / "evaluation.json"
+        return self.folder / EVALUATIONS / self.fold / EVALUATION
 
     def __str__(self) -> str:
         return f"{self.method}, {self.labeled} labelled, {self.fold}, seed {self.seed}"

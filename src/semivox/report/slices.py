@@ -91,8 +91,10 @@ def slice_record(
     flat = image.dims == 2
     longest, most = (LONGEST_FLAT, 1) if flat else (LONGEST, MOST)
     box: Box = tuple(slice(0, n) for n in scan.shape) if flat else scan.around()
-    few = min(most, LEAST_MOST)  # they tell what all would take
-    size = scan.expected([scan.plane(plane, box, longest, few) for plane in scan.planes], box, most)
+    size = 0.0
+    if not flat:  # a few slices tell what all would take
+        few = [scan.plane(plane, box, longest, LEAST_MOST) for plane in scan.planes]
+        size = scan.expected(few, box, most)
     while True:
         if size > budget:
             # bytes go with slices times pixels squared; a little less, so that one round is mostly enough
