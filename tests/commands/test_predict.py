@@ -135,6 +135,12 @@ def test_skip_existing_needs_the_same_model_and_the_same_scan(tmp_path: Path) ->
     assert predict(run, folder, out, skip_existing=True, uncertainty=True).skipped == ()
     other = export(tmp_path / "other", seed=1)
     assert predict(other, folder, out, skip_existing=True).skipped == ()
+    written = json.loads((out / "predictions.json").read_text())
+    written["cases"][0]["whole"] = True  # predicted the other way
+    del written["cases"][1]["whole"]  # predicted before there were two ways
+    (out / "predictions.json").write_text(json.dumps(written))
+    assert predict(other, folder, out, skip_existing=True).skipped == ()
+    assert predict(other, folder, out, skip_existing=True).skipped == ("a", "b")
     assert set(rows(out)) == {"a", "b"}
 
 

@@ -153,6 +153,7 @@ class _Case:
             reason="; ".join(reasons),
             model_id=model.model_id,
             weights=model.weights,
+            whole=model.whole,
             input_sha256=digest,
             seconds=round(seconds + time.perf_counter() - started, 3),
             mask=mask.name,
@@ -173,6 +174,7 @@ class _Case:
             reason=str(error) if isinstance(error, SemivoxError) else f"{type(error).__name__}: {error}",
             model_id=self.model.model_id,
             weights=self.model.weights,
+            whole=self.model.whole,
             input_sha256=digest,
             seconds=round(seconds, 3),
         )
@@ -197,8 +199,8 @@ class _Case:
 
 
 def _up_to_date(model: Model, before: Row, digest: str, out: Path, wanted: Wanted) -> bool:
-    same = (before.status, before.model_id, before.weights, before.input_sha256)
-    if same != ("ok", model.model_id, model.weights, digest) or before.mask is None:
+    same = (before.status, before.model_id, before.weights, before.whole, before.input_sha256)
+    if same != ("ok", model.model_id, model.weights, model.whole, digest) or before.mask is None:
         return False
     if wanted.format != "same" and ending_of(before.mask) != f".{wanted.format}":
         return False

@@ -27,6 +27,7 @@ class Row:
     ``status`` "ok" or "failed" (no mask); ``flag`` "ok", "review" (look at it, ``reason`` says why) or
     "refuse" (the input is unreadable or contradicts the model). ``mean_entropy`` in nats. ``volume_ml`` is
     null where spacing is unknown or in 2D; ``border_contact`` counts voxels at the scan's border.
+    ``whole``: in one forward, not in windows.
     """
 
     case: str
@@ -35,6 +36,7 @@ class Row:
     reason: str
     model_id: str
     weights: str
+    whole: bool | None = None
     input_sha256: str | None = None
     seconds: float | None = None
     mask: str | None = None
