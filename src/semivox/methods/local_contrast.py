@@ -91,8 +91,8 @@ class LocalContrastSettings:
     """tau of the global contrast. [code]"""
     local_temperature: float = 0.1
     """tau of the local contrast. [code]"""
-    published_optimizers: bool = False
-    """Each stage moves by its own published optimizer (Adam) instead of the run's. [ours]"""
+    published_optimizer: bool = False
+    """Fine-tuning, too, moves by its published optimizer (Adam) instead of the run's. [ours]"""
     ema_decay: float = 0.99
     """Decay of the averaged weights that predict (at paper_steps). [ours]"""
     dropout: float = 0.5
@@ -103,7 +103,7 @@ class LocalContrast(Method):
     """Pre-training by contrast of whole crops, then of labelled voxels; fine-tuning after it."""
 
     Settings = LocalContrastSettings
-    paper: ClassVar[Mapping[str, Any]] = {"method.published_optimizers": True}
+    paper: ClassVar[Mapping[str, Any]] = {"method.published_optimizer": True}
 
     def __init__(self, facts: Facts, settings: LocalContrastSettings) -> None:
         super().__init__()
@@ -147,7 +147,8 @@ class LocalContrast(Method):
         return [stage for stage in stages if stage.share > 0]
 
     def _players(self, stage: str, *projection: str) -> tuple[Player, ...]:
-        optimizer = PUBLISHED[stage] if self.settings.published_optimizers else None
+        the_runs = stage == "finetune" and not self.settings.published_optimizer
+        optimizer = None if the_runs else PUBLISHED[stage]
         return (Player("segmenter", ("student", *projection), optimizer),)
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
