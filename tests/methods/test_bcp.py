@@ -57,9 +57,27 @@ def test_largest_components_stay() -> None:
     labels[0, 5, 2, 0] = 2  # touches by a corner only: still one component
     expected = labels.clone()
     expected[0, 6, 6, 0] = 0
-    assert torch.equal(largest_components(labels, 4), expected)
+    assert torch.equal(largest_components(labels, (1, 2, 3)), expected)
     flat = labels[..., 0]
-    assert torch.equal(largest_components(flat, 4), expected[..., 0])
+    assert torch.equal(largest_components(flat, (1, 2, 3)), expected[..., 0])
+    assert torch.equal(largest_components(labels, (2, 3)), labels)
+
+
+def test_a_class_in_several_pieces_keeps_them_in_pseudo_labels() -> None:
+    _, facts = tiny(BCP, classes=2)
+    several = replace(facts.plan, classes=(replace(facts.plan.classes[0], one_piece=False),))
+    two = torch.zeros(1, 2, 16, 16, 8)
+    two[:, 1] = -9.0
+    two[:, 1, 2:5, 2:5, 2] = two[:, 1, 9, 9, 5] = 9.0
+
+    class Draws(torch.nn.Module):
+        def forward(self, x: torch.Tensor, **options: object) -> Output:
+            return Output(two)
+
+    for plan, left in ((facts.plan, 9), (several, 10)):
+        method = BCP(replace(facts, plan=plan), BCP.Settings())
+        method.teacher = Draws()
+        assert method._pseudo_labels(torch.zeros(1, 1, 16, 16, 8)).sum() == left
 
 
 def test_the_published_self_training_divides_its_rate_by_ten_each_2500_steps(

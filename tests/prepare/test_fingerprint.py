@@ -47,6 +47,7 @@ def test_what_is_measured(cohort: Cohort, tmp_path: Path) -> None:
     assert [case.voxels for case in found.cases] == [(360, 2), (360, 2), (None, None), (None, None)]
     assert found.cases[0].ceilings[0] == (1.0, 1.0)
     assert found.cases[2].ceilings == ()
+    assert [case.largest for case in found.cases] == [(1.0, 1.0), (1.0, 1.0), (None, None), (None, None)]
     organ, duct = found.cases[0].ceilings[-1]
     assert organ is not None
     assert organ > 0.8
@@ -55,6 +56,15 @@ def test_what_is_measured(cohort: Cohort, tmp_path: Path) -> None:
     assert found.foreground[0].mean == pytest.approx(300.5)
     assert found.foreground[0].low == 300
     assert (found.cases[3].intensity[0].low, found.cases[3].intensity[0].high) == (7, 303)
+
+
+def test_the_share_of_a_class_in_its_largest_piece(cohort: Cohort, tmp_path: Path) -> None:
+    label = np.zeros((6, 18, 20), np.uint8)
+    label[1:3, 3:6, 4:7] = 1  # 18 voxels, and 6 apart from them
+    label[4, 10:16, 10] = 1
+    nib.save(nib.Nifti1Image(label, AFFINE), cohort.cases[0].label)
+    found = measure(cohort, two_labeled(cohort), None, 1, tmp_path / "cache")
+    assert [case.largest for case in found.cases[:2]] == [(0.75, None), (1.0, 1.0)]
 
 
 def test_all_labelled_cases_together_give_a_bounded_number_of_samples(

@@ -28,8 +28,8 @@ def cohort(
     channel: str = "MR",
     known: bool = True,
 ) -> Fingerprint:
-    labeled = CaseFingerprint("a", shape, spacing, (SOME,), (1000,), tuple((c,) for c in ceilings))
-    other = replace(labeled, name="b", voxels=(None,), ceilings=())
+    labeled = CaseFingerprint("a", shape, spacing, (SOME,), (1000,), tuple((c,) for c in ceilings), (1.0,))
+    other = replace(labeled, name="b", voxels=(None,), ceilings=(), largest=(None,))
     dims = len(shape)
     return Fingerprint(
         dims=dims,
@@ -88,6 +88,22 @@ def test_a_rung_that_loses_a_class_is_not_taken() -> None:
     fine = cohort((190, 143, 88), (0.625,) * 3, (0.9, 0.8, 0.8, 0.8))
     assert make_plan(fine, 1800).rung == 1.0  # the native one always is
     assert make_plan(fine, 1800).classes[0].dice_ceiling == 0.9
+
+
+@pytest.mark.parametrize(
+    ("largest", "expected"), [((1.0, 0.91), (1,)), ((1.0, 0.89), ()), ((None, 0.95), (1,))]
+)
+def test_a_class_is_in_one_piece_if_every_label_shows_it_so(
+    largest: tuple[float | None, ...], expected: tuple[int, ...]
+) -> None:
+    first, other = ATRIUM.cases
+    labeled = tuple(replace(first, name=str(n), largest=(share,)) for n, share in enumerate(largest))
+    plan = make_plan(replace(ATRIUM, cases=(*labeled, other), labeled=2), 1800)
+    assert plan.in_one_piece == expected
+    written = plan_to_json(plan)
+    assert plan_from_json(written).in_one_piece == expected
+    del written["classes"][0]["one_piece"]  # a plan from before it was asked
+    assert plan_from_json(written).in_one_piece == (1,)
 
 
 def test_small_scans_stay_native() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -153,6 +154,10 @@ def test_clean_up_leaves_the_largest_component_of_each_class(soft: bool) -> None
     assert [8, 8] not in clean.foreground[1].tolist()
     assert len(clean.foreground[2]) == 4
     assert np.array_equal(plain.confidence, clean.confidence)
+
+    several = replace(PLAN, classes=(replace(PLAN.classes[0], one_piece=False), PLAN.classes[1]))
+    kept = label_scan([Drawn()], image, several, Relabel(soft=soft, clean="largest"), Key(0))
+    assert np.array_equal(kept.target, plain.target)
 
 
 def test_at_most_2000_points_of_a_class_drawn_by_the_key() -> None:

@@ -77,6 +77,7 @@ def render(plan: Plan) -> Group:
         "channels": ", ".join(f"{c.name} ({c.scheme})" for c in plan.channels),
         "classes": "; ".join(
             f"{c.value} {c.name}: {c.voxels:,.0f} voxels, Dice ceiling {c.dice_ceiling:.3f}"
+            f"{'' if c.one_piece else ', in several pieces'}"
             for c in plan.classes
         ),
         "a step": f"about {plan.step_seconds:.2f} s and {memory / 2**30:.1f} GiB of memory",

@@ -12,6 +12,7 @@ import numpy as np
 from semivox.cohort.formats import write_mask
 from semivox.cohort.mark import mark_of
 from semivox.cohort.volume import Volume
+from semivox.components import count_components
 
 
 @dataclass(frozen=True)
@@ -65,19 +66,10 @@ class Segmentation:
     @cached_property
     def components(self) -> dict[int, int]:
         """Connected pieces of each class; voxels that share a corner are connected."""
-        import cc3d
-
-        connectivity = 26 if self.mask.ndim == 3 else 8
-        counts = {}
-        for value, voxels in self.voxels.items():
-            if voxels == 0:
-                counts[value] = 0
-                continue
-            inside = np.ascontiguousarray(self.mask == value)
-            counts[value] = int(
-                cc3d.connected_components(inside, connectivity=connectivity, return_N=True)[1]
-            )
-        return counts
+        return {
+            value: count_components(self.mask == value) if voxels else 0
+            for value, voxels in self.voxels.items()
+        }
 
     @cached_property
     def border_contact(self) -> dict[int, int]:

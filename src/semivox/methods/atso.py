@@ -61,7 +61,8 @@ class ATSOSettings:
     soft: bool = False
     """Learn from the probabilities instead of their argmax. [ours]"""
     clean: Literal["none", "largest"] = "none"
-    """largest: of each class only the largest component stays in a pseudo-label. [ours]"""
+    """largest: of a class that labels show in one piece only the largest component stays in a pseudo-label.
+    [ours]"""
     confidence: float = 0.0
     """Voxels whose pseudo-label is less sure than this do not count. [ours]"""
     ema_decay: float = 0.99

@@ -12,7 +12,8 @@ The teacher starts as the pretrained student and is its exponential moving avera
 
 Differs from published code: the teacher's BatchNorm statistics are averaged like its weights, and it sees
 unlabelled crops with running statistics; the loss is the house's Dice + cross-entropy (there their mean); the
-box is drawn for each pair; classes that nobody annotated do not count in the labelled part.
+box is drawn for each pair; classes that nobody annotated do not count in the labelled part; a class that
+labels show in several pieces keeps them all.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class BCPSettings:
     pseudo: float = 0.5
     """Weight of the pseudo-labelled part; 0 drops its terms. [code]"""
     largest_component: bool = True
-    """Keep only the largest component of each class in a pseudo-label. [code]"""
+    """Keep only the largest component of a class in a pseudo-label, where labels show the class in one piece.
+    [code]"""
     ema_decay: float = 0.99
     """Decay of the teacher (at paper_steps). [code]"""
     published_optimizer: bool = False
@@ -73,6 +75,7 @@ class BCP(Method):
     def __init__(self, facts: Facts, settings: BCPSettings) -> None:
         super().__init__()
         self.settings, self.classes = settings, facts.classes
+        self.cleaned = facts.plan.in_one_piece if settings.largest_component else ()
         self.student = facts.network("student", dropout=settings.dropout)
         self.teacher = facts.network("student", dropout=settings.dropout)
 
@@ -134,8 +137,8 @@ class BCP(Method):
         """(B, K-1, ...) one-hot planes of the teacher's cleaned argmax."""
         with torch.no_grad():
             pseudo_label = self.teacher(x_u, norm="running").logits.argmax(1)
-        if self.settings.largest_component:
-            pseudo_label = largest_components(pseudo_label, self.classes)
+        if self.cleaned:
+            pseudo_label = largest_components(pseudo_label, self.cleaned)
         return functional.one_hot(pseudo_label, self.classes).movedim(-1, 1)[:, 1:].to(x_u)
 
     def _box(self, x: Tensor, key: BatchKey) -> Tensor:

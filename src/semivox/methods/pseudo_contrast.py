@@ -77,7 +77,8 @@ class PseudoContrastSettings:
     embedding: int = 16
     """Dimensions of an embedding. [code]"""
     clean: Literal["none", "largest"] = "largest"
-    """largest: of each class only the largest component stays in a pseudo-label. [ours]"""
+    """largest: of a class that labels show in one piece only the largest component stays in a pseudo-label.
+    [ours]"""
     confidence: float = 0.0
     """Voxels whose pseudo-label is less sure than this take no part in the contrast. [ours]"""
     ema_decay: float = 0.99

@@ -16,6 +16,7 @@ from semivox.cohort.case import Case, Cohort, Split
 from semivox.cohort.formats import read_case, read_geometry, read_label
 from semivox.cohort.geometry import Geometry, grid_difference
 from semivox.cohort.orientation import orientation_of
+from semivox.components import largest_component
 from semivox.errors import DataError, SettingsError
 from semivox.files import read_json, write_json
 from semivox.prepare.cache import cache_folder, content_key, digest, label_key
@@ -25,7 +26,7 @@ from semivox.prepare.plan_json import from_plain, to_plain
 from semivox.prepare.targets import check_values, dice_ceilings
 from semivox.randomness import Key
 
-FORMAT = 1
+FORMAT = 2
 RUNGS = (1.0, 1.5, 2.0, 3.0)
 """The resolution ladder, in multiples of the finest native spacing."""
 
@@ -51,7 +52,8 @@ class CaseFingerprint:
     """One case. ``shape`` and ``spacing`` are native, in working axis order.
 
     ``voxels[k]`` counts class k's voxels on the native grid and ``ceilings[r][k]`` is its Dice after the
-    round trip through rung r; None where the class is absent, not annotated, or the case is unlabelled.
+    round trip through rung r; ``largest[k]`` is the share of its voxels that lie in its largest connected
+    piece. None where the class is absent, not annotated, or the case is unlabelled.
     """
 
     name: str
@@ -60,6 +62,7 @@ class CaseFingerprint:
     intensity: tuple[Intensity, ...]
     voxels: tuple[int | None, ...]
     ceilings: tuple[tuple[float | None, ...], ...]
+    largest: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,7 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
     grids = [Grid.lay(volume, task.axes, rung_spacing(task.native_spacing, rung), native) for rung in RUNGS]
     voxels: tuple[int | None, ...] = (None,) * len(task.values)
     ceilings: tuple[tuple[float | None, ...], ...] = ()
+    largest: tuple[float | None, ...] = (None,) * len(task.values)
     sample = None
     if task.labeled:
         label = _label(task, volume.shape, volume.affine)
@@ -217,6 +221,7 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
         voxels = tuple(count or None for count in counts)
         present = [v if count else None for v, count in zip(task.values, counts, strict=True)]
         asked = tuple(v for v in present if v is not None)
+        largest = tuple(None if v is None else _largest(label[0] == v) for v in present)
         for grid in grids:
             dices = dict(zip(asked, dice_ceilings(label, asked, grid), strict=True))
             ceilings += (tuple(None if v is None else dices[v] for v in present),)
@@ -227,7 +232,11 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
         sample = volume.array.reshape(volume.channels, -1)[:, where].astype(np.float32)
     intensity = tuple(_intensity(channel) for channel in volume.array)
     shape, spacing = grids[0].native_shape, grids[0].native_spacing
-    return CaseFingerprint(task.case.name, shape, spacing, intensity, voxels, ceilings), sample
+    return CaseFingerprint(task.case.name, shape, spacing, intensity, voxels, ceilings, largest), sample
+
+
+def _largest(region: np.ndarray) -> float:
+    return int(largest_component(region).sum()) / int(region.sum())
 
 
 def _label(task: _Task, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:

@@ -29,12 +29,14 @@ class ClassPlan:
 
     ``voxels`` is the median number of foreground voxels of a labelled case on the working grid,
     ``dice_ceiling`` the mean Dice of its labels against themselves after a round trip through that grid.
+    ``one_piece``: in every label it is one connected piece, but for crumbs.
     """
 
     value: int
     name: str
     voxels: float
     dice_ceiling: float
+    one_piece: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,8 @@ class Plan:
     steps: int | None
     assumptions: tuple[str, ...]
     format: int = FORMAT
+
+    @property
+    def in_one_piece(self) -> tuple[int, ...]:
+        """Indices (1 to K - 1) of the classes that labels show in one connected piece."""
+        return tuple(k for k, shown in enumerate(self.classes, 1) if shown.one_piece)

@@ -37,6 +37,9 @@ DEFAULT_BUDGET = 3600.0
 LEAST_CEILING = 0.95
 """Least Dice that a label keeps on its round trip through an admissible rung, for every class."""
 
+ONE_PIECE = 0.9
+"""Least share of a class in its largest piece, in every label, for which it counts as one piece."""
+
 LEAST_COVER = 0.5
 """Least share of the median scan that a patch sees."""
 
@@ -255,7 +258,9 @@ def _classes(fingerprint: Fingerprint, rung: float, option: _Option) -> tuple[Cl
             if case.voxels[k]:
                 native = zip(case.shape, case.spacing, option.spacing, strict=True)
                 counts.append((case.voxels[k] or 0) * math.prod(working_size(*n) / n[0] for n in native))
-        classes.append(ClassPlan(value, name, round(median(counts), 1), round(ceilings[k], 4)))
+        shares = [case.largest[k] for case in fingerprint.cases[: fingerprint.labeled]]
+        one_piece = min(share for share in shares if share is not None) >= ONE_PIECE
+        classes.append(ClassPlan(value, name, round(median(counts), 1), round(ceilings[k], 4), one_piece))
     return tuple(classes)
 
 

@@ -33,7 +33,9 @@ def label_scan(
     probs = predict_planned(networks, np.array(image, np.float32), plan, _forward_bytes(networks), whole=True)
     highest, argmax = probs.max(0)
     argmax = argmax.to(torch.uint8)
-    label = largest_components(argmax[None], len(probs))[0] if relabel.clean == "largest" else argmax
+    label = argmax
+    if relabel.clean == "largest":
+        label = largest_components(argmax[None], plan.in_one_piece)[0]
     kept = label.numpy()
     if relabel.soft:
         target = _rounded(probs[1:].numpy())

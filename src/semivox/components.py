@@ -1,0 +1,31 @@
+"""Connected pieces of a region. Voxels that share a face, an edge or a corner are connected."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def count_components(region: np.ndarray) -> int:
+    """Pieces of a boolean array of two or three axes."""
+    return _labelled(region)[1]
+
+
+def largest_component(region: np.ndarray) -> np.ndarray:
+    """The largest piece, as a boolean array; of equal ones the first, of an empty region nothing."""
+    pieces, count = _labelled(region)
+    if count <= 1:
+        return np.asarray(region, bool)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    largest: np.ndarray = pieces == sizes.argmax()
+    return largest
+
+
+def _labelled(region: np.ndarray) -> tuple[np.ndarray, int]:
+    import cc3d  # not every command needs it
+
+    connectivity = 8 if region.ndim == 2 else 26
+    pieces, count = cc3d.connected_components(
+        np.ascontiguousarray(region, bool), connectivity=connectivity, return_N=True
+    )
+    return pieces, int(count)
