@@ -18,9 +18,10 @@ With s the cosine similarity of two projected vectors divided by a temperature:
 Where the paper is silent, or we differ: its formula and its code disagree, ``form`` out is the code's, ratio
 the formula's. Both projections are trained (the code leaves the global one as drawn), and the global one has
 a ReLU between its layers. Other crops of the same scan are no negatives. Blocks of 8^3 in 3D, the limits on
-blocks and anchors a step, shares and number of steps are ours. Voxels without a majority class count as
-nothing, nor does the background of a partly annotated scan, which may hide a class. Dropout and the averaged
-weights belong to fine-tuning alone; under the paper recipe the student predicts.
+blocks and anchors a step, shares and number of steps are ours. Pre-training moves by the published Adam under
+every recipe: the common learning rate leaves weights that fine-tune slowly. Voxels without a majority class
+count as nothing, nor does the background of a partly annotated scan, which may hide a class. Dropout and the
+averaged weights belong to fine-tuning alone; under the paper recipe the student predicts.
 """
 
 from __future__ import annotations

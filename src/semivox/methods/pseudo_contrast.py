@@ -21,7 +21,7 @@ positives; a pair is two scans that share a class (two crops of one, where no ot
 and what a crop lacks is left out; crops are deformed, their labels with them, as well as changed in
 intensity; class means are weighted by class fractions; with one foreground class inter would have no negative
 and intra be 0, so there the background joins; classes that were not annotated take no part, nor does the
-background that may hide them; the largest component of each class stands for the paper's dense CRF; labels
+background that may hide them; the largest component, of a class in one piece, replaces the dense CRF; labels
 come from the last iterate of a round, not from the best on a validation set; the joint rounds keep the
 baseline's segmentation head (new in the paper), and a round goes on with the last one's weights; the
 projection has no normalisation layer; a step's paired crops are as many as its plan's unlabelled ones.
