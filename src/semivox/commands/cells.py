@@ -16,8 +16,8 @@ from filelock import FileLock, Timeout
 
 from semivox.commands.variants import Choice
 from semivox.errors import DataError, SemivoxError, SettingsError
+from semivox.evaluation.places import EVALUATION, EVALUATIONS, MASKS
 from semivox.files import read_json, write_json
-from semivox.report.run_record import EVALUATION, EVALUATIONS, MASKS
 
 CELL, CLAIM, FAILED, LOCK = "cell.json", "claim.json", "failed.json", ".claim.lock"
 FORMAT = 1

@@ -8,12 +8,12 @@ from pathlib import Path
 from semivox.cohort import load_cohort
 from semivox.commands.evaluate import evaluate
 from semivox.errors import DataError
+from semivox.evaluation.places import EVALUATION, MASKS, SOURCE
 from semivox.files import write_json
 from semivox.inference.folder import Wanted, predict_folder
 from semivox.inference.model import Model
 from semivox.inference.record import Row
 from semivox.inference.scans import ScanFiles
-from semivox.report.run_record import EVALUATION, MASKS, SOURCE
 
 
 def measure(

@@ -90,9 +90,9 @@ def _measure(
     from semivox.cohort import load_cohort
     from semivox.commands.calibrating import CalibratingModel, read_calibration, write_calibration
     from semivox.commands.held_out import measure
+    from semivox.evaluation.places import CALIBRATION
     from semivox.inference.model import load_model
     from semivox.inference.scans import ScanFiles
-    from semivox.report.run_record import CALIBRATION
 
     cohort = load_cohort(test)
     model = load_model(record.path, device=device, threads=threads)
@@ -113,7 +113,7 @@ def _measure(
 def evaluation_folder(run: Path, test: Path) -> Path:
     """``RUN/evaluations/NAME`` for the cases of ``test``: NAME is the folder's name, with eight digits of its
     path's hash where another folder of that name was measured before."""
-    from semivox.report.run_record import EVALUATIONS, SOURCE
+    from semivox.evaluation.places import EVALUATIONS, SOURCE
 
     place = run / EVALUATIONS / (test.resolve().name or "test")
     source = place / SOURCE

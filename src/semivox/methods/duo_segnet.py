@@ -12,7 +12,7 @@ Where the paper is silent, or we differ: BCE between masks is soft cross-entropy
 softmax channels; classes that a labelled crop's case was not annotated for are background to the critic, in
 labels and predictions alike, and crop i of u is shown to it as labelled crop i's annotation would show it.
 The critic normalises each sample by itself (the paper's batch of one did). The image-conditioned critic is
-SASSNet's idea, not this paper's. There is no warm-up, as there. The paper halves L_seg; we do so under its
+SASSNet's idea, not this paper's. No weight ramps up, as there. The paper halves L_seg; we do so under its
 recipe only. A step's labelled crops are shared out to the networks, at least one each. The paper counts
 epochs of its own images; paper_steps are those of its successor. Under the common recipe the mean of both
 averaged networks predicts, under the paper's the first network.

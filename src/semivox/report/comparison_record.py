@@ -15,8 +15,8 @@ from typing import Any
 from semivox.errors import DataError
 from semivox.evaluation.folders import FOREGROUND, read_evaluation
 from semivox.evaluation.paired import case_value
+from semivox.evaluation.places import EVALUATION, EVALUATIONS, MASKS
 from semivox.files import read_json
-from semivox.report.run_record import EVALUATION, EVALUATIONS, MASKS
 
 COMPARISON, REQUEST = "comparison.json", "request.json"
 FORMAT = 1

@@ -17,13 +17,10 @@ import yaml
 from semivox.errors import DataError
 from semivox.evaluation.calibration import Reliability
 from semivox.evaluation.folders import read_evaluation
+from semivox.evaluation.places import CALIBRATION, EVALUATION, EVALUATIONS, MASKS, SOURCE
 from semivox.files import read_json
 from semivox.training.journal import read_journal
 
-EVALUATIONS, MASKS, EVALUATION, SOURCE, CALIBRATION = (
-    "evaluations", "masks", "evaluation.json", "source.json", "calibration.json",
-)  # fmt: skip
-"""``RUN/evaluations/NAME/`` holds ``masks/`` and these files."""
 SILENT_SECONDS = 600.0
 """A run that says it trains and has given no sign for so long is taken to be dead."""
 
