@@ -376,6 +376,18 @@ def test_unequal_conditions_and_known_patients_are_told(
     ]
 
 
+def test_a_seed_with_far_fewer_steps_than_another_is_told(compare: Callable[..., Comparison]) -> None:
+    def run(self: CellRunner, cell: Cell) -> None:
+        stand_in()(self, cell)
+        steps = 79 if (cell.variant.name, cell.seed) == ("cps", 1) else 100 - 10 * cell.seed
+        write_finished(cell, {**FACTS, "steps": steps})
+
+    assert compare(run, seeds="0,1,2").content["notes"] == [
+        "cells/cps/all/test/1 had time for 79 steps, seed 0 for 100: was the machine busy? To make it again, "
+        "remove its folder and repeat the command",
+    ]
+
+
 def test_what_is_the_same_for_all_cells_is_told_once() -> None:
     listener = Told()
     brief = Brief(listener)

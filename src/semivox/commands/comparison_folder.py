@@ -25,6 +25,9 @@ COLUMNS = ("variant", "labeled", "fold", "seed", "case", "patient", "class", *ME
 CONDITIONS = ("precision", "threads", "device", "processor", "commit", "torch")
 """What should be the same for all cells; where it is not, the table says so."""
 
+BUSY = 0.8
+"""A seed with fewer steps than this share of another's, at the same budget, had less of the machine."""
+
 
 def write_comparison(request: Request, cells: Sequence[Cell]) -> dict[str, Any]:
     """Compare what is finished of ``cells``; write the files and return the first one's content."""
@@ -87,6 +90,15 @@ def notes(rows: Sequence[Mapping[str, Any]], groups: Sequence[Group], recipe: st
         plans = {row["plan"] for row in done if (row["labeled"], row["fold"]) == place}
         if len(plans) > 1 and recipe != "paper":
             found.append(f"the cells of {place[0]} labelled, {place[1]}, have {len(plans)} different plans")
+    for alike in dict.fromkeys((row["variant"], row["labeled"], row["fold"]) for row in done):
+        own = [row for row in done if (row["variant"], row["labeled"], row["fold"]) == alike]
+        least, most = (choose(own, key=lambda row: row["steps"]) for choose in (min, max))
+        if least["steps"] < BUSY * most["steps"]:
+            found.append(
+                f"{least['folder']} had time for {least['steps']} steps, seed {most['seed']} for "
+                f"{most['steps']}: was the machine busy? To make it again, remove its folder and repeat the "
+                "command"
+            )
     for group in groups:
         trained = {c.patient or c.name for c in (*group.split.labeled, *group.split.unlabeled)}
         known = sorted(trained & {c.patient or c.name for c in group.held_out})
