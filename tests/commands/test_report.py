@@ -25,7 +25,7 @@ from semivox.commands.report import evaluation_folder, report
 from semivox.commands.train import train
 from semivox.errors import DataError, Stopped
 from semivox.evaluation.calibration import Reliability, reliability
-from semivox.testing.displays import Told
+from semivox.testing.displays import StopAfter, Told
 
 Folders = tuple[Path, Path]
 
@@ -227,16 +227,10 @@ def test_a_page_that_fails_is_one_line_and_no_fault_of_the_run(
 def test_a_stopped_run_leaves_a_page_that_says_so(
     phantoms: Folders, small: dict[str, Any], tmp_path: Path
 ) -> None:
-    import os
-    import signal
-
-    class Stop(Told):
-        def step(self, step: int, steps: int, record: dict[str, Any]) -> None:
-            if step == 2:
-                os.kill(os.getpid(), signal.SIGTERM)
-
     with pytest.raises(Stopped):
-        train(phantoms[0], tmp_path / "run", method="supervised", steps=9, settings=small, display=Stop())
+        train(
+            phantoms[0], tmp_path / "run", method="supervised", steps=9, settings=small, display=StopAfter(2)
+        )  # fmt: skip
     assert "The run was stopped: 2 of 9 steps are done." in (tmp_path / "run" / "report.html").read_text()
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from filelock import FileLock
@@ -92,7 +93,7 @@ def notes(rows: Sequence[Mapping[str, Any]], groups: Sequence[Group], recipe: st
             found.append(f"the cells of {place[0]} labelled, {place[1]}, have {len(plans)} different plans")
     for alike in dict.fromkeys((row["variant"], row["labeled"], row["fold"]) for row in done):
         own = [row for row in done if (row["variant"], row["labeled"], row["fold"]) == alike]
-        least, most = (choose(own, key=lambda row: row["steps"]) for choose in (min, max))
+        least, most = min(own, key=itemgetter("steps")), max(own, key=itemgetter("steps"))
         if least["steps"] < BUSY * most["steps"]:
             found.append(
                 f"{least['folder']} had time for {least['steps']} steps, seed {most['seed']} for "

@@ -77,8 +77,8 @@ class Pair:
 @dataclass(frozen=True)
 class Relabel:
     """Label part ``part`` of the unlabelled scans anew, with the mean softmax of the modules ``by`` (empty:
-    the run's predictor). ``clean``: of a class that labels show in one piece only the
-    largest component stays. ``soft``: keep the probabilities, not their argmax."""
+    the run's predictor). ``clean``: of a class that labels show in one piece only the largest component
+    stays. ``soft``: keep the probabilities, not their argmax."""
 
     part: tuple[int, int] = (0, 1)
     by: tuple[str, ...] = ()

@@ -148,8 +148,8 @@ class LocalContrast(Method):
         return [stage for stage in stages if stage.share > 0]
 
     def _players(self, stage: str, *projection: str) -> tuple[Player, ...]:
-        the_runs = stage == "finetune" and not self.settings.published_optimizer
-        optimizer = None if the_runs else PUBLISHED[stage]
+        published = stage != "finetune" or self.settings.published_optimizer
+        optimizer = PUBLISHED[stage] if published else None
         return (Player("segmenter", ("student", *projection), optimizer),)
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:

@@ -221,7 +221,10 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
         voxels = tuple(count or None for count in counts)
         present = [v if count else None for v, count in zip(task.values, counts, strict=True)]
         asked = tuple(v for v in present if v is not None)
-        largest = tuple(None if v is None else _largest(label[0] == v) for v in present)
+        largest = tuple(
+            int(largest_component(label[0] == v).sum()) / count if count else None
+            for v, count in zip(task.values, counts, strict=True)
+        )
         for grid in grids:
             dices = dict(zip(asked, dice_ceilings(label, asked, grid), strict=True))
             ceilings += (tuple(None if v is None else dices[v] for v in present),)
@@ -233,10 +236,6 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
     intensity = tuple(_intensity(channel) for channel in volume.array)
     shape, spacing = grids[0].native_shape, grids[0].native_spacing
     return CaseFingerprint(task.case.name, shape, spacing, intensity, voxels, ceilings, largest), sample
-
-
-def _largest(region: np.ndarray) -> float:
-    return int(largest_component(region).sum()) / int(region.sum())
 
 
 def _label(task: _Task, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
