@@ -71,7 +71,7 @@ def read_calibration(path: Path, model: Model, cohort: Cohort) -> dict[str, dict
     if not path.is_file():
         return {}
     content = read_json(path, newest=FORMAT)
-    if (content.get("model_id"), content.get("weights")) != (model.model_id, model.weights):
+    if any(content.get(name) != wanted for name, wanted in _made_by(model).items()):
         return {}
     labels = {case.name: label_key(case) for case in cohort.cases if case.label is not None}
     return {
@@ -83,5 +83,9 @@ def read_calibration(path: Path, model: Model, cohort: Cohort) -> dict[str, dict
 
 def write_calibration(path: Path, model: Model, entries: Mapping[str, Mapping[str, Any]]) -> None:
     """``calibration.json``."""
-    head = {"format": FORMAT, "model_id": model.model_id, "weights": model.weights}
+    head = {"format": FORMAT, **_made_by(model)}
     write_json(path, {**head, "cases": {name: entries[name] for name in sorted(entries)}})
+
+
+def _made_by(model: Model) -> dict[str, Any]:
+    return {"model_id": model.model_id, "weights": model.weights, "whole": model.whole}
