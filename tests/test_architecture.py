@@ -17,7 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # What stands later may import what stands earlier; a line is one level, whose files may import each other.
 ORDER = (
-    ("errors", "settings", "randomness", "duration", "files", "machine", "components"),
+    ("errors", "settings", "randomness", "duration", "files", "machine", "components", "numerals"),
     ("cohort",),
     ("prepare",),
     ("networks",),

@@ -208,8 +208,9 @@ def test_one_broken_scan_among_good_ones_is_3(house: House, tmp_path: Path, caps
 
 def test_sigterm_is_4_and_the_printed_command_goes_on(house: House, tmp_path: Path) -> None:
     """A real process; the command is run as it is printed."""
-    run = tmp_path / "a run"
-    command = [sys.executable, "-m", "semivox", *house.train(house.data, run, "--steps", "12")]
+    run, prepared = tmp_path / "a run", len(list(house.cache.iterdir()))
+    watch = ["--watch", str(house.data)]
+    command = [sys.executable, "-m", "semivox", *house.train(house.data, run, "--steps", "12", *watch)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     deadline = time.monotonic() + 120
@@ -229,10 +230,12 @@ def test_sigterm_is_4_and_the_printed_command_goes_on(house: House, tmp_path: Pa
     printed = shlex.split(message.partition("go on with: ")[2])
     assert printed[:2] == ["semivox", "train"]
     assert printed[-1] == "--resume"
-    assert main([*printed[1:], "--cache", str(house.cache)]) == 0
+    assert main(printed[1:]) == 0
     assert json.loads((run / "status.json").read_text())["state"] == "done"
-    journal = (run / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in journal] == list(range(12))
+    journal = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in journal if line["kind"] == "step"] == list(range(12))
+    assert [line["step"] for line in journal if line["kind"] == "watch"] == list(range(12))
+    assert len(list(house.cache.iterdir())) == prepared  # with the scans that were prepared before
 
 
 def test_a_signal_before_the_first_step_is_4_too_and_blocks_nothing(

@@ -7,6 +7,7 @@ import pytest
 
 from semivox.cohort.check import check_cohort
 from semivox.cohort.folder import load_cohort
+from semivox.cohort.intensity import Intensity, unusual_intensities
 from semivox.cohort.split import split_cohort
 from semivox.errors import DataError
 
@@ -234,6 +235,16 @@ def test_unusual_intensities(sound):
         ("warning", "c6", "unusual intensities: the image is constant"),
         ("warning", "c5", "unusual intensities"),
     ]
+
+
+def test_unusual_intensities_in_plain_numbers():
+    """No exponents, and no deviation below 0."""
+    spreads = (1.0, 2.0, 5.0, 9.0, 14.0, 20.0, 30.0, 40.0, 56789.0)
+    cases = {f"c{i}": Intensity((100.0,), (spread,)) for i, spread in enumerate(spreads)}
+    ((case, fault),) = unusual_intensities(cases, dict.fromkeys(cases, Path("c.nii.gz")), ["T1"])
+    assert case == "c8"
+    assert fault.found == "channel T1: std 56,789"
+    assert fault.expected == "std 0 to 180 as in other cases"
 
 
 def test_partial_annotation(sound):

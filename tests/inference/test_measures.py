@@ -102,6 +102,7 @@ def test_a_case_like_the_training_cases_needs_no_review(trained: tuple[Cohort, S
         (blob(size=0), {}, "organ is empty, as in no training case"),
         (blob(start=0), {}, "organ touches the border, as in no training case"),
         (blob(start=2, size=16), {}, "organ has 32.8 ml, in training 1 to 1.73"),
+        (blob(start=2, size=16), {"spacing": 8.0}, "organ has 2,097 ml, in training 1 to 1.73"),
         (blob(), {"spacing": 3.5}, "spacing 3.5 mm, in training 2 to 2"),
         (
             blob(),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from semivox.errors import DataError
+from semivox.numerals import show_number
 
 FEWEST_CASES = 8  # fewer do not say what is usual
 FAR = 6.0  # interquartile ranges beyond the quartiles; a Gaussian never gets there
@@ -51,6 +52,7 @@ def unusual_intensities(
         if len(usual) < FEWEST_CASES:
             continue
         ranges = {q: _range(np.array([getattr(cases[n], q)[number] for n in usual])) for q in ("mean", "std")}
+        ranges["std"] = (max(0.0, ranges["std"][0]), ranges["std"][1])
         for name in usual:
             values = {q: getattr(cases[name], q)[number] for q in ranges}
             far = [q for q, (low, high) in ranges.items() if not low <= values[q] <= high]
@@ -60,9 +62,9 @@ def unusual_intensities(
                     DataError(
                         "unusual intensities",
                         path=paths[name],
-                        found=f"channel {channel}: " + ", ".join(f"{q} {values[q]:.4g}" for q in far),
-                        expected=", ".join(f"{q} {ranges[q][0]:.4g} to {ranges[q][1]:.4g}" for q in far)
-                        + " as in other cases",
+                        found=f"channel {channel}: "
+                        + ", ".join(f"{q} {show_number(values[q], 4)}" for q in far),
+                        expected=", ".join(f"{q} {_shown(ranges[q])}" for q in far) + " as in other cases",
                         remedy="look at the file: another unit, sequence or a broken export?",
                     ),
                 )
@@ -73,3 +75,7 @@ def _range(values: np.ndarray) -> tuple[float, float]:
     # never narrower than a tenth of the median: cohorts of nearly equal scans are not to be full of warnings
     width = max(three - quarter, 0.1 * abs(middle), 1e-12)
     return float(quarter - FAR * width), float(three + FAR * width)
+
+
+def _shown(ends: tuple[float, float]) -> str:
+    return " to ".join(show_number(end, 4) for end in ends)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -228,8 +229,8 @@ def train(
         memory, live = PeakMemory(where), LiveReport(out, display)
         trained, seconds = train_run(
             run, settled, maker(settled), source, bank,
-            began=began, device=where, watcher=watcher, display=display, processes=processes,
-            saved=live.refresh,
+            began=began, device=where, watcher=watcher, display=display,
+            go_on=_resume_command(settled, out, watch, cache), processes=processes, saved=live.refresh,
         )  # fmt: skip
         peak = memory.gib()
         predictor = predictor_of(trained, settled)
@@ -346,6 +347,15 @@ def _announce(
         if processes.ranks > sum(plan.batch):
             note += ", so some have none (override: --set plan.batch=[LABELLED,UNLABELLED])"
         display.say(note)
+
+
+def _resume_command(settled: Config, out: Path, watch: str | Path | None, cache: Path | None) -> str:
+    """What goes on with the run; --watch and --cache are of the command, not in the run's settings."""
+    if settled.run.nodes > 1:
+        return "the same torchrun line, with --resume"
+    places = {"--out": out, "--watch": watch, "--cache": cache}
+    given = [word for flag, place in places.items() if place is not None for word in (flag, str(place))]
+    return shlex.join(["semivox", "train", settled.data, *given, "--resume"])
 
 
 def _copy_source(method: str, out: Path) -> None:

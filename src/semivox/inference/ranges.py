@@ -13,6 +13,7 @@ from semivox.cohort.formats import read_case, read_label
 from semivox.cohort.volume import Volume
 from semivox.errors import DataError
 from semivox.inference.segmentation import Segmentation
+from semivox.numerals import show_number
 
 STATISTICS = {"low": "the 0.5th percentile", "mean": "the mean", "high": "the 99.5th percentile"}
 MOST_CASES = 24
@@ -85,8 +86,8 @@ def departures(
             low, high = known[name]
             if not low - far <= found <= high + far:
                 reasons.append(
-                    f"unusual intensities: {STATISTICS[name]} of channel {channel} is {found:.4g}, "
-                    f"in training {low:.4g} to {high:.4g}"
+                    f"unusual intensities: {STATISTICS[name]} of channel {channel} is "
+                    f"{show_number(found, 4)}, in training {show_number(low, 4)} to {show_number(high, 4)}"
                 )
     return reasons
 
@@ -107,7 +108,8 @@ def _class_departures(
         low, high = known["size"]
         size, unit = _size(segmentation, value)
         if not low / SIZE_FACTOR <= size <= high * SIZE_FACTOR:
-            reasons.append(f"{name} has {size:.3g} {unit}, in training {low:.3g} to {high:.3g}")
+            usual = f"{show_number(low)} to {show_number(high)}"
+            reasons.append(f"{name} has {show_number(size)} {unit}, in training {usual}")
     return reasons
 
 

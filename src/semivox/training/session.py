@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -49,14 +47,16 @@ def train_run(
     device: torch.device,
     watcher: Watcher | None,
     display: Display,
+    go_on: str,
     processes: Processes = ALONE,
     saved: Callable[[bool], None] = lambda last: None,
 ) -> tuple[Method, float]:
     """Train to the last step, from the checkpoint where there is one; returns method and seconds.
 
     ``began`` is the command's start (time.monotonic). Raises Stopped after a signal, with everything saved.
-    Of several ``processes`` all call this alike; the first one alone watches and writes. ``saved(last)`` is
-    called after each checkpoint, with True when the run stops there.
+    ``go_on``: the command that goes on with the run, to be told then. Of several ``processes`` all call this
+    alike; the first one alone watches and writes. ``saved(last)`` is called after each checkpoint, with True
+    when the run stops there.
     """
     assert config.run.steps is not None
     steps = config.run.steps
@@ -135,7 +135,7 @@ def train_run(
             return Stopped(
                 f"stopped by {stop.name or 'a signal to another process'} after step {step} of {steps}; "
                 "everything is saved",
-                remedy=resume_command(config, run.path),
+                remedy=f"go on with: {go_on}",
             )
 
         def on_relabel(index: int, stage: Stage, method: Method) -> None:
@@ -192,7 +192,7 @@ def train_run(
                 "the run cannot be written",
                 path=error.filename or run.path,
                 found=error.strerror or str(error),
-                remedy=f"free disk space, then {resume_command(config, run.path)}",
+                remedy=f"free disk space, then go on with: {go_on}",
             ) from error
     if progress.step < steps:
         run.status("stopped", progress.step)
@@ -200,13 +200,6 @@ def train_run(
             saved(True)
         raise stopped(progress.step)
     return method, elapsed()
-
-
-def resume_command(config: Config, run: Path) -> str:
-    """The command that goes on with a run."""
-    if config.run.nodes > 1:
-        return "go on with: the same torchrun line, with --resume"
-    return f"go on with: semivox train {shlex.quote(config.data)} --out {shlex.quote(str(run))} --resume"
 
 
 def _is_out_of_memory(error: Exception) -> bool:
