@@ -177,7 +177,11 @@ def test_overrides_are_planned_around() -> None:
     plan = make_plan(ATRIUM, 1800, override={"spacing": [1, 1, 2], "patch": [96, 96, 32], "steps": 7})
     assert (plan.spacing, plan.patch, plan.steps) == ((1.0, 1.0, 2.0), (96, 96, 32), 7)
     assert plan.network.kind == "unet"
-    assert make_plan(ATRIUM, 1800, override={"network.kind": "unet"}).network.kind == "unet"
+    unet = make_plan(ATRIUM, 1800, override={"network.kind": "unet"}).network
+    assert (unet.kind, unet.norm) == ("unet", "instance")
+    assert make_plan(ATRIUM, 1800).network.norm == "batch"  # the papers' V-Net
+    other = {"network.kind": "unet", "network.norm": "batch"}
+    assert make_plan(ATRIUM, 1800, override=other).network == replace(unet, norm="batch")
 
 
 @pytest.mark.parametrize(
@@ -189,6 +193,7 @@ def test_overrides_are_planned_around() -> None:
         ({"rung": 0.5}, "1 or more"),
         ({"rung": "two"}, "1 or more"),
         ({"network.kind": "swin"}, "vnet or unet"),
+        ({"network.norm": "layer"}, "batch or instance"),
         ({"channels.1.scheme": "ct"}, "unknown setting"),
         ({"channels.0.scheme": "minmax"}, "zscore or ct"),
         ({"steps": 1.5}, "whole number"),

@@ -66,14 +66,14 @@ def render(plan: Plan) -> Group:
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    classes = len(plan.classes) + 1
-    memory = step_memory(plan.network, plan.patch, plan.batch, channels=len(plan.channels), classes=classes)
+    net, classes = plan.network, len(plan.classes) + 1
+    memory = step_memory(net, plan.patch, plan.batch, channels=len(plan.channels), classes=classes)
     steps = "open (no budget given)" if plan.steps is None else f"about {plan.steps:,}"
     rows = {
         "spacing": f"{_by(plan.native_spacing)} -> {_by(plan.spacing)} {unit} (x{plan.rung:g})",
         "median shape": _by(plan.shape),
         "patch": f"{_by(plan.patch)}, batch {plan.batch[0]} labelled + {plan.batch[1]} unlabelled",
-        "network": f"{plan.network.kind}, features {', '.join(map(str, plan.network.features))}",
+        "network": f"{net.kind}, features {', '.join(map(str, net.features))}, {net.norm} normalisation",
         "channels": ", ".join(f"{c.name} ({c.scheme})" for c in plan.channels),
         "classes": "; ".join(
             f"{c.value} {c.name}: {c.voxels:,.0f} voxels, Dice ceiling {c.dice_ceiling:.3f}"

@@ -1,4 +1,4 @@
-"""The building block of both network families: convolution, batch normalisation, rectifier."""
+"""The building block of both network families: convolution, normalisation, rectifier."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from semivox.networks.contract import NormMode
-from semivox.networks.norm import BatchNorm
+from semivox.networks.norm import NORMS
 from semivox.networks.weights import convolution, upsampling
 
 
 class ConvNorm(nn.Module):
-    """Convolution (no bias: the normalisation would cancel it), batch normalisation, leaky ReLU.
+    """Convolution (no bias: the normalisation would cancel it), normalisation, leaky ReLU.
 
-    ``slope`` 0 is the plain ReLU. ``up`` makes it a transposed convolution with kernel = stride.
+    ``norm``: a name in ``NORMS``. ``slope`` 0 is the plain ReLU. ``up`` makes it a transposed convolution
+    with kernel = stride.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class ConvNorm(nn.Module):
         kernel: Sequence[int],
         stride: Sequence[int] | None = None,
         *,
+        norm: str = "batch",
         slope: float = 0.0,
         up: bool = False,
     ) -> None:
@@ -34,11 +36,11 @@ class ConvNorm(nn.Module):
             self.conv = upsampling(inputs, outputs, kernel)
         else:
             self.conv = convolution(inputs, outputs, kernel, stride, bias=False)
-        self.norm = BatchNorm(outputs)
+        self.norm = NORMS[norm](outputs)
 
     def forward(self, x: Tensor, norm: NormMode) -> Tensor:
         x = self.norm(self.conv(x), norm)
-        # In place: batch normalisation keeps its input for the backward pass, not its output.
+        # In place: the normalisation keeps its input for the backward pass, not its output.
         return functional.leaky_relu_(x, self.slope) if self.slope else functional.relu_(x)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from semivox.errors import SettingsError
+from semivox.networks.norm import NORMS
 from semivox.networks.segmenter import TRUNKS, Precision, Segmenter
 from semivox.networks.weights import blank, initialise
 from semivox.prepare.plan import NetworkPlan
@@ -49,6 +50,7 @@ def describe(network: nn.Module) -> dict[str, Any]:
         "features": list(plan.features),
         "kernels": [list(kernel) for kernel in plan.kernels],
         "strides": [list(stride) for stride in plan.strides],
+        "norm": plan.norm,
         "channels": network.channels,
         "classes": network.classes,
         "sdm": network.sdm_head is not None,
@@ -70,6 +72,7 @@ def build_from_description(
             features=tuple(int(n) for n in description["features"]),
             kernels=tuple(tuple(int(k) for k in kernel) for kernel in description["kernels"]),
             strides=tuple(tuple(int(s) for s in stride) for stride in description["strides"]),
+            norm=str(description.get("norm", "batch")),  # older runs do not say
         )
         rest = [description[name] for name in ("channels", "classes", "sdm")]
         dropout, scales = description["dropout"], description["scales"]
@@ -119,6 +122,8 @@ def _check_plan(plan: NetworkPlan) -> None:
         raise SettingsError(
             "unknown kind of network", found=plan.kind, expected=" or ".join(TRUNKS), remedy=remedy
         )
+    if plan.norm not in NORMS:
+        raise SettingsError("unknown normalisation", found=plan.norm, expected=" or ".join(NORMS))
     depth = len(plan.features)
     if depth < 2 or len(plan.kernels) != depth or len(plan.strides) != depth - 1:
         raise SettingsError(

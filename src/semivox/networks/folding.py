@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from semivox.errors import SettingsError
 from semivox.networks.blocks import ConvNorm
 from semivox.networks.contract import NormMode
+from semivox.networks.norm import BatchNorm
 
 Network = TypeVar("Network", bound=nn.Module)
 PLAIN, TRANSPOSED = (nn.Conv2d, nn.Conv3d), (nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -28,14 +29,14 @@ class Folded(nn.Module):
 
 @torch.no_grad()
 def fold_norms(network: Network) -> Network:
-    """Fold the normalisation of every :class:`ConvNorm` into its convolution, in place.
+    """Fold the batch normalisation of every :class:`ConvNorm` into its convolution, in place.
 
     With running statistics it is ``g (y - mean) / sqrt(var + eps) + b`` of each channel, a scale and an
     offset that weights and bias can carry: the same function, one pass over each activation less, and in
     bfloat16 one rounding less. The network then serves ``norm="running"`` alone. Returns ``network``.
     """
     for module in network.modules():
-        if not isinstance(module, ConvNorm) or isinstance(module.norm, Folded):
+        if not isinstance(module, ConvNorm) or not isinstance(module.norm, BatchNorm):
             continue
         conv, norm = module.conv, module.norm
         assert isinstance(conv, (*PLAIN, *TRANSPOSED))

@@ -1,5 +1,5 @@
 """The U-Net family of the plans, 2D and 3D (Ronneberger et al., arXiv 1505.04597; Cicek et al., arXiv
-1606.06650): two convolutions a level with batch normalisation and leaky ReLU, strided convolutions down,
+1606.06650): two convolutions a level with a normalisation and leaky ReLU, strided convolutions down,
 transposed convolutions up, skips by concatenation. Kernels and strides follow the plan, axis by axis.
 """
 
@@ -29,8 +29,8 @@ class UNet(nn.Module):
             width, kernel = features[level], kernels[level]
             return Stack(
                 [
-                    ConvNorm(inputs, width, kernel, stride, slope=SLOPE),
-                    ConvNorm(width, width, kernel, slope=SLOPE),
+                    ConvNorm(inputs, width, kernel, stride, norm=plan.norm, slope=SLOPE),
+                    ConvNorm(width, width, kernel, norm=plan.norm, slope=SLOPE),
                 ]
             )
 

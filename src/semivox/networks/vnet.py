@@ -32,15 +32,17 @@ class VNet(nn.Module):
 
         def block(level: int, inputs: int) -> Stack:
             sizes = [inputs, *[features[level]] * _convolutions(level)]
-            return Stack([ConvNorm(a, b, kernels[level]) for a, b in pairwise(sizes)])
+            return Stack([ConvNorm(a, b, kernels[level], norm=plan.norm) for a, b in pairwise(sizes)])
 
         depth = len(features)
         self.encoders = nn.ModuleList(block(i, channels if i == 0 else features[i]) for i in range(depth))
         self.downs = nn.ModuleList(
-            ConvNorm(features[i], features[i + 1], strides[i], strides[i]) for i in range(depth - 1)
+            ConvNorm(features[i], features[i + 1], strides[i], strides[i], norm=plan.norm)
+            for i in range(depth - 1)
         )
         self.ups = nn.ModuleList(
-            ConvNorm(features[i + 1], features[i], strides[i], up=True) for i in range(depth - 1)
+            ConvNorm(features[i + 1], features[i], strides[i], norm=plan.norm, up=True)
+            for i in range(depth - 1)
         )
         self.decoders = nn.ModuleList(block(i, features[i]) for i in range(depth - 1))
 

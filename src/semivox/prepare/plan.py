@@ -44,13 +44,14 @@ class NetworkPlan:
     """Architecture: ``vnet`` (the papers') or ``unet``; one entry a resolution level.
 
     ``features[i]`` channels at level i; ``kernels[i]`` its kernel; ``strides[i]`` the downsampling between
-    level i and i + 1 (``len(strides) == len(features) - 1``).
+    level i and i + 1 (``len(strides) == len(features) - 1``). ``norm``: ``batch`` or ``instance``.
     """
 
     kind: str
     features: tuple[int, ...]
     kernels: tuple[tuple[int, ...], ...]
     strides: tuple[tuple[int, ...], ...]
+    norm: str = "batch"
 
     @property
     def multiple(self) -> tuple[int, ...]:

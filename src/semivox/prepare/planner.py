@@ -63,7 +63,16 @@ MEMORY_SHARE = 0.75
 SMALL_IMAGE = 160 * 160
 """2D patches up to this size come in batches of 16, larger ones of 8."""
 
-OVERRIDES = ("rung", "spacing", "patch", "batch", "steps", "network.kind", "channels.N.scheme")
+OVERRIDES = (
+    "rung",
+    "spacing",
+    "patch",
+    "batch",
+    "steps",
+    "network.kind",
+    "network.norm",
+    "channels.N.scheme",
+)
 
 
 def make_plan(
@@ -84,7 +93,8 @@ def make_plan(
         Rates of the machine.
     override
         Dotted plan names -> values that replace the planner's choice: ``rung``, ``spacing``, ``patch``,
-        ``batch``, ``steps``, ``network.kind``, ``channels.N.scheme``. What follows from them is planned anew.
+        ``batch``, ``steps``, ``network.kind``, ``network.norm``, ``channels.N.scheme``. What follows from
+        them is planned anew.
 
     Raises
     ------
@@ -177,7 +187,8 @@ def _option(
         if "patch" in wish:
             patch, network = _wished_patch(wish, spacing)
         else:
-            patch, network = choose_patch(shape, spacing, int(factor * common), wish.get("network.kind"))
+            asked = wish.get("network.kind"), wish.get("network.norm")
+            patch, network = choose_patch(shape, spacing, int(factor * common), *asked)
         batch = wish.get("batch", _batch(patch))
         channels, classes = len(fingerprint.channels), len(fingerprint.values) + 1
         memory = step_memory(network, patch, batch, costs, channels, classes)
@@ -205,7 +216,7 @@ def _batch(patch: tuple[int, ...]) -> tuple[int, int]:
 
 def _wished_patch(wish: Mapping[str, Any], spacing: tuple[float, ...]) -> tuple[tuple[int, ...], NetworkPlan]:
     patch = wish["patch"]
-    network = choose_network(patch, spacing, wish.get("network.kind"))
+    network = choose_network(patch, spacing, wish.get("network.kind"), wish.get("network.norm"))
     rounded = [math.ceil(p / m) * m for p, m in zip(patch, network.multiple, strict=True)]
     if list(patch) != rounded:
         raise SettingsError(
@@ -286,6 +297,8 @@ def _wishes(fingerprint: Fingerprint, override: Mapping[str, Any]) -> dict[str, 
             raise unknown_name(f"plan.{name}", [f"plan.{n}" for n in names], "--set")
         if name == "network.kind":
             expected, fits = "vnet or unet", value == "unet" or (value == "vnet" and dims == 3)
+        elif name == "network.norm":
+            expected, fits = "batch or instance", value in ("batch", "instance")
         elif name.endswith(".scheme"):
             expected, fits = "zscore or ct", value in ("zscore", "ct")
         elif name == "rung":
