@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from semivox.networks import build_from_description, build_network, describe
 from semivox.networks.folding import Folded, fold_norms
-from semivox.networks.norm import InstanceNorm
+from semivox.networks.norm import NORMS, InstanceNorm
+from semivox.prepare import plan as planned
 from semivox.prepare.plan import NetworkPlan
 from semivox.randomness import Key
 
@@ -95,3 +96,7 @@ def test_a_description_says_which_and_an_older_one_means_batches() -> None:
     assert build_from_description(said).plan.norm == "instance"
     del said["norm"]
     assert build_from_description(said).plan.norm == "batch"
+
+
+def test_plans_know_the_same_names() -> None:
+    assert tuple(NORMS) == planned.NORMS

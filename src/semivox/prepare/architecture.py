@@ -23,7 +23,7 @@ LEAST_EXTENT = 4
 """An axis is pooled only while it keeps at least so many voxels."""
 
 
-NORMS = {"vnet": "batch", "unet": "instance"}
+USUAL_NORM = {"vnet": "batch", "unet": "instance"}
 """The V-Net is the papers'. Where scans differ in contrast, running statistics fit none (docs/results.md)."""
 
 
@@ -36,8 +36,8 @@ def choose_network(
         dims = len(extent)
         levels = len(VNET_FEATURES)
         kernels, strides = ((3,) * dims,) * levels, ((2,) * dims,) * (levels - 1)
-        return NetworkPlan("vnet", VNET_FEATURES, kernels, strides, norm or NORMS["vnet"])
-    return _unet(extent, spacing, norm or NORMS["unet"])
+        return NetworkPlan("vnet", VNET_FEATURES, kernels, strides, norm or USUAL_NORM["vnet"])
+    return _unet(extent, spacing, norm or USUAL_NORM["unet"])
 
 
 def suits_vnet(extent: Sequence[float], spacing: Sequence[float]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 FORMAT = 1
+NORMS = ("batch", "instance")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from semivox.errors import SettingsError
 from semivox.files import read_json, write_json
-from semivox.prepare.plan import FORMAT, Plan
+from semivox.prepare.plan import FORMAT, NORMS, Plan
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _check(plan: Plan, path: Path | None) -> None:
         need(fits, f"plan.{name} needs {plan.dims} positive numbers", entry)
     net = plan.network
     levels = len(net.features)
-    need(net.norm in ("batch", "instance"), "plan.network.norm is neither batch nor instance", net.norm)
+    need(net.norm in NORMS, f"plan.network.norm is neither {' nor '.join(NORMS)}", net.norm)
     need(levels > 0 and len(net.kernels) == levels, "plan.network needs a kernel for each level", net.kernels)
     need(len(net.strides) == levels - 1, "plan.network needs a stride between levels", net.strides)
     sizes = {len(entry) for entry in (*net.kernels, *net.strides)}

@@ -28,7 +28,7 @@ from semivox.prepare.costs import COSTS, Costs, step_memory, step_seconds
 from semivox.prepare.fingerprint import Fingerprint, rung_spacing
 from semivox.prepare.grid import working_size
 from semivox.prepare.normalise import is_ct
-from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan
+from semivox.prepare.plan import NORMS, ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.settings import unknown_name
 
 DEFAULT_BUDGET = 3600.0
@@ -298,7 +298,7 @@ def _wishes(fingerprint: Fingerprint, override: Mapping[str, Any]) -> dict[str, 
         if name == "network.kind":
             expected, fits = "vnet or unet", value == "unet" or (value == "vnet" and dims == 3)
         elif name == "network.norm":
-            expected, fits = "batch or instance", value in ("batch", "instance")
+            expected, fits = " or ".join(NORMS), value in NORMS
         elif name.endswith(".scheme"):
             expected, fits = "zscore or ct", value in ("zscore", "ct")
         elif name == "rung":
