@@ -45,12 +45,11 @@ def test_values_and_gradients_equal_torchs(dims: int) -> None:
     theirs.load_state_dict(ours.state_dict())
     x = (torch.randn(4, 3, *(5, 4, 3)[:dims], generator=draw).double() * 7 + 2).requires_grad_()
     weights = torch.randn(x.shape, generator=draw).double()
-    gradients = []
-    for layer in (lambda: ours(x, "update"), lambda: theirs(x)):
-        y = layer()
-        owner = ours if not gradients else theirs
-        gradients.append((y, *torch.autograd.grad((y * weights).sum(), [x, *owner.parameters()])))
-    for a, b in zip(*gradients, strict=True):
+    both = [
+        (y, *torch.autograd.grad((y * weights).sum(), [x, *layer.parameters()]))
+        for layer, y in ((ours, ours(x, "update")), (theirs, theirs(x)))
+    ]
+    for a, b in zip(*both, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 

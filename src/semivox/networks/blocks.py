@@ -26,7 +26,7 @@ class ConvNorm(nn.Module):
         kernel: Sequence[int],
         stride: Sequence[int] | None = None,
         *,
-        norm: str = "batch",
+        norm: str,
         slope: float = 0.0,
         up: bool = False,
     ) -> None:

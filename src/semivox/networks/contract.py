@@ -2,7 +2,7 @@
 
 ``drop``: a :class:`~semivox.randomness.BatchKey`; dropout draws its masks from it. None switches it off.
 ``norm``: ``update`` normalises with the batch and updates the running statistics, ``batch`` does not update,
-``running`` uses the running statistics (prediction).
+``running`` uses the running statistics (prediction). A plan's ``instance`` normalisation is the same in all.
 Networks of the plans also have ``net.encode(x, drop, norm)``: the encoder's features alone.
 Everything in an :class:`Output` is float32; autocast and memory layout live inside the network.
 """

@@ -1,4 +1,4 @@
-"""Normalisation of batches, whose mode is an argument of the call and no state of the module; of samples."""
+"""Normalisation: by batches, the mode an argument of the call and no state of the module, or by samples."""
 
 from __future__ import annotations
 

@@ -23,21 +23,13 @@ LEAST_EXTENT = 4
 """An axis is pooled only while it keeps at least so many voxels."""
 
 
-USUAL_NORM = {"vnet": "batch", "unet": "instance"}
-"""The V-Net is the papers'. Where scans differ in contrast, running statistics fit none (docs/results.md)."""
-
-
-def choose_network(
-    extent: Sequence[float], spacing: Sequence[float], kind: str | None = None, norm: str | None = None
-) -> NetworkPlan:
-    """The network for a patch of about ``extent`` voxels at ``spacing``; ``kind`` asks for one of the two,
-    ``norm`` for another normalisation than its usual one."""
+def choose_network(extent: Sequence[float], spacing: Sequence[float], kind: str | None = None) -> NetworkPlan:
+    """The network for a patch of about ``extent`` voxels at ``spacing``; ``kind`` asks for one of the two."""
     if kind == "vnet" or (kind is None and suits_vnet(extent, spacing)):
         dims = len(extent)
         levels = len(VNET_FEATURES)
-        kernels, strides = ((3,) * dims,) * levels, ((2,) * dims,) * (levels - 1)
-        return NetworkPlan("vnet", VNET_FEATURES, kernels, strides, norm or USUAL_NORM["vnet"])
-    return _unet(extent, spacing, norm or USUAL_NORM["unet"])
+        return NetworkPlan("vnet", VNET_FEATURES, ((3,) * dims,) * levels, ((2,) * dims,) * (levels - 1))
+    return _unet(extent, spacing)
 
 
 def suits_vnet(extent: Sequence[float], spacing: Sequence[float]) -> bool:
@@ -47,11 +39,7 @@ def suits_vnet(extent: Sequence[float], spacing: Sequence[float]) -> bool:
 
 
 def choose_patch(
-    shape: Sequence[int],
-    spacing: Sequence[float],
-    voxels: int,
-    kind: str | None = None,
-    norm: str | None = None,
+    shape: Sequence[int], spacing: Sequence[float], voxels: int, kind: str | None = None
 ) -> tuple[tuple[int, ...], NetworkPlan]:
     """The patch of at most ``voxels`` voxels, and its network.
 
@@ -60,7 +48,7 @@ def choose_patch(
     """
     extent = [int(n) for n in shape]
     while True:
-        network = choose_network(extent, spacing, kind, norm)
+        network = choose_network(extent, spacing, kind)
         multiple = network.multiple
         patch = [math.ceil(e / m) * m for e, m in zip(extent, multiple, strict=True)]
         shrinkable = [a for a in range(len(patch)) if patch[a] > multiple[a]]
@@ -70,7 +58,7 @@ def choose_patch(
         extent[longest] = patch[longest] - multiple[longest]
 
 
-def _unet(extent: Sequence[float], spacing: Sequence[float], norm: str) -> NetworkPlan:
+def _unet(extent: Sequence[float], spacing: Sequence[float]) -> NetworkPlan:
     dims = len(extent)
     size, grain = [float(e) for e in extent], [float(s) for s in spacing]
     features = UNET_FEATURES[dims]
@@ -83,7 +71,8 @@ def _unet(extent: Sequence[float], spacing: Sequence[float], norm: str) -> Netwo
         kernels.append(tuple(wide))
         stride = tuple(2 if t and s >= 2 * LEAST_EXTENT else 1 for t, s in zip(thin, size, strict=True))
         if len(kernels) == len(features) or max(stride) == 1:
-            return NetworkPlan("unet", features[: len(kernels)], tuple(kernels), tuple(strides), norm)
+            # each sample by itself: where scans differ in contrast, running statistics fit none of them
+            return NetworkPlan("unet", features[: len(kernels)], tuple(kernels), tuple(strides), "instance")
         strides.append(stride)
         size = [s / f for s, f in zip(size, stride, strict=True)]
         grain = [g * f for g, f in zip(grain, stride, strict=True)]

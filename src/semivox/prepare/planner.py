@@ -64,15 +64,8 @@ SMALL_IMAGE = 160 * 160
 """2D patches up to this size come in batches of 16, larger ones of 8."""
 
 OVERRIDES = (
-    "rung",
-    "spacing",
-    "patch",
-    "batch",
-    "steps",
-    "network.kind",
-    "network.norm",
-    "channels.N.scheme",
-)
+    "rung", "spacing", "patch", "batch", "steps", "network.kind", "network.norm", "channels.N.scheme",
+)  # fmt: skip
 
 
 def make_plan(
@@ -187,8 +180,8 @@ def _option(
         if "patch" in wish:
             patch, network = _wished_patch(wish, spacing)
         else:
-            asked = wish.get("network.kind"), wish.get("network.norm")
-            patch, network = choose_patch(shape, spacing, int(factor * common), *asked)
+            patch, network = choose_patch(shape, spacing, int(factor * common), wish.get("network.kind"))
+        network = dataclasses.replace(network, norm=wish.get("network.norm", network.norm))
         batch = wish.get("batch", _batch(patch))
         channels, classes = len(fingerprint.channels), len(fingerprint.values) + 1
         memory = step_memory(network, patch, batch, costs, channels, classes)
@@ -216,7 +209,7 @@ def _batch(patch: tuple[int, ...]) -> tuple[int, int]:
 
 def _wished_patch(wish: Mapping[str, Any], spacing: tuple[float, ...]) -> tuple[tuple[int, ...], NetworkPlan]:
     patch = wish["patch"]
-    network = choose_network(patch, spacing, wish.get("network.kind"), wish.get("network.norm"))
+    network = choose_network(patch, spacing, wish.get("network.kind"))
     rounded = [math.ceil(p / m) * m for p, m in zip(patch, network.multiple, strict=True)]
     if list(patch) != rounded:
         raise SettingsError(

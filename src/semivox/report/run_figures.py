@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from semivox.evaluation.calibration import BINS, Reliability
 from semivox.evaluation.paired import case_value
+from semivox.numerals import show_number
 from semivox.report.style import COLOURS, INK, QUIET, STYLE
 
 SIZE = (4.4, 2.7)
@@ -256,4 +257,4 @@ def _broken(name: str) -> str:
 
 
 def _signed(value: float) -> str:
-    return (f"{value:+,.0f}" if abs(value) >= 100 else f"{value:+.3g}").replace("-", "−")
+    return show_number(value, sign="+").replace("-", "−")

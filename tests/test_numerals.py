@@ -1,0 +1,23 @@
+"""Numbers never show an exponent for being large."""
+
+from __future__ import annotations
+
+import pytest
+
+from semivox.numerals import show_number
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        (0, "0"), (0.01234, "0.0123"), (12.34, "12.3"), (-99.97, "-100"), (999.4, "999"), (999.7, "1,000"),
+        (1523.4, "1,523"), (-1e6, "-1,000,000"),
+    ],
+)  # fmt: skip
+def test_three_digits_or_all_before_the_point(number: float, shown: str) -> None:
+    assert show_number(number) == shown
+    assert show_number(number, sign="+") == (shown if number < 0 else "+" + shown)
+
+
+def test_four_digits() -> None:
+    assert [show_number(x, 4) for x in (1100.0, 9999.4, 9999.7)] == ["1100", "9999", "10,000"]
