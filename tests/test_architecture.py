@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from semivox.methods.catalog import CATALOG
+
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "semivox"
 FILES = sorted(SOURCE.rglob("*.py"))
 
@@ -105,7 +107,21 @@ def test_the_rule_sees_every_kind_of_import() -> None:
 def test_files_stay_small() -> None:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     assert {str(p): n for p, n in lengths.items() if n > 400} == {}
-    assert {str(p): n for p, n in lengths.items() if n > 220 and p.parent.name == "methods"} == {}
+
+
+# Longer than a method may be, still: none may grow, and no other joins them.
+TOO_LONG = {
+    "bcp": 161, "cvrl": 216, "duo_segnet": 164, "local_contrast": 201, "pseudo_contrast": 181,
+    "self_ensembling": 220, "simcvd": 199,
+}  # fmt: skip
+
+
+def test_a_method_fits_on_a_page() -> None:
+    lengths = {
+        name: len((SOURCE / "methods" / f"{name}.py").read_text(encoding="utf-8").splitlines())
+        for name in CATALOG
+    }
+    assert {name: n for name, n in lengths.items() if n > TOO_LONG.get(name, 150)} == {}
 
 
 def test_no_file_is_named_for_leftovers() -> None:
