@@ -33,6 +33,7 @@ ORDER = (
     ("evaluation",),
     ("report",),
     ("testing",),
+    ("comparison",),
     ("commands",),
     ("terminal",),
     ("arguments",),
@@ -209,7 +210,7 @@ def test_what_needs_no_torch_imports_none() -> None:
         "semivox.prepare.store", "semivox.evaluation.folders", "semivox.evaluation.paired",
         "semivox.methods.catalog", "semivox.commands.check", "semivox.commands.plan",
         "semivox.commands.evaluate", "semivox.commands.predict", "semivox.commands.methods",
-        "semivox.commands.import_data", "semivox.commands.compare", "semivox.commands.request",
+        "semivox.commands.import_data", "semivox.commands.compare", "semivox.comparison.request",
         "semivox.commands.rank",
         "semivox.commands.report",
     )  # fmt: skip

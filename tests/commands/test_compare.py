@@ -25,9 +25,9 @@ from safetensors.torch import load_file
 import semivox
 from semivox.commands import compare as module
 from semivox.commands.cell_run import Brief, CellRunner
-from semivox.commands.cells import Cell, claim, read_failure, state_of, write_finished
 from semivox.commands.compare import Comparison, list_cells, render, render_cells
 from semivox.commands.train import train
+from semivox.comparison.cells import Cell, claim, read_failure, state_of, write_finished
 from semivox.errors import DataError, SettingsError, Stopped
 from semivox.evaluation import METRICS, paired_difference
 from semivox.files import write_json
@@ -465,7 +465,7 @@ class CellRunner:  # in place of training, so that torch is not loaded
         with open(log, "a") as file: file.write(cell.place + chr(10))
         time.sleep(seconds)
         from semivox.files import write_json
-        from semivox.commands.cells import write_finished
+        from semivox.comparison.cells import write_finished
         from semivox.evaluation import METRICS
         names = [c.name for c in self.request.group(cell).held_out]
         write_json(cell.evaluation, {"classes": {"1": "a"}, "mean": {}, "policy": {}, "patients": {},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from semivox.commands.variants import (
+from semivox.comparison.variants import (
     entries,
     read_labeled,
     read_methods,

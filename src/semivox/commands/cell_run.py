@@ -10,10 +10,10 @@ import torch
 from semivox.cohort import Case
 from semivox.cohort.hashing import sha256_file
 from semivox.cohort.view import write_view
-from semivox.commands.cells import Cell, write_finished
 from semivox.commands.held_out import measure
-from semivox.commands.request import Group, Request
 from semivox.commands.train import train
+from semivox.comparison.cells import Cell, write_finished
+from semivox.comparison.request import Group, Request
 from semivox.errors import SettingsError
 from semivox.files import read_json
 from semivox.inference.model import load_model

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semivox.commands.cells import (
+from semivox.comparison.cells import (
     FAILED,
     Cell,
     State,
@@ -19,8 +19,8 @@ from semivox.commands.cells import (
     state_of,
     write_failure,
 )
-from semivox.commands.comparison_folder import write_comparison
-from semivox.commands.request import Request, check_kept, keep, read_request
+from semivox.comparison.folder import write_comparison
+from semivox.comparison.request import Request, check_kept, keep, read_request
 from semivox.errors import SemivoxError, SettingsError, Stopped
 from semivox.evaluation.comparison_table import comparison_table
 

@@ -12,7 +12,7 @@ import pytest
 
 from semivox.cohort import load_cohort, read_label
 from semivox.cohort.formats import write_mask
-from semivox.commands.variants import safe_name
+from semivox.comparison.variants import safe_name
 from semivox.evaluation import METRICS, Measured, compare_evaluations
 from semivox.evaluation.comparison import POLICY
 from semivox.report.comparison_page import write_comparison_page

@@ -11,8 +11,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from semivox.commands.cells import Cell, read_finished, state_of
-from semivox.commands.request import TEST, Group, Request
+from semivox.comparison.cells import Cell, read_finished, state_of
+from semivox.comparison.request import TEST, Group, Request
 from semivox.evaluation.comparison import POLICY, Measured, compare_evaluations
 from semivox.evaluation.comparison_table import comparison_markdown
 from semivox.evaluation.folders import read_evaluation

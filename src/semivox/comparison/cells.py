@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from semivox.commands.variants import Choice
+from semivox.comparison.variants import Choice
 from semivox.errors import DataError, SemivoxError, SettingsError
 from semivox.evaluation.places import EVALUATION, EVALUATIONS, MASKS
 from semivox.files import read_json, write_json

@@ -15,8 +15,8 @@ from semivox.cohort.folder import load_cohort
 from semivox.cohort.folds import cut_folds, without_patients
 from semivox.cohort.hashing import sha256_file
 from semivox.cohort.split import split_cohort
-from semivox.commands.cells import Cell, differences
-from semivox.commands.variants import ALL, Choice, read_labeled, read_methods, read_seeds
+from semivox.comparison.cells import Cell, differences
+from semivox.comparison.variants import ALL, Choice, read_labeled, read_methods, read_seeds
 from semivox.duration import budget_seconds
 from semivox.errors import DataError, SettingsError
 from semivox.files import read_json, write_json

@@ -1,0 +1,1 @@
+"""A comparison of methods: what was asked for, its cells on disk, and what is written of finished ones."""
