@@ -115,3 +115,8 @@ def test_a_file_with_wrong_names(tmp_path, content, fault):
 def test_what_cannot_be_met_says_what_there_is(labeled, message):
     with pytest.raises(SettingsError, match=message):
         split_cohort(COHORT, labeled)
+
+
+def test_a_case_without_a_patient_is_a_group_of_its_own() -> None:
+    assert Case("a", (Path("a.nii.gz"),)).group == "a"
+    assert Case("a", (Path("a.nii.gz"),), patient="anna").group == "anna"

@@ -22,6 +22,11 @@ class Case:
     annotated: tuple[int, ...] | None = None
     role: str = ""
 
+    @property
+    def group(self) -> str:
+        """The patient, or the case itself where none is named: splits, folds and intervals never cut it."""
+        return self.patient or self.name
+
 
 @dataclass(frozen=True)
 class Cohort:

@@ -19,7 +19,7 @@ def cut_folds(cases: Sequence[Case], folds: int, key: Key = KEY) -> tuple[tuple[
     """
     patients: dict[str, list[Case]] = {}
     for case in cases:
-        patients.setdefault(case.patient or case.name, []).append(case)
+        patients.setdefault(case.group, []).append(case)
     if not 2 <= folds <= len(patients):
         raise SettingsError(
             f"--folds {folds} cannot be met",
@@ -40,9 +40,9 @@ def without_patients(split: Split, held_out: Sequence[Case]) -> Split:
 
     The images go too: a model that had them as unlabelled scans would have been fitted to its test cases.
     """
-    gone = {case.patient or case.name for case in held_out}
+    gone = {case.group for case in held_out}
 
     def rest(cases: Sequence[Case]) -> tuple[Case, ...]:
-        return tuple(case for case in cases if (case.patient or case.name) not in gone)
+        return tuple(case for case in cases if case.group not in gone)
 
     return Split(rest(split.labeled), rest(split.unlabeled))

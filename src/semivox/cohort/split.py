@@ -55,7 +55,7 @@ def split_cohort(cohort: Cohort, labeled: str | None) -> Split:
 def _patients(cases: list[Case]) -> dict[str, list[Case]]:
     groups: dict[str, list[Case]] = {}
     for case in cases:
-        groups.setdefault(case.patient or case.name, []).append(case)
+        groups.setdefault(case.group, []).append(case)
     return groups
 
 

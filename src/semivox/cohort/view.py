@@ -41,7 +41,7 @@ def write_view(cohort: Cohort, cases: Sequence[Case], folder: Path) -> Cohort:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([case.name, case.patient or case.name, _annotated(case)] for case in cases)
+    writer.writerows([case.name, case.group, _annotated(case)] for case in cases)
     _write(folder / "cases.csv", table.getvalue())  # first: without dataset.json it is no data folder yet
     _write(folder / "dataset.json", json.dumps(described, indent=1, ensure_ascii=False) + "\n")
     loaded = load_cohort(folder)
@@ -71,7 +71,7 @@ def _annotated(case: Case) -> str:
 def _facts(case: Case) -> tuple[object, ...]:
     label = None if case.label is None else case.label.absolute()
     images = [path.absolute() for path in case.images]
-    return case.name, images, label, case.patient or case.name, case.annotated
+    return case.name, images, label, case.group, case.annotated
 
 
 def _write(path: Path, text: str) -> None:

@@ -113,7 +113,7 @@ def rank(
         rows = rank_scans(
             unlabeled,
             reference,
-            {case.name: case.patient or case.name for case in scans},
+            {case.name: case.group for case in scans},
             known.patients,
             model.classes,
             score=score,
@@ -169,7 +169,7 @@ def _labeled(run: Path, cohort: Cohort, labeled: str | int | None) -> Labeled:
     if labeled is None:
         return labeled_cases(run, cohort)
     cases = split_cohort(cohort, str(labeled)).labeled
-    return Labeled(cases, (), frozenset(case.patient or case.name for case in cases), ())
+    return Labeled(cases, (), frozenset(case.group for case in cases), ())
 
 
 def _unlabeled(cohort: Cohort, known: Labeled, failed: Mapping[str, str], top: int | None) -> list[Case]:

@@ -101,8 +101,8 @@ def notes(rows: Sequence[Mapping[str, Any]], groups: Sequence[Group], recipe: st
                 "command"
             )
     for group in groups:
-        trained = {c.patient or c.name for c in (*group.split.labeled, *group.split.unlabeled)}
-        known = sorted(trained & {c.patient or c.name for c in group.held_out})
+        trained = {c.group for c in (*group.split.labeled, *group.split.unlabeled)}
+        known = sorted(trained & {c.group for c in group.held_out})
         if group.fold == TEST and known:
             named = f"{', '.join(known[:3])}{', ...' if len(known) > 3 else ''}"
             found.append(

@@ -79,7 +79,7 @@ def match_folders(predictions: Path, labels: Path) -> Pairs:
         cohort = load_cohort(labels)
         classes, ignore, known = cohort.classes, cohort.ignore, cohort.spacing_known
         pairs = [
-            Pair(case.name, case.label, masks.get(case.name), case.patient or case.name, case.annotated)
+            Pair(case.name, case.label, masks.get(case.name), case.group, case.annotated)
             for case in cohort.cases
             if case.label is not None and case.role != "unlabeled"
         ]

@@ -166,7 +166,7 @@ def build_store(
         rows.append(
             StoreRow(
                 name=case.name,
-                patient=case.patient or case.name,
+                patient=case.group,
                 sha256=content,
                 image=job.folder,
                 target=targets[index].folder if index < len(labeled) else None,
