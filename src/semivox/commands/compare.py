@@ -74,8 +74,8 @@ def compare(
     data
         A data folder.
     out
-        Folder of the comparison. What is finished there is kept, what was interrupted is gone on with, what
-        failed is tried again. Several processes may work on it at once.
+        Folder of the comparison. What is finished there is kept, what was interrupted goes on, what failed is
+        tried again. Several processes may work on it at once.
     methods
         Names as ``train`` takes them, as a list or in one text with commas; "all" is the whole catalogue.
     labeled
@@ -169,8 +169,8 @@ def render_cells(listed: Sequence[tuple[Cell, State]]) -> RenderableType:
 def _work(request: Request, cells: Sequence[Cell], display: Display, wait: bool) -> tuple[Cell, ...]:
     """Do every cell that nobody else does, until none is left; returns those that have failed.
 
-    A cell of another process is come back to: it may be freed unfinished. A cell that failed since this
-    call began is not tried again, whoever tried it.
+    Cells that another process works on are looked at again later, since it may stop and leave them
+    unfinished. A cell that failed since this call began is not tried again, whichever process tried it.
     """
     from semivox.commands.cell_run import CellRunner
 

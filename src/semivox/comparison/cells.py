@@ -16,17 +16,17 @@ from filelock import FileLock, Timeout
 
 from semivox.comparison.variants import Choice
 from semivox.errors import DataError, SemivoxError, SettingsError
-from semivox.evaluation.places import EVALUATION, EVALUATIONS, MASKS
+from semivox.evaluation.places import CellFolder
 from semivox.files import read_json, write_json
 
-CELL, CLAIM, FAILED, LOCK = "cell.json", "claim.json", "failed.json", ".claim.lock"
+CLAIM, FAILED, LOCK = "claim.json", "failed.json", ".claim.lock"
 FORMAT = 1
 
 Kind = Literal["free", "running", "finished", "failed"]
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(CellFolder):
     """One training with its measurement: an ordinary run folder, and ``cell.json`` once it is measured.
 
     ``request`` is everything that was asked of it; a finished cell holds the same.
@@ -35,28 +35,8 @@ class Cell:
     number: int
     variant: Choice
     labeled: Choice
-    fold: str
     seed: int
-    out: Path
     request: Mapping[str, Any]
-
-    @property
-    def folder(self) -> Path:
-        return self.out / self.place
-
-    @property
-    def place(self) -> str:
-        """Its folder within OUT."""
-        return f"cells/{self.variant.name}/{self.labeled.name}/{self.fold}/{self.seed}"
-
-    @property
-    def masks(self) -> Path:
-        """The predicted masks of its held-out cases."""
-        return self.folder / EVALUATIONS / self.fold / MASKS
-
-    @property
-    def evaluation(self) -> Path:
-        return self.folder / EVALUATIONS / self.fold / EVALUATION
 
     def __str__(self) -> str:
         return f"{self.variant.name}, {self.labeled.name} labelled, {self.fold}, seed {self.seed}"
@@ -120,7 +100,7 @@ def holder(folder: Path) -> str:
 
 def read_finished(cell: Cell) -> dict[str, Any] | None:
     """``cell.json`` of a finished cell, or None. Raises SettingsError if it belongs to another request."""
-    path = cell.folder / CELL
+    path = cell.result
     if not path.is_file() or not cell.evaluation.is_file():
         return None
     content = read_json(path, newest=FORMAT)
@@ -136,7 +116,7 @@ def read_finished(cell: Cell) -> dict[str, Any] | None:
 
 def write_finished(cell: Cell, content: Mapping[str, Any]) -> None:
     """Mark the cell as finished; what it says comes last, after the evaluation."""
-    write_json(cell.folder / CELL, {"format": FORMAT, "request": dict(cell.request), **content})
+    write_json(cell.result, {"format": FORMAT, "request": dict(cell.request), **content})
     (cell.folder / FAILED).unlink(missing_ok=True)
 
 
@@ -177,8 +157,8 @@ def _shown(value: object) -> str:
 
 
 def _is_held(folder: Path) -> bool:
-    """Whether a live process holds the folder. (Asking takes the lock for a moment; who meets it then comes
-    back.)"""
+    """Whether a live process holds the folder. (Asking takes the lock for a moment; a process that wants the
+    cell in that moment tries again later.)"""
     if not (folder / LOCK).exists():
         return False
     lock = FileLock(str(folder / LOCK))

@@ -86,7 +86,8 @@ class Request:
     def cell(self, number: int, variant: Choice, labeled: Choice, fold: str, seed: int) -> Cell:
         """One cell with all that was asked of it."""
         own = {"method": variant.text, "labeled": labeled.name, "fold": fold, "seed": seed}
-        return Cell(number, variant, labeled, fold, seed, self.out, {**own, **self.fixed})
+        place = f"cells/{variant.name}/{labeled.name}/{fold}/{seed}"
+        return Cell(self.out, place, fold, number, variant, labeled, seed, {**own, **self.fixed})
 
 
 def read_request(

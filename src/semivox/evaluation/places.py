@@ -1,4 +1,36 @@
 """Where a run keeps what it is worth: ``RUN/evaluations/NAME/`` holds ``masks/`` and these files."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
 EVALUATIONS, MASKS = "evaluations", "masks"
 EVALUATION, SOURCE, CALIBRATION = "evaluation.json", "source.json", "calibration.json"
+
+
+@dataclass(frozen=True)
+class CellFolder:
+    """A cell of the comparison in ``out``: a run folder, ``out / place``, measured on the cases of ``fold``."""
+
+    out: Path
+    place: str
+    fold: str
+
+    @property
+    def folder(self) -> Path:
+        return self.out / self.place
+
+    @property
+    def masks(self) -> Path:
+        """The predicted masks of its held-out cases."""
+        return self.folder / EVALUATIONS / self.fold / MASKS
+
+    @property
+    def evaluation(self) -> Path:
+        return self.folder / EVALUATIONS / self.fold / EVALUATION
+
+    @property
+    def result(self) -> Path:
+        """``cell.json``, which is written once the cell is measured."""
+        return self.folder / "cell.json"

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -15,7 +15,7 @@ from typing import Any
 from semivox.errors import DataError
 from semivox.evaluation.folders import FOREGROUND, read_evaluation
 from semivox.evaluation.paired import case_value
-from semivox.evaluation.places import EVALUATION, EVALUATIONS, MASKS
+from semivox.evaluation.places import CellFolder
 from semivox.files import read_json
 
 COMPARISON, REQUEST = "comparison.json", "request.json"
@@ -33,15 +33,13 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class CellRecord:
+class CellRecord(CellFolder):
     """One cell. ``steps``: of the finished run, else how far it got; ``error`` of a failed one."""
 
     variant: str
     method: str
     labeled: str
-    fold: str
     seed: int
-    folder: Path
     state: str
     error: str = ""
     steps: int | None = None
@@ -52,14 +50,6 @@ class CellRecord:
     @property
     def finished(self) -> bool:
         return self.state == "finished"
-
-    @property
-    def masks(self) -> Path:
-        return self.folder / EVALUATIONS / self.fold / MASKS
-
-    @property
-    def evaluation(self) -> Path:
-        return self.folder / EVALUATIONS / self.fold / EVALUATION
 
     def __str__(self) -> str:
         return f"{self.method}, {self.labeled} labelled, {self.fold}, seed {self.seed}"
@@ -259,24 +249,25 @@ def display_names(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _cell(folder: Path, row: Mapping[str, Any]) -> CellRecord:
-    place = folder / row["folder"]
-    steps = row.get("steps")
-    if row["state"] != "finished" and (place / "status.json").is_file():
-        steps = read_json(place / "status.json").get("step")
-    return CellRecord(
-        row["variant"],
-        row.get("method", row["variant"]),
-        row["labeled"],
-        row["fold"],
-        row["seed"],
-        place,
-        row["state"],
-        row.get("error", ""),
-        steps,
-        row.get("seconds"),
-        row.get("peak_memory_gib"),
-        {name: str(row[name]) for name in CONDITIONS if row.get(name) is not None},
+    cell = CellRecord(
+        out=folder,
+        place=row["folder"],
+        fold=row["fold"],
+        variant=row["variant"],
+        method=row.get("method", row["variant"]),
+        labeled=row["labeled"],
+        seed=row["seed"],
+        state=row["state"],
+        error=row.get("error", ""),
+        steps=row.get("steps"),
+        seconds=row.get("seconds"),
+        peak_memory_gib=row.get("peak_memory_gib"),
+        conditions={name: str(row[name]) for name in CONDITIONS if row.get(name) is not None},
     )
+    status = cell.folder / "status.json"
+    if cell.finished or not status.is_file():
+        return cell
+    return replace(cell, steps=read_json(status).get("step"))
 
 
 def _estimates(row: Mapping[str, Any]) -> dict[str, dict[str, Estimate]]:
@@ -326,9 +317,7 @@ def _seed_dice(
 
 def _unlike_disk(cells: Sequence[CellRecord]) -> list[str]:
     """Cells that were finished after the table was written."""
-    later = [
-        c for c in cells if not c.finished and (c.folder / "cell.json").is_file() and c.evaluation.is_file()
-    ]
+    later = [c for c in cells if not c.finished and c.result.is_file() and c.evaluation.is_file()]
     if not later:
         return []
     return [
