@@ -11,7 +11,7 @@ EVALUATION, SOURCE, CALIBRATION = "evaluation.json", "source.json", "calibration
 
 @dataclass(frozen=True)
 class CellFolder:
-    """A cell of the comparison in ``out``: a run folder, ``out / place``, measured on the cases of ``fold``."""
+    """A cell of the comparison in ``out``: the run folder ``out / place``, measured on ``fold``."""
 
     out: Path
     place: str
