@@ -305,7 +305,7 @@ def _add_settings(p: argparse.ArgumentParser) -> None:
     p.add_argument("--config", metavar="FILE", help="settings as YAML, such as a run's config.yaml")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting (repeatable)")
     p.add_argument("--device", metavar="D", help="auto, cpu, cuda")
-    p.add_argument("--precision", choices=["auto", "fp32", "bf16"], help="auto measures both")
+    p.add_argument("--precision", choices=["auto", "fp32", "bf16"], help="auto: what is faster here")
     p.add_argument("--threads", type=int, metavar="N", help="CPU threads (all)")
     p.add_argument("--cache", metavar="DIR", help="where prepared scans are kept (DATA/.semivox)")
 

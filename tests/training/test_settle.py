@@ -14,12 +14,13 @@ from torch import nn
 
 from semivox.batches import Augmentation, Crops
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Player, Relabel, Stage, Term
+from semivox.networks import build_network
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
 from semivox.testing.displays import Told
 from semivox.training import settle as settle_module
 from semivox.training.config import Config, DistanceSettings, RunSettings, resolve, write_config
-from semivox.training.settle import seconds_a_step, settle
+from semivox.training.settle import choose_precision, seconds_a_step, settle
 
 PLAN = Plan(
     dims=2, axes=(0, 1), native_spacing=(1.0, 1.0), spacing=(1.0, 1.0), spacing_known=True, rung=1.0,
@@ -66,6 +67,46 @@ def test_a_step_costs_the_mean_of_the_stages_by_their_share(monkeypatch: pytest.
 
     seconds = seconds_a_step(make, "fp32", lambda stage: Nothing(), Optimizer(), torch.device("cpu"))  # type: ignore[arg-type, return-value]
     assert seconds == pytest.approx(0.75 * 0.02 + 0.25 * 0.06)
+
+
+@pytest.mark.parametrize(
+    ("computes", "error", "seconds", "expected"),
+    [
+        (False, 0.0, {}, ("fp32", "no arithmetic for bf16")),
+        (True, 0.93, {}, ("fp32", "computes wrongly here: its logits differ by 93%")),
+        (True, 0.01, {"fp32": 2.0, "bf16": 1.0}, ("bf16", "bf16 1.00 s, fp32 2.00 s")),
+        (True, 0.01, {"fp32": 1.0, "bf16": 2.0}, ("fp32", "fp32 1.00 s, bf16 2.00 s")),
+    ],
+)
+def test_bf16_is_taken_where_the_machine_computes_in_it_rightly_and_faster(
+    monkeypatch: pytest.MonkeyPatch,
+    computes: bool,
+    error: float,
+    seconds: dict[str, float],
+    expected: tuple[str, str],
+) -> None:
+    class Ours(Sleeps):
+        def __init__(self) -> None:
+            super().__init__()
+            self.student = build_network(NetworkPlan("unet", (4, 8), ((3, 3),) * 2, ((2, 2),)), 1, 2, Key(0))  # type: ignore[assignment]
+
+    def measured(network: nn.Module, example: torch.Tensor, limit: float) -> dict[str, float]:
+        assert seconds, "nothing is to be measured here"
+        assert limit == 7.0
+        return seconds
+
+    crops = SimpleNamespace(case=torch.zeros(1), views={"weak": torch.zeros(1, 1, 4, 4)})
+    source = SimpleNamespace(batch=lambda step: {"labeled": crops})
+    monkeypatch.setattr(settle_module, "computes_bf16", lambda device: computes)
+    monkeypatch.setattr(settle_module, "bf16_error", lambda network, example: error)
+    monkeypatch.setattr(settle_module, "measure_precisions", measured)
+
+    def make(steps: int, precision: str) -> tuple[Facts, Method]:
+        return Facts(PLAN, steps, 1, 1, Key(0)), Ours()
+
+    chosen, why = choose_precision(make, cast(Any, lambda stage: source), torch.device("cpu"), 7.0)
+    assert chosen == expected[0]
+    assert expected[1] in why
 
 
 class Relabels(Sleeps):

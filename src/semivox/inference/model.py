@@ -19,10 +19,12 @@ from semivox.inference.native import native_classes, working_probabilities
 from semivox.inference.segmentation import Segmentation
 from semivox.inference.uncertainty import entropy, mean_entropy
 from semivox.inference.weights import load_networks, read_card
-from semivox.networks import choose_device
+from semivox.networks import bf16_error, choose_device, computes_bf16
 from semivox.networks.folding import fold_norms
+from semivox.networks.precision import FAR
 from semivox.prepare.plan import Plan
 from semivox.prepare.plan_json import plan_from_json
+from semivox.randomness import Key
 
 Scan = str | Path | Volume | Sequence[str | Path]
 
@@ -131,7 +133,8 @@ def load_model(
     device
         "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
     precision
-        "auto": bf16 where the device computes in it, else fp32.
+        "auto": bf16 where the device computes in it, and rightly (see
+        :mod:`semivox.networks.precision`), else fp32.
     weights
         One network by role ("teacher", "student", ...), "mean" (all of them); None: what the run chose.
     threads
@@ -156,10 +159,16 @@ def load_model(
         torch.set_num_threads(threads)
     where = choose_device(device)
     roles, name = _roles(Path(run), card, weights)
-    networks = load_networks(run, roles, _precision(where) if precision == "auto" else precision, card)
+    plan = plan_from_json(card["plan"])
+    loaded = load_networks(run, roles, "fp32" if precision == "auto" else precision, card)
+    networks = tuple(fold_norms(loaded[role].eval().requires_grad_(False)).to(where) for role in roles)
+    if precision == "auto":
+        precision = _precision(networks, plan, where)
+        for network in networks:
+            network.precision = precision  # type: ignore[assignment]
     return Model(
-        networks=tuple(fold_norms(networks[role].eval().requires_grad_(False)).to(where) for role in roles),
-        plan=plan_from_json(card["plan"]),
+        networks=networks,
+        plan=plan,
         card=card,
         classes={int(value): str(label) for value, label in card["labels"].items()},
         weights=name,
@@ -182,11 +191,12 @@ def _roles(run: Path, card: Mapping[str, Any], weights: str | None) -> tuple[lis
     )
 
 
-def _precision(device: torch.device) -> Literal["fp32", "bf16"]:
-    """bf16 where the hardware computes in it; elsewhere it would be emulated, and slower than fp32."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if device.type != "cpu":
+def _precision(networks: Sequence[nn.Module], plan: Plan, device: torch.device) -> Literal["fp32", "bf16"]:
+    """bf16 where the hardware computes in it and its logits are those of fp32 (of noise, in the thinnest box
+    that the patch's last axis allows)."""
+    if not computes_bf16(device):
         return "fp32"
-    checks = [getattr(torch.cpu, n, None) for n in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-    return "bf16" if any(check is not None and check() for check in checks) else "fp32"
+    size = [min(p, 2 * m) for p, m in zip(plan.patch[:-1], plan.network.multiple, strict=False)]
+    noise = torch.randn(1, len(plan.channels), *size, plan.patch[-1], generator=Key(0).torch())
+    errors = (bf16_error(network, noise.to(device), "running") for network in networks)
+    return "bf16" if all(error < FAR for error in errors) else "fp32"

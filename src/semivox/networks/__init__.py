@@ -6,7 +6,7 @@ from semivox.networks.critics import CriticKind, ImageCritic, PixelCritic, build
 from semivox.networks.device import choose_device, send
 from semivox.networks.heads import PixelProjection, SliceProjection, VectorProjection
 from semivox.networks.monai import MonaiNetwork
-from semivox.networks.precision import measure_precisions
+from semivox.networks.precision import bf16_error, computes_bf16, measure_precisions
 from semivox.networks.queue import Queue
 from semivox.networks.segmenter import Precision, Segmenter
 
@@ -24,10 +24,12 @@ __all__ = [
     "Segmenter",
     "SliceProjection",
     "VectorProjection",
+    "bf16_error",
     "build_critic",
     "build_from_description",
     "build_network",
     "choose_device",
+    "computes_bf16",
     "count_parameters",
     "describe",
     "measure_precisions",

@@ -1,27 +1,85 @@
-"""Measure what a precision costs on this machine; training decides with the numbers."""
+"""Which precision a machine computes well in: one rule for training and for prediction.
+
+bf16 is a candidate where the hardware has arithmetic for it (:func:`computes_bf16`), is trusted where its
+logits are those of fp32 (:func:`bf16_error`), and in training is taken where it is faster
+(:func:`measure_precisions`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf, isfinite
 from time import perf_counter
-from typing import get_args
+from typing import Any, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from semivox.networks.contract import NormMode
 from semivox.networks.segmenter import Precision, Segmenter
 
+FAR = 0.2
+"""Relative distance of bf16's logits to fp32's from which on bf16 is not trusted: rounding alone stays below
+0.07 (five levels of batch normalisation), a faulty convolution comes near 1."""
+NOISE = 1.2
+"""By this factor a precision must have been slower than the other ever was, to be out at once."""
 
-def measure_precisions(network: Segmenter, example: Tensor, repeats: int = 3) -> dict[str, float]:
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether ``device`` has arithmetic for bf16; elsewhere it is emulated, on a CPU 25 to 75 times slower.
+
+    Three things must say so on a CPU, and an environment variable can take two of them away:
+    the processor itself (AVX512-bf16 or AMX; nothing hides it); oneDNN, which convolves
+    (``ONEDNN_MAX_CPU_ISA=AVX2``: it answers no, and then its bf16 convolutions fall back to a slow loop); and
+    ATen, which does all else (``ATEN_CPU_CAPABILITY=avx2``: normalisation, activations and resampling use
+    narrower kernels; oneDNN does not heed it and convolves in bf16 as fast as before).
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
+    processor = (_says(torch.cpu, name) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    wide = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return any(processor) and wide and _says(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
+
+
+def _says(place: Any, name: str) -> bool:
+    """What a question that not every build of torch knows is answered; no where it is unknown."""
+    try:
+        return bool(getattr(place, name)())
+    except (AttributeError, RuntimeError):
+        return False
+
+
+@torch.no_grad()
+def bf16_error(network: nn.Module, example: Tensor, norm: NormMode = "batch") -> float:
+    """Distance of the logits of ``example`` (B, C, X, Y[, Z]) in bf16 to those in fp32, relative to these;
+    infinite where one is not finite. On some processors oneDNN's bf16 convolutions are wrong for thin last
+    axes, so a machine is not taken at its word. The network stays as it is."""
+    with _precision_kept(network):
+        logits = []
+        for network.precision in get_args(Precision):
+            logits.append(network(example, norm=norm).logits)
+    exact, rough = logits
+    error = float((rough - exact).norm() / exact.norm().clamp(min=1e-12))
+    return error if isfinite(error) else inf
+
+
+def measure_precisions(
+    network: Segmenter, example: Tensor, repeats: int = 3, limit: float = inf
+) -> dict[str, float]:
     """Seconds of one forward and backward pass of ``example`` (B, C, X, Y[, Z]) in each precision.
 
-    The fastest of ``repeats`` passes, precisions taking turns, after one pass each to warm up. Weights,
+    The fastest of ``repeats`` passes, precisions taking turns, after one pass each to warm up. No turn begins
+    after ``limit`` seconds, or when one precision is out: slower than the other has ever been. Weights,
     gradients, statistics and precision of the network stay as they are.
     """
     weights = [p for p in network.parameters() if p.requires_grad]
     names: tuple[Precision, ...] = get_args(Precision)
-    before = network.precision
-    seconds: dict[str, float] = {name: float("inf") for name in names}
-    try:
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    began = perf_counter()
+    with _precision_kept(network):
         for turn in range(repeats + 1):
             for name in names:
                 network.precision = name
@@ -31,11 +89,25 @@ def measure_precisions(network: Segmenter, example: Tensor, repeats: int = 3) ->
                 maps = [output.logits, *output.scales, *([] if output.sdm is None else [output.sdm])]
                 torch.autograd.grad(sum((m.square().mean() for m in maps), torch.zeros(())), weights)
                 _synchronise(example.device)
-                if turn:
-                    seconds[name] = min(seconds[name], perf_counter() - start)
+                seconds[name].append(perf_counter() - start)
+            if perf_counter() - began >= limit or (turn and _one_is_out(list(seconds.values()))):
+                break
+    return {name: min(taken[1:] or taken) for name, taken in seconds.items()}
+
+
+def _one_is_out(seconds: list[list[float]]) -> bool:
+    """Whether the fastest pass of one was slower than all passes of the other, beyond noise."""
+    one, other = (taken[1:] for taken in seconds)
+    return min(one) > NOISE * max(other) or min(other) > NOISE * max(one)
+
+
+@contextmanager
+def _precision_kept(network: Any) -> Iterator[None]:
+    before = network.precision
+    try:
+        yield
     finally:
         network.precision = before
-    return seconds
 
 
 def _synchronise(device: torch.device) -> None:
@@ -43,4 +115,4 @@ def _synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-__all__ = ["measure_precisions"]
+__all__ = ["FAR", "bf16_error", "computes_bf16", "measure_precisions"]

@@ -15,7 +15,8 @@ from torch import nn
 from semivox.batches import Batches, PseudoLabels
 from semivox.duration import show_duration
 from semivox.methods.declare import Facts, Method, Optimizer, Relabel, Stage
-from semivox.networks import Segmenter, measure_precisions
+from semivox.networks import Segmenter, bf16_error, computes_bf16, measure_precisions
+from semivox.networks.precision import FAR
 from semivox.training import compiling
 from semivox.training.bank import BlankLabels, PseudoLabelBank
 from semivox.training.config import Config, predictor_of
@@ -31,6 +32,8 @@ Source = Callable[[Stage, PseudoLabels | None], Batches]
 
 RESERVE = 0.03
 """Share of a budget kept for checkpoints and the export."""
+FOR_PRECISION = 0.03
+"""Share of a budget that comparing precisions may take."""
 FOR_STEPS = 0.6
 """Share of what is left of a budget that relabelling leaves for steps."""
 
@@ -67,11 +70,10 @@ def settle(
     make = maker(settled)
     labels_anew = any(stage.relabel for stage in _stages(make))
     if settled.run.precision == "auto":
-        seconds = processes.agree(fastest_precision(make, batches, device))
-        fix(precision="bf16" if next(iter(seconds)) == "bf16" else "fp32")
-        measured = ", ".join(f"{name} {s:.2f} s" for name, s in seconds.items())
-        chosen = settled.run.precision
-        display.say(f"precision: {chosen}; forward and backward take {measured} (override: --precision)")
+        limit = FOR_PRECISION * (settled.run.budget or 3600.0)
+        precision, why = processes.agree(list(choose_precision(make, batches, device, limit)))
+        fix(precision=precision)
+        display.say(f"precision: {precision}; {why} (override: --precision)")
     if settled.run.steps is None:
         budget = settled.run.budget or 3600.0
 
@@ -145,22 +147,29 @@ def _stages(make: Make, steps: int = 100) -> list[Stage]:
     return stages_of(method, replace(facts, steps=steps))
 
 
-def fastest_precision(
-    make: Make, batches: Callable[[Stage], Batches], device: torch.device
-) -> dict[str, float]:
-    """Seconds of a forward and backward pass in each precision, fastest first.
+def choose_precision(
+    make: Make, batches: Callable[[Stage], Batches], device: torch.device, limit: float
+) -> tuple[str, str]:
+    """The precision to train in, and why: bf16 where the machine computes in it, rightly and faster.
 
-    On a GPU without bf16, or for networks that are not ours, fp32 is all there is.
+    Measuring ends after ``limit`` seconds, but for one pass each. Networks that are not ours get fp32.
     """
+    if not computes_bf16(device):
+        return "fp32", "this machine has no arithmetic for bf16"
     facts, method = make(100, "fp32")
     network = next((m for m in method.children() if isinstance(m, Segmenter)), None)
-    if network is None or (device.type == "cuda" and not torch.cuda.is_bf16_supported()):
-        return {"fp32": 0.0}
+    if network is None:
+        return "fp32", "the method has no network of ours"
     crops = next(iter(batches(method.stages(facts)[0]).batch(0).values()))
     if not len(crops.case):  # more processes than crops: this one has nothing to measure
-        return {"fp32": 0.0}
-    seconds = measure_precisions(network, next(iter(crops.views.values())).to(device))
-    return dict(sorted(seconds.items(), key=lambda item: item[1]))
+        return "fp32", "there is nothing to measure"
+    example = next(iter(crops.views.values())).to(device)
+    error = bf16_error(network, example)
+    if error >= FAR:
+        return "fp32", f"bf16 computes wrongly here: its logits differ by {error:.0%}"
+    seconds = measure_precisions(network, example, limit=limit)
+    measured = ", ".join(f"{name} {s:.2f} s" for name, s in sorted(seconds.items(), key=lambda one: one[1]))
+    return min(seconds, key=lambda name: seconds[name]), f"forward and backward take {measured}"
 
 
 def seconds_a_step(
