@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from semivox.cohort.format_table import WRITABLE
 from semivox.terminal import ProgressBar, show, stoppable
 
 Add = Callable[[Any], None]
@@ -136,7 +137,7 @@ def _predict(commands: Any) -> None:
     p.add_argument("model", metavar="RUN")
     p.add_argument("paths", nargs="+", metavar="PATH", help="scans, folders of scans, data folders")
     p.add_argument("--out", required=True, metavar="DIR")
-    p.add_argument("--format", default="same", choices=["same", "nii.gz", "nrrd", "mha"])
+    p.add_argument("--format", default="same", choices=WRITABLE)
     p.add_argument("--probabilities", action="store_true", help="also write class probabilities")
     p.add_argument("--uncertainty", action="store_true", help="also write the entropy of each voxel")
     p.add_argument("--weights", metavar="NAME", help="one network of the model, or mean")

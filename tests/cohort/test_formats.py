@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from semivox.cohort.case import Case
+from semivox.cohort.format_table import BY_NAME, DETACHED, ENDINGS
 from semivox.cohort.formats import (
     ending_of,
     read_case,
@@ -337,13 +338,17 @@ def test_a_tiff_with_two_stack_axes_is_refused(tmp_path):
 
 
 def examples(folder: Path) -> list[Path]:
-    array = RNG.random((1, 20, 21, 22)).astype(np.float32)
-    like = Volume(array, np.eye(4))
-    paths = [
-        write_volume(folder / f"a{e}", array, like) for e in (".nii.gz", ".nii", ".nrrd", ".mha", ".tiff")
-    ]
-    picture = RNG.integers(0, 255, (3, 50, 51)).astype(np.uint8)
-    return [*paths, write_volume(folder / "a.png", picture, Volume(picture, np.eye(4)))]
+    """A file of every format and ending that is written."""
+    paths = []
+    for ending, row in ENDINGS.items():
+        if ending in DETACHED:
+            continue
+        array = RNG.random((1, 20, 21, 22)).astype(np.float32)
+        if not row.codec.holds(array):
+            array = RNG.integers(0, 255, (3, 50, 51)).astype(np.uint8)
+        paths.append(write_volume(folder / f"a{ending}", array, Volume(array, np.eye(4))))
+    assert {ENDINGS[ending_of(path)].name for path in paths} == set(BY_NAME)
+    return paths
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])

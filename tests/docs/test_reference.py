@@ -1,4 +1,4 @@
-"""The settings page is what its script makes, and the pages link to what is there."""
+"""The made pages are what their scripts make, and the pages link to what is there."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from semivox.methods.catalog import CATALOG
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-@pytest.fixture(scope="module")
-def make_settings() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_settings", DOCS / "make_settings.py")
+def maker(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -24,9 +23,10 @@ def make_settings() -> ModuleType:
     return module
 
 
-def test_the_settings_page_is_up_to_date(make_settings: ModuleType) -> None:
-    committed = (DOCS / "reference" / "settings.md").read_text(encoding="utf-8")
-    assert committed == make_settings.page(), "run: python docs/make_settings.py"
+@pytest.mark.parametrize("name", ["settings", "formats"])
+def test_a_made_page_is_up_to_date(name: str) -> None:
+    committed = (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8")
+    assert committed == maker(f"make_{name}").page(), f"run: python docs/make_{name}.py"
 
 
 def test_every_method_has_a_page() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from semivox.cohort.formats import ENDINGS
+from semivox.cohort.format_table import ENDINGS
 from semivox.errors import DataError
 
 EXAMPLE = '{"channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 1}, "file_ending": ".nii.gz"}'

@@ -8,27 +8,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from semivox.cohort import itk, nifti, pictures
 from semivox.cohort.case import Case
+from semivox.cohort.format_table import BY_NAME, DETACHED, ENDINGS, WRITABLE, Format
 from semivox.cohort.geometry import Geometry, grid_difference
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError, SettingsError
 from semivox.files import replacing
-
-ENDINGS = {
-    ".nii.gz": "nifti",
-    ".nii": "nifti",
-    ".nrrd": "itk",
-    ".nhdr": "itk",
-    ".mha": "itk",
-    ".mhd": "itk",
-    ".png": "png",
-    ".tiff": "tiff",
-    ".tif": "tiff",
-}
-# a detached header's voxels lie in a second file, which cannot be replaced in one step
-ONE_FILE = {".mhd": ".mha", ".nhdr": ".nrrd"}
-WRITABLE = ("same", "nii.gz", "nrrd", "mha")
 
 T = TypeVar("T")
 
@@ -55,44 +40,20 @@ def read_volume(path: str | Path) -> Volume:
     DataError
         The file is missing, truncated, of another kind than its ending says, or not understood.
     """
-    path = Path(path)
-    match _kind(path):
-        case "nifti":
-            return _reading(path, nifti.read)
-        case "itk":
-            return _reading(path, itk.read)
-        case "png":
-            return _reading(path, pictures.read_png)
-        case _:
-            return _reading(path, pictures.read_tiff)
+    return _read(Path(path), label=False)
 
 
 def read_geometry(path: str | Path, label: bool = False) -> Geometry:
     """Shape, channels, affine and dtype from the header alone; ``label`` reads a palette PNG as indices."""
     path = Path(path)
-    match _kind(path):
-        case "nifti":
-            return _reading(path, nifti.geometry)
-        case "itk":
-            return _reading(path, itk.geometry)
-        case "png":
-            return _reading(path, lambda p: pictures.geometry_png(p, label))
-        case _:
-            return _reading(path, pictures.geometry_tiff)
+    codec = _format_of(path).codec
+    return _reading(path, lambda p: codec.geometry(p, label))
 
 
 def read_note(path: str | Path) -> str:
     """The free text of a file's header, where predictions are marked; "" where there is none."""
     path = Path(path)
-    match _kind(path):
-        case "nifti":
-            return _reading(path, nifti.read_note)
-        case "itk":
-            return _reading(path, itk.read_note)
-        case "png":
-            return _reading(path, pictures.read_note_png)
-        case _:
-            return _reading(path, pictures.read_note_tiff)
+    return _reading(path, _format_of(path).codec.read_note)
 
 
 def read_case(case: Case) -> Volume:
@@ -129,8 +90,7 @@ def read_label(path: str | Path) -> Volume:
         As :func:`read_volume`, or several channels, or values that are not whole numbers.
     """
     path = Path(path)
-    as_indices = _kind(path) == "png"  # a palette picture's label values are its indices
-    volume = _reading(path, lambda p: pictures.read_png(p, label=True)) if as_indices else read_volume(path)
+    volume = _read(path, label=True)
     array = volume.array
     if volume.channels != 1:
         raise DataError(
@@ -161,10 +121,10 @@ def write_mask(
 ) -> Path:
     """Write label values ``(X, Y[, Z])`` on the grid of ``like``; returns the path written.
 
-    ``format`` is "same", "nii.gz", "nrrd" or "mha". "same" keeps an ending that ``path`` has, else takes
-    that of ``like``'s file (a detached ``.mhd`` becomes ``.mha``). Other formats put their ending in the
-    place of the one that ``path`` has. The integer type is the smallest that holds the values. ``note``: a
-    short text for the file's header. The file appears whole or not at all.
+    ``format`` is one of ``WRITABLE``: "same", "nii.gz", "nrrd" ... "same" keeps an ending that ``path`` has,
+    else takes that of ``like``'s file (a detached ``.mhd`` becomes ``.mha``). Other formats put their ending
+    in the place of the one that ``path`` has. The integer type is the smallest that holds the values.
+    ``note``: a short text for the file's header. The file appears whole or not at all.
     """
     mask = np.asarray(mask)
     if mask.dtype.kind not in "iub":
@@ -196,19 +156,12 @@ def _write(path: Path, array: np.ndarray, like: Volume, format: str, note: str =
     if tuple(array.shape[1:]) != like.shape:
         raise ValueError(f"the array has shape {array.shape[1:]}, the scan {like.shape}")
     target = _target(path, like.source, format)
-    kind = _kind(target)
-    if kind == "png" and not pictures.fits_png(array):
-        target, kind = target.with_name(stem_of(target) + ".tiff"), "tiff"
+    row = _format_of(target)
+    if row.instead is not None and not row.codec.holds(array):
+        row = BY_NAME[row.instead]
+        target = target.with_name(stem_of(target) + row.endings[0])
     with replacing(target) as temporary:
-        match kind:
-            case "nifti":
-                nifti.write(temporary, array, like, note)
-            case "itk":
-                itk.write(temporary, array, like, note)
-            case "png":
-                pictures.write_png(temporary, array, note)
-            case _:
-                pictures.write_tiff(temporary, array, note)
+        row.codec.write(temporary, array, like, note)
     return target
 
 
@@ -219,12 +172,17 @@ def _target(path: Path, source: Source, format: str) -> Path:
     if format != "same":
         return path.with_name(stem_of(path) + "." + format)
     wanted = ending or (ending_of(source.path) if source.path is not None else None) or ".nii.gz"
-    if wanted in ONE_FILE:
-        return path.with_name(stem_of(path) + ONE_FILE[wanted])
+    if wanted in DETACHED:
+        return path.with_name(stem_of(path) + DETACHED[wanted])
     return path if ending else path.with_name(path.name + wanted)
 
 
-def _kind(path: Path) -> str:
+def _read(path: Path, label: bool) -> Volume:
+    codec = _format_of(path).codec
+    return _reading(path, lambda p: codec.read(p, label))
+
+
+def _format_of(path: Path) -> Format:
     ending = ending_of(path)
     if ending is None:
         raise DataError(

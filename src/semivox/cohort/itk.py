@@ -18,7 +18,7 @@ NOTE = "semivox"
 FORMATS = {".nrrd": "nrrd", ".nhdr": "nrrd", ".mha": "mha", ".mhd": "mha"}
 
 
-def read(path: Path) -> Volume:
+def read(path: Path, label: bool = False) -> Volume:
     """The voxels, channels first; a vector image's components, or a fourth axis, are its channels."""
     image = sitk.ReadImage(str(path))
     array = sitk.GetArrayFromImage(image)
@@ -36,7 +36,7 @@ def read(path: Path) -> Volume:
     return Volume(np.ascontiguousarray(array), _affine(**header), source)
 
 
-def geometry(path: Path) -> Geometry:
+def geometry(path: Path, label: bool = False) -> Geometry:
     """Header only."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -55,6 +55,11 @@ def read_note(path: Path) -> str:
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
     return str(reader.GetMetaData(NOTE)) if reader.HasMetaDataKey(NOTE) else ""
+
+
+def holds(array: np.ndarray) -> bool:
+    """Anything."""
+    return True
 
 
 def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:

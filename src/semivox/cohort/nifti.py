@@ -16,7 +16,7 @@ from semivox.errors import DataError
 MM_PER_UNIT = {"micron": 1e-3, "meter": 1e3}  # anything else ("mm", "unknown") is taken as mm
 
 
-def read(path: Path) -> Volume:
+def read(path: Path, label: bool = False) -> Volume:
     """The voxels with scaling applied, channels first; a 4D file's last axis is its channels."""
     if path.name.lower().endswith(".gz"):
         # inflated in one go: nibabel stops at the last voxel and would never see a wrong checksum
@@ -30,7 +30,7 @@ def read(path: Path) -> Volume:
     return Volume(_channels_first(path, array), _affine_mm(image), Source(path, "nifti", header))
 
 
-def geometry(path: Path) -> Geometry:
+def geometry(path: Path, label: bool = False) -> Geometry:
     """Header only."""
     image = nib.load(path)
     _check_scalar(path, image)
@@ -42,6 +42,11 @@ def geometry(path: Path) -> Geometry:
 def read_note(path: Path) -> str:
     """The header's free text, ``descrip``."""
     return bytes(nib.load(path).header["descrip"].item()).decode("latin-1")
+
+
+def holds(array: np.ndarray) -> bool:
+    """Anything."""
+    return True
 
 
 def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:

@@ -37,7 +37,7 @@ def predict(
     out
         Predictions folder: ``CASE.EXT``, ``dataset.json``, ``predictions.json`` and ``.csv``.
     format
-        Of the masks: "same" as the scan, "nii.gz", "nrrd" or "mha".
+        Of the masks: "same" as the scan, or another of ``cohort.format_table.WRITABLE``: "nii.gz", "nrrd" ...
     probabilities, uncertainty
         Also write class probabilities, or their entropy in nats, into folders of these names.
     weights
@@ -63,7 +63,7 @@ def predict(
         Unknown format, weights or device; ``out`` holds scans or predictions of other classes.
     """
     # Here, not above: listing the commands must not import torch.
-    from semivox.cohort.formats import WRITABLE
+    from semivox.cohort.format_table import WRITABLE
     from semivox.errors import SettingsError
     from semivox.inference.folder import Wanted, predict_folder
     from semivox.inference.model import load_model

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort.formats import ONE_FILE, ending_of, stem_of, write_volume
+from semivox.cohort.format_table import DETACHED
+from semivox.cohort.formats import ending_of, stem_of, write_volume
 from semivox.errors import DataError, SemivoxError, SettingsError
 from semivox.files import read_json, write_json
 from semivox.inference.model import Model
@@ -238,7 +239,7 @@ def _check_folder(model: Model, scans: Sequence[ScanFiles], out: Path) -> None:
 def _write_dataset_json(model: Model, scans: Sequence[ScanFiles], out: Path, wanted: Wanted) -> None:
     endings = {ending_of(path) for scan in scans for path in scan.paths[:1]}
     same = str(endings.pop() if len(endings) == 1 else model.card["file_ending"])
-    same = ONE_FILE.get(same, same)
+    same = DETACHED.get(same, same)
     content = {
         "labels": _labels(model),
         "channel_names": {str(i): name for i, name in enumerate(model.channels)},

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from semivox.cohort.formats import ENDINGS, ending_of, stem_of
+from semivox.cohort.format_table import ENDINGS
+from semivox.cohort.formats import ending_of, stem_of
 from semivox.cohort.hashing import sha256_file
 from semivox.errors import DataError
 

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from semivox.cohort.case import Case
+from semivox.cohort.format_table import DETACHED
 from semivox.cohort.formats import read_volume
 from semivox.cohort.hashing import sha256_file
 from semivox.errors import DataError
-
-DETACHED = (".mhd", ".nhdr")
-"""Headers whose voxels lie in another file."""
 
 
 def cache_folder(data: str | Path, cache: str | Path | None = None) -> Path:

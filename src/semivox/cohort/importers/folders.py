@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from semivox.cohort.format_table import DETACHED, ENDINGS
 from semivox.cohort.formats import ending_of, read_geometry, read_label, stem_of
 from semivox.cohort.importers.hdf5 import no_files
 from semivox.cohort.importers.lists import choose
 from semivox.cohort.new_folder import new_folder, refuse_occupied, write_tables
 from semivox.errors import DataError
-
-DETACHED = (".mhd", ".nhdr")
-PICTURES = (".png", ".tif", ".tiff")
 
 
 def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
@@ -56,7 +54,7 @@ def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
             "numTraining": len(labels),
             "file_ending": ending,
         }
-        if ending in PICTURES:
+        if ENDINGS[ending].colours:
             dataset["spacing_known"] = False
         write_tables(folder, dataset, [{"case": c, "patient": c} for c in cases], ("case", "patient"))
     return Path(dst)
@@ -104,6 +102,6 @@ def _channels(paths: list[Path]) -> tuple[str, ...]:
                 expected=f"{first}, as in {paths[0].name}",
                 remedy="convert them alike, or leave the case out with --list",
             )
-    if ending_of(paths[0]) in PICTURES and first == 3:
+    if ENDINGS[_one_ending(paths)].colours and first == 3:
         return ("R", "G", "B")
     return tuple("image" if first == 1 else f"channel_{i}" for i in range(first))

@@ -1,4 +1,4 @@
-"""PNG and TIFF files. X is the column, Y the row, Z the page of a TIFF stack; they carry no spacing."""
+"""TIFF files through tifffile. X is the column, Y the row, Z the page of a stack; they carry no spacing."""
 
 from __future__ import annotations
 
@@ -7,58 +7,16 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from PIL import Image, ImageSequence
-from PIL.PngImagePlugin import PngInfo
 
 from semivox.cohort.geometry import Geometry
+from semivox.cohort.png import pixels
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError
 
-CHANNELS_OF_MODE = {"RGB": 3, "RGBA": 3, "CMYK": 3, "YCbCr": 3, "P": 3, "PA": 3}
 STACK_AXES = "ZIQTR"  # tifffile's letters for a page axis
-NOTE = "Description"  # the PNG standard's keyword for such text
 
 
-def read_png(path: Path, label: bool = False) -> Volume:
-    """(C, X, Y); alpha is dropped; a palette gives colours in an image and indices in a label."""
-    with Image.open(path) as picture:
-        array = _pixels(picture, label)
-    return Volume(_yxs_to_cxy(array), np.eye(4), Source(path, "png"))
-
-
-def geometry_png(path: Path, label: bool = False) -> Geometry:
-    """Header only."""
-    with Image.open(path) as picture:
-        channels = 1 if label and picture.mode == "P" else CHANNELS_OF_MODE.get(picture.mode, 1)
-        dtype = np.dtype({"I": np.int32, "F": np.float32}.get(picture.mode[:2].rstrip(";"), np.uint8))
-        if picture.mode.startswith("I;16"):
-            dtype = np.dtype(np.uint16)
-        return Geometry(picture.size, channels, np.eye(4), dtype)
-
-
-def fits_png(array: np.ndarray) -> bool:
-    """Whether a PNG can hold this (C, X, Y): uint8 of 1 or 3 channels, or uint16 of one."""
-    return (array.dtype == np.uint8 and array.shape[0] in (1, 3)) or (
-        array.dtype == np.uint16 and array.shape[0] == 1
-    )
-
-
-def read_note_png(path: Path) -> str:
-    """The text chunk of a note, or nothing."""
-    with Image.open(path) as picture:
-        return str(picture.info.get(NOTE, ""))
-
-
-def write_png(path: Path, array: np.ndarray, note: str = "") -> None:
-    """Write (C, X, Y) where :func:`fits_png`; a ``note`` becomes a text chunk."""
-    rows = array.transpose(2, 1, 0)  # (Y, X, C)
-    picture = Image.fromarray(np.ascontiguousarray(rows[..., 0] if array.shape[0] == 1 else rows))
-    texts = PngInfo()
-    if note:
-        texts.add_text(NOTE, note)
-    picture.save(path, "PNG", pnginfo=texts)
-
-
-def read_tiff(path: Path) -> Volume:
+def read(path: Path, label: bool = False) -> Volume:
     """(C, X, Y), or (C, X, Y, Z) for a stack of pages; alpha is dropped."""
     try:
         with tifffile.TiffFile(path) as tiff:
@@ -69,7 +27,7 @@ def read_tiff(path: Path) -> Volume:
             raise
         # Pillow brings its own LZW and JPEG decoders
         with Image.open(path) as picture:
-            pages = [_pixels(page, label=True) for page in ImageSequence.Iterator(picture)]
+            pages = [pixels(page, label=True) for page in ImageSequence.Iterator(picture)]
         array = pages[0] if len(pages) == 1 else np.stack(pages)
         axes = ("I" if len(pages) > 1 else "") + "YX" + ("S" if pages[0].ndim == 3 else "")
     order = _tiff_order(path, axes, array.shape)
@@ -81,7 +39,7 @@ def read_tiff(path: Path) -> Volume:
     return Volume(np.ascontiguousarray(array), np.eye(4), Source(path, "tiff"))
 
 
-def geometry_tiff(path: Path) -> Geometry:
+def geometry(path: Path, label: bool = False) -> Geometry:
     """Header only."""
     with tifffile.TiffFile(path) as tiff:
         series = tiff.series[0]
@@ -93,13 +51,18 @@ def geometry_tiff(path: Path) -> Geometry:
         return Geometry(shape[1:], channels, np.eye(4), np.dtype(series.dtype))
 
 
-def read_note_tiff(path: Path) -> str:
+def read_note(path: Path) -> str:
     """The first page's description."""
     with tifffile.TiffFile(path) as tiff:
         return str(tiff.pages[0].description)
 
 
-def write_tiff(path: Path, array: np.ndarray, note: str = "") -> None:
+def holds(array: np.ndarray) -> bool:
+    """Anything."""
+    return True
+
+
+def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
     """Write (C, X, Y[, Z]) with deflate compression; several channels become an axis C before Y. A ``note``
     becomes the description."""
     axes = "CXYZ"[: array.ndim]
@@ -148,21 +111,6 @@ def _tiff_order(path: Path, axes: str, shape: tuple[int, ...]) -> _Order:
             remedy="save it as one image or one stack",
         )
     return _Order(letters, tuple(s for _, s in kept))
-
-
-def _pixels(picture: Image.Image, label: bool) -> np.ndarray:
-    """(Y, X) or (Y, X, 3)."""
-    if picture.mode == "1":
-        return np.asarray(picture).astype(np.uint8)
-    if picture.mode in CHANNELS_OF_MODE and picture.mode != "RGB" and not (label and picture.mode == "P"):
-        picture = picture.convert("RGB")
-    elif picture.mode == "LA":
-        picture = picture.convert("L")
-    return np.asarray(picture)
-
-
-def _yxs_to_cxy(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array.T[None] if array.ndim == 2 else array.transpose(2, 1, 0))
 
 
 def _without_alpha(array: np.ndarray, axes: str) -> np.ndarray:

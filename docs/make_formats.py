@@ -1,0 +1,61 @@
+"""Writes docs/reference/formats.md from the rows of the table of formats.
+
+python docs/make_formats.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from semivox.cohort.format_table import FORMATS, Format
+
+PAGE = Path(__file__).parent / "reference" / "formats.md"
+
+HEAD = """\
+# Formats
+
+What is read, where spacing comes from, and what a mask is written as. This page is made from the source by
+`python docs/make_formats.py`; how to add a row is told in [Add a format](../how-to/add-a-format.md).
+
+| format | endings | dimensions | spacing and place | channels |
+|---|---|---|---|---|
+"""
+WRITTEN = """
+## Written as
+
+By default a mask is written in the format of its scan. `--format` chooses another.
+
+| format | `--format` | written in place of |
+|---|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return HEAD + "".join(map(_read, FORMATS)) + WRITTEN + "".join(map(_written, FORMATS))
+
+
+def _read(row: Format) -> str:
+    return _row(row.title, _codes(row.endings), row.dims, row.spacing, row.channels)
+
+
+def _written(row: Format) -> str:
+    others = [f"`{header}`: its voxels lie in a second file" for header in row.detached]
+    others += [
+        f"{other.title}, for what it cannot hold, such as floats"
+        for other in FORMATS
+        if other.instead == row.name
+    ]
+    return _row(row.title, _codes(row.choices) or "only as `same`", "; ".join(others))
+
+
+def _codes(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,156 @@
+"""The formats that semivox reads and writes, a row each; all that depends on a format is derived from here.
+
+A format's module has four functions, which :class:`Codec` describes. It is imported on first use: whoever
+only asks for names does not load the decoders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from semivox.cohort.geometry import Geometry
+    from semivox.cohort.volume import Volume
+
+
+class Codec(Protocol):
+    """What the module of a format has. An exception of any kind means: broken, or of another format."""
+
+    def read(self, path: Path, label: bool = False) -> Volume:
+        """The voxels, ``(C, X, Y[, Z])``, with affine and what is known of the spacing; a ``label`` is read
+        as label values where the format could also mean colours."""
+
+    def geometry(self, path: Path, label: bool = False) -> Geometry:
+        """What :meth:`read` would give, from the header alone."""
+
+    def read_note(self, path: Path) -> str:
+        """The free text of the header; "" where there is none."""
+
+    def holds(self, array: np.ndarray) -> bool:
+        """Whether the format can store ``(C, X, Y[, Z])`` of this shape and type."""
+
+    def write(self, path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
+        """Write ``(C, X, Y[, Z])``, which the format holds, on the grid of ``like``, with a short ``note``
+        in the header."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One row.
+
+    Parameters
+    ----------
+    name
+        The format's short name; ``Source.format`` of a volume read from it.
+    title
+        Its name for people.
+    endings
+        Of its files, with the dot, lower case. No ending of one format ends in that of another.
+    module
+        The module of this package that reads and writes it (a :class:`Codec`).
+    dims, spacing, channels
+        What it carries, in words for the documentation: dimensions, where spacing and place stand, and what
+        becomes a channel.
+    choices
+        What ``--format`` calls it; empty: written only where the scan itself was of this format.
+    detached
+        Endings of headers whose voxels lie in a second file -> the ending that is written in their place:
+        two files cannot be replaced in one step.
+    instead
+        The format that takes an array this one cannot hold.
+    colours
+        Whether three channels are red, green and blue.
+    """
+
+    name: str
+    title: str
+    endings: tuple[str, ...]
+    module: str
+    dims: str
+    spacing: str
+    channels: str
+    choices: tuple[str, ...] = ()
+    detached: Mapping[str, str] = field(default_factory=dict)
+    instead: str | None = None
+    colours: bool = False
+
+    @property
+    def codec(self) -> Codec:
+        """The module, imported now."""
+        return _codec(self.module)
+
+
+FORMATS = (
+    Format(
+        name="nifti",
+        title="NIfTI-1 and NIfTI-2",
+        endings=(".nii.gz", ".nii"),
+        module="nifti",
+        dims="2D, 3D",
+        spacing="affine (sform, else qform, else pixdim) in the unit of `xyzt_units`; no unit means mm",
+        channels="the fourth axis, or the fifth (vectors)",
+        choices=("nii.gz",),
+    ),
+    Format(
+        name="nrrd",
+        title="NRRD",
+        endings=(".nrrd", ".nhdr"),
+        module="itk",
+        dims="2D, 3D",
+        spacing="`space directions` or `spacings`",
+        channels="vector components, or the fourth axis",
+        choices=("nrrd",),
+        detached={".nhdr": ".nrrd"},
+    ),
+    Format(
+        name="mha",
+        title="MetaImage",
+        endings=(".mha", ".mhd"),
+        module="itk",
+        dims="2D, 3D",
+        spacing="`ElementSpacing`, in mm",
+        channels="vector components, or the fourth axis",
+        choices=("mha",),
+        detached={".mhd": ".mha"},
+    ),
+    Format(
+        name="png",
+        title="PNG",
+        endings=(".png",),
+        module="png",
+        dims="2D",
+        spacing="none",
+        channels="red, green, blue; alpha is dropped; a palette gives colours, in a label its indices",
+        instead="tiff",
+        colours=True,
+    ),
+    Format(
+        name="tiff",
+        title="TIFF",
+        endings=(".tiff", ".tif"),
+        module="tiff",
+        dims="2D, 3D (a stack of pages)",
+        spacing="none",
+        channels="an axis C, or red, green, blue; alpha is dropped",
+        colours=True,
+    ),
+)
+BY_NAME = {row.name: row for row in FORMATS}
+ENDINGS = {ending: row for row in FORMATS for ending in row.endings}
+"""Ending -> its format."""
+DETACHED = {header: one for row in FORMATS for header, one in row.detached.items()}
+"""Endings of headers whose voxels lie in a second file -> what is written in their place."""
+WRITABLE = ("same", *(choice for row in FORMATS for choice in row.choices))
+"""What ``--format`` takes."""
+
+
+@cache
+def _codec(module: str) -> Codec:
+    return import_module(f"semivox.cohort.{module}")
