@@ -19,7 +19,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # What stands later may import what stands earlier; a line is one level, whose files may import each other.
 ORDER = (
-    ("errors", "settings", "randomness", "duration", "files", "machine", "components", "numerals"),
+    ("errors", "settings", "randomness", "duration", "files", "machine", "components", "numerals", "lazy"),
     ("cohort",),
     ("prepare",),
     ("networks",),

@@ -13,8 +13,9 @@ and pages, so the command of that name is ``write_report``.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from semivox.lazy import attach
 
 if TYPE_CHECKING:
     from semivox import errors
@@ -31,27 +32,6 @@ if TYPE_CHECKING:
     from semivox.commands.train import train
     from semivox.evaluation import paired_difference
     from semivox.inference import Segmentation, load_model
-
-_HOME = {
-    "Segmentation": "inference",
-    "Volume": "cohort",
-    "check": "commands.check",
-    "compare": "commands.compare",
-    "demo": "commands.demo",
-    "errors": "",
-    "evaluate": "commands.evaluate",
-    "import_data": "commands.import_data",
-    "load_cohort": "cohort",
-    "load_model": "inference",
-    "paired_difference": "evaluation",
-    "plan": "commands.plan",
-    "predict": "commands.predict",
-    "rank": "commands.rank",
-    "read_volume": "cohort",
-    "train": "commands.train",
-    "write_phantom_cohort": "cohort",
-    "write_report": "commands.report",
-}
 
 __all__ = [
     "Segmentation",
@@ -74,14 +54,4 @@ __all__ = [
     "write_report",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'semivox' has no attribute {name!r}")
-    if not _HOME[name]:
-        return import_module(f"semivox.{name}")
-    return getattr(import_module(f"semivox.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = attach(__name__)

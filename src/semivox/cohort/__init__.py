@@ -5,8 +5,9 @@ Names are imported on first use: whoever only needs :class:`Volume` does not loa
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from semivox.lazy import attach
 
 if TYPE_CHECKING:
     from semivox.cohort.case import Case, Cohort, Split
@@ -34,36 +35,6 @@ if TYPE_CHECKING:
     from semivox.cohort.phantom import make_phantom, write_phantom_cohort
     from semivox.cohort.split import split_cohort
     from semivox.cohort.volume import Source, Volume
-
-_HOME = {
-    "Case": "case",
-    "CheckReport": "check_report",
-    "Cohort": "case",
-    "Finding": "check_report",
-    "Geometry": "geometry",
-    "Orientation": "orientation",
-    "Source": "volume",
-    "Split": "case",
-    "Volume": "volume",
-    "check_cohort": "check",
-    "import_folders": "importers",
-    "import_msd": "importers",
-    "import_pancreas_h5": "importers",
-    "import_ssl4mis_h5": "importers",
-    "import_uamt_h5": "importers",
-    "load_cohort": "folder",
-    "make_phantom": "phantom",
-    "orientation_of": "orientation",
-    "read_case": "formats",
-    "read_geometry": "formats",
-    "read_label": "formats",
-    "read_volume": "formats",
-    "sha256_file": "hashing",
-    "split_cohort": "split",
-    "write_mask": "formats",
-    "write_phantom_cohort": "phantom",
-    "write_volume": "formats",
-}
 
 __all__ = [
     "Case",
@@ -95,8 +66,4 @@ __all__ = [
     "write_volume",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__ = attach(__name__)

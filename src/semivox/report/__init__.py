@@ -6,8 +6,9 @@ are imported when they are first used, since matplotlib takes a while.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from semivox.lazy import attach
 
 if TYPE_CHECKING:
     from semivox.report.comparison_figures import case_figure, cost_figure, forest_figure, label_figure
@@ -24,25 +25,6 @@ if TYPE_CHECKING:
         watch_curve,
     )
     from semivox.report.run_record import read_held_out, read_run
-
-_ROOMS = {
-    "comparison_figures": ("case_figure", "cost_figure", "forest_figure", "label_figure"),
-    "comparison_record": ("read_comparison",),
-    "masks": ("mask_figure",),
-    "run_figures": (
-        "bland_altman", "dice_distribution", "learning_rate_curve", "loss_curve", "reliability_diagram",
-        "term_names", "uncertainty_figure", "watch_curve",
-    ),
-    "run_record": ("read_held_out", "read_run"),
-}  # fmt: skip
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _ROOM_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
-
 
 __all__ = [
     "bland_altman",
@@ -62,3 +44,5 @@ __all__ = [
     "uncertainty_figure",
     "watch_curve",
 ]
+
+__getattr__, __dir__ = attach(__name__)
