@@ -44,7 +44,7 @@ from semivox.inference.folder import Wanted, predict_folder
 from semivox.inference.native import native_classes, working_image
 from semivox.inference.scans import find_scans
 from semivox.inference.weights import read_card
-from semivox.networks.memory import freed_memory_kept
+from semivox.machine import freed_memory_kept
 from semivox.tiles import predict_planned
 
 PAPER_WINDOW, PAPER_STRIDE = (112, 112, 80), (18, 18, 4)

@@ -24,9 +24,9 @@ import torch
 
 from literal.training import TWINS, trainer
 from semivox.batches import Augmentation, Batches, Crops
+from semivox.machine import freed_memory_kept
 from semivox.methods.catalog import load_method
 from semivox.methods.declare import Facts, Method, Optimizer, Stage
-from semivox.networks.memory import freed_memory_kept
 from semivox.prepare import Plan
 from semivox.prepare.architecture import choose_network
 from semivox.randomness import Key

@@ -19,13 +19,24 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # What stands later may import what stands earlier; a line is one level, whose files may import each other.
 ORDER = (
-    ("errors", "settings", "randomness", "duration", "files", "machine", "components", "numerals", "lazy"),
+    (
+        "errors",
+        "settings",
+        "randomness",
+        "duration",
+        "files",
+        "machine",
+        "components",
+        "numerals",
+        "lazy",
+        "devices",
+    ),
     ("cohort",),
     ("prepare",),
-    ("networks",),
     ("losses",),
-    ("tiles",),
     ("batches",),
+    ("networks",),
+    ("tiles",),
     ("methods",),
     ("training",),
     ("inference",),

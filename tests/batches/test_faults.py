@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from semivox.batches import Stream
-from semivox.batches.faults import stream_fault
+from semivox.batches.stream import stream_fault
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from semivox.batches import Augmentation, Batches, Crops, PseudoLabel, Stream
-from semivox.batches.order import draw_cases
+from semivox.batches.case_draws import draw_cases
 from semivox.errors import SettingsError
 from semivox.losses.distance import signed_distance_maps
 from semivox.randomness import Key

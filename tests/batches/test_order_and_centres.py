@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from semivox.batches.centres import draw_start
-from semivox.batches.order import draw_cases
+from semivox.batches.case_draws import draw_cases
+from semivox.batches.geometry import draw_start
 from semivox.randomness import Key
 
 NONE = np.zeros((0, 3), np.int32)

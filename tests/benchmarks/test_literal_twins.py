@@ -17,7 +17,7 @@ from semivox.batches import Crops
 from semivox.losses import clipped_noise
 from semivox.methods.catalog import load_method
 from semivox.methods.declare import At, Facts, Method
-from semivox.networks.dropout import channel_mask
+from semivox.networks.blocks import channel_mask
 from semivox.prepare.architecture import choose_network
 from semivox.randomness import BatchKey, Key
 from semivox.testing.synthetic import tiny_plan

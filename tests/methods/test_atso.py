@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from semivox.batches import Crops
-from semivox.batches.faults import stream_fault
-from semivox.batches.parts import part_of
+from semivox.batches.case_draws import part_of
+from semivox.batches.stream import stream_fault
 from semivox.errors import SettingsError
 from semivox.losses import segmentation_loss
 from semivox.methods.atso import ATSO, ATSOSettings

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import semivox.methods.pseudo_contrast as module
 from semivox.batches import Batches, Crops
-from semivox.batches.pseudo import PseudoLabel
+from semivox.batches.annotation import PseudoLabel
 from semivox.methods.declare import At, Facts, Relabel
 from semivox.methods.pseudo_contrast import PseudoContrast, PseudoContrastSettings
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan

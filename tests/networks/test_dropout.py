@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from semivox.networks import build_network
-from semivox.networks.dropout import apply_mask, channel_mask
+from semivox.networks.blocks import apply_mask, channel_mask
 from semivox.prepare.plan import NetworkPlan
 from semivox.randomness import BatchKey, Key
 

@@ -1,10 +1,10 @@
 """Streams of crops and their views."""
 
+from semivox.batches.annotation import PseudoLabel, PseudoLabels
 from semivox.batches.augmentation import Augmentation
+from semivox.batches.case_draws import part_of
 from semivox.batches.crops import Crops
-from semivox.batches.parts import part_of
 from semivox.batches.prefetch import prefetch
-from semivox.batches.pseudo import PseudoLabel, PseudoLabels
 from semivox.batches.sampler import Batches
 from semivox.batches.source import CropCase, CropSource
 from semivox.batches.stream import Stream

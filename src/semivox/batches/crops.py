@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semivox.networks.device import send
+from semivox.devices import send
 
 
 @dataclass(frozen=True)

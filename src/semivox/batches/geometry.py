@@ -1,9 +1,9 @@
-"""Cut a crop out of a stored scan in one go: position, affine and elastic change are one sampling grid."""
+"""Where a crop lies in a scan, and how it is cut: place, affine and elastic change are one sampling grid."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from semivox.batches.affine import AffineParameters
-from semivox.batches.elastic import ElasticParameters
+from semivox.batches.affine import AffineParameters, draw_affine
+from semivox.batches.augmentation import Augmentation
+from semivox.batches.elastic import ElasticParameters, draw_elastic
+from semivox.batches.source import CropCase
+from semivox.batches.stream import Where
+from semivox.randomness import Key
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,25 @@ class Geometry:
     def box(self) -> np.ndarray:
         """(dims, 2) start and stop of the unrotated box, voxels."""
         return np.array([(s, s + p) for s, p in zip(self.start, self.patch, strict=True)])
+
+
+def draw_geometry(
+    key: Key,
+    augmentation: Augmentation,
+    case: CropCase,
+    where: Where,
+    foreground: Mapping[int, np.ndarray],
+    patch: tuple[int, ...],
+) -> Geometry:
+    """Draw one crop of ``case``; ``foreground``: class index -> (n, dims) voxels it may be centred on."""
+    spacing = tuple(float(s) for s in case.spacing)
+    return Geometry(
+        start=draw_start(key, where, case.image.shape[1:], patch, foreground, case.body),
+        patch=patch,
+        spacing=spacing,
+        affine=draw_affine(key, augmentation, spacing),
+        elastic=draw_elastic(key, augmentation, patch, spacing),
+    )
 
 
 def cut(
@@ -159,3 +182,46 @@ def _read(planes: Sequence[np.ndarray], low: Sequence[int], high: Sequence[int])
     """The box [low, high) of all planes as one float32 tensor; only that box is read from disk."""
     window = (slice(None), *(slice(a, b) for a, b in zip(low, high, strict=True)))
     return torch.cat([torch.from_numpy(np.array(plane[window])).float() for plane in planes])
+
+
+FOREGROUND_SHARE = 2 / 3
+
+
+def draw_start(
+    key: Key,
+    where: Where,
+    shape: tuple[int, ...],
+    patch: tuple[int, ...],
+    foreground: Mapping[int, np.ndarray],
+    body: np.ndarray,
+) -> tuple[int, ...]:
+    """First voxel of a crop of size ``patch`` in a scan of size ``shape``.
+
+    ``foreground``: class index -> (n, dims) voxels of that class; ``body``: (n, dims) voxels of the body.
+    The crop stays inside the scan along axes where the scan is larger, and is centred on it along the others
+    (then the start is negative). Around a voxel means: up to a quarter patch off its centre. ``foreground``
+    is two thirds around a voxel of a random class, ``shared_classes`` always (give the shared class only).
+    Scans without such voxels are cropped at random.
+    """
+    random = (key / "centre").numpy()
+    points: np.ndarray | None = None
+    if where == "shared_classes" or (where == "foreground" and random.random() < FOREGROUND_SHARE):
+        present = [k for k in sorted(foreground) if len(foreground[k])]
+        if present:
+            points = foreground[present[int(random.integers(len(present)))]]
+    elif where == "body" and len(body):
+        points = body
+    if points is None:
+        near = None
+    else:
+        near = np.asarray(points[int(random.integers(len(points)))], dtype=np.int64)
+    start = []
+    for axis, (size, side) in enumerate(zip(shape, patch, strict=True)):
+        if size <= side:
+            start.append((size - side) // 2)
+        elif near is None:
+            start.append(int(random.integers(size - side + 1)))
+        else:
+            jitter = int(random.integers(-(side // 4), side // 4 + 1))
+            start.append(min(max(int(near[axis]) - side // 2 + jitter, 0), size - side))
+    return tuple(start)

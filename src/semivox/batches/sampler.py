@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from semivox.batches.affine import draw_affine
+from semivox.batches.annotation import Annotation, PseudoLabels, annotation_for
 from semivox.batches.augmentation import Augmentation
-from semivox.batches.centres import draw_start
+from semivox.batches.case_draws import draw_cases, draw_pair, part_of
 from semivox.batches.crops import Crops
 from semivox.batches.distances import FULL, distance_targets
-from semivox.batches.elastic import draw_elastic
-from semivox.batches.faults import stream_fault
-from semivox.batches.geometry import Geometry, cut
-from semivox.batches.guide import Guide, guide_of
+from semivox.batches.geometry import Geometry, cut, draw_geometry
 from semivox.batches.intensity import apply_intensity, draw_mild, draw_strong
-from semivox.batches.order import draw_cases
-from semivox.batches.pairs import draw_pair
-from semivox.batches.parts import part_of
-from semivox.batches.pseudo import PseudoLabels
 from semivox.batches.source import CropCase, CropSource
-from semivox.batches.stream import Stream, group_size, rows_of
+from semivox.batches.stream import Stream, group_size, rows_of, stream_fault
 from semivox.errors import SettingsError
 from semivox.losses.distance import SdmForm
 from semivox.randomness import Key
@@ -101,7 +93,7 @@ class Batches:
         stream, key = self.streams[name], self.key / name
 
         def classes(case: int) -> Collection[int]:
-            return self._guide(case, self.store.case(case), stream).voxels
+            return self._annotation(case, self.store.case(case), stream).voxels
 
         cases = draw_cases(key, self.cases[name], step * stream.size + rows.start, len(rows))
         centred: list[int | None] = [None] * len(cases)  # on this class
@@ -125,24 +117,24 @@ class Batches:
             box=torch.stack([s.box for s in samples]),
         )
 
-    def _guide(self, index: int, case: CropCase, stream: Stream) -> Guide:
-        return guide_of(index, case, index in self.labeled, stream, self.pseudo)
+    def _annotation(self, index: int, case: CropCase, stream: Stream) -> Annotation:
+        return annotation_for(index, case, index in self.labeled, stream, self.pseudo)
 
     def _sample(self, index: int, stream: Stream, key: Key, centre: int | None) -> Crops:
         """One sample, without the batch axis; ``centre``: the class it is centred on, if it is a pair's."""
         case = self.store.case(index)
-        guide = self._guide(index, case, stream)
-        points = guide.foreground or {}
+        known = self._annotation(index, case, stream)
+        points = known.foreground or {}
         if stream.where == "shared_classes":
-            points = guide.voxels if centre is None else {centre: guide.voxels[centre]}
-        geometry = self._geometry(case, stream.where, points, key)
+            points = known.voxels if centre is None else {centre: known.voxels[centre]}
+        geometry = draw_geometry(key, self.augmentation, case, stream.where, points, self.patch)
         planes = {"image": case.image}
-        if guide.target is not None:
-            planes["target"] = guide.target
+        if known.target is not None:
+            planes["target"] = known.target
         if case.valid is not None:
             planes["valid"] = case.valid > 0
-        if guide.confidence is not None and stream.confidence > 0:
-            planes["confidence"] = guide.confidence
+        if known.confidence is not None and stream.confidence > 0:
+            planes["confidence"] = known.confidence
         samples, inside = cut(list(planes.values()), geometry)
         crop = dict(zip(planes, samples.split([len(plane) for plane in planes.values()]), strict=True))
         valid = torch.ones(1, *self.patch) if inside is None else inside
@@ -157,36 +149,20 @@ class Batches:
         }
         if "recrop" in stream.views:
             # of an unlabelled case nothing but its body is known
-            where = stream.where if guide.foreground is not None else "body"
-            elsewhere = self._geometry(case, where, points, key / "recrop")
+            where = stream.where if known.foreground is not None else "body"
+            elsewhere = draw_geometry(key / "recrop", self.augmentation, case, where, points, self.patch)
             views["recrop"] = self._view("recrop", *cut([case.image], elsewhere), key, geometry.spacing)
         sdm = None
-        if stream.sdm and guide.target is not None:
-            sdm = self._distances(guide.target, geometry, stream)
+        if stream.sdm and known.target is not None:
+            sdm = self._distances(known.target, geometry, stream)
         return Crops(
             views=views,
             target=_fractions(crop["target"]) if "target" in crop else None,
             valid=valid,
-            annotated=torch.tensor(np.asarray(guide.annotated), dtype=torch.float32),
+            annotated=torch.tensor(np.asarray(known.annotated), dtype=torch.float32),
             sdm=sdm,
             case=torch.empty(0),
             box=torch.from_numpy(geometry.box.astype(np.float32)),
-        )
-
-    def _geometry(
-        self,
-        case: CropCase,
-        where: Literal["random", "foreground", "body", "shared_classes"],
-        points: Mapping[int, np.ndarray],
-        key: Key,
-    ) -> Geometry:
-        spacing = tuple(float(s) for s in case.spacing)
-        return Geometry(
-            start=draw_start(key, where, case.image.shape[1:], self.patch, points, case.body),
-            patch=self.patch,
-            spacing=spacing,
-            affine=draw_affine(key, self.augmentation, spacing),
-            elastic=draw_elastic(key, self.augmentation, self.patch, spacing),
         )
 
     def _view(

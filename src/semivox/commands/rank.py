@@ -210,7 +210,7 @@ def _measure_all(
     memory. Scans that fail are added to ``failed``."""
     from semivox.cohort import read_case
     from semivox.errors import SemivoxError
-    from semivox.networks.memory import freed_memory_kept
+    from semivox.machine import freed_memory_kept
     from semivox.ranking.measure import measure
     from semivox.report.contact_sheet import take_snapshot
 

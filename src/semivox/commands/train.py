@@ -22,10 +22,10 @@ from semivox.duration import budget_seconds, show_duration
 from semivox.errors import SettingsError
 from semivox.files import replacing
 from semivox.inference import export_model, load_network, parent_of, training_ranges
+from semivox.machine import freed_memory_kept
 from semivox.methods.catalog import RECOMMENDED
 from semivox.methods.declare import Facts, Method, Stage
 from semivox.networks import Segmenter
-from semivox.networks.memory import freed_memory_kept
 from semivox.prepare import (
     Plan,
     Store,

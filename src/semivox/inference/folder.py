@@ -20,7 +20,7 @@ from semivox.inference.ranges import departures
 from semivox.inference.record import Record, Row
 from semivox.inference.scans import ScanFiles
 from semivox.inference.segmentation import Segmentation
-from semivox.networks.memory import freed_memory_kept
+from semivox.machine import freed_memory_kept
 
 PROBABILITIES, UNCERTAINTY = "probabilities", "uncertainty"
 

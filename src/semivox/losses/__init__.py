@@ -1,14 +1,11 @@
 """Losses: pure functions on tensors, 2D and 3D, any number of classes, in float32 even under autocast."""
 
 from semivox.losses.adversarial import critic_loss, judged
-from semivox.losses.agreement import AgreementForm, agreement_loss
+from semivox.losses.agreement import AgreementForm, agreement_loss, clipped_noise, softmax_mse
 from semivox.losses.anchor_losses import Form, Pairs, unit
 from semivox.losses.class_contrast import class_contrast
 from semivox.losses.class_means import class_mean_contrast, class_means
-from semivox.losses.class_sampling import known_classes, sample_positions, vectors_at
-from semivox.losses.consistency import clipped_noise, softmax_mse
-from semivox.losses.contrast import info_nce, paired_info_nce
-from semivox.losses.dimension import dimension_contrast
+from semivox.losses.contrast import dimension_contrast, info_nce, paired_info_nce, pairwise_distillation
 from semivox.losses.distance import (
     SdmForm,
     margin_voxels,
@@ -17,7 +14,6 @@ from semivox.losses.distance import (
     signed_distance_crop_minmax,
     signed_distance_maps,
 )
-from semivox.losses.distillation import pairwise_distillation
 from semivox.losses.elastic import ElasticDims, elastic_energy
 from semivox.losses.local import (
     VoxelPools,
@@ -27,7 +23,7 @@ from semivox.losses.local import (
     strided_pool,
     voxel_contrast,
 )
-from semivox.losses.regions import pooled, region_pairs
+from semivox.losses.sampling import known_classes, pooled, region_pairs, sample_positions, vectors_at
 from semivox.losses.segmentation import (
     cross_entropy,
     dice_loss,

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from semivox.losses.mean import weighted_mean
-from semivox.losses.precision import full_precision
+from semivox.losses.numerics import full_precision, weighted_mean
 
 
 @full_precision

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from semivox.losses.precision import full_precision
+from semivox.losses.numerics import full_precision
 
 Form = Literal["out", "in", "pair", "ratio"]
 

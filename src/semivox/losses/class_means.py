@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semivox.losses.contrast import info_nce
-from semivox.losses.precision import full_precision
+from semivox.losses.numerics import full_precision
 
 Reach = Literal["inter", "intra"]
 Negatives = Literal["means", "voxels"]

@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semivox.losses.anchor_losses import Form, Pairs, anchor_losses, unit
-from semivox.losses.mean import weighted_mean
-from semivox.losses.precision import full_precision
+from semivox.losses.numerics import full_precision, weighted_mean
 
 
 @full_precision
@@ -105,4 +104,44 @@ def paired_info_nce(
     return F.cross_entropy(similarity.flatten(0, 1), index.repeat(groups))
 
 
-__all__ = ["info_nce", "paired_info_nce"]
+def pairwise_distillation(features_s: Tensor, features_t: Tensor, temperature: float = 1.0) -> Tensor:
+    """Each place of a volume finds itself among the teacher's features (You et al., "SimCVD", IEEE TMI 2022).
+
+    With v the features at places j, k of volume i, and c the cosine (arXiv 2108.06227):
+
+        L_pd = - mean over i, j of log( exp(c(v^s_ij, v^t_ij) / T) / sum_k exp(c(v^s_ij, v^t_ik) / T) )
+
+    The paper has no temperature, so T = 1, and sums over places; we take the mean, so that its weight does
+    not depend on the patch size. Student and teacher features are (B, C, X, Y[, Z]) of the same crops, of a
+    coarse level.
+
+    Memory is B x places^2. The caller detaches the teacher. A scalar in 0 .. log(places) + 2 / temperature.
+    """
+    if features_s.shape != features_t.shape:
+        raise ValueError(f"student {tuple(features_s.shape)} and teacher {tuple(features_t.shape)} differ")
+    places_s, places_t = features_s.flatten(2).transpose(1, 2), features_t.flatten(2).transpose(1, 2)
+    return paired_info_nce(places_s, places_t, temperature=temperature)  # (B, places, C)
+
+
+def dimension_contrast(
+    z_s: Tensor, z_t: Tensor, present: Tensor | None = None, *, temperature: float
+) -> Tensor:
+    """Contrast of the columns of an embedding: each dimension of a code should mean something of its own.
+
+    The feature-dimension contrast of CVRL's final version (You, Zhao, Staib, Duncan, MICCAI 2022, arXiv
+    2105.07059). ``z_s`` and ``z_t`` (n, d) are the same n things seen by student and teacher; with columns of
+    length 1,
+
+        L = -1/d sum over a of log( exp(Z_a . Z'_a / tau) / sum over b of exp(Z_a . Z'_b / tau) )
+
+    Dimensions that say the same make each other's denominators large, so a collapsed embedding costs log d.
+    ``present`` (n,) bool: rows that count.
+
+    The caller detaches the teacher. A column that is 0 everywhere has no gradient.
+    """
+    if present is not None:
+        z_s, z_t = z_s * present[:, None], z_t * present[:, None]
+    return paired_info_nce(z_s.T[None], z_t.T[None], temperature=temperature)
+
+
+__all__ = ["dimension_contrast", "info_nce", "paired_info_nce", "pairwise_distillation"]

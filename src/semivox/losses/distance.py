@@ -16,8 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from semivox.losses.clipped_distance import clipped_signed_distance, is_worth_clipping
-from semivox.losses.mean import weighted_mean
-from semivox.losses.precision import full_precision
+from semivox.losses.numerics import full_precision, weighted_mean
 
 SdmForm = Literal["euclidean", "crop_minmax"]
 

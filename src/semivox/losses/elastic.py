@@ -25,8 +25,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from semivox.losses.mean import weighted_mean
-from semivox.losses.precision import full_precision
+from semivox.losses.numerics import full_precision, weighted_mean
 
 ElasticDims = Literal["slice", "volume"]
 

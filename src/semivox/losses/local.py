@@ -17,8 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from semivox.losses.anchor_losses import Form, Pairs, anchor_losses
-from semivox.losses.mean import weighted_mean
-from semivox.losses.precision import full_precision
+from semivox.losses.numerics import full_precision, weighted_mean
 from semivox.losses.segmentation import full_fractions
 
 LEFT_OUT = -1

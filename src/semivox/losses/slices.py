@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from semivox.losses.contrast import paired_info_nce
-from semivox.losses.precision import full_precision
+from semivox.losses.numerics import full_precision
 
 
 @full_precision

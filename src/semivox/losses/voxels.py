@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from semivox.losses.class_sampling import sample_positions
 from semivox.losses.contrast import info_nce
-from semivox.losses.precision import full_precision
+from semivox.losses.numerics import full_precision
+from semivox.losses.sampling import sample_positions
 from semivox.randomness import BatchKey
 
 

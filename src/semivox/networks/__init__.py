@@ -3,7 +3,6 @@
 from semivox.networks.build import build_from_description, build_network, count_parameters, describe
 from semivox.networks.contract import NormMode, Output, SegmentationNetwork
 from semivox.networks.critics import CriticKind, ImageCritic, PixelCritic, build_critic
-from semivox.networks.device import choose_device, send
 from semivox.networks.heads import PixelProjection, SliceProjection, VectorProjection
 from semivox.networks.monai import MonaiNetwork
 from semivox.networks.precision import bf16_error, computes_bf16, measure_precisions
@@ -28,10 +27,8 @@ __all__ = [
     "build_critic",
     "build_from_description",
     "build_network",
-    "choose_device",
     "computes_bf16",
     "count_parameters",
     "describe",
     "measure_precisions",
-    "send",
 ]

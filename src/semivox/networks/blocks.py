@@ -1,15 +1,17 @@
-"""The building block of both network families: convolution, normalisation, rectifier."""
+"""What both network families are built of: convolution, normalisation and rectifier; dropout of channels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from semivox.networks.contract import NormMode
 from semivox.networks.norm import NORMS
 from semivox.networks.weights import convolution, upsampling
+from semivox.randomness import BatchKey
 
 
 class ConvNorm(nn.Module):
@@ -57,4 +59,19 @@ class Stack(nn.Module):
         return x
 
 
-__all__ = ["ConvNorm", "Stack"]
+def channel_mask(
+    drop: BatchKey | None, place: str, p: float, x_shape: tuple[int, int], dims: int
+) -> Tensor | None:
+    """Factors (B, C, 1, 1[, 1]), 0 with probability ``p`` and else 1 / (1 - p); None if nothing is dropped.
+
+    A row is a function of the key, ``place`` and the sample's number in the global batch.
+    """
+    if drop is None or p == 0:
+        return None
+    keep = (drop / place).uniform(x_shape) >= p
+    return (keep / (1 - p)).to(torch.float32).reshape(*x_shape, *(1,) * dims)
+
+
+def apply_mask(x: Tensor, mask: Tensor | None) -> Tensor:
+    """``x`` (B, C, ...) times ``mask``, in ``x``'s precision; ``x`` itself without a mask."""
+    return x if mask is None else x * mask.to(x.dtype)

@@ -11,11 +11,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from semivox.devices import send
 from semivox.errors import SettingsError
+from semivox.networks.blocks import apply_mask, channel_mask
 from semivox.networks.compiled import in_form
 from semivox.networks.contract import NormMode, Output
-from semivox.networks.device import send
-from semivox.networks.dropout import apply_mask, channel_mask
 from semivox.networks.shard import own_part
 from semivox.networks.unet import UNet
 from semivox.networks.vnet import VNet

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from semivox.devices import share
 from semivox.errors import TrainingFailed
 from semivox.randomness import BatchKey
 
@@ -37,14 +38,6 @@ class ProcessLost(TrainingFailed):
             found=said.partition(". This is typically")[0] or type(error).__name__,
             remedy="see what it said; --resume goes on from the last checkpoint",
         )
-
-
-def share(total: int, rank: int, ranks: int) -> range:
-    """Which of ``total`` things process ``rank`` of ``ranks`` has: a stretch of them; the first processes
-    have one more where they do not divide."""
-    each, more = divmod(total, ranks)
-    start = rank * each + min(rank, more)
-    return range(start, start + each + (rank < more))
 
 
 @dataclass(frozen=True)
@@ -196,4 +189,4 @@ def running_part() -> Part | None:
     return _running
 
 
-__all__ = ["Part", "ProcessLost", "Shard", "lost_processes", "own_part", "running_part", "share", "sharing"]
+__all__ = ["Part", "ProcessLost", "Shard", "lost_processes", "own_part", "running_part", "sharing"]

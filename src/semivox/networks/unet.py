@@ -8,9 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from semivox.networks.blocks import ConvNorm, Stack
+from semivox.networks.blocks import ConvNorm, Stack, apply_mask
 from semivox.networks.contract import NormMode
-from semivox.networks.dropout import apply_mask
 from semivox.networks.weights import upsampling
 from semivox.prepare.plan import NetworkPlan
 

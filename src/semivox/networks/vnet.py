@@ -11,9 +11,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from semivox.networks.blocks import ConvNorm, Stack
+from semivox.networks.blocks import ConvNorm, Stack, apply_mask
 from semivox.networks.contract import NormMode
-from semivox.networks.dropout import apply_mask
 from semivox.prepare.plan import NetworkPlan
 
 

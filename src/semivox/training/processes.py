@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from semivox.batches.crops import Crops
 from semivox.batches.stream import Stream, rows_of
+from semivox.devices import choose_device
 from semivox.errors import SettingsError
 from semivox.machine import cpus
-from semivox.networks import Segmenter, choose_device
+from semivox.networks import Segmenter
 from semivox.networks.shard import Shard, lost_processes
 
 T = TypeVar("T")

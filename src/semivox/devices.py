@@ -1,4 +1,4 @@
-"""The device that a name stands for."""
+"""The device that a name stands for, the way of tensors to it, and what each process takes of the work."""
 
 from __future__ import annotations
 
@@ -30,3 +30,11 @@ def send(x: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and x.device.type == "cpu":
         x = x.pin_memory()
     return x.to(device, non_blocking=True)
+
+
+def share(total: int, rank: int, ranks: int) -> range:
+    """Which of ``total`` things process ``rank`` of ``ranks`` has: a stretch of them; the first processes
+    have one more where they do not divide."""
+    each, more = divmod(total, ranks)
+    start = rank * each + min(rank, more)
+    return range(start, start + each + (rank < more))

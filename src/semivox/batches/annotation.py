@@ -4,16 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from semivox.batches.pseudo import PseudoLabels
 from semivox.batches.source import CropCase
 from semivox.batches.stream import Stream
 
 
 @dataclass(frozen=True)
-class Guide:
+class PseudoLabel:
+    """What a network says of one unlabelled case, on the working grid.
+
+    target: (K-1, X, Y[, Z]) uint8 class fractions, 255 = fully that class.
+    confidence: (1, X, Y[, Z]) uint8, 255 = certain.
+    foreground: class index (from 1) -> (n, dims) voxels of that class; absent classes lack.
+    """
+
+    target: np.ndarray
+    confidence: np.ndarray
+    foreground: Mapping[int, np.ndarray]
+
+
+class PseudoLabels(Protocol):
+    """Where pseudo-labels come from: those of the newest relabelling, by the case's index in the store."""
+
+    def labels(self, index: int, /) -> PseudoLabel: ...
+
+
+@dataclass(frozen=True)
+class Annotation:
     """The classes of one case, as one stream may see them.
 
     target: (K-1, X, Y[, Z]) uint8, None where the stream has no target.
@@ -34,12 +54,16 @@ class Guide:
         return {k: found[k] for k in sorted(found) if len(found[k]) and self.annotated[k - 1] > 0}
 
 
-def guide_of(index: int, case: CropCase, labeled: bool, stream: Stream, pseudo: PseudoLabels | None) -> Guide:
-    """The guide of case ``index``. An unlabelled case's own label is never touched."""
+def annotation_for(
+    index: int, case: CropCase, labeled: bool, stream: Stream, pseudo: PseudoLabels | None
+) -> Annotation:
+    """What ``stream`` may know of case ``index``. An unlabelled case's own label is never touched."""
     if labeled:
         target = case.target if stream.target is not None else None
-        return Guide(target, None, case.foreground, case.annotated)
+        return Annotation(target, None, case.foreground, case.annotated)
     if stream.target is None or pseudo is None:
-        return Guide(None, None, None, case.annotated)
+        return Annotation(None, None, None, case.annotated)
     label = pseudo.labels(index)
-    return Guide(label.target, label.confidence, label.foreground, np.ones(len(label.target), np.float32))
+    return Annotation(
+        label.target, label.confidence, label.foreground, np.ones(len(label.target), np.float32)
+    )

@@ -1,9 +1,13 @@
-"""Positions of each class, drawn with a key: the few anchors and keys that a dense contrast can afford.
+"""What a dense contrast compares: a few positions of each class, drawn with a key, or regions of the crop.
 
 The n positions of a class in a sample, in scan order, form a ring. It is cut into ``count`` stretches that
 are as equal as whole numbers allow, beginning at a random place, and one position is drawn from each. So no
 position is drawn twice, each one is equally likely, and the draws spread over the whole structure. A class
 with n <= count gives all its positions.
+
+Regions are the cells of a grid over a crop. Structures lie alike in all scans of a body part, so a place
+tells something of what is there. Neighbouring cells look alike too, and may hold the same organ: they are
+neither positives nor negatives of each other.
 """
 
 from __future__ import annotations
@@ -12,9 +16,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from semivox.devices import send
 from semivox.losses.segmentation import full_fractions
-from semivox.networks.device import send
 from semivox.randomness import BatchKey
 
 
@@ -70,3 +75,31 @@ def known_classes(target: Tensor, valid: Tensor, annotated: Tensor) -> Tensor:
 def _below(u: Tensor, n: Tensor) -> Tensor:
     """Numbers in [0, 1) -> whole numbers in 0 .. n-1 (float32 may round u n up to n)."""
     return torch.minimum((u * n).long(), n - 1)
+
+
+def pooled(x: Tensor, size: Sequence[int]) -> Tensor:
+    """``x`` (B, C, X, Y[, Z]) averaged over the cells of a grid of ``size``: (B, C, *size)."""
+    if tuple(x.shape[2:]) == tuple(size):
+        return x
+    if x.dim() == 4:
+        return functional.adaptive_avg_pool2d(x, (size[0], size[1]))
+    return functional.adaptive_avg_pool3d(x, (size[0], size[1], size[2]))
+
+
+def region_pairs(
+    start: Tensor, grid: Sequence[int], window: int, cross_image: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Which cells of B crops are positives, and which pairs are left out: two (N, N) bool, N = B x cells.
+
+    start (B, dims): where each crop begins in its scan, in cells; cells are numbered crop after crop, the
+    last axis fastest. Within a crop a cell is its own positive, cells at most ``window`` away along every
+    axis are left out, all others are negatives. Cells of different crops are left out, unless
+    ``cross_image``: then the same rule holds for them, a positive being less than half a cell away.
+    """
+    axes = [torch.arange(n, device=start.device) for n in grid]
+    place = (start[:, None] + torch.cartesian_prod(*axes)).flatten(0, 1)  # (N, dims)
+    crop = torch.arange(len(start), device=start.device).repeat_interleave(len(place) // len(start))
+    distance = (place[:, None] - place).abs().amax(-1)
+    comparable = (crop[:, None] == crop) | cross_image
+    positives = comparable & (distance < 0.5)
+    return positives, ~comparable | (~positives & (distance < window + 0.5))

@@ -11,12 +11,12 @@ import numpy as np
 import psutil
 import pytest
 
-from semivox.networks import memory
-from semivox.networks.memory import freed_memory_kept
+from semivox import machine
+from semivox.machine import freed_memory_kept
 
 BYTES = 80_000_000
 
-pytestmark = pytest.mark.skipif(memory._glibc() is None, reason="another C library than glibc")
+pytestmark = pytest.mark.skipif(machine._glibc() is None, reason="another C library than glibc")
 
 
 def touch() -> None:
@@ -64,13 +64,13 @@ def test_pages_are_reused_inside_and_given_back_after() -> None:
 def test_an_error_inside_ends_it_too() -> None:
     with pytest.raises(KeyError), freed_memory_kept():
         raise KeyError
-    assert memory._inside == 0
+    assert machine._inside == 0
 
 
 def test_nothing_happens_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     with freed_memory_kept():
-        assert memory._inside == 0
+        assert machine._inside == 0
 
 
 if __name__ == "__main__":

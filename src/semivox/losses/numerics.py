@@ -1,4 +1,4 @@
-"""Full precision for losses under autocast: bfloat16 drops the small differences that a loss is made of."""
+"""What all losses share: full precision under autocast (bfloat16 drops small differences), and the mean."""
 
 from __future__ import annotations
 
@@ -31,3 +31,8 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
 def _widen(x: Any) -> Any:
     return x.float() if isinstance(x, Tensor) and x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def weighted_mean(value_sum: Tensor, weight_sum: Tensor) -> Tensor:
+    """``value_sum / weight_sum`` of scalars; 0 where the weight is 0."""
+    return value_sum / torch.where(weight_sum > 0, weight_sum, 1)
