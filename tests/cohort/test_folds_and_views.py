@@ -13,7 +13,7 @@ import pytest
 from semivox.cohort import Case, Cohort, Split, Volume, load_cohort, split_cohort, write_volume
 from semivox.cohort.folds import cut_folds, without_patients
 from semivox.cohort.formats import write_mask
-from semivox.cohort.view import write_view
+from semivox.cohort.subset_folder import write_subset_folder
 from semivox.errors import DataError, SettingsError
 from semivox.randomness import Key
 
@@ -105,7 +105,7 @@ def test_a_view_is_the_same_cases(layout: str, tmp_path: Path) -> None:
     seen = {c.name: c for c in (*split.labeled, *split.unlabeled)}
     chosen = [seen[c.name] for c in cohort.cases if c.name != "anna_1"]
     folder = tmp_path / "views" / layout
-    view = write_view(cohort, chosen, folder)
+    view = write_subset_folder(cohort, chosen, folder)
     again = load_cohort(folder)
     assert again.cases == view.cases
     assert [(c.name, c.patient, c.annotated) for c in again.cases] == [
@@ -120,7 +120,7 @@ def test_a_view_is_the_same_cases(layout: str, tmp_path: Path) -> None:
     times = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
     assert set(times) == {"dataset.json", "cases.csv"}
     os.utime(folder / "cases.csv", ns=(1, 1))
-    write_view(cohort, chosen, folder)
+    write_subset_folder(cohort, chosen, folder)
     assert (folder / "cases.csv").stat().st_mtime_ns == 1
 
 
@@ -132,7 +132,7 @@ def test_a_view_of_linked_scans(tmp_path: Path) -> None:
         shutil.move(path, blobs / f"{i}")
         path.symlink_to(blobs / f"{i}")
     cohort = load_cohort(root)
-    view = write_view(cohort, cohort.cases, tmp_path / "view")
+    view = write_subset_folder(cohort, cohort.cases, tmp_path / "view")
     assert [c.name for c in view.cases] == [c.name for c in cohort.cases]
 
 
@@ -140,4 +140,4 @@ def test_files_that_cannot_be_listed_are_an_error(tmp_path: Path) -> None:
     cohort = load_cohort(make(tmp_path, "msd"))
     strange = Case("anna", cohort.cases[0].images)
     with pytest.raises(DataError, match="no such file|cannot be listed"):
-        write_view(cohort, [strange], tmp_path / "view")
+        write_subset_folder(cohort, [strange], tmp_path / "view")

@@ -272,9 +272,9 @@ def test_real_scans_one_patients_frames_are_kept_apart(
     """ACDC has two frames a patient: of four scans chosen no two are of one patient, or of a labelled one."""
     cohort = load_cohort(shared_data / "acdc/train")
     cases = cohort.cases[:14]
-    from semivox.cohort.view import write_view
+    from semivox.cohort.subset_folder import write_subset_folder
 
-    view = write_view(cohort, cases, tmp_path / "data")
+    view = write_subset_folder(cohort, cases, tmp_path / "data")
     settings = {**small, "plan.rung": 3, "plan.patch": [32, 32, 8]}
     train(
         view.root, tmp_path / "run", method="supervised", labeled="2p", steps=1, settings=settings,

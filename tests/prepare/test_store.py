@@ -14,7 +14,7 @@ import pytest
 from semivox.cohort.case import Case, Cohort, Split
 from semivox.errors import DataError
 from semivox.prepare import cache as cache_module
-from semivox.prepare import entry
+from semivox.prepare import store_entry
 from semivox.prepare.cache import cache_folder
 from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.prepare.store import Store, StoredCase, build_store
@@ -199,12 +199,12 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(
             raise OSError(errno.ENOSPC, "No space left on device")
         real(path, array, **options)
 
-    monkeypatch.setattr(entry.np, "save", full)
+    monkeypatch.setattr(store_entry.np, "save", full)
     with pytest.raises(DataError, match=r"No space left.*--cache"):
         build_store(cohort, split(cohort), PLAN, tmp_path / "cache", workers=1)
     folders = list((tmp_path / "cache" / "images").iterdir())
     assert len(folders) == 2
-    assert all(entry.is_whole(folder) for folder in folders)
+    assert all(store_entry.is_whole(folder) for folder in folders)
 
 
 def test_faulty_files_are_named(cohort: Cohort, tmp_path: Path) -> None:

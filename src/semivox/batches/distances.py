@@ -6,9 +6,8 @@ import numpy as np
 import torch
 
 from semivox.batches.geometry import Geometry, cut
-from semivox.losses.distance import SdmForm, margin_voxels, signed_distance, signed_distance_maps
-
-FULL = 255  # stored targets are 255 where a voxel belongs fully to the class
+from semivox.losses import SdmForm, margin_voxels, signed_distance, signed_distance_maps
+from semivox.prepare import FULL
 
 
 def distance_targets(label: np.ndarray, geometry: Geometry, limit: float, form: SdmForm) -> np.ndarray:

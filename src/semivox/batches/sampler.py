@@ -12,13 +12,14 @@ from semivox.batches.annotation import Annotation, PseudoLabels, annotation_for
 from semivox.batches.augmentation import Augmentation
 from semivox.batches.case_draws import draw_cases, draw_pair, part_of
 from semivox.batches.crops import Crops
-from semivox.batches.distances import FULL, distance_targets
+from semivox.batches.distances import distance_targets
 from semivox.batches.geometry import Geometry, cut, draw_geometry
 from semivox.batches.intensity import apply_intensity, draw_mild, draw_strong
 from semivox.batches.source import CropCase, CropSource
 from semivox.batches.stream import Stream, group_size, rows_of, stream_fault
 from semivox.errors import SettingsError
-from semivox.losses.distance import SdmForm
+from semivox.losses import SdmForm
+from semivox.prepare import FULL
 from semivox.randomness import Key
 
 ROUNDING = 0.01  # of stored confidences, 0..255: what interpolating equal ones may lose

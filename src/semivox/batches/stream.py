@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from semivox.devices import share
-from semivox.losses.distance import SdmForm
+from semivox.losses import SdmForm
 
 Where = Literal["random", "foreground", "body", "shared_classes"]
 

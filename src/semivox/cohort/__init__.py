@@ -11,18 +11,23 @@ from semivox.lazy import attach
 
 if TYPE_CHECKING:
     from semivox.cohort.case import Case, Cohort, Split
+    from semivox.cohort.cases_csv import read_cases_csv
     from semivox.cohort.check import check_cohort
     from semivox.cohort.check_report import CheckReport, Finding
+    from semivox.cohort.dataset_json import Declared, read_dataset_json
     from semivox.cohort.folder import load_cohort
+    from semivox.cohort.format_table import DETACHED, ENDINGS
     from semivox.cohort.formats import (
+        ending_of,
         read_case,
         read_geometry,
         read_label,
         read_volume,
+        stem_of,
         write_mask,
         write_volume,
     )
-    from semivox.cohort.geometry import Geometry
+    from semivox.cohort.geometry import Geometry, grid_difference
     from semivox.cohort.hashing import sha256_file
     from semivox.cohort.importers import (
         import_folders,
@@ -33,13 +38,17 @@ if TYPE_CHECKING:
     )
     from semivox.cohort.orientation import Orientation, orientation_of
     from semivox.cohort.phantom import make_phantom, write_phantom_cohort
+    from semivox.cohort.prediction_mark import mark_of
     from semivox.cohort.split import split_cohort
     from semivox.cohort.volume import Source, Volume
 
 __all__ = [
+    "DETACHED",
+    "ENDINGS",
     "Case",
     "CheckReport",
     "Cohort",
+    "Declared",
     "Finding",
     "Geometry",
     "Orientation",
@@ -47,6 +56,8 @@ __all__ = [
     "Split",
     "Volume",
     "check_cohort",
+    "ending_of",
+    "grid_difference",
     "import_folders",
     "import_msd",
     "import_pancreas_h5",
@@ -54,13 +65,17 @@ __all__ = [
     "import_uamt_h5",
     "load_cohort",
     "make_phantom",
+    "mark_of",
     "orientation_of",
     "read_case",
+    "read_cases_csv",
+    "read_dataset_json",
     "read_geometry",
     "read_label",
     "read_volume",
     "sha256_file",
     "split_cohort",
+    "stem_of",
     "write_mask",
     "write_phantom_cohort",
     "write_volume",

@@ -14,7 +14,7 @@ from semivox.cohort.folder import scan_folder
 from semivox.cohort.formats import read_case, read_geometry, read_label
 from semivox.cohort.geometry import Geometry, grid_difference
 from semivox.cohort.intensity import Intensity, unusual_intensities
-from semivox.cohort.mark import is_unedited_prediction
+from semivox.cohort.prediction_mark import is_unedited_prediction
 from semivox.errors import DataError
 
 Progress = Callable[[int, int], None]

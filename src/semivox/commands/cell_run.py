@@ -9,7 +9,7 @@ import torch
 
 from semivox.cohort import Case
 from semivox.cohort.hashing import sha256_file
-from semivox.cohort.view import write_view
+from semivox.cohort.subset_folder import write_subset_folder
 from semivox.commands.held_out import measure
 from semivox.commands.train import train
 from semivox.comparison.cells import Cell, write_finished
@@ -103,7 +103,7 @@ class CellRunner:
     def _measure(self, cell: Cell, group: Group) -> None:
         given = self.request.train
         labels = self.folder_of(group) / "held_out"
-        write_view(group.held_out_cohort, group.held_out, labels)
+        write_subset_folder(group.held_out_cohort, group.held_out, labels)
         model = load_model(cell.folder, device=given["device"] or "auto", threads=given["threads"])
         scans = [ScanFiles(case.name, case.images) for case in group.held_out]
         measure(model, scans, labels, cell.evaluation.parent)
@@ -118,7 +118,7 @@ class CellRunner:
             return self.request.data
         seen: dict[str, Case] = {c.name: c for c in (*group.split.labeled, *group.split.unlabeled)}
         cases = [seen[case.name] for case in group.cohort.cases if case.name in seen]
-        return write_view(group.cohort, cases, self.folder_of(group) / "train").root
+        return write_subset_folder(group.cohort, cases, self.folder_of(group) / "train").root
 
     def plan_of(self, group: Group) -> Path | None:
         """The group's one plan, its scans prepared. None under the paper recipe: methods have their own."""

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort.formats import read_label
-from semivox.cohort.geometry import grid_difference
+from semivox.cohort import grid_difference, read_label
 from semivox.errors import DataError
 from semivox.evaluation.intervals import RESAMPLES, mean_and_interval
 from semivox.evaluation.metrics import METRICS, Policy, Scores, case_metrics, check_settings, policy_text
 from semivox.evaluation.paired import case_value
 from semivox.evaluation.pairs import Pair, Pairs, match_folders
 from semivox.files import read_json
-from semivox.prepare.parallel import map_cases
+from semivox.prepare import map_cases
 
 FORMAT = 1
 FOREGROUND = "foreground"

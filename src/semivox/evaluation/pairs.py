@@ -8,10 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort.cases_csv import Row, read_cases_csv
-from semivox.cohort.dataset_json import Declared, read_dataset_json
-from semivox.cohort.folder import load_cohort
-from semivox.cohort.formats import ending_of, read_label, stem_of
+from semivox.cohort import (
+    Declared,
+    ending_of,
+    load_cohort,
+    read_cases_csv,
+    read_dataset_json,
+    read_label,
+    stem_of,
+)
+from semivox.cohort.cases_csv import Row
 from semivox.errors import DataError
 from semivox.files import read_json
 

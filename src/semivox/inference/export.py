@@ -10,13 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from semivox.cohort.case import Cohort
-from semivox.cohort.hashing import sha256_file
+from semivox.cohort import Cohort, sha256_file
 from semivox.errors import SettingsError
 from semivox.files import replacing, write_json
 from semivox.networks import describe
-from semivox.prepare.plan import Plan
-from semivox.prepare.plan_json import plan_to_json
+from semivox.prepare import Plan, plan_to_json
 
 FORMAT = 1
 WEIGHTS, CARD = "model.safetensors", "model.json"

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort.format_table import DETACHED
-from semivox.cohort.formats import ending_of, stem_of, write_volume
+from semivox.cohort import DETACHED, ending_of, stem_of, write_volume
 from semivox.errors import DataError, SemivoxError, SettingsError
 from semivox.files import read_json, write_json
 from semivox.inference.model import Model

@@ -11,20 +11,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from semivox.cohort.case import Case
-from semivox.cohort.formats import read_case
-from semivox.cohort.volume import Volume
+from semivox.cohort import Case, Volume, read_case
 from semivox.devices import choose_device
 from semivox.errors import DataError, SettingsError
 from semivox.inference.native import native_classes, working_probabilities
 from semivox.inference.segmentation import Segmentation
 from semivox.inference.uncertainty import entropy, mean_entropy
 from semivox.inference.weights import load_networks, read_card
-from semivox.networks import bf16_error, computes_bf16
-from semivox.networks.folding import fold_norms
+from semivox.networks import bf16_error, computes_bf16, fold_norms
 from semivox.networks.precision import FAR
-from semivox.prepare.plan import Plan
-from semivox.prepare.plan_json import plan_from_json
+from semivox.prepare import Plan, plan_from_json
 from semivox.randomness import Key
 
 Scan = str | Path | Volume | Sequence[str | Path]

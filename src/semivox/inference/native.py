@@ -7,11 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import nn
 
-from semivox.cohort.volume import Volume
-from semivox.prepare.grid import Grid
-from semivox.prepare.normalise import normalise
-from semivox.prepare.plan import Plan
-from semivox.prepare.resample import resample
+from semivox.cohort import Volume
+from semivox.prepare import Grid, Plan, normalise, resample
 from semivox.tiles import predict_planned
 
 

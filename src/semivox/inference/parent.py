@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from semivox.cohort.case import Cohort
+from semivox.cohort import Cohort
 from semivox.errors import DataError
 from semivox.files import read_json
 from semivox.inference.weights import read_card

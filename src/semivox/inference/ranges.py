@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort.case import Case, Cohort, Split
-from semivox.cohort.formats import read_case, read_label
-from semivox.cohort.volume import Volume
+from semivox.cohort import Case, Cohort, Split, Volume, read_case, read_label
 from semivox.errors import DataError
 from semivox.inference.segmentation import Segmentation
 from semivox.numerals import show_number

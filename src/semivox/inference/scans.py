@@ -8,9 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from semivox.cohort.format_table import ENDINGS
-from semivox.cohort.formats import ending_of, stem_of
-from semivox.cohort.hashing import sha256_file
+from semivox.cohort import ENDINGS, ending_of, sha256_file, stem_of
 from semivox.errors import DataError
 
 DATA_FOLDERS = ("imagesTr", "imagesUn")

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort.formats import write_mask
-from semivox.cohort.mark import mark_of
-from semivox.cohort.volume import Volume
+from semivox.cohort import Volume, mark_of, write_mask
 from semivox.components import count_components
 
 
@@ -87,6 +85,6 @@ class Segmentation:
         return {value: int(np.count_nonzero(self.mask[edge] == value)) for value in sorted(self.classes)}
 
     def save(self, path: str | Path, format: str = "same") -> Path:
-        """Write the mask, marked as a prediction (:mod:`semivox.cohort.mark`); ``format`` as in
+        """Write the mask, marked as a prediction (:mod:`semivox.cohort.prediction_mark`); ``format`` as in
         :func:`semivox.cohort.formats.write_mask`. Returns the path."""
         return write_mask(Path(path), self.mask, self.volume, format, mark_of(self.mask))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from semivox.cohort.hashing import sha256_file
+from semivox.cohort import sha256_file
 from semivox.errors import DataError, SettingsError
 from semivox.files import read_json
 from semivox.inference.export import CARD, FORMAT, WEIGHTS

@@ -3,6 +3,7 @@
 from semivox.networks.build import build_from_description, build_network, count_parameters, describe
 from semivox.networks.contract import NormMode, Output, SegmentationNetwork
 from semivox.networks.critics import CriticKind, ImageCritic, PixelCritic, build_critic
+from semivox.networks.folding import fold_norms
 from semivox.networks.heads import PixelProjection, SliceProjection, VectorProjection
 from semivox.networks.monai import MonaiNetwork
 from semivox.networks.precision import bf16_error, computes_bf16, measure_precisions
@@ -30,5 +31,6 @@ __all__ = [
     "computes_bf16",
     "count_parameters",
     "describe",
+    "fold_norms",
     "measure_precisions",
 ]

@@ -11,7 +11,7 @@ from semivox.errors import SettingsError
 from semivox.networks.norm import NORMS
 from semivox.networks.segmenter import TRUNKS, Precision, Segmenter
 from semivox.networks.weights import blank, initialise
-from semivox.prepare.plan import NetworkPlan
+from semivox.prepare import NetworkPlan
 from semivox.randomness import Key
 
 

@@ -20,7 +20,7 @@ from semivox.networks.shard import own_part
 from semivox.networks.unet import UNet
 from semivox.networks.vnet import VNet
 from semivox.networks.weights import convolution
-from semivox.prepare.plan import NetworkPlan
+from semivox.prepare import NetworkPlan
 from semivox.randomness import BatchKey
 
 Precision = Literal["fp32", "bf16"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from semivox.networks.blocks import ConvNorm, Stack, apply_mask
 from semivox.networks.contract import NormMode
 from semivox.networks.weights import upsampling
-from semivox.prepare.plan import NetworkPlan
+from semivox.prepare import NetworkPlan
 
 SLOPE = 0.01
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from semivox.networks.blocks import ConvNorm, Stack, apply_mask
 from semivox.networks.contract import NormMode
-from semivox.prepare.plan import NetworkPlan
+from semivox.prepare import NetworkPlan
 
 
 def _convolutions(level: int) -> int:

@@ -1,18 +1,21 @@
 """From a cohort to arrays ready for training: fingerprint -> plan -> store. Imports no torch."""
 
-from semivox.prepare.cache import cache_folder
+from semivox.prepare.cache import cache_folder, content_key
 from semivox.prepare.costs import COSTS, Costs, costs_here
 from semivox.prepare.fingerprint import Fingerprint, fingerprint
 from semivox.prepare.grid import Grid
 from semivox.prepare.normalise import normalise
+from semivox.prepare.parallel import map_cases
 from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.prepare.plan_json import plan_from_json, plan_to_json, write_plan
 from semivox.prepare.planner import make_plan
 from semivox.prepare.resample import resample
 from semivox.prepare.store import Store, StoredCase, build_store
+from semivox.prepare.targets import FULL
 
 __all__ = [
     "COSTS",
+    "FULL",
     "ChannelPlan",
     "ClassPlan",
     "Costs",
@@ -24,9 +27,11 @@ __all__ = [
     "StoredCase",
     "build_store",
     "cache_folder",
+    "content_key",
     "costs_here",
     "fingerprint",
     "make_plan",
+    "map_cases",
     "normalise",
     "plan_from_json",
     "plan_to_json",

@@ -11,10 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from semivox.cohort.case import Case
-from semivox.cohort.format_table import DETACHED
-from semivox.cohort.formats import read_volume
-from semivox.cohort.hashing import sha256_file
+from semivox.cohort import DETACHED, Case, read_volume, sha256_file
 from semivox.errors import DataError
 
 

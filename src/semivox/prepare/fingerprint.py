@@ -12,10 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort.case import Case, Cohort, Split
-from semivox.cohort.formats import read_case, read_geometry, read_label
-from semivox.cohort.geometry import Geometry, grid_difference
-from semivox.cohort.orientation import orientation_of
+from semivox.cohort import (
+    Case,
+    Cohort,
+    Geometry,
+    Split,
+    grid_difference,
+    orientation_of,
+    read_case,
+    read_geometry,
+    read_label,
+)
 from semivox.components import largest_component
 from semivox.errors import DataError, SettingsError
 from semivox.files import read_json, write_json

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from semivox.cohort.orientation import Orientation, orientation_of
+from semivox.cohort import Orientation, orientation_of
 from semivox.prepare.plan import Plan
 from semivox.prepare.resample import resample
 

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from semivox.cohort.case import Case, Cohort, Split
+from semivox.cohort import Case, Cohort, Split
 from semivox.errors import DataError
 from semivox.prepare.cache import cache_folder, content_key, digest, label_key
-from semivox.prepare.entry import Job, build_entry, is_whole, read_meta, remove_leftovers
 from semivox.prepare.parallel import Progress, map_cases
 from semivox.prepare.plan import Plan
+from semivox.prepare.store_entry import Job, build_entry, is_whole, read_meta, remove_leftovers
 
 
 @dataclass(frozen=True)

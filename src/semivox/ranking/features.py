@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from semivox.networks import Segmenter
-from semivox.networks.contract import NormMode, Output
+from semivox.networks import NormMode, Output, Segmenter
 from semivox.randomness import BatchKey
 
 CONSTANT = 1e-6

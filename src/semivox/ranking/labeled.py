@@ -9,7 +9,7 @@ from typing import Any
 from semivox.cohort import Case, Cohort
 from semivox.errors import DataError
 from semivox.files import read_json
-from semivox.prepare.cache import content_key
+from semivox.prepare import content_key
 
 CASES = "cases.json"
 

@@ -13,7 +13,7 @@ from semivox.inference.model import Model
 from semivox.inference.native import working_image
 from semivox.inference.uncertainty import entropy, mean_entropy
 from semivox.networks import Segmenter
-from semivox.prepare.grid import Grid
+from semivox.prepare import Grid
 from semivox.ranking.features import FeatureMean
 from semivox.tiles import predict_planned
 

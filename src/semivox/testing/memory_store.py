@@ -8,8 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from semivox.prepare import Plan
-from semivox.prepare.targets import FULL
+from semivox.prepare import FULL, Plan
 from semivox.randomness import Key
 from semivox.testing.faults import MethodFault
 

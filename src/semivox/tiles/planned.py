@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from semivox.prepare.plan import Plan
+from semivox.prepare import Plan
 from semivox.tiles.forward import predict_probabilities
 
 

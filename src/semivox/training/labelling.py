@@ -14,7 +14,7 @@ from semivox.machine import memory_bytes
 from semivox.methods.cleanup import largest_components
 from semivox.methods.declare import Relabel
 from semivox.prepare import Plan
-from semivox.prepare.entry import some_points
+from semivox.prepare.store_entry import some_points
 from semivox.prepare.targets import FULL
 from semivox.randomness import Key
 from semivox.tiles import predict_planned

@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort.case import Case
-from semivox.cohort.formats import read_case, read_geometry, read_label
-from semivox.cohort.geometry import grid_difference
+from semivox.cohort import Case, grid_difference, read_case, read_geometry, read_label
 from semivox.errors import DataError
 from semivox.prepare.grid import Grid
 from semivox.prepare.normalise import normalise

@@ -17,7 +17,7 @@ from semivox.files import write_text
 COLUMNS = ("case", "patient", "annotated")
 
 
-def write_view(cohort: Cohort, cases: Sequence[Case], folder: Path) -> Cohort:
+def write_subset_folder(cohort: Cohort, cases: Sequence[Case], folder: Path) -> Cohort:
     """Write ``folder`` with ``dataset.json`` (a list of pairs, as MSD has it) and ``cases.csv``, and load it.
 
     Its cases are ``cases``, in their order, all in use; one whose ``label`` is None is unlabelled there. The

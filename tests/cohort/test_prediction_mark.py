@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image
 
 from semivox.cohort import Source, Volume, check_cohort, load_cohort, read_volume, split_cohort, write_mask
-from semivox.cohort.mark import WORDS, is_unedited_prediction, mark_of
+from semivox.cohort.prediction_mark import WORDS, is_unedited_prediction, mark_of
 from semivox.inference import Segmentation
 
 FLAT, DEEP = ("a.png", "a.tiff"), ("a.nii.gz", "a.nii", "a.nrrd", "a.mha", "a.tiff")
