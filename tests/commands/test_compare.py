@@ -135,7 +135,7 @@ def test_what_is_written(compare: Callable[..., Comparison], tmp_path: Path) -> 
     assert [float(r["dice"]) for r in of] == pytest.approx([0.616, 0.617])
     assert [r["hd95_mm"] for r in of] == ["", ""]
     page = (tmp_path / "out/table.md").read_text()
-    assert "* cps (1 labelled) gains on supervised: +0.1000 [+0.1000, +0.1000]" in page
+    assert "* cps (1 labelled) gains on supervised: +0.100 [+0.100, +0.100]" in page
     console = Console(width=200, file=io.StringIO())
     console.print(render(result))
     assert "8 of 8 cells finished" in console.file.getvalue()

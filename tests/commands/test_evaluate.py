@@ -56,7 +56,7 @@ def test_render(folders: tuple[Path, Path]) -> None:
     console.print(render(evaluate(*folders)))
     text = console.file.getvalue()
     assert "3 cases" in text
-    assert "0.7500 [0.5000, 1.0000]" in text
+    assert "0.750 [0.500, 1.000]" in text
 
 
 def test_imports_no_torch() -> None:

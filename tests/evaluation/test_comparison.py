@@ -240,9 +240,9 @@ def content(shift: float, spread: float = 0.01, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("shift", "kind", "words"),
     [
-        (-0.02, "trails", "new|one (8 labelled) TRAILS supervised: -0.0200 ["),
-        (0.02, "gains", "new|one (8 labelled) gains on supervised: +0.0200 ["),
-        (0.001, "open", "new|one (8 labelled): no evidence of a difference to supervised: +0.0010 ["),
+        (-0.02, "trails", "new|one (8 labelled) TRAILS supervised: -0.020 ["),
+        (0.02, "gains", "new|one (8 labelled) gains on supervised: +0.020 ["),
+        (0.001, "open", "new|one (8 labelled): no evidence of a difference to supervised: +0.001 ["),
     ],
 )
 def test_the_verdict_is_said_in_words(shift: float, kind: str, words: str) -> None:
@@ -257,7 +257,7 @@ def test_the_verdict_is_said_in_words(shift: float, kind: str, words: str) -> No
     page = comparison_markdown(made)
     assert f"* {words}" in page
     lines = page.splitlines()
-    assert lines[2].startswith("| labelled | method | seeds | steps | time | Dice | HD95 voxels |")
+    assert lines[2].startswith("| labelled | method | seeds | steps | time | Dice | HD95, voxels |")
     assert lines[5].startswith("| 8 | new\\|one | 1 | 100 | 1 m 15 s | 0.")
     assert lines[5].endswith(f"| {kind} |")
 

@@ -269,7 +269,7 @@ def test_the_table_names_what_matters(folders: tuple[Path, Path]) -> None:
     found["classes"]["1"] = "left [atrium]"  # brackets are no markup
     text = rendered(found)
     low, high = found["ci95"]["1"]["dice"]
-    assert f"{found['mean']['1']['dice']:.4f} [{low:.4f}, {high:.4f}]" in text
+    assert f"{found['mean']['1']['dice']:.3f} [{low:.3f}, {high:.3f}]" in text
     assert "left [atrium]" in text
     assert "no reference: new" in text
     assert text.index(found["worst"]["foreground"]["case"] + " ") < text.index("no reference")

@@ -90,23 +90,25 @@ def render(result: DemoResult) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("method", "steps", "Dice [95% interval]", "Jaccard", "HD95 mm", "ASD mm", "worst Dice")
+    from semivox.evaluation.metrics import DICE, METRICS
+
+    shown = [METRICS[name] for name in ("dice", "jaccard", "hd95_mm", "asd_mm")]
+    table = Table("method", "steps", *(metric.title() for metric in shown), "worst Dice")
     for method, evaluation in result.evaluations.items():
-        mean, interval = evaluation["mean"]["foreground"], evaluation["ci95"]["foreground"]["dice"]
+        mean, interval = evaluation["mean"]["foreground"], evaluation["ci95"]["foreground"]
         lowest = min(case["1"]["dice"] for case in evaluation["cases"].values())
         table.add_row(
             method,
             str(result.steps[method]),
-            f"{mean['dice']:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]",
-            f"{mean['jaccard']:.3f}",
-            f"{mean['hd95_mm']:.1f}",
-            f"{mean['asd_mm']:.2f}",
-            f"{lowest:.3f}",
+            DICE.text(mean["dice"], interval["dice"]),
+            *(metric.text(mean[metric.name]) for metric in shown[1:]),
+            DICE.text(lowest),
         )
     first, *_, last = result.evaluations
-    low, high = result.difference["ci95"]
+    difference = DICE.text(result.difference["mean"], result.difference["ci95"], sign="+")
     lines = [
-        f"Dice, {last} minus {first}: {result.difference['mean']:+.3f} [{low:+.3f}, {high:+.3f}] "
+        f"Mean [95 % interval over {result.difference['patients']} patients].",
+        f"Dice, {last} minus {first}: {difference} "
         f"over {result.difference['n']} held-out phantoms, equal training time.",
         f"Masks: {result.figure}",
         "Next: semivox train SCANS --out run --budget 1h; then semivox predict run NEW_SCANS --out masks",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from semivox.evaluation.case_metrics import case_metrics, class_metrics
 from semivox.evaluation.comparison import Measured, compare_evaluations, pool_folds
 from semivox.evaluation.comparison_table import comparison_markdown, comparison_table
 from semivox.evaluation.folders import evaluate_folders, read_evaluation, summarise
-from semivox.evaluation.metrics import HIGHER_IS_BETTER, METRICS, case_metrics, class_metrics, overlap_dice
+from semivox.evaluation.metrics import METRICS, Metric, overlap_dice
 from semivox.evaluation.paired import case_value, paired_difference
 from semivox.evaluation.surface import SurfaceDistances, surface, surface_distances
 from semivox.evaluation.table import evaluation_table
 
 __all__ = [
-    "HIGHER_IS_BETTER",
     "METRICS",
     "Measured",
+    "Metric",
     "SurfaceDistances",
     "case_metrics",
     "case_value",

@@ -14,11 +14,10 @@ import numpy as np
 
 from semivox.errors import DataError
 from semivox.evaluation.intervals import RESAMPLES, crossed_interval, group
-from semivox.evaluation.metrics import HIGHER_IS_BETTER
+from semivox.evaluation.metrics import COMPARED, METRICS
 from semivox.evaluation.paired import KEY, column, same_cases
 from semivox.randomness import Key
 
-MEASURES = ("dice", "jaccard", "hd95_mm", "assd_mm", "asd_mm", "nsd", "hd95_vox", "asd_vox")
 FOREGROUND = "foreground"
 POLICY = {
     "mean": "over seeds and cases; the folds of a seed are pooled, so that every case counts once",
@@ -129,7 +128,7 @@ def _seeds(cells: Sequence[Measured], folds: Sequence[str]) -> tuple[dict[int, E
 def _values(evaluations: Sequence[Evaluation], cases: Sequence[str], keys: Sequence[str]) -> np.ndarray:
     """(seeds, cases, classes x metrics); NaN where a case has no such number."""
     return np.array(
-        [[column(e, cases, metric, k) for k in keys for metric in MEASURES] for e in evaluations]
+        [[column(e, cases, metric, k) for k in keys for metric in COMPARED] for e in evaluations]
     ).transpose(0, 2, 1)
 
 
@@ -140,7 +139,7 @@ def _summary(
     keys = [*evaluations[0]["classes"], FOREGROUND]
     values = _values(evaluations, cases, keys)
     mean, interval = crossed_interval(values, patients, resamples=resamples, key=key)
-    dice = values[:, :, keys.index(FOREGROUND) * len(MEASURES) + MEASURES.index("dice")]
+    dice = values[:, :, keys.index(FOREGROUND) * len(COMPARED) + COMPARED.index("dice")]
     worst = None
     if not np.isnan(dice).all():
         seed, case = map(int, np.unravel_index(np.nanargmin(dice), dice.shape))
@@ -172,7 +171,7 @@ def _against(
     values = _values(a, cases, keys) - _values(b, cases, keys)
     mean, interval = crossed_interval(values, patients, resamples=resamples, key=key)
     better, worse, equal = _signs(values, patients)
-    column_of_dice = keys.index(FOREGROUND) * len(MEASURES) + MEASURES.index("dice")
+    column_of_dice = keys.index(FOREGROUND) * len(COMPARED) + COMPARED.index("dice")
     low, high = interval[column_of_dice]
     return {
         "verdict": "trails" if high < 0 else "gains" if low > 0 else "open",
@@ -194,7 +193,7 @@ def _signs(values: np.ndarray, patients: Sequence[str]) -> tuple[np.ndarray, np.
     sums, counts = np.zeros((n, values.shape[2])), np.zeros((n, values.shape[2]))
     np.add.at(sums, patient_of, np.where(kept, values, 0.0).sum(0))
     np.add.at(counts, patient_of, kept)
-    upward = [metric in HIGHER_IS_BETTER for metric in MEASURES] * (values.shape[2] // len(MEASURES))
+    upward = [METRICS[metric].higher_is_better for metric in COMPARED] * (values.shape[2] // len(COMPARED))
     gain = np.where(upward, sums, -sums)
     return (gain > 0).sum(0), (gain < 0).sum(0), ((gain == 0) & (counts > 0)).sum(0)
 
@@ -203,4 +202,4 @@ def _table(keys: Iterable[str], columns: np.ndarray) -> Table:
     """Columns (classes x metrics[, 2]) by class and metric; None for NaN."""
     plain = [None if np.isnan(c).any() else c.tolist() for c in columns]
     numbers = iter(plain)
-    return {key: {metric: next(numbers) for metric in MEASURES} for key in keys}
+    return {key: {metric: next(numbers) for metric in COMPARED} for key in keys}

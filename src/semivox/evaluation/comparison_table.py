@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from semivox.duration import show_duration
+from semivox.evaluation.intervals import few_patients
+from semivox.evaluation.metrics import DICE, hausdorff, spacing_was_known
 
 Content = Mapping[str, Any]
 FEW_CLASSES = 6
@@ -40,16 +42,15 @@ def title(content: Content) -> str:
     states = [cell["state"] for cell in content["cells"]]
     count = f"{states.count('finished')} of {len(states)} cells finished"
     how = "cross-validation by patient" if len(content["folds"]) > 1 else "held-out cases"
-    return f"{how}; {count}; mean [95 % interval over patients and seeds]"
+    return f"{how}; {count}; mean [95 % interval over {_patients(content)}patients and seeds]"
 
 
 def table_rows(content: Content) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the table, as text."""
     results = content["results"]
-    in_mm = any(_number(r, "mean", "hd95_mm") is not None for r in results)
-    distance, unit = ("hd95_mm", "mm") if in_mm else ("hd95_vox", "voxels")
+    distance = hausdorff(spacing_was_known(r["mean"]["foreground"] for r in results if "mean" in r))
     several = any(2 <= len(r.get("classes", {})) <= FEW_CLASSES for r in results)
-    header = ["labelled", "method", "seeds", "steps", "time", "Dice", f"HD95 {unit}", "worst Dice"]
+    header = ["labelled", "method", "seeds", "steps", "time", DICE.title(), distance.title(), "worst Dice"]
     header += [f"Dice minus {content['reference']}", "better : worse", "verdict"]
     header += ["Dice of each class"] * several
     rows = []
@@ -61,14 +62,16 @@ def table_rows(content: Content) -> tuple[list[str], list[list[str]]]:
             continue
         worst = r["worst"]
         row += [
-            _cell(_number(r, "mean", "dice"), _number(r, "ci95", "dice"), 3),
-            _cell(_number(r, "mean", distance), _number(r, "ci95", distance), 1),
-            "-" if worst is None else f"{worst['dice']:.3f}",
+            *(
+                metric.text(r["mean"]["foreground"][metric.name], r["ci95"]["foreground"][metric.name])
+                for metric in (DICE, distance)
+            ),
+            DICE.text(None if worst is None else worst["dice"]),
         ]
         row += [*_difference(r["difference"]), r["verdict"]]
         if several:
             means = ((r["classes"][key], r["mean"][key]["dice"]) for key in r["classes"])
-            row.append(", ".join(f"{name} {'-' if m is None else f'{m:.3f}'}" for name, m in means))
+            row.append(", ".join(f"{name} {DICE.text(mean)}" for name, mean in means))
         rows.append(row)
     return header, rows
 
@@ -76,6 +79,9 @@ def table_rows(content: Content) -> tuple[list[str], list[list[str]]]:
 def said(content: Content) -> list[tuple[str, str]]:
     """Sentences below the table, each with a style: verdicts, cells failed or missing, unequal conditions."""
     lines = [(sentence, "") for r in content["results"] if (sentence := verdict(r, content["reference"]))]
+    fewest = min((r["patients"] for r in content["results"] if "patients" in r), default=0)
+    if note := few_patients(fewest):
+        lines.append((note, "yellow"))
     for r in content["results"]:
         if r["incomplete"]:
             seeds = ", ".join(map(str, r["incomplete"]))
@@ -100,7 +106,7 @@ def verdict(result: Mapping[str, Any], reference: str) -> str:
         return f"{_who(result)} cannot be compared: {reference} has no finished seed in common with it"
     difference = result["difference"]
     mean, interval = difference["mean"]["foreground"]["dice"], difference["ci95"]["foreground"]["dice"]
-    found = _cell(mean, interval, 4, sign=True)
+    found = DICE.text(mean, interval, sign="+")
     if kind == "trails":
         return f"{_who(result)} TRAILS {reference}: {found}"
     if kind == "gains":
@@ -112,8 +118,10 @@ def _who(result: Mapping[str, Any]) -> str:
     return f"{result['variant']} ({result['labeled']} labelled)"
 
 
-def _number(result: Mapping[str, Any], what: str, metric: str) -> Any:
-    return result[what]["foreground"][metric] if what in result else None
+def _patients(content: Content) -> str:
+    """``12 ``, or ``4 to 6 `` where labelled sets differ; empty before a cell is finished."""
+    counts = sorted({r["patients"] for r in content["results"] if "patients" in r})
+    return " to ".join(map(str, dict.fromkeys([*counts[:1], *counts[-1:]]))) + " " * bool(counts)
 
 
 def _cost(cells: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -132,16 +140,6 @@ def _difference(difference: Mapping[str, Any] | None) -> list[str]:
     of = {key: difference[key]["foreground"]["dice"] for key in difference if key != "seeds"}
     equal = f" ({of['patients_equal']} equal)" if of["patients_equal"] else ""
     return [
-        _cell(of["mean"], of["ci95"], 3, sign=True),
+        DICE.text(of["mean"], of["ci95"], sign="+"),
         f"{of['patients_better']} : {of['patients_worse']}{equal}",
     ]
-
-
-def _cell(mean: float | None, interval: Sequence[float] | None, decimals: int, sign: bool = False) -> str:
-    if mean is None:
-        return "-"
-    plus = "+" if sign else ""
-    text = f"{mean:{plus}.{decimals}f}"
-    if interval is not None:
-        text += f" [{interval[0]:{plus}.{decimals}f}, {interval[1]:{plus}.{decimals}f}]"
-    return text

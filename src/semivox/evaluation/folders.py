@@ -11,8 +11,9 @@ import numpy as np
 
 from semivox.cohort import grid_difference, read_label
 from semivox.errors import DataError
+from semivox.evaluation.case_metrics import Scores, case_metrics, check_settings
 from semivox.evaluation.intervals import RESAMPLES, mean_and_interval
-from semivox.evaluation.metrics import METRICS, Policy, Scores, case_metrics, check_settings, policy_text
+from semivox.evaluation.metrics import METRICS, Policy, policy_text
 from semivox.evaluation.paired import case_value
 from semivox.evaluation.pairs import Pair, Pairs, match_folders
 from semivox.files import read_json

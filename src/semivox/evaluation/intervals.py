@@ -10,6 +10,13 @@ from semivox.randomness import Key
 
 RESAMPLES = 10_000
 KEY = Key(0) / "evaluation" / "bootstrap"
+FEW_PATIENTS = 6
+"""Below so many a bootstrap interval is rough, and mostly too narrow."""
+
+
+def few_patients(patients: int) -> str:
+    """A note on an interval over so many patients; empty where they are enough, or where there is none."""
+    return f"few patients ({patients}): the interval is rough" if 1 < patients < FEW_PATIENTS else ""
 
 
 def group(patients: Sequence[str]) -> tuple[np.ndarray, int]:

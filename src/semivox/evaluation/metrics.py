@@ -1,186 +1,172 @@
-"""Metrics of one case: how well a predicted label map agrees with its reference, class by class."""
+"""The metrics: a row each, with all there is to know of it. Files, tables, pages and docs read these rows.
+
+A metric more is a row more, and its function, see ``docs/how-to/add-a-metric.md``.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal, get_args
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
-from scipy.ndimage import find_objects
 
-from semivox.errors import DataError, SettingsError
-from semivox.evaluation.surface import surface_distances
+from semivox.evaluation.surface import SurfaceDistances, surface_distances
 
 Policy = Literal["default", "literature"]
-Scores = dict[str, float | None]
-
-METRICS = (
-    "dice",
-    "jaccard",
-    "hd95_mm",
-    "assd_mm",
-    "asd_mm",
-    "nsd",
-    "volume_error_ml",
-    "volume_error_rel",
-    "hd95_vox",
-    "asd_vox",
-)
-HIGHER_IS_BETTER = frozenset({"dice", "jaccard", "nsd"})
-
-Box = tuple[slice, ...]
+Unit = Literal["", "mm", "voxels", "ml", "%"]
+SUFFIX: Mapping[Unit, str] = {"": "", "mm": "_mm", "voxels": "_vox", "ml": "_ml", "%": "_rel"}
+"""What a unit adds to a metric's name in files; a percentage is a part of 1 there."""
+DIAGONAL: Literal["diagonal"] = "diagonal"
 
 
-def policy_text(policy: Policy, tolerance_mm: float, spacing_known: bool) -> dict[str, object]:
-    """The definitions behind the numbers, as they stand in the evaluation file."""
-    one_empty = "0" if policy == "literature" else "the diagonal of the image (shape times spacing)"
-    units = "known" if spacing_known else "unknown: *_mm, nsd and volume_error_ml are null"
-    return {
-        "name": policy,
-        "dice": "2 |P and R| / (|P| + |R|)",
-        "jaccard": "|P and R| / |P or R|",
-        "surface": "voxels of the mask with a face neighbour outside it; outside the image counts as outside",
-        "hd95": "95th percentile (linear interpolation) of both directed sets of surface distances, pooled",
-        "asd": "mean distance from the prediction's surface voxels to the reference's surface",
-        "assd": "mean of both directed sets of surface distances, pooled (each surface voxel counts once)",
-        "nsd": "share of surface voxels, both surfaces pooled, within the tolerance of the other surface",
-        "tolerance_mm": tolerance_mm,
-        "volume_error": "prediction minus reference; ml in 3D only (null in 2D), rel is relative to the "
-        "reference and null where the reference is empty",
-        "vox": "the same distances with every voxel edge 1",
-        "both_empty": "dice, jaccard, nsd 1; distances 0",
-        "one_empty": f"dice, jaccard, nsd 0; distances {one_empty}",
-        "ignore": "voxels with the reference's ignore value become background in both before anything else",
-        "annotated": "a class that is not annotated in a case has no row there",
-        "spacing": units,
-        "mean": "over cases that have the number; foreground: over the classes of a case, then over cases",
-    }
-
-
-def case_metrics(
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    values: Sequence[int],
-    spacing_mm: Sequence[float] | None,
-    *,
-    tolerance_mm: float = 2.0,
-    ignore: int | None = None,
-    policy: Policy = "default",
-    annotated: Sequence[int] | None = None,
-    paths: tuple[Path | None, Path | None] = (None, None),
-) -> dict[int, Scores]:
-    """Metrics of each class of one case.
+@dataclass(frozen=True)
+class MaskPair:
+    """One class of one case: what a metric is computed from.
 
     Parameters
     ----------
     prediction, reference
-        Label maps of one shape ``(X, Y[, Z])``, integer.
-    values
-        Label values of the foreground classes.
+        Boolean masks of one shape ``(X, Y[, Z])``; they may be crops that hold all of both.
     spacing_mm
-        Distance between neighbouring voxels along each axis; None where nobody knows it: everything in mm
-        or ml is None then.
+        Distance between neighbouring voxels along each axis; None where nobody knows it.
+    image_shape
+        Of the whole image.
     tolerance_mm
-        Surface distance up to which a surface voxel counts as right in ``nsd``.
-    ignore
-        Voxels of this value in the reference are background in both before anything else.
-    policy
-        What distances are worth when one mask is empty: "default" the image's diagonal, "literature" 0.
-    annotated
-        Classes annotated in the reference; the others get no row. None: all.
-    paths
-        Files of prediction and reference, to be named in errors.
-
-    Returns
-    -------
-    dict
-        Label value -> the numbers named in `METRICS`.
-
-    Raises
-    ------
-    DataError
-        The shapes differ, or a value is neither background nor one of ``values``.
+        Surface distance up to which a surface voxel counts as right.
     """
-    check_settings(policy, tolerance_mm)
-    if prediction.shape != reference.shape:
-        raise DataError(
-            "prediction and reference differ in shape",
-            path=paths[0],
-            found=prediction.shape,
-            expected=reference.shape,
-        )
-    if prediction.flags.f_contiguous and reference.flags.f_contiguous:
-        # No metric depends on the order of the axes; NumPy is fastest when the last one is contiguous.
-        prediction, reference = prediction.T, reference.T
-        spacing_mm = None if spacing_mm is None else spacing_mm[::-1]
-    if ignore is not None:
-        counted = reference != ignore
-        prediction, reference = prediction * counted, reference * counted
-    boxes_p = _boxes(prediction, values, "prediction", paths[0])
-    boxes_r = _boxes(reference, values, "reference", paths[1])
-    rows: dict[int, Scores] = {}
-    for value in values if annotated is None else [v for v in values if v in annotated]:
-        box = _union(boxes_p.get(value), boxes_r.get(value))
-        rows[value] = class_metrics(
-            prediction[box] == value,
-            reference[box] == value,
-            spacing_mm,
-            image_shape=prediction.shape,
-            tolerance_mm=tolerance_mm,
-            policy=policy,
-        )
-    return rows
+
+    prediction: np.ndarray
+    reference: np.ndarray
+    spacing_mm: tuple[float, ...] | None
+    image_shape: tuple[int, ...]
+    tolerance_mm: float
+
+    @cached_property
+    def predicted_voxels(self) -> int:
+        return int(np.count_nonzero(self.prediction))
+
+    @cached_property
+    def reference_voxels(self) -> int:
+        return int(np.count_nonzero(self.reference))
+
+    @cached_property
+    def overlap_voxels(self) -> int:
+        return int(np.count_nonzero(self.prediction & self.reference))
+
+    @cached_property
+    def _distances(self) -> list[SurfaceDistances]:
+        units = (False,) if self.spacing_mm is None else (False, True)
+        return surface_distances(self.prediction, self.reference, *map(self.spacing, units))
+
+    def distances(self, in_mm: bool) -> SurfaceDistances:
+        """Both directed sets of surface distances, in mm or in voxels; neither mask may be empty."""
+        return self._distances[int(in_mm)]
+
+    def spacing(self, in_mm: bool) -> tuple[float, ...]:
+        """In mm, or 1 along each axis."""
+        if not in_mm:
+            return (1.0,) * len(self.image_shape)
+        if self.spacing_mm is None:
+            raise ValueError("the spacing is not known")
+        return self.spacing_mm
+
+    def diagonal(self, in_mm: bool) -> float:
+        """Of the whole image."""
+        return float(np.linalg.norm(np.asarray(self.image_shape, float) * np.asarray(self.spacing(in_mm))))
 
 
-def class_metrics(
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    spacing_mm: Sequence[float] | None,
-    *,
-    image_shape: Sequence[int] | None = None,
-    tolerance_mm: float = 2.0,
-    policy: Policy = "default",
-) -> Scores:
-    """Metrics of one pair of boolean masks, which may be crops that hold all of both masks.
+@dataclass(frozen=True)
+class Metric:
+    """A row.
 
-    ``image_shape`` is the shape of the whole image (None: the masks are not cropped); it gives the diagonal
-    that stands for the distances when one mask is empty.
+    Parameters
+    ----------
+    quantity, unit
+        What is measured and in what; together they are the ``name`` in files.
+    heading
+        The quantity in tables; ``title`` has the unit too.
+    decimals
+        In everything that is made for people, in ``unit``. Files keep all digits.
+    better
+        Which numbers are: "zero" is an error with a sign, which says nothing of who is better.
+    best
+        The value where both masks are empty.
+    worst
+        The value where one of them is; DIAGONAL: that of the image, or 0 under the policy "literature". None:
+        neither rule holds, ``measure`` is asked there too.
+    definition
+        For the evaluation file's ``policy`` and the docs; of one quantity only one.
+    measure
+        Computes it, in mm, voxels, ml or as a part of 1.
+    at_tolerance
+        It depends on the tolerance in mm.
+    in_pages
+        False: only in the terminal and in files, as too much for a page's table.
     """
-    shape = np.asarray(prediction.shape if image_shape is None else image_shape, dtype=np.float64)
-    n_p, n_r = int(np.count_nonzero(prediction)), int(np.count_nonzero(reference))
-    overlap = int(np.count_nonzero(prediction & reference))
-    scores: Scores = dict.fromkeys(METRICS)
-    scores["dice"] = overlap_dice(prediction, reference)
-    scores["jaccard"] = overlap / (n_p + n_r - overlap) if n_p + n_r else 1.0
-    scores["volume_error_rel"] = (n_p - n_r) / n_r if n_r else None
-    if spacing_mm is not None and shape.size == 3:
-        scores["volume_error_ml"] = (n_p - n_r) * math.prod(spacing_mm) / 1000.0
-    voxels = (1.0,) * shape.size
-    if n_p and n_r:
-        spacings = (voxels,) if spacing_mm is None else (voxels, tuple(spacing_mm))
-        in_vox, *in_mm = surface_distances(prediction, reference, *spacings)
-        scores["hd95_vox"] = _percentile_95(*in_vox)
-        scores["asd_vox"] = float(in_vox.to_reference.mean())
-        for distances in in_mm:
-            pooled = np.concatenate(distances)
-            scores["hd95_mm"] = _percentile_95(*distances)
-            scores["assd_mm"] = float(pooled.mean())
-            scores["asd_mm"] = float(distances.to_reference.mean())
-            # Spacings come from float32 headers: a distance of exactly the tolerance must not miss it.
-            scores["nsd"] = float(np.mean(pooled <= tolerance_mm * (1 + 1e-6)))
-        return scores
 
-    def distance(spacing: Sequence[float]) -> float:
-        alone = n_p + n_r > 0 and policy == "default"
-        return float(np.linalg.norm(shape * np.asarray(spacing))) if alone else 0.0
+    quantity: str
+    unit: Unit
+    heading: str
+    decimals: int
+    better: Literal["higher", "lower", "zero"]
+    best: float
+    worst: float | Literal["diagonal"] | None
+    definition: str
+    measure: Callable[[MaskPair], float | None]
+    at_tolerance: bool = False
+    in_pages: bool = True
 
-    scores["hd95_vox"] = scores["asd_vox"] = distance(voxels)
-    if spacing_mm is not None:
-        scores["hd95_mm"] = scores["assd_mm"] = scores["asd_mm"] = distance(spacing_mm)
-        scores["nsd"] = 0.0 if n_p + n_r else 1.0
-    return scores
+    @property
+    def name(self) -> str:
+        """In files and in Python."""
+        return self.quantity + SUFFIX[self.unit]
+
+    @property
+    def needs_spacing(self) -> bool:
+        """It does not exist where the spacing is not known."""
+        return self.unit in ("mm", "ml") or self.at_tolerance
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.better == "higher"
+
+    @property
+    def scale(self) -> int:
+        """What a file's number is multiplied with for people."""
+        return 100 if self.unit == "%" else 1
+
+    def title(self, voxels: str = "voxels", tolerance_mm: float | None = None) -> str:
+        """Heading and unit: ``HD95, mm``. ``voxels`` is what the grid's elements are called."""
+        if self.at_tolerance and tolerance_mm is not None:
+            return f"{self.heading} at {tolerance_mm:g} mm"
+        unit = voxels if self.unit == "voxels" else self.unit
+        return f"{self.heading}, {unit}" if unit else self.heading
+
+    def text(self, value: float | None, interval: Iterable[float] | None = None, sign: str = "") -> str:
+        """``0.875 [0.851, 0.899]``, or a dash. ``sign`` "+" shows that of positive numbers too."""
+        if value is None or not math.isfinite(value):
+            return "-"
+        shown = f"{self.scale * value:{sign}.{self.decimals}f}"
+        if interval is not None:
+            ends = ", ".join(f"{self.scale * end:{sign}.{self.decimals}f}" for end in interval)
+            shown += f" [{ends}]"
+        return shown
+
+    def of(self, pair: MaskPair, policy: Policy) -> float | None:
+        """The number of one pair of masks; None where there is none."""
+        if self.needs_spacing and pair.spacing_mm is None:
+            return None
+        empty = (pair.predicted_voxels == 0) + (pair.reference_voxels == 0)
+        if empty == 0 or self.worst is None:
+            return self.measure(pair)
+        if empty == 2:
+            return self.best
+        if self.worst == DIAGONAL:
+            return pair.diagonal(self.unit == "mm") if policy == "default" else 0.0
+        return self.worst
 
 
 def overlap_dice(prediction: np.ndarray, reference: np.ndarray) -> float:
@@ -189,41 +175,125 @@ def overlap_dice(prediction: np.ndarray, reference: np.ndarray) -> float:
     return 2 * int(np.count_nonzero(prediction & reference)) / total if total else 1.0
 
 
-def check_settings(policy: str, tolerance_mm: float) -> None:
-    """Raise SettingsError for an unknown policy or a tolerance that is no distance."""
-    if policy not in get_args(Policy):
-        raise SettingsError("unknown evaluation policy", found=policy, expected=" or ".join(get_args(Policy)))
-    if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
-        raise SettingsError("the surface tolerance is no distance", found=tolerance_mm, expected="mm, >= 0")
+def _dice(pair: MaskPair) -> float:
+    return 2 * pair.overlap_voxels / (pair.predicted_voxels + pair.reference_voxels)
 
 
-def _percentile_95(*sets: np.ndarray) -> float:
-    return float(np.percentile(np.concatenate(sets), 95))
+def _jaccard(pair: MaskPair) -> float:
+    return pair.overlap_voxels / (pair.predicted_voxels + pair.reference_voxels - pair.overlap_voxels)
 
 
-def _boxes(labels: np.ndarray, values: Sequence[int], name: str, path: Path | None) -> dict[int, Box]:
-    """Bounding box of each label value that occurs; DataError for a value that is no class."""
-    if labels.dtype == bool:
-        labels = labels.view(np.uint8)
-    found = {i + 1: box for i, box in enumerate(find_objects(labels)) if box is not None}
-    strangers = sorted(set(found) - set(values))
-    if labels.dtype.kind == "i" and labels.size and (lowest := int(labels.min())) < 0:
-        strangers.insert(0, lowest)
-    if strangers:
-        raise DataError(
-            f"the {name} holds values that are no class",
-            path=path,
-            found=", ".join(map(str, strangers[:8])),
-            expected=f"0 (background), {', '.join(map(str, values))}",
-        )
-    return found
+def _hd95(pair: MaskPair, in_mm: bool) -> float:
+    return float(np.percentile(np.concatenate(pair.distances(in_mm)), 95))
 
 
-def _union(*boxes: Box | None) -> Box:
-    """The smallest box that holds the given ones; an empty box (of any dimension) for none."""
-    there = [box for box in boxes if box is not None]
-    if not there:
-        return (slice(0, 0),)
-    return tuple(
-        slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*there, strict=True)
-    )
+def _assd(pair: MaskPair) -> float:
+    return float(np.concatenate(pair.distances(in_mm=True)).mean())
+
+
+def _asd(pair: MaskPair, in_mm: bool) -> float:
+    return float(pair.distances(in_mm).to_reference.mean())
+
+
+def _nsd(pair: MaskPair) -> float:
+    # Spacings come from float32 headers: a distance of exactly the tolerance must not miss it.
+    return float(np.mean(np.concatenate(pair.distances(in_mm=True)) <= pair.tolerance_mm * (1 + 1e-6)))
+
+
+def _volume_error_ml(pair: MaskPair) -> float | None:
+    if len(pair.image_shape) != 3:
+        return None
+    return (pair.predicted_voxels - pair.reference_voxels) * math.prod(pair.spacing(in_mm=True)) / 1000.0
+
+
+def _volume_error_rel(pair: MaskPair) -> float | None:
+    if not pair.reference_voxels:
+        return None
+    return (pair.predicted_voxels - pair.reference_voxels) / pair.reference_voxels
+
+
+HD95 = "95th percentile (linear interpolation) of both directed sets of surface distances, pooled"
+ASD = "mean distance from the prediction's surface voxels to the reference's surface"
+VOLUME_ERROR = (
+    "prediction minus reference; ml in 3D only (null in 2D), rel is relative to the "
+    "reference and null where the reference is empty"
+)
+ROWS = (
+    Metric("dice", "", "Dice", 3, "higher", 1.0, 0.0, "2 |P and R| / (|P| + |R|)", _dice),
+    Metric("jaccard", "", "Jaccard", 3, "higher", 1.0, 0.0, "|P and R| / |P or R|", _jaccard),
+    Metric("hd95", "mm", "HD95", 2, "lower", 0.0, DIAGONAL, HD95, lambda pair: _hd95(pair, in_mm=True)),
+    Metric(
+        "assd", "mm", "ASSD", 2, "lower", 0.0, DIAGONAL,
+        "mean of both directed sets of surface distances, pooled (each surface voxel counts once)", _assd,
+    ),
+    Metric(
+        "asd", "mm", "ASD", 2, "lower", 0.0, DIAGONAL, ASD, lambda pair: _asd(pair, in_mm=True),
+        in_pages=False,
+    ),
+    Metric(
+        "nsd", "", "NSD", 3, "higher", 1.0, 0.0,
+        "share of surface voxels, both surfaces pooled, within the tolerance of the other surface", _nsd,
+        at_tolerance=True,
+    ),
+    Metric("volume_error", "ml", "Volume error", 2, "zero", 0.0, None, VOLUME_ERROR, _volume_error_ml),
+    Metric("volume_error", "%", "Volume error", 1, "zero", 0.0, None, VOLUME_ERROR, _volume_error_rel),
+    Metric("hd95", "voxels", "HD95", 2, "lower", 0.0, DIAGONAL, HD95, lambda pair: _hd95(pair, in_mm=False)),
+    Metric("asd", "voxels", "ASD", 2, "lower", 0.0, DIAGONAL, ASD, lambda pair: _asd(pair, in_mm=False)),
+)  # fmt: skip
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in ROWS}
+"""By name, in the order of the evaluation file."""
+COMPARED = tuple(name for name, metric in METRICS.items() if metric.better != "zero")
+"""The metrics by which one prediction can be better than another."""
+DICE = METRICS["dice"]
+
+
+def spacing_was_known(rows: Iterable[Mapping[str, float | None]]) -> bool:
+    """Whether numbers by metric were measured with a known spacing: one that needs it is there."""
+    needing = [name for name, metric in METRICS.items() if metric.needs_spacing]
+    return any(row.get(name) is not None for row in rows for name in needing)
+
+
+def metrics_for_people(spacing_known: bool) -> list[Metric]:
+    """What tables show: distances in mm where the spacing is known, else in voxels."""
+    return [
+        metric
+        for metric in METRICS.values()
+        if not (metric.unit == "voxels" if spacing_known else metric.needs_spacing)
+    ]
+
+
+def hausdorff(spacing_known: bool) -> Metric:
+    """The one distance of short tables: HD95, in mm where the spacing is known, else in voxels."""
+    return METRICS["hd95_mm" if spacing_known else "hd95_vox"]
+
+
+def policy_text(policy: Policy, tolerance_mm: float, spacing_known: bool) -> dict[str, object]:
+    """The definitions behind the numbers, as they stand in the evaluation file."""
+    diagonal = "0" if policy == "literature" else "the diagonal of the image (shape times spacing)"
+    absent = [m.name for m in METRICS.values() if m.needs_spacing and m.unit != "mm"]
+    unknown = f"unknown: *_mm, {', '.join(absent[:-1])} and {absent[-1]} are null"
+    return {
+        "name": policy,
+        **{metric.quantity: metric.definition for metric in METRICS.values()},
+        "surface": "voxels of the mask with a face neighbour outside it; outside the image counts as outside",
+        "tolerance_mm": tolerance_mm,
+        "vox": "the same distances with every voxel edge 1",
+        "both_empty": _where_empty(lambda metric: f"{metric.best:g}"),
+        "one_empty": _where_empty(
+            lambda metric: diagonal if metric.worst == DIAGONAL else f"{metric.worst:g}"
+        ),
+        "ignore": "voxels with the reference's ignore value become background in both before anything else",
+        "annotated": "a class that is not annotated in a case has no row there",
+        "spacing": "known" if spacing_known else unknown,
+        "mean": "over cases that have the number; foreground: over the classes of a case, then over cases",
+    }
+
+
+def _where_empty(value: Callable[[Metric], str]) -> str:
+    """``dice, jaccard, nsd 1; distances 0``: who takes which value by rule."""
+    taking: dict[tuple[bool, str], dict[str, None]] = {}
+    for metric in METRICS.values():
+        if metric.worst is not None:
+            far = metric.worst == DIAGONAL
+            taking.setdefault((far, value(metric)), {})["distances" if far else metric.quantity] = None
+    return "; ".join(f"{', '.join(names)} {text}" for (_, text), names in taking.items())

@@ -109,6 +109,11 @@ def _patients(evaluation: Evaluation) -> dict[str, str]:
     return {case: named.get(case) or case for case in sorted(evaluation["cases"])}
 
 
+def patient_count(evaluation: Evaluation) -> int:
+    """Over how many patients its intervals are."""
+    return len(set(evaluation.get("patients", {}).values())) or len(evaluation["cases"])
+
+
 def column(evaluation: Evaluation, cases: Sequence[str], metric: str, class_: str) -> np.ndarray:
     """The number of each case, ``(cases,)``; NaN where it has none."""
     if class_ != "foreground" and class_ not in evaluation["classes"]:
@@ -125,6 +130,6 @@ def case_value(
 ) -> float:
     """One number of one case; for "foreground" the mean over the classes that have it. NaN for none."""
     chosen = rows.values() if class_ == "foreground" else [rows[class_]] if class_ in rows else []
-    numbers = [row[metric] for row in chosen]
+    numbers = [row.get(metric) for row in chosen]  # a file may be older than a metric
     there = [number for number in numbers if number is not None]
     return sum(there) / len(there) if there else float("nan")

@@ -10,21 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from semivox.evaluation.paired import case_value
+from semivox.evaluation.intervals import few_patients
+from semivox.evaluation.metrics import DICE, metrics_for_people, spacing_was_known
+from semivox.evaluation.paired import case_value, patient_count
 
-# metric, heading, decimals
-COLUMNS = (
-    ("dice", "Dice", 4),
-    ("jaccard", "Jaccard", 4),
-    ("hd95_mm", "HD95 mm", 2),
-    ("assd_mm", "ASSD mm", 2),
-    ("asd_mm", "ASD mm", 2),
-    ("nsd", "NSD", 4),
-    ("volume_error_ml", "Volume error ml", 2),
-    ("volume_error_rel", "relative", 3),
-    ("hd95_vox", "HD95 voxels", 2),
-    ("asd_vox", "ASD voxels", 2),
-)
 LOWEST = 5
 
 
@@ -36,16 +25,20 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> RenderableType:
     mean, ci95, classes = evaluation["mean"], evaluation["ci95"], evaluation["classes"]
     keys = [*classes, *(["foreground"] if len(classes) > 1 else [])]
     cases = evaluation["cases"]
-    title = Text(f"{len(cases)} cases, mean [95 % interval over patients]")
+    patients = patient_count(evaluation)
+    title = Text(f"{len(cases)} cases, mean [95 % interval over {patients} patients]")
     table = Table()
     table.add_column("")
     for key in keys:
         table.add_column(escape(classes.get(key, key)), justify="right")
-    for metric, heading, decimals in COLUMNS:
-        if any(mean[key][metric] is not None for key in keys):
-            cells = (_cell(mean[key][metric], ci95[key][metric], decimals) for key in keys)
-            table.add_row(heading, *cells)
-    return Group(title, table, *_lowest(cases, classes), *_notes(evaluation))
+    tolerance_mm = evaluation.get("policy", {}).get("tolerance_mm")
+    for metric in metrics_for_people(spacing_was_known(mean.values())):
+        name = metric.name
+        if any(mean[key].get(name) is not None for key in keys):
+            cells = (metric.text(mean[key].get(name), ci95[key].get(name)) for key in keys)
+            table.add_row(metric.title(tolerance_mm=tolerance_mm), *cells)
+    rough = [Text(note, style="yellow") for note in [few_patients(patients)] if note]
+    return Group(title, table, *rough, *_lowest(cases, classes), *_notes(evaluation))
 
 
 def _lowest(cases: Mapping[str, Any], classes: Mapping[str, str]) -> list[RenderableType]:
@@ -59,8 +52,8 @@ def _lowest(cases: Mapping[str, Any], classes: Mapping[str, str]) -> list[Render
     for key in keys:
         table.add_column(escape(classes.get(key, key)), justify="right")
     for case in order:
-        numbers = (case_value(cases[case], "dice", key) for key in keys)
-        table.add_row(Text(case), *("-" if n != n else f"{n:.4f}" for n in numbers))
+        numbers = (case_value(cases[case], DICE.name, key) for key in keys)
+        table.add_row(Text(case), *map(DICE.text, numbers))
     return [Text("lowest Dice"), table]
 
 
@@ -75,12 +68,3 @@ def _notes(evaluation: Mapping[str, Any]) -> list[RenderableType]:
             more = f", ... ({len(names)})" if len(names) > LOWEST else ""
             notes.append(Text(f"{text}: {', '.join(names[:LOWEST])}{more}", style="yellow"))
     return list(notes)
-
-
-def _cell(mean: float | None, interval: list[float] | None, decimals: int) -> str:
-    if mean is None:
-        return "-"
-    text = f"{mean:.{decimals}f}"
-    if interval is not None:
-        text += f" [{interval[0]:.{decimals}f}, {interval[1]:.{decimals}f}]"
-    return text

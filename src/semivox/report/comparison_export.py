@@ -7,9 +7,9 @@ import io
 from collections.abc import Sequence
 
 from semivox.duration import show_duration
-from semivox.evaluation.comparison import FOREGROUND, MEASURES
-from semivox.evaluation.metrics import HIGHER_IS_BETTER
-from semivox.report.comparison_record import Estimate, MethodResult
+from semivox.evaluation.comparison import FOREGROUND
+from semivox.evaluation.metrics import COMPARED, DICE, METRICS, Metric
+from semivox.report.comparison_record import Estimate, MethodResult, distance_of
 
 BOLD = (
     "Bold, column by column within a labelled set: the best of the methods that gain on the reference (the "
@@ -26,27 +26,26 @@ ESCAPES = {
 def comparison_latex(results: Sequence[MethodResult]) -> str:
     """A ``tabular`` of booktabs, intervals in brackets. What is bold says ``BOLD``, in a comment too."""
     reference = next((r.name for r in results if r.verdict == "reference"), "the reference")
-    in_mm = any(r.of("hd95_mm").mean is not None for r in results)
-    distance, unit = ("hd95_mm", "mm") if in_mm else ("hd95_vox", "voxels")
+    distance = distance_of(results)
     sets = list(dict.fromkeys(r.labeled for r in results))
     lines = [
         "% \\usepackage{booktabs}, \\usepackage[T1]{fontenc}; mean [95 % interval over patients and seeds]",
         f"% {BOLD}",
         r"\begin{tabular}{llrrrr}",
         r"\toprule",
-        f"labelled & method & Dice & Dice minus {latex_text(reference)} & HD95 ({unit}) & time \\\\",
+        f"labelled & method & Dice & Dice minus {latex_text(reference)} & {distance.title()} & time \\\\",
     ]
     for labeled in sets:
         rows = [r for r in results if r.labeled == labeled and r.of("dice").mean is not None]
-        bold = {metric: bold_rows(rows, metric) for metric in ("dice", distance)}
+        bold = {metric: bold_rows(rows, metric) for metric in (DICE.name, distance.name)}
         lines.append(r"\midrule")
         for r in rows:
             cells = [
                 latex_text(r.labeled),
                 latex_text(r.name),
-                _estimate(r.of("dice"), 3, r.variant in bold["dice"]),
-                "reference" if r.verdict == "reference" else _estimate(r.gain("dice"), 3, sign=True),
-                _estimate(r.of(distance), 1, r.variant in bold[distance]),
+                _estimate(r.of(DICE.name), DICE, r.variant in bold[DICE.name]),
+                "reference" if r.verdict == "reference" else _estimate(r.gain(DICE.name), DICE, sign=True),
+                _estimate(r.of(distance.name), distance, r.variant in bold[distance.name]),
                 "--" if r.cost.seconds is None else show_duration(r.cost.seconds).replace(" ", r"\,"),
             ]
             lines.append(" & ".join(cells) + r" \\")
@@ -62,7 +61,7 @@ def comparison_csv(results: Sequence[MethodResult]) -> str:
     header = ["labeled", "variant", "method", "verdict", "seeds", "cases", "patients", "steps", "seconds"]
     header += ["step_seconds", "peak_memory_gib", "patients_better", "patients_worse", "patients_equal"]
     header += ["worst_case", "worst_dice"]
-    pairs = [(FOREGROUND, metric) for metric in MEASURES] + [(value, "dice") for value in values]
+    pairs = [(FOREGROUND, metric) for metric in COMPARED] + [(value, "dice") for value in values]
     for class_, metric in pairs:
         name = metric if class_ == FOREGROUND else f"{metric}_class_{class_}"
         for kind in (name, f"{name}_difference"):
@@ -81,7 +80,7 @@ def comparison_csv(results: Sequence[MethodResult]) -> str:
 
 def bold_rows(rows: Sequence[MethodResult], metric: str) -> set[str]:
     """The variants of one labelled set whose ``metric`` stands in bold: the rule is ``BOLD``."""
-    sign = 1 if metric in HIGHER_IS_BETTER else -1
+    sign = 1 if METRICS[metric].higher_is_better else -1
 
     def side(gain: Estimate) -> int:
         """1 better, -1 worse than the reference, 0 not known."""
@@ -104,12 +103,13 @@ def latex_text(text: str) -> str:
     return "".join(ESCAPES.get(letter, letter) for letter in text)
 
 
-def _estimate(estimate: Estimate, decimals: int, bold: bool = False, sign: bool = False) -> str:
+def _estimate(estimate: Estimate, metric: Metric, bold: bool = False, sign: bool = False) -> str:
     if estimate.mean is None:
         return "--"
     plus = "+" if sign else ""
-    text = f"{estimate.mean:{plus}.{decimals}f}"
+    text = metric.text(estimate.mean, sign=plus)
     text = f"$\\mathbf{{{text}}}$" if bold else f"${text}$"
     if estimate.low is not None and estimate.high is not None:
-        text += f" $[{estimate.low:{plus}.{decimals}f}, {estimate.high:{plus}.{decimals}f}]$"
+        low, high = (metric.text(end, sign=plus) for end in (estimate.low, estimate.high))
+        text += f" $[{low}, {high}]$"
     return text

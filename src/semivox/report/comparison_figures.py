@@ -21,6 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from semivox.duration import show_duration
+from semivox.evaluation.metrics import DICE
 from semivox.report.comparison_record import ComparisonRecord, Cost, Estimate, MethodResult, cost_of
 from semivox.report.style import COLOURS, INK, QUIET, STYLE
 
@@ -153,7 +154,7 @@ def case_figure(record: ComparisonRecord, labeled: str | None = None) -> Figure:
     return figure
 
 
-def signed(estimate: Estimate, decimals: int = 3) -> str:
+def signed(estimate: Estimate, decimals: int = DICE.decimals) -> str:
     """``+0.030 [+0.019, +0.042]``, with true minus signs; a dash where there is no number."""
     if estimate.mean is None:
         return "–"

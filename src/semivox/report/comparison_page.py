@@ -44,7 +44,6 @@ def page_context(record: ComparisonRecord, test: Path | None = None) -> dict[str
     """What the template shows."""
     rows = [row for name in record.labeled for row in record.rows(name)]
     rows += [row for row in record.results if row.of("dice").mean is None]
-    distance, unit = record.distance
     classes = next((row.classes for row in rows if row.classes), {})
     shown, pictures, missing = shown_set(record), list[CasePicture](), list[str]()
     if shown is not None:
@@ -58,8 +57,7 @@ def page_context(record: ComparisonRecord, test: Path | None = None) -> dict[str
         "several": len(record.labeled) > 1,
         "outcomes": words.outcomes(record) if len(record.labeled) > 1 else [],
         "seeds": any(len(row.seeds) > 1 or row.incomplete for row in rows),
-        "rows": [_row(row, distance) for row in rows],
-        "unit": unit,
+        "rows": [_row(row, record.distance.name) for row in rows],
         "classes": classes if len(classes) > 1 else {},
         "bold": BOLD,
         "downloads": _downloads(record),

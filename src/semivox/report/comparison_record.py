@@ -14,6 +14,7 @@ from typing import Any
 
 from semivox.errors import DataError
 from semivox.evaluation.folders import FOREGROUND, read_evaluation
+from semivox.evaluation.metrics import Metric, hausdorff, spacing_was_known
 from semivox.evaluation.paired import case_value
 from semivox.evaluation.places import CellFolder
 from semivox.files import read_json
@@ -153,10 +154,9 @@ class ComparisonRecord:
         return self.names.get(self.reference, self.reference)
 
     @property
-    def distance(self) -> tuple[str, str]:
-        """Metric and unit of surface distances: millimetres where spacing is known, else voxels."""
-        in_mm = any(r.of("hd95_mm").mean is not None for r in self.results)
-        return ("hd95_mm", "mm") if in_mm else ("hd95_vox", "voxels")
+    def distance(self) -> Metric:
+        """The surface distance shown beside Dice."""
+        return distance_of(self.results)
 
     def cost(self, variant: str) -> Cost:
         """Of all finished cells of a variant, over the labelled sets."""
@@ -226,6 +226,12 @@ def read_results(content: Mapping[str, Any]) -> tuple[MethodResult, ...]:
         )
         found.append(result)
     return tuple(found)
+
+
+def distance_of(results: Sequence[MethodResult]) -> Metric:
+    """HD95 in the unit that these rows were measured in."""
+    means = [{m: e.mean for m, e in r.mean.get(FOREGROUND, {}).items()} for r in results]
+    return hausdorff(spacing_was_known(means))
 
 
 def cost_of(cells: Sequence[CellRecord]) -> Cost:

@@ -8,23 +8,13 @@ from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Any
 
-from semivox.evaluation.paired import case_value
+from semivox.evaluation.intervals import few_patients
+from semivox.evaluation.metrics import DICE, METRICS, Metric, hausdorff, metrics_for_people, spacing_was_known
+from semivox.evaluation.paired import case_value, patient_count
 from semivox.report.held_out_figures import Figure, cases_said, figures_of
 from semivox.report.page import number, percent
 from semivox.report.run_record import HeldOut
 
-METRICS = (
-    # metric, heading, decimals, factor
-    ("dice", "Dice", 3, 1),
-    ("jaccard", "Jaccard", 3, 1),
-    ("hd95_mm", "HD95, mm", 2, 1),
-    ("assd_mm", "ASSD, mm", 2, 1),
-    ("nsd", "NSD", 3, 1),
-    ("hd95_vox", "HD95, {voxels}", 2, 1),
-    ("asd_vox", "ASD, {voxels}", 2, 1),
-    ("volume_error_ml", "Volume error, ml", 2, 1),
-    ("volume_error_rel", "Volume error, %", 1, 100),
-)
 WORST, BEST, REVIEW, UNKNOWN = 3, 2, 4, 3
 """How many cases are shown in slices: of lowest and of highest Dice, further ones to review, and cases
 without a reference."""
@@ -106,10 +96,10 @@ def lead_of(held: HeldOut) -> str:
         )
     mean, ci = held.content["mean"]["foreground"]["dice"], held.content["ci95"]["foreground"]["dice"]
     classes, cases = len(held.classes), len(held.content["cases"])
-    patients = len(set(held.content.get("patients", {}).values())) or cases
+    patients = patient_count(held.content)
     over = f", mean of {classes} classes" if classes > 1 else ""
     interval = f" [{number(ci[0])}, {number(ci[1])}]" if ci else ""
-    whom = f"{cases} held-out cases" + (f" ({patients} patients)" if patients != cases else "")
+    whom = f"{cases} held-out cases ({patients} patients)"
     whom = "1 held-out case" if cases == 1 else whom
     return f"Dice {number(mean)}{interval} on {whom} of {where(held)}{over}."
 
@@ -122,6 +112,8 @@ def _notes(held: HeldOut) -> list[str]:
             "not their labels."
         )
     content = held.content or {}
+    if content and (rough := few_patients(patient_count(content))):
+        notes.append(f"{rough[0].upper()}{rough[1:]}.")
     for key, text in (
         ("missing", "counted as an empty mask for want of a prediction"),
         ("unmatched", "without a reference and so without a Dice"),
@@ -148,28 +140,24 @@ def _tiles(content: Mapping[str, Any], review: Sequence[Mapping[str, Any]]) -> l
 def _class_table(content: Mapping[str, Any], voxels: str) -> dict[str, Any]:
     keys = [*content["classes"], *(["foreground"] if len(content["classes"]) > 1 else [])]
     mean, ci95 = content["mean"], content["ci95"]
-    columns = [c for c in METRICS if any(mean[key].get(c[0]) is not None for key in keys)]
-    if any(c[0] == "hd95_mm" for c in columns):
-        columns = [c for c in columns if not c[0].endswith("_vox")]
+    shown = metrics_for_people(spacing_was_known(mean.values()))
+    columns = [m for m in shown if m.in_pages and any(mean[key].get(m.name) is not None for key in keys)]
     tolerance = content.get("policy", {}).get("tolerance_mm")
 
-    def estimate(key: str, metric: str, decimals: int, factor: float) -> dict[str, Any]:
-        value, interval = mean[key].get(metric), ci95[key].get(metric)
+    def estimate(key: str, metric: Metric) -> dict[str, Any]:
+        value, interval = mean[key].get(metric.name), ci95[key].get(metric.name)
         return {
-            "value": None if value is None else factor * value,
-            "ci": None if interval is None else [factor * v for v in interval],
-            "decimals": decimals,
+            "value": None if value is None else metric.scale * value,
+            "ci": None if interval is None else [metric.scale * end for end in interval],
+            "decimals": metric.decimals,
         }
 
     return {
-        "columns": [
-            f"NSD at {tolerance:g} mm" if m == "nsd" and tolerance else h.format(voxels=voxels)
-            for m, h, *_ in columns
-        ],
+        "columns": [metric.title(voxels, tolerance) for metric in columns],
         "rows": [
             {
                 "name": content["classes"].get(key, "mean of classes"),
-                "cells": [estimate(key, metric, d, f) for metric, _, d, f in columns],
+                "cells": [estimate(key, metric) for metric in columns],
             }
             for key in keys
         ],
@@ -181,9 +169,8 @@ def _case_table(held: HeldOut, shown: Sequence[Shown], voxels: str) -> dict[str,
     cases = (held.content or {}).get("cases", {})
     values = list(held.classes)
     own = values if 1 < len(values) <= OWN_COLUMNS else []
-    distance = (
-        "hd95_mm" if any(not math.isnan(case_value(r, "hd95_mm")) for r in cases.values()) else "hd95_vox"
-    )
+    distance = hausdorff(_in_mm(held))
+    volume_error = METRICS["volume_error_rel"]
     size = (
         "volume_ml" if any(_total(row, "volume_ml") is not None for row in held.rows.values()) else "voxels"
     )
@@ -191,13 +178,13 @@ def _case_table(held: HeldOut, shown: Sequence[Shown], voxels: str) -> dict[str,
     rows = []
     for case in dict.fromkeys([*cases, *held.rows]):
         found, row = cases.get(case, {}), held.rows.get(case, {})
-        error = _or_none(case_value(found, "volume_error_rel"))
+        error = _or_none(case_value(found, volume_error.name))
         cells = [
-            (_or_none(case_value(found, "dice")), 3),
-            *((_or_none(case_value(found, "dice", value)), 3) for value in own),
-            (_or_none(case_value(found, distance)), 1),
+            (_or_none(case_value(found, DICE.name)), DICE.decimals),
+            *((_or_none(case_value(found, DICE.name, value)), DICE.decimals) for value in own),
+            (_or_none(case_value(found, distance.name)), distance.decimals),
             (_total(row, size), 1 if size == "volume_ml" else 0),
-            (None if error is None else 100 * error, 1),
+            (None if error is None else volume_error.scale * error, volume_error.decimals),
             (row.get("mean_entropy"), 3),
         ]
         rows.append(
@@ -210,12 +197,11 @@ def _case_table(held: HeldOut, shown: Sequence[Shown], voxels: str) -> dict[str,
             }
         )
     rows.sort(key=lambda row: math.inf if row["cells"][0][0] is None else row["cells"][0][0])
-    unit = "mm" if distance == "hd95_mm" else voxels
     volume = "Volume, ml" if size == "volume_ml" else voxels.capitalize()
     columns = [
-        "Dice",
+        DICE.title(),
         *(held.classes[value] for value in own),
-        f"HD95, {unit}",
+        distance.title(voxels),
         volume,
         "Vol. error, %",
         "Entropy",
@@ -258,11 +244,10 @@ def _facts(held: HeldOut, case: str, dice: float | None, voxels: str) -> str:
     if len(found) > 1:
         of_classes = (f"{held.classes.get(v, v)} {number(row.get('dice'))}" for v, row in found.items())
         facts[-1:] = [f"Dice {number(dice)} ({', '.join(of_classes)})"]
-    for metric, unit in (("hd95_mm", "mm"), ("hd95_vox", voxels)):
-        distance = case_value(found, metric)
-        if not math.isnan(distance):
-            facts.append(f"HD95 {number(distance, 1)} {unit}")
-            break
+    distance = hausdorff(_in_mm(held))
+    if not math.isnan(far := case_value(found, distance.name)):
+        unit = "mm" if distance.unit == "mm" else voxels
+        facts.append(f"{distance.heading} {number(far, distance.decimals)} {unit}")
     if (volume := _total(held.rows.get(case, {}), "volume_ml")) is not None:
         facts.append(f"{number(volume, 1)} ml")
     return " · ".join(facts)
@@ -296,6 +281,11 @@ def _warnings(held: HeldOut, card: Mapping[str, Any] | None) -> list[str]:
     if failed:
         sentences.append(f"No prediction could be made of {cases_said(len(failed))} ({_listed(failed)}).")
     return sentences
+
+
+def _in_mm(held: HeldOut) -> bool:
+    cases = (held.content or {}).get("cases", {})
+    return spacing_was_known(row for rows in cases.values() for row in rows.values())
 
 
 def _total(row: Mapping[str, Any], key: str) -> float | None:

@@ -21,6 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from semivox.duration import show_duration
+from semivox.evaluation.metrics import DICE
 from semivox.files import write_text
 
 ABSENT = "–"
@@ -58,11 +59,11 @@ def environment() -> Environment:
         json_data=json_data,
         breakable=breakable,
     )
-    made.globals.update(style=style, script=script, policy=policy())
+    made.globals.update(dice=DICE, style=style, script=script, policy=policy())
     return made
 
 
-def number(value: float | None, decimals: int = 3) -> str:
+def number(value: float | None, decimals: int = DICE.decimals) -> str:
     """``-0.1234`` -> ``−0.123``, with a true minus sign; None, NaN and infinity are a dash."""
     if value is None or not math.isfinite(value):
         return ABSENT
@@ -80,7 +81,7 @@ def percent(value: float | None, decimals: int = 0) -> str:
     return ABSENT if value is None or not math.isfinite(value) else f"{number(100 * value, decimals)}\u00a0%"
 
 
-def interval(value: Sequence[float] | None, decimals: int = 3) -> str:
+def interval(value: Sequence[float] | None, decimals: int = DICE.decimals) -> str:
     """``[0.879, 0.913]``; nothing where there is no interval."""
     return "" if value is None else "[" + ", ".join(number(v, decimals) for v in value) + "]"
 

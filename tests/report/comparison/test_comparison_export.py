@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semivox.evaluation.comparison import MEASURES
+from semivox.evaluation.metrics import COMPARED
 from semivox.report.comparison_export import (
     BOLD,
     ESCAPES,
@@ -55,7 +55,7 @@ def test_every_number_of_the_csv_is_that_of_the_file(hand_made: HandMade) -> Non
         assert (row["labeled"], row["variant"], row["verdict"]) == (
             expected["labeled"], expected["variant"], expected["verdict"],
         )  # fmt: skip
-        named = {m: ("foreground", m) for m in MEASURES} | {f"dice_class_{c}": (c, "dice") for c in "12"}
+        named = {m: ("foreground", m) for m in COMPARED} | {f"dice_class_{c}": (c, "dice") for c in "12"}
         for name, (class_, metric) in named.items():
             for kind, of in ((name, expected), (f"{name}_difference", expected["difference"])):
                 found = [number(row[f"{kind}{end}"]) for end in ("", "_low", "_high")]

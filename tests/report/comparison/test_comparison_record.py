@@ -42,7 +42,7 @@ def test_rows_hold_what_the_file_holds(hand_made: HandMade) -> None:
     cost = record.cost("cps")
     assert (cost.steps, cost.seconds, cost.peak_memory_gib) == (101, 51.5, 1.5)
     assert cost.step_seconds == pytest.approx((51 / 101 + 52 / 101) / 2)
-    assert record.distance == ("hd95_mm", "mm")
+    assert (record.distance.name, record.distance.unit) == ("hd95_mm", "mm")
 
 
 def test_labelled_sets_stand_in_the_order_of_their_numbers_of_cases(hand_made: HandMade) -> None:

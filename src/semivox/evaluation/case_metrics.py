@@ -1,0 +1,149 @@
+"""One case's label maps -> the metrics of each class: every row of `semivox.evaluation.metrics` is asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from scipy.ndimage import find_objects
+
+from semivox.errors import DataError, SettingsError
+from semivox.evaluation.metrics import METRICS, MaskPair, Policy
+
+Scores = dict[str, float | None]
+Box = tuple[slice, ...]
+
+
+def case_metrics(
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    values: Sequence[int],
+    spacing_mm: Sequence[float] | None,
+    *,
+    tolerance_mm: float = 2.0,
+    ignore: int | None = None,
+    policy: Policy = "default",
+    annotated: Sequence[int] | None = None,
+    paths: tuple[Path | None, Path | None] = (None, None),
+) -> dict[int, Scores]:
+    """Metrics of each class of one case.
+
+    Parameters
+    ----------
+    prediction, reference
+        Label maps of one shape ``(X, Y[, Z])``, integer.
+    values
+        Label values of the foreground classes.
+    spacing_mm
+        Distance between neighbouring voxels along each axis; None where nobody knows it: everything in mm
+        or ml is None then.
+    tolerance_mm
+        Surface distance up to which a surface voxel counts as right in ``nsd``.
+    ignore
+        Voxels of this value in the reference are background in both before anything else.
+    policy
+        What distances are worth when one mask is empty: "default" the image's diagonal, "literature" 0.
+    annotated
+        Classes annotated in the reference; the others get no row. None: all.
+    paths
+        Files of prediction and reference, to be named in errors.
+
+    Returns
+    -------
+    dict
+        Label value -> the numbers named in `METRICS`.
+
+    Raises
+    ------
+    DataError
+        The shapes differ, or a value is neither background nor one of ``values``.
+    """
+    check_settings(policy, tolerance_mm)
+    if prediction.shape != reference.shape:
+        raise DataError(
+            "prediction and reference differ in shape",
+            path=paths[0],
+            found=prediction.shape,
+            expected=reference.shape,
+        )
+    if prediction.flags.f_contiguous and reference.flags.f_contiguous:
+        # No metric depends on the order of the axes; NumPy is fastest when the last one is contiguous.
+        prediction, reference = prediction.T, reference.T
+        spacing_mm = None if spacing_mm is None else spacing_mm[::-1]
+    if ignore is not None:
+        counted = reference != ignore
+        prediction, reference = prediction * counted, reference * counted
+    boxes_p = _boxes(prediction, values, "prediction", paths[0])
+    boxes_r = _boxes(reference, values, "reference", paths[1])
+    rows: dict[int, Scores] = {}
+    for value in values if annotated is None else [v for v in values if v in annotated]:
+        box = _union(boxes_p.get(value), boxes_r.get(value))
+        rows[value] = class_metrics(
+            prediction[box] == value,
+            reference[box] == value,
+            spacing_mm,
+            image_shape=prediction.shape,
+            tolerance_mm=tolerance_mm,
+            policy=policy,
+        )
+    return rows
+
+
+def class_metrics(
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    spacing_mm: Sequence[float] | None,
+    *,
+    image_shape: Sequence[int] | None = None,
+    tolerance_mm: float = 2.0,
+    policy: Policy = "default",
+) -> Scores:
+    """Metrics of one pair of boolean masks, which may be crops that hold all of both masks.
+
+    ``image_shape`` is the shape of the whole image (None: the masks are not cropped); it gives the diagonal
+    that stands for the distances when one mask is empty.
+    """
+    shape = tuple(prediction.shape if image_shape is None else image_shape)
+    pair = MaskPair(
+        prediction, reference, None if spacing_mm is None else tuple(spacing_mm), shape, tolerance_mm
+    )
+    return {name: metric.of(pair, policy) for name, metric in METRICS.items()}
+
+
+def check_settings(policy: str, tolerance_mm: float) -> None:
+    """Raise SettingsError for an unknown policy or a tolerance that is no distance."""
+    if policy not in get_args(Policy):
+        raise SettingsError("unknown evaluation policy", found=policy, expected=" or ".join(get_args(Policy)))
+    if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
+        raise SettingsError("the surface tolerance is no distance", found=tolerance_mm, expected="mm, >= 0")
+
+
+def _boxes(labels: np.ndarray, values: Sequence[int], name: str, path: Path | None) -> dict[int, Box]:
+    """Bounding box of each label value that occurs; DataError for a value that is no class."""
+    if labels.dtype == bool:
+        labels = labels.view(np.uint8)
+    found = {i + 1: box for i, box in enumerate(find_objects(labels)) if box is not None}
+    strangers = sorted(set(found) - set(values))
+    if labels.dtype.kind == "i" and labels.size and (lowest := int(labels.min())) < 0:
+        strangers.insert(0, lowest)
+    if strangers:
+        raise DataError(
+            f"the {name} holds values that are no class",
+            path=path,
+            found=", ".join(map(str, strangers[:8])),
+            expected=f"0 (background), {', '.join(map(str, values))}",
+        )
+    return found
+
+
+def _union(*boxes: Box | None) -> Box:
+    """The smallest box that holds the given ones; an empty box (of any dimension) for none."""
+    there = [box for box in boxes if box is not None]
+    if not there:
+        return (slice(0, 0),)
+    return tuple(
+        slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*there, strict=True)
+    )
