@@ -15,11 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from semivox.arguments import COMMANDS
-from semivox.errors import SemivoxError
+from semivox.errors import BUG, SemivoxError
 
 Run = Callable[[argparse.Namespace], int]
 
-BUG = 70
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 DISK_REMEDY = "free disk space, or choose a folder that you may write to"
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+BUG = 70
+"""Exit code of an error that is no :class:`SemivoxError`: a fault of semivox."""
+
 
 class SemivoxError(Exception):
     """A fault a user can mend. ``str(error)`` names file, fault, what was expected and the remedy."""

@@ -23,15 +23,16 @@ T = TypeVar("T")
 
 def as_dict(settings: object) -> dict[str, Any]:
     """A settings dataclass as nested dicts of plain values (tuples become lists), ready for YAML or JSON."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {str(k): plain(v) for k, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [plain(v) for v in value]
-        return value
-
     return cast(dict[str, Any], plain(dataclasses.asdict(cast(Any, settings))))
+
+
+def plain(value: Any) -> Any:
+    """``value`` as it comes back from JSON: tuples become lists, what JSON does not know becomes text."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

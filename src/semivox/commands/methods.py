@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from semivox.methods.catalog import RECOMMENDED, listed, load_method, parse_method, preset_settings
 from semivox.methods.origins import ORIGINS, split_origin
-from semivox.settings import as_dict, field_docs
+from semivox.settings import as_dict, field_docs, plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,7 +29,7 @@ def methods(name: str | None = None) -> dict[str, Any]:
     method = load_method(name)
     preset_settings(name, method, preset)
     entry, settings = listed().get(name), _settings(method.Settings)
-    recipe = _plain(method.paper)
+    recipe = plain(method.paper)
     if "paper_steps" in settings:
         recipe = {"run.steps": settings["paper_steps"]["default"], **recipe}
     module = __import__(method.__module__, fromlist=["__doc__"]).__doc__ or ""
@@ -39,7 +39,7 @@ def methods(name: str | None = None) -> dict[str, Any]:
         **(dataclasses.asdict(entry) if entry else {}),
         "about": module,
         "settings": settings,
-        "presets": {key: _plain(changes) for key, changes in method.presets.items()},
+        "presets": {key: plain(changes) for key, changes in method.presets.items()},
         "paper_recipe": recipe,
     }
 
@@ -56,10 +56,6 @@ def _settings(cls: type) -> dict[str, dict[str, Any]]:
         meaning, origin = split_origin(docs.get(name, ""))
         found[name] = {"default": default, "meaning": meaning, "from": origin}
     return found
-
-
-def _plain(changes: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in changes.items()}
 
 
 def written(value: Any) -> str:

@@ -21,7 +21,7 @@ from semivox.duration import budget_seconds
 from semivox.errors import DataError, SettingsError
 from semivox.files import read_json, write_json
 from semivox.prepare.cache import content_key
-from semivox.settings import parse_assignment
+from semivox.settings import parse_assignment, plain
 
 REQUEST = "request.json"
 FORMAT = 1
@@ -160,7 +160,7 @@ def read_request(
         **{name: train[name] for name in ("steps", "budget", "recipe", "device", "precision", "threads")},
         "plan": None if plan is None else _hash(plan),
         "config": None if config is None else _hash(config),
-        "settings": {name: _plain(assignments[name]) for name in sorted(assignments)},
+        "settings": {name: plain(assignments[name]) for name in sorted(assignments)},
     }
     return Request(data, out, variants, first, added, sets, numbers, tuple(groups), fixed, train)
 
@@ -283,12 +283,3 @@ def _hash(path: str | Path) -> str:
     if not Path(path).is_file():
         raise DataError("no such file", path=path, remedy="check the path")
     return sha256_file(path)[:12]
-
-
-def _plain(value: Any) -> Any:
-    """As it comes back from JSON."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -23,28 +23,14 @@ def cache_folder(data: str | Path, cache: str | Path | None = None) -> Path:
     chosen = cache or os.environ.get("SEMIVOX_CACHE")
     if chosen:
         folder = Path(chosen).expanduser()
-        fault = _unwritable(folder)
-        if fault is not None:
-            raise DataError(
-                "the cache folder cannot be written to",
-                path=folder,
-                found=fault,
-                remedy="give another folder with --cache or SEMIVOX_CACHE",
-            )
+        _refuse_unwritable(folder, "the cache folder cannot be written to")
         return folder.resolve()
     own = Path(data).resolve() / ".semivox"
     if _unwritable(own) is None:
         return own
     name = hashlib.sha256(str(own.parent).encode()).hexdigest()[:16]
     folder = _user_cache() / "semivox" / f"{own.parent.name}-{name}"
-    fault = _unwritable(folder)
-    if fault is not None:
-        raise DataError(
-            "no folder for prepared data can be written to",
-            path=folder,
-            found=fault,
-            remedy="give a folder with --cache or SEMIVOX_CACHE",
-        )
+    _refuse_unwritable(folder, "no folder for prepared data can be written to")
     return folder
 
 
@@ -76,6 +62,13 @@ def _hash(path: Path) -> str:
         raise DataError(
             "cannot be read", path=path, found=error.strerror, remedy="see `semivox check`"
         ) from None
+
+
+def _refuse_unwritable(folder: Path, fault: str) -> None:
+    found = _unwritable(folder)
+    if found is not None:
+        remedy = "give another folder with --cache or SEMIVOX_CACHE"
+        raise DataError(fault, path=folder, found=found, remedy=remedy)
 
 
 def _unwritable(folder: Path) -> str | None:

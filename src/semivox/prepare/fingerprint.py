@@ -17,11 +17,9 @@ from semivox.cohort import (
     Cohort,
     Geometry,
     Split,
-    grid_difference,
     orientation_of,
     read_case,
     read_geometry,
-    read_label,
 )
 from semivox.components import largest_component
 from semivox.errors import DataError, SettingsError
@@ -30,7 +28,7 @@ from semivox.prepare.cache import cache_folder, content_key, digest, label_key
 from semivox.prepare.grid import Grid
 from semivox.prepare.parallel import Progress, map_cases
 from semivox.prepare.plan_json import from_plain, to_plain
-from semivox.prepare.targets import check_values, dice_ceilings
+from semivox.prepare.targets import dice_ceilings, read_label_on
 from semivox.randomness import Key
 
 FORMAT = 2
@@ -222,7 +220,7 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
     largest: tuple[float | None, ...] = (None,) * len(task.values)
     sample = None
     if task.labeled:
-        label = _label(task, volume.shape, volume.affine)
+        label = read_label_on(task.case, volume, task.values, task.ignore)
         annotated = task.values if task.case.annotated is None else task.case.annotated
         counts = [int((label == v).sum()) if v in annotated else 0 for v in task.values]
         voxels = tuple(count or None for count in counts)
@@ -243,23 +241,6 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
     intensity = tuple(_intensity(channel) for channel in volume.array)
     shape, spacing = grids[0].native_shape, grids[0].native_spacing
     return CaseFingerprint(task.case.name, shape, spacing, intensity, voxels, ceilings, largest), sample
-
-
-def _label(task: _Task, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-    if task.case.label is None:
-        raise DataError("a labelled case has no label file", path=task.case.images[0])
-    label = read_label(task.case.label)
-    difference = grid_difference(label.shape, label.affine, shape, affine)
-    if difference is not None:
-        raise DataError(
-            "the label does not lie on its image's grid",
-            path=task.case.label,
-            found=difference,
-            expected=f"the grid of {task.case.images[0].name}",
-            remedy="resample the label to its image, without interpolation",
-        )
-    check_values(label.array, task.values, task.ignore, task.case.label)
-    return label.array
 
 
 def _intensity(values: np.ndarray) -> Intensity:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort import Case, grid_difference, read_case, read_geometry, read_label
+from semivox.cohort import Case, read_case, read_geometry
 from semivox.errors import DataError
 from semivox.prepare.grid import Grid
 from semivox.prepare.normalise import normalise
 from semivox.prepare.plan import Plan
-from semivox.prepare.targets import FULL, check_values, class_fractions, valid_voxels
+from semivox.prepare.targets import FULL, class_fractions, read_label_on, valid_voxels
 from semivox.randomness import Key
 
 POINTS = 2000
@@ -104,28 +104,17 @@ def _write_image(job: Job, folder: Path) -> dict[str, Any]:
 
 
 def _write_target(job: Job, folder: Path) -> dict[str, Any]:
-    assert job.case.label is not None
     assert job.values is not None
-    label = read_label(job.case.label)
     scan = read_geometry(job.case.images[0])
-    difference = grid_difference(label.shape, label.affine, scan.shape, scan.affine)
-    if difference is not None:
-        raise DataError(
-            "the label does not lie on its image's grid",
-            path=job.case.label,
-            found=difference,
-            expected=f"the grid of {job.case.images[0].name}",
-            remedy="resample the label to its image, without interpolation",
-        )
-    check_values(label.array, job.values, job.ignore, job.case.label)
+    label = read_label_on(job.case, scan, job.values, job.ignore)
     # The image's header decides: a label's rounded affine must not shift the grid.
     grid = Grid.of(scan, job.plan)
-    target = class_fractions(label.array, job.values, grid)
+    target = class_fractions(label, job.values, grid)
     for plane, annotated in zip(target, job.annotated, strict=True):
         if not annotated:
             plane[...] = 0
     _save(job, folder / "target.npy", target)
-    valid = valid_voxels(label.array, job.ignore, grid)
+    valid = valid_voxels(label, job.ignore, grid)
     if valid is not None:
         _save(job, folder / "valid.npy", valid)
     points = []

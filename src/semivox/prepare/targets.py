@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from semivox.cohort import Case, Geometry, Volume, grid_difference, read_label
 from semivox.errors import DataError
 from semivox.prepare.grid import Grid
 from semivox.prepare.resample import resample
@@ -42,6 +43,30 @@ def class_fractions(label: np.ndarray, values: Sequence[int], grid: Grid) -> np.
         plane[...] = after - before
         before = after
     return planes
+
+
+def read_label_on(
+    case: Case, scan: Geometry | Volume, values: Sequence[int], ignore: int | None
+) -> np.ndarray:
+    """The case's label, ``(1, *file shape)`` integer.
+
+    Raises DataError where there is none, where it does not lie on the grid of ``scan``, the case's image, or
+    where it holds other values than ``values`` and ``ignore``.
+    """
+    if case.label is None:
+        raise DataError("a labelled case has no label file", path=case.images[0])
+    label = read_label(case.label)
+    difference = grid_difference(label.shape, label.affine, scan.shape, scan.affine)
+    if difference is not None:
+        raise DataError(
+            "the label does not lie on its image's grid",
+            path=case.label,
+            found=difference,
+            expected=f"the grid of {case.images[0].name}",
+            remedy="resample the label to its image, without interpolation",
+        )
+    check_values(label.array, values, ignore, case.label)
+    return label.array
 
 
 def valid_voxels(label: np.ndarray, ignore: int | None, grid: Grid) -> np.ndarray | None:

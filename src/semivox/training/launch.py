@@ -25,7 +25,7 @@ from typing import IO, Any
 import torch
 
 from semivox import errors
-from semivox.errors import SemivoxError, SettingsError, TrainingFailed
+from semivox.errors import BUG, SemivoxError, SettingsError, TrainingFailed
 from semivox.networks.shard import ProcessLost
 from semivox.training.processes import ALONE, Processes, join, leave
 
@@ -35,7 +35,6 @@ LAST_WORDS = 10.0
 """Seconds that a process has to end by itself."""
 SAID = 4000
 """Characters of what a failed process said that are handed on."""
-BUG = 70
 
 _store: Any = None
 """Where this process meets the first one, if that started it."""
