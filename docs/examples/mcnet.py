@@ -10,23 +10,22 @@ With p = softmax(z), sharp(p) is softmax(z / T). T = 0.1; w(t) is 1 with a Gauss
 
 Differs from the paper and its code: L_seg is Dice + cross-entropy (there Dice); the sharpened side is held
 fixed; nothing outside the scan is compared; averaged weights predict, those of the first decoder. The second
-network holds the first one's encoder, and both compute it with the same dropout mask, so they see the same
-features; it is computed twice, and its running statistics move twice a step.
+network holds the first one's encoder, which is computed once a step: `encode`, then both `decode`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from semivox.losses import segmentation_loss, softmax_mse
+from semivox.methods.conventions import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
 from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
-from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
 from semivox.networks import Segmenter
 from semivox.networks.weights import convolution, initialise
 from semivox.randomness import Key
@@ -57,11 +56,9 @@ class MCNet(Method):
     def __init__(self, facts: Facts, settings: MCNetSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.student = facts.network("student", dropout=settings.dropout)
-        self.teacher = facts.network("student", dropout=settings.dropout)
-        self.second = facts.network("second", dropout=settings.dropout)
-        assert isinstance(self.student, Segmenter)
-        assert isinstance(self.second, Segmenter)
+        names = ("student", "student", "second")
+        networks = (facts.network(name, dropout=settings.dropout) for name in names)
+        self.student, self.teacher, self.second = (cast(Segmenter, network) for network in networks)
         _interpolate_upwards(self.second.trunk, facts.key / "network" / "second" / "up")
         for name in ("encoders", "downs"):  # a V-Net's way down has both, a U-Net's the first
             if hasattr(self.student.trunk, name):
@@ -74,15 +71,15 @@ class MCNet(Method):
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         s, labeled, unlabeled = self.settings, batch["labeled"], batch["unlabeled"]
-        assert labeled.target is not None
         x = torch.cat([labeled.views["weak"], unlabeled.views["weak"]])  # (B, C, X, Y[, Z])
         valid, n_l = torch.cat([labeled.valid, unlabeled.valid]), len(labeled.valid)
-        drop = at.rng("dropout")  # the same for both: one encoder, one mask
-        logits_1, logits_2 = self.student(x, drop=drop).logits, self.second(x, drop=drop).logits
+        drop = at.rng("dropout")
+        features = self.student.encode(x, drop=drop)
+        logits_1, logits_2 = (net.decode(features, drop).logits for net in (self.student, self.second))
 
         terms = {}
         for suffix, logits in (("", logits_1), ("_second", logits_2)):
-            loss = segmentation_loss(logits[:n_l], labeled.target, labeled.valid, labeled.annotated)
+            loss = segmentation_loss(logits[:n_l], labeled.labels, labeled.valid, labeled.annotated)
             terms[f"segmentation{suffix}"] = Term(loss, s.segmentation)
         if s.consistency:
             weight = s.consistency * gaussian_ramp(at.progress)

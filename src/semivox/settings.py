@@ -7,6 +7,7 @@ and the reference pages are made from these, so a setting is described in one pl
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import difflib
 import inspect
@@ -122,7 +123,17 @@ def _coerce(value: Any, annotation: Any, name: str, where: str) -> Any:
 
 
 def field_docs(cls: type) -> dict[str, str]:
-    """Field name -> the string written below it in the class's source."""
+    """Field name -> the string below it in the class's source, or in that of the base it comes from; nothing
+    of classes whose source is not there."""
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if dataclasses.is_dataclass(base):
+            with contextlib.suppress(OSError, TypeError):
+                docs |= _own_docs(base)
+    return docs
+
+
+def _own_docs(cls: type) -> dict[str, str]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     assert isinstance(tree, ast.ClassDef)
     docs: dict[str, str] = {}

@@ -28,11 +28,12 @@ MINE = '''
 from dataclasses import dataclass
 
 from semivox.methods.declare import Term
-from semivox.methods.supervised import Supervised, SupervisedSettings
+from semivox.methods.conventions import StudentTeacherSettings
+from semivox.methods.supervised import Supervised
 
 
 @dataclass(frozen=True)
-class MySettings(SupervisedSettings):
+class MySettings(StudentTeacherSettings):
     ema_decay: float = 0.9
     """Decay, in [steps]."""
     factor: float = 2
@@ -198,7 +199,7 @@ def test_a_method_from_a_file(mine: str, tmp_path: Path) -> None:
     assert f"{mine}:bold sets factor=3, secret=[3, 4]" in "".join(lines_of(content, 300))
 
     file = tmp_path / "bare.py"
-    file.write_text(MINE.replace(" [ours]", "").replace("(SupervisedSettings)", ""))
+    file.write_text(MINE.replace(" [ours]", "").replace("(StudentTeacherSettings)", ""))
     bare = methods(f"{file}:Mine")
     assert {row["from"] for row in bare["settings"].values()} == {""}
     assert "where a default was taken from" not in " ".join(lines_of(bare))

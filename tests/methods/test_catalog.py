@@ -133,7 +133,7 @@ def test_a_marker_is_split_off_at_the_end(text: str, expected: tuple[str, str]) 
 Install = Callable[..., None]
 METHOD = """
 from dataclasses import dataclass
-from semivox.methods.supervised import Supervised, SupervisedSettings
+from semivox.methods.supervised import Supervised
 
 class {name}(Supervised):
     presets = {{"bold": {{"ema_decay": 0.5}}}}

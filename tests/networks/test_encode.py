@@ -1,4 +1,4 @@
-"""The encoder alone gives what the whole network gives, and computes nothing else."""
+"""Encoder and decoder, each alone, give what the whole network gives, and compute nothing else."""
 
 from __future__ import annotations
 
@@ -49,6 +49,45 @@ def test_encode_equals_forward_bit_for_bit(plan: NetworkPlan, precision: str, no
     for name in before:
         if "decoders" not in name and "ups" not in name:
             assert torch.equal(before[name], after[name]), name
+
+
+@plans
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("norm", ["update", "batch", "running"])
+def test_encode_and_decode_equal_forward_bit_for_bit(plan: NetworkPlan, precision: str, norm: str) -> None:
+    whole = build_network(plan, 2, 3, Key(0), precision=precision, sdm=True, scales=True)  # type: ignore[arg-type]
+    part = copy.deepcopy(whole)
+    x, drop = images(plan), BatchKey(Key(1))
+    expected = whole(x, drop, norm)
+    found = part.decode(part.encode(x, drop, norm), drop, norm)
+    assert list(found.features) == list(expected.features)
+    for name, value in expected.features.items():
+        assert torch.equal(found.features[name], value), name
+    one, two = ((output.logits, output.sdm, *output.scales) for output in (expected, found))
+    assert len(one) == len(two) == 2 + len(plan.features) - 2
+    assert all(torch.equal(a, b) and b.dtype == torch.float32 for a, b in zip(one, two, strict=True))
+    for (name, a), b in zip(whole.state_dict().items(), part.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    if precision == "bf16":  # there two backward passes of one network need not be equal
+        return
+    for output in (expected, found):
+        output.logits.square().mean().backward()
+    for (name, p), q in zip(whole.named_parameters(), part.parameters(), strict=True):
+        assert (p.grad is None) == (q.grad is None), name
+        assert p.grad is None or torch.equal(p.grad, q.grad), name
+
+
+def test_several_decoders_run_an_encoder_once() -> None:
+    plan = PLANS["vnet3d"]
+    one, two = network(plan), build_network(plan, 2, 3, Key(5))
+    calls: list[int] = []
+    for net in (one, two):
+        net.trunk.encoders[0].register_forward_hook(lambda *_: calls.append(1))
+    features = one.encode(images(plan), BatchKey(Key(1)))
+    first, second = (net.decode(features, BatchKey(Key(1))) for net in (one, two))
+    assert calls == [1]
+    assert not torch.equal(first.logits, second.logits)
+    assert "decoder_0" not in features  # what one decoder found is not the other's
 
 
 @plans

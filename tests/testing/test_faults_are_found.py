@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from semivox.batches import Crops, Stream
 from semivox.losses import segmentation_loss, softmax_mse
 from semivox.methods.atso import ATSO
+from semivox.methods.conventions import labeled_and_unlabeled
 from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
-from semivox.methods.protocol import labeled_and_unlabeled
 from semivox.networks import Output, SliceProjection
 from semivox.randomness import BatchKey, Key
 from semivox.testing import MethodFault, check_method

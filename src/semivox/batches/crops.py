@@ -33,6 +33,22 @@ class Crops:
     case: Tensor
     box: Tensor
 
+    @property
+    def labels(self) -> Tensor:
+        """``target`` of a stream that has one: (B, K-1, X, Y[, Z]). Raises ValueError where there is none."""
+        if self.target is None:
+            raise ValueError(
+                "this stream has no targets: declare it as Stream(..., target='label'), 'pseudo' or 'either'"
+            )
+        return self.target
+
+    @property
+    def distances(self) -> Tensor:
+        """``sdm``, of a stream that was asked for it: (B, K-1, X, Y[, Z]). Raises ValueError elsewhere."""
+        if self.sdm is None:
+            raise ValueError("this stream has no distance maps: declare it as Stream(..., sdm=True)")
+        return self.sdm
+
     def first(self, rows: int) -> Crops:
         """The first ``rows`` samples."""
         return Crops(

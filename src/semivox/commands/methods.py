@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -46,12 +45,7 @@ def methods(name: str | None = None) -> dict[str, Any]:
 
 def _settings(cls: type) -> dict[str, dict[str, Any]]:
     """Name -> default, meaning, from; fields that a base class documents included."""
-    docs: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        if dataclasses.is_dataclass(base):
-            with contextlib.suppress(OSError, TypeError):  # installed without its source
-                docs |= field_docs(base)
-    found = {}
+    docs, found = field_docs(cls), {}
     for name, default in as_dict(cls()).items():
         meaning, origin = split_origin(docs.get(name, ""))
         found[name] = {"default": default, "meaning": meaning, "from": origin}

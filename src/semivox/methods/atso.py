@@ -34,8 +34,8 @@ from semivox.batches.crops import Crops
 from semivox.batches.stream import Stream
 from semivox.errors import SettingsError
 from semivox.losses import segmentation_loss
+from semivox.methods.conventions import PUBLISHED_SGD
 from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Relabel, Stage, Term
-from semivox.methods.protocol import PUBLISHED_SGD
 
 
 @dataclass(frozen=True)

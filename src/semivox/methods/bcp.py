@@ -30,8 +30,8 @@ from semivox.batches.crops import Crops
 from semivox.batches.stream import Stream
 from semivox.losses import segmentation_loss
 from semivox.methods.cleanup import largest_components
+from semivox.methods.conventions import PUBLISHED_SGD
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Pair, Player, Stage, Term
-from semivox.methods.protocol import PUBLISHED_SGD
 from semivox.randomness import BatchKey
 
 #: How the published self-training moves: 15000 steps, a tenth of the rate after each 2500.

@@ -49,8 +49,8 @@ from semivox.losses import (
     vectors_at,
     volume_contrast,
 )
+from semivox.methods.conventions import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
 from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
-from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
 from semivox.networks import Output, Queue, VectorProjection
 
 TAPS = {"volume": "decoder", "high": "decoder", "low": "bottleneck_dropped"}

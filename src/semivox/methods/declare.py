@@ -160,9 +160,8 @@ class Method(nn.Module):
             if not isinstance(network, Segmenter) or not any(p.requires_grad for p in network.parameters()):
                 continue
             labeled = streams[len(terms) % len(streams)]
-            assert labeled.target is not None
             logits = network(labeled.views["weak"], drop=at.rng(f"dropout/{name}")).logits
-            loss = segmentation_loss(logits, labeled.target, labeled.valid, labeled.annotated)
+            loss = segmentation_loss(logits, labeled.labels, labeled.valid, labeled.annotated)
             terms["segmentation" + (f"_{name}" if terms else "")] = Term(loss)
         return terms
 

@@ -1,4 +1,8 @@
-"""Mean Teacher (Tarvainen & Valpola, NeurIPS 2017), as the field's 3D benchmarks use it.
+"""Mean Teacher, as the field's 3D benchmarks use it.
+
+Idea: student and its moving average agree on noisy unlabelled scans
+Paper: Tarvainen, Valpola; NeurIPS 2017; arXiv 1703.01780
+Basis: benchmark code
 
     L = L_seg(labelled) + w(t) MSE(softmax student(x_u), softmax teacher(x_u + noise))
 
@@ -11,62 +15,49 @@ drift apart in train mode), and nothing of the consistency reaches voxels outsid
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from semivox.losses import clipped_noise, segmentation_loss, softmax_mse
-from semivox.methods.declare import At, Batch, Facts, Method, Stage, Term
-from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled, student_and_teacher
+from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings, gaussian_ramp
+from semivox.methods.declare import At, Batch, Term
 
 
 @dataclass(frozen=True)
-class MeanTeacherSettings:
-    paper_steps: int = 6000
-    """Steps of a published run; constants counted in steps scale with the run's length by it. [field]"""
-    consistency: float = 0.1
-    """Weight of the consistency term at the end of its warm-up; 0 drops the term. [code]"""
+class MeanTeacherSettings(StudentTeacherSettings):
     ema_decay: float = 0.99
     """Decay of the teacher (at paper_steps). [code]"""
+    consistency: float = 0.1
+    """Weight of the consistency term at the end of its warm-up; 0 drops the term. [code]"""
     noise_sigma: float = 0.1
     """Standard deviation of the noise on the teacher's input, in units of the normalised image. [code]"""
     noise_bound: float = 0.2
     """The noise is clipped at plus and minus this. [code]"""
-    dropout: float = 0.5
-    """Share of channels dropped at the network's dropout places, in student and teacher. [field]"""
 
 
-class MeanTeacher(Method):
-    """Student and EMA teacher agree on unlabelled crops."""
-
+class MeanTeacher(StudentTeacher):
     Settings = MeanTeacherSettings
-    paper: ClassVar[Mapping[str, Any]] = PUBLISHED_SGD
-
-    def __init__(self, facts: Facts, settings: MeanTeacherSettings) -> None:
-        super().__init__()
-        self.settings = settings
-        self.student = facts.network("student", dropout=settings.dropout)
-        self.teacher = facts.network("student", dropout=settings.dropout)
-
-    def stages(self, facts: Facts) -> Sequence[Stage]:
-        return student_and_teacher(labeled_and_unlabeled(facts), self.settings.ema_decay)
+    settings: MeanTeacherSettings
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
-        s = self.settings
-        labeled, unlabeled = batch["labeled"], batch["unlabeled"]
-        assert labeled.target is not None
+        s, labeled, unlabeled = self.settings, batch["labeled"], batch["unlabeled"]
         x_l, x_u = labeled.views["weak"], unlabeled.views["weak"]  # (B, C, X, Y[, Z])
         n_l = len(x_l)
 
         logits_s = self.student(torch.cat([x_l, x_u]), drop=at.rng("dropout/student")).logits
-        segmentation = segmentation_loss(logits_s[:n_l], labeled.target, labeled.valid, labeled.annotated)
-        terms = {"segmentation": Term(segmentation)}
+        loss = segmentation_loss(logits_s[:n_l], labeled.labels, labeled.valid, labeled.annotated)
+        terms = {"segmentation": Term(loss)}
         if s.consistency:
-            with torch.no_grad():
-                noisy = x_u + clipped_noise(at.rng("noise/teacher"), x_u, s.noise_sigma, s.noise_bound)
-                logits_t = self.teacher(noisy, drop=at.rng("dropout/teacher"), norm="batch").logits
-            agreement = softmax_mse(logits_s[n_l:], logits_t, unlabeled.valid)
-            terms["consistency"] = Term(agreement, s.consistency * gaussian_ramp(at.progress))
+            loss = softmax_mse(logits_s[n_l:], self.teach(x_u, at, "teacher"), unlabeled.valid)
+            terms["consistency"] = Term(loss, s.consistency * gaussian_ramp(at.progress))
         return terms
+
+    @torch.no_grad()
+    def teach(self, x_u: Tensor, at: At, name: str) -> Tensor:
+        """The teacher's logits of noisy crops; ``name`` is that of the draws."""
+        noise = clipped_noise(
+            at.rng(f"noise/{name}"), x_u, self.settings.noise_sigma, self.settings.noise_bound
+        )
+        return self.teacher(x_u + noise, drop=at.rng(f"dropout/{name}"), norm="batch").logits

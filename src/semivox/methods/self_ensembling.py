@@ -43,8 +43,8 @@ from semivox.losses import (
     segmentation_loss,
     vectors_at,
 )
+from semivox.methods.conventions import gaussian_ramp, labeled_and_unlabeled
 from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
-from semivox.methods.protocol import gaussian_ramp, labeled_and_unlabeled
 from semivox.networks import Queue, VectorProjection
 from semivox.randomness import BatchKey
 

@@ -40,8 +40,8 @@ from semivox.losses import (
     softmax_mse,
     to_slices,
 )
+from semivox.methods.conventions import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
 from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
-from semivox.methods.protocol import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
 from semivox.networks import Output, SliceProjection
 from semivox.randomness import BatchKey
 

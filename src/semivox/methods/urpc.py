@@ -1,4 +1,8 @@
-"""URPC, uncertainty-rectified pyramid consistency (Luo et al., MedIA 2022, arXiv 2012.07042).
+"""URPC, uncertainty-rectified pyramid consistency.
+
+Idea: predictions of several decoder scales agree with their mean
+Paper: Luo, Wang, Liao, Chen, Song, Chen, Zhang, Metaxas, Zhang; MedIA 2022; arXiv 2012.07042
+Basis: benchmark code
 
     L = mean over scales of L_seg (labelled) + w(t) L_pyramid (unlabelled)
 
@@ -12,65 +16,40 @@ weights predict under the common recipe, at the finest scale; voxels outside the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 from semivox.losses import pyramid_consistency, segmentation_loss
-from semivox.methods.declare import At, Batch, Facts, Method, Stage, Term
-from semivox.methods.protocol import BENCHMARK_SGD, gaussian_ramp, labeled_and_unlabeled, student_and_teacher
-from semivox.networks import Output
+from semivox.methods.conventions import BENCHMARK_SGD, StudentTeacher, StudentTeacherSettings, gaussian_ramp
+from semivox.methods.declare import At, Batch, Term
 
 
 @dataclass(frozen=True)
-class URPCSettings:
+class URPCSettings(StudentTeacherSettings):
     paper_steps: int = 60000
     """Steps of the benchmark's run; constants counted in steps scale with the run's length by it. [code]"""
     consistency: float = 0.1
     """Weight of the pyramid consistency at the end of its warm-up; 0 drops the term. [code]"""
-    ema_decay: float = 0.99
-    """Decay of the averaged weights that predict (at paper_steps). [ours]"""
-    dropout: float = 0.5
-    """Share of channels dropped at the network's dropout places. [field]"""
 
 
-class URPC(Method):
-    """Decoder scales agree with their mean."""
-
+class URPC(StudentTeacher):
     Settings = URPCSettings
+    settings: URPCSettings
+    scales = True
     paper: ClassVar[Mapping[str, Any]] = {**BENCHMARK_SGD, "optimizer.lr": 0.1}
-
-    def __init__(self, facts: Facts, settings: URPCSettings) -> None:
-        super().__init__()
-        self.settings = settings
-        self.student = facts.network("student", scales=True, dropout=settings.dropout)
-        self.teacher = facts.network("student", scales=True, dropout=settings.dropout)
-
-    def stages(self, facts: Facts) -> Sequence[Stage]:
-        return student_and_teacher(labeled_and_unlabeled(facts), self.settings.ema_decay)
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
-        target = labeled.target
-        assert target is not None
         x = torch.cat([labeled.views["weak"], unlabeled.views["weak"]])  # (B, C, X, Y[, Z])
-        n_l = len(target)
-        scales = _full_size(self.student(x, drop=at.rng("dropout/student")))
+        y_l, n_l = labeled.labels, len(labeled.labels)
+        scales = self.student(x, drop=at.rng("dropout/student")).at_full_size()  # each (B, K, X, Y[, Z])
 
-        losses = [segmentation_loss(s[:n_l], target, labeled.valid, labeled.annotated) for s in scales]
+        losses = [segmentation_loss(s[:n_l], y_l, labeled.valid, labeled.annotated) for s in scales]
         terms = {"segmentation": Term(torch.stack(losses).mean())}
         if self.settings.consistency:
             loss = pyramid_consistency([s[n_l:] for s in scales], unlabeled.valid)
             terms["consistency"] = Term(loss, self.settings.consistency * gaussian_ramp(at.progress))
         return terms
-
-
-def _full_size(output: Output) -> list[Tensor]:
-    """The logits of all scales at full size, the finest first."""
-    size = output.logits.shape[2:]
-    mode = "trilinear" if len(size) == 3 else "bilinear"
-    return [output.logits, *(functional.interpolate(s, size=size, mode=mode) for s in output.scales)]

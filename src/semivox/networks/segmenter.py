@@ -5,7 +5,7 @@ This is the one place where autocast and layout live; what comes out is float32 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -16,7 +16,7 @@ from semivox.errors import SettingsError
 from semivox.networks.blocks import apply_mask, channel_mask
 from semivox.networks.compiled import in_form
 from semivox.networks.contract import NormMode, Output
-from semivox.networks.shard import own_part
+from semivox.networks.shard import Part, own_part
 from semivox.networks.unet import UNet
 from semivox.networks.vnet import VNet
 from semivox.networks.weights import convolution
@@ -39,24 +39,38 @@ def _plain(x: Tensor) -> Tensor:
 class Features(Mapping[str, Tensor]):
     """Activations by name, turned to float32 when they are asked for (most never are).
 
-    ``whole`` gathers those of all rows where each process has a part of them.
+    ``own``: the activations as they were computed, of the rows of ``part`` (None: all); the others' are
+    gathered.
     """
 
-    def __init__(self, found: dict[str, Tensor], whole: Callable[[Tensor], Tensor] | None = None) -> None:
-        self._found, self._whole = found, whole
+    def __init__(self, own: dict[str, Tensor], part: Part | None = None) -> None:
+        self.own, self.part = own, part or Part(0, None)
 
     def __getitem__(self, name: str) -> Tensor:
-        own = _plain(self._found[name])
-        return own if self._whole is None else self._whole(own)
+        return self.part.whole(_plain(self.own[name]))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+        return iter(self.own)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self.own)
 
     def __repr__(self) -> str:
-        return f"Features({', '.join(f'{name} {tuple(x.shape)}' for name, x in self._found.items())})"
+        return f"Features({', '.join(f'{name} {tuple(x.shape)}' for name, x in self.own.items())})"
+
+
+Answer = tuple[Tensor, Tensor | None, list[Tensor], dict[str, Tensor]]
+"""Logits, distance maps, logits of coarser scales and activations, of this process's rows."""
+
+
+def _output(answer: Answer, part: Part) -> Output:
+    logits, sdm, scales, found = answer
+    return Output(
+        part.whole(logits),
+        None if sdm is None else part.whole(sdm),
+        tuple(part.whole(scale) for scale in scales),
+        Features(found, part),
+    )
 
 
 class Segmenter(nn.Module):
@@ -108,18 +122,10 @@ class Segmenter(nn.Module):
         x, drop = part.take(x), part.key(drop)
         # Masks are drawn here, apart from `compute`, so that `compute` holds nothing but tensor operations.
         at_bottleneck = self._mask(x, drop, "bottleneck", self.plan.features[-1])
-        at_output = None
-        if self.plan.kind in DROPS_OUTPUT:
-            at_output = self._mask(x, drop, "output", self.plan.features[0])
+        at_output = self._output_mask(x, drop)
         with part:
-            compute = in_form(Segmenter.compute)
-            logits, sdm, scales, found = compute(self, x, at_bottleneck, at_output, norm)
-        return Output(
-            part.whole(logits),
-            None if sdm is None else part.whole(sdm),
-            tuple(part.whole(scale) for scale in scales),
-            Features(found, part.whole),
-        )
+            answer = in_form(Segmenter.compute)(self, x, at_bottleneck, at_output, norm)
+        return _output(answer, part)
 
     def encode(self, x: Tensor, drop: BatchKey | None = None, norm: NormMode = "update") -> Features:
         """``encoder_i``, ``bottleneck`` and ``bottleneck_dropped`` exactly as :meth:`forward` gives them; the
@@ -128,9 +134,29 @@ class Segmenter(nn.Module):
         part = own_part(len(x))
         x, drop = part.take(x), part.key(drop)
         mask = self._mask(x, drop, "bottleneck", self.plan.features[-1])
-        with part, torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with part, self._autocast(x):
             x = x.contiguous(memory_format=self.memory_format)
-            return Features(self.trunk.encode(x, norm, mask), part.whole)
+            return Features(self.trunk.encode(x, norm, mask), part)
+
+    def decode(self, features: Features, drop: BatchKey | None = None, norm: NormMode = "update") -> Output:
+        """What :meth:`forward` gives, from what :meth:`encode` of this or another network gave; the encoder
+        is not computed. So a method of several decoders runs one encoder once. The bottleneck's dropout is
+        that of ``encode``; ``drop`` is for what comes after it."""
+        part, found = features.part, dict(features.own)
+        at_output = self._output_mask(found["bottleneck"], part.key(drop))
+        with part:
+            with self._autocast(found["bottleneck"]):
+                found = self.trunk.decode(found, norm, self.keep_features or self.scales)
+            answer = self._answer(found, at_output)
+        return _output(answer, part)
+
+    def _autocast(self, x: Tensor) -> torch.autocast:
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _output_mask(self, x: Tensor, drop: BatchKey | None) -> Tensor | None:
+        if self.plan.kind not in DROPS_OUTPUT:
+            return None
+        return self._mask(x, drop, "output", self.plan.features[0])
 
     def _mask(self, x: Tensor, drop: BatchKey | None, place: str, channels: int) -> Tensor | None:
         mask = channel_mask(drop, place, self.dropout, (len(x), channels), self.dims)
@@ -138,11 +164,16 @@ class Segmenter(nn.Module):
 
     def compute(
         self, x: Tensor, bottleneck_mask: Tensor | None, output_mask: Tensor | None, norm: NormMode
-    ) -> tuple[Tensor, Tensor | None, list[Tensor], dict[str, Tensor]]:
+    ) -> Answer:
         """The tensor part of :meth:`forward`, see :mod:`semivox.networks.compiled`."""
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with self._autocast(x):
             x = x.contiguous(memory_format=self.memory_format)
             found = self.trunk(x, norm, bottleneck_mask, self.keep_features or self.scales)
+        return self._answer(found, output_mask)
+
+    def _answer(self, found: dict[str, Tensor], output_mask: Tensor | None) -> Answer:
+        """The heads, on the decoder's activations."""
+        with self._autocast(found["decoder_0"]):
             found["decoder"] = found["decoder_0"]
             last = apply_mask(found["decoder"], output_mask)
             logits = self.head(last)

@@ -53,7 +53,10 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, norm: NormMode, mask: Tensor | None, keep: bool = True) -> dict[str, Tensor]:
         """``mask`` (B, C, 1, ...): dropout factors of the bottleneck's channels. Without ``keep`` only
         ``decoder_0`` comes back and the others are freed as soon as they are used."""
-        found = self.encode(x, norm, mask)
+        return self.decode(self.encode(x, norm, mask), norm, keep)
+
+    def decode(self, found: dict[str, Tensor], norm: NormMode, keep: bool = True) -> dict[str, Tensor]:
+        """The way up from what :meth:`encode` found, which gets ``decoder_i`` too; ``keep`` as in forward."""
         x = found["bottleneck_dropped"]
         bottom = len(self.ups)
         skips = [f"encoder_{i}" for i in range(bottom)]
