@@ -23,7 +23,7 @@ from scipy import ndimage
 from literal.distance import compute_sdf
 from semivox.batches.affine import AffineParameters
 from semivox.batches.distances import FULL, distance_targets
-from semivox.batches.geometry import Geometry, cut
+from semivox.batches.geometry import CropGeometry, cut
 from semivox.cohort import load_cohort, read_label
 
 SIZES = ((112, 112, 80), (64, 64, 48))
@@ -41,14 +41,14 @@ def scans(data: str | None, count: int) -> list[np.ndarray]:
     return [np.where(mask, FULL, 0).astype(np.uint8)[None] for mask in masks]
 
 
-def placed(label: np.ndarray, patch: tuple[int, ...]) -> Geometry:
+def placed(label: np.ndarray, patch: tuple[int, ...]) -> CropGeometry:
     """A crop around the middle of the foreground, neither turned nor bent."""
     centre = np.argwhere(label[0]).mean(axis=0)
     start = [
         int(min(max(0, c - p / 2), max(0, n - p)))
         for c, p, n in zip(centre, patch, label.shape[1:], strict=True)
     ]
-    return Geometry(tuple(start), patch, (1.0, 1.0, 1.0), AffineParameters.identity(3))
+    return CropGeometry(tuple(start), patch, (1.0, 1.0, 1.0), AffineParameters.identity(3))
 
 
 def timed(maker: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
@@ -75,7 +75,7 @@ def main() -> None:
             [cut([x], g)[0].numpy()[0] > FULL / 2 for x, g in zip(labels, geometries, strict=True)]
         ).astype(np.int64)
 
-        def ours(form: str, geometries: list[Geometry] = geometries) -> np.ndarray:
+        def ours(form: str, geometries: list[CropGeometry] = geometries) -> np.ndarray:
             pairs = zip(labels, geometries, strict=True)
             return np.stack([distance_targets(x, g, 8.0, form)[0] for x, g in pairs])
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 from semivox.batches.affine import AffineParameters, draw_affine
 from semivox.batches.augmentation import Augmentation
 from semivox.batches.elastic import ElasticParameters, draw_elastic
-from semivox.batches.geometry import Geometry, cut
+from semivox.batches.geometry import CropGeometry, cut
 from semivox.randomness import Key
 
 RNG = np.random.default_rng(0)
@@ -20,10 +20,10 @@ SCAN = RNG.normal(size=(1, 20, 18, 14)).astype(np.float32)
 PICTURE = RNG.normal(size=(3, 30, 26)).astype(np.float32)
 
 
-def geometry(start: tuple[int, ...], patch: tuple[int, ...], **changes: object) -> Geometry:
+def geometry(start: tuple[int, ...], patch: tuple[int, ...], **changes: object) -> CropGeometry:
     dims = len(patch)
     arguments: dict = {"spacing": (1.0,) * dims, "affine": AffineParameters.identity(dims), **changes}
-    return Geometry(start, patch, **arguments)
+    return CropGeometry(start, patch, **arguments)
 
 
 def still(patch: tuple[int, ...]) -> ElasticParameters:
@@ -33,7 +33,7 @@ def still(patch: tuple[int, ...]) -> ElasticParameters:
     )
 
 
-def reference(plane: np.ndarray, g: Geometry, field: np.ndarray | float = 0.0) -> np.ndarray:
+def reference(plane: np.ndarray, g: CropGeometry, field: np.ndarray | float = 0.0) -> np.ndarray:
     """Rotate in the units of the spacing by the definition, then scipy's linear interpolation."""
     dims = len(g.patch)
     units = np.array(g.spacing).reshape(-1, *[1] * dims)

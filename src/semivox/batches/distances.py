@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from semivox.batches.geometry import Geometry, cut
+from semivox.batches.geometry import CropGeometry, cut
 from semivox.losses import SdmForm, margin_voxels, signed_distance, signed_distance_maps
 from semivox.prepare import FULL
 
 
-def distance_targets(label: np.ndarray, geometry: Geometry, limit: float, form: SdmForm) -> np.ndarray:
+def distance_targets(label: np.ndarray, geometry: CropGeometry, limit: float, form: SdmForm) -> np.ndarray:
     """(K-1, patch) float32 in [-1, 1] for ``label`` (K-1, X, Y[, Z]) uint8 of the scan.
 
     ``euclidean``: the label is cut with a margin of ``limit`` (in units of the spacing), so that the crop's

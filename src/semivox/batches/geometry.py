@@ -20,7 +20,7 @@ from semivox.randomness import Key
 
 
 @dataclass(frozen=True)
-class Geometry:
+class CropGeometry:
     """Where the voxels of a crop lie in the scan: rotated, scaled, mirrored and bent about its centre.
 
     ``start``: first voxel of the unrotated box (negative where it begins outside the scan); ``patch``: size
@@ -46,10 +46,10 @@ def draw_geometry(
     where: Where,
     foreground: Mapping[int, np.ndarray],
     patch: tuple[int, ...],
-) -> Geometry:
+) -> CropGeometry:
     """Draw one crop of ``case``; ``foreground``: class index -> (n, dims) voxels it may be centred on."""
     spacing = tuple(float(s) for s in case.spacing)
-    return Geometry(
+    return CropGeometry(
         start=draw_start(key, where, case.image.shape[1:], patch, foreground, case.body),
         patch=patch,
         spacing=spacing,
@@ -60,7 +60,7 @@ def draw_geometry(
 
 def cut(
     planes: Sequence[np.ndarray],
-    geometry: Geometry,
+    geometry: CropGeometry,
     margin: tuple[int, ...] | None = None,
     mark_inside: bool = True,
 ) -> tuple[Tensor, Tensor | None]:
@@ -79,7 +79,7 @@ def cut(
 
 
 def _copy(
-    planes: Sequence[np.ndarray], geometry: Geometry, margin: tuple[int, ...]
+    planes: Sequence[np.ndarray], geometry: CropGeometry, margin: tuple[int, ...]
 ) -> tuple[Tensor, Tensor | None]:
     shape = planes[0].shape[1:]
     low: list[int] = []
@@ -100,7 +100,7 @@ def _copy(
 
 
 def _interpolate(
-    planes: Sequence[np.ndarray], geometry: Geometry, margin: tuple[int, ...], mark_inside: bool
+    planes: Sequence[np.ndarray], geometry: CropGeometry, margin: tuple[int, ...], mark_inside: bool
 ) -> tuple[Tensor, Tensor | None]:
     shape = np.array(planes[0].shape[1:])
     patch = np.array(geometry.patch)
@@ -129,7 +129,7 @@ def _interpolate(
 
 
 def _grid(
-    geometry: Geometry,
+    geometry: CropGeometry,
     margin: tuple[int, ...],
     matrix: np.ndarray,
     centre: np.ndarray,

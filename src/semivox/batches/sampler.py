@@ -13,7 +13,7 @@ from semivox.batches.augmentation import Augmentation
 from semivox.batches.case_draws import draw_cases, draw_pair, part_of
 from semivox.batches.crops import Crops
 from semivox.batches.distances import distance_targets
-from semivox.batches.geometry import Geometry, cut, draw_geometry
+from semivox.batches.geometry import CropGeometry, cut, draw_geometry
 from semivox.batches.intensity import apply_intensity, draw_mild, draw_strong
 from semivox.batches.source import CropCase, CropSource
 from semivox.batches.stream import Stream, group_size, rows_of, stream_fault
@@ -177,7 +177,7 @@ class Batches:
         # Outside the scan stays 0, as where a network pads a whole scan.
         return changed if inside is None or changed is image else changed * inside
 
-    def _distances(self, label: np.ndarray, geometry: Geometry, stream: Stream) -> Tensor:
+    def _distances(self, label: np.ndarray, geometry: CropGeometry, stream: Stream) -> Tensor:
         limit = 8 * min(geometry.spacing) if self.sdm_limit is None else self.sdm_limit
         form = stream.sdm if isinstance(stream.sdm, str) else self.sdm_form
         return torch.from_numpy(distance_targets(label, geometry, limit, form))

@@ -12,7 +12,7 @@ from semivox.lazy import attach
 if TYPE_CHECKING:
     from semivox.cohort.case import Case, Cohort, Split
     from semivox.cohort.cases_csv import read_cases_csv
-    from semivox.cohort.check import check_cohort
+    from semivox.cohort.check import Progress, check_cohort
     from semivox.cohort.check_report import CheckReport, Finding
     from semivox.cohort.dataset_json import Declared, read_dataset_json
     from semivox.cohort.folder import load_cohort
@@ -52,6 +52,7 @@ __all__ = [
     "Finding",
     "Geometry",
     "Orientation",
+    "Progress",
     "Source",
     "Split",
     "Volume",

@@ -18,6 +18,7 @@ from semivox.cohort.prediction_mark import is_unedited_prediction
 from semivox.errors import DataError
 
 Progress = Callable[[int, int], None]
+"""Called with (done, total) after each case."""
 
 
 def check_cohort(

@@ -9,12 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from semivox.cohort import Progress
 from semivox.cohort.folder import load_cohort
 from semivox.cohort.split import split_cohort
 from semivox.duration import budget_seconds
 from semivox.prepare.costs import costs_here, step_memory
 from semivox.prepare.fingerprint import fingerprint
-from semivox.prepare.parallel import Progress
 from semivox.prepare.plan import Plan
 from semivox.prepare.plan_json import write_plan
 from semivox.prepare.planner import make_plan

@@ -16,6 +16,7 @@ from semivox.cohort import (
     Case,
     Cohort,
     Geometry,
+    Progress,
     Split,
     orientation_of,
     read_case,
@@ -26,7 +27,7 @@ from semivox.errors import DataError, SettingsError
 from semivox.files import read_json, write_json
 from semivox.prepare.cache import cache_folder, content_key, digest, label_key
 from semivox.prepare.grid import Grid
-from semivox.prepare.parallel import Progress, map_cases
+from semivox.prepare.parallel import map_cases
 from semivox.prepare.plan_json import from_plain, to_plain
 from semivox.prepare.targets import dice_ceilings, read_label_on
 from semivox.randomness import Key

@@ -11,13 +11,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
 
+from semivox.cohort import Progress
 from semivox.machine import cpus
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total) after each case."""
 
 
 def map_cases(

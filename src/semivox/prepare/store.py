@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from semivox.cohort import Case, Cohort, Split
+from semivox.cohort import Case, Cohort, Progress, Split
 from semivox.errors import DataError
 from semivox.prepare.cache import cache_folder, content_key, digest, label_key
-from semivox.prepare.parallel import Progress, map_cases
+from semivox.prepare.parallel import map_cases
 from semivox.prepare.plan import Plan
 from semivox.prepare.store_entry import Job, build_entry, is_whole, read_meta, remove_leftovers
 
