@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from semivox.cohort import CheckReport, Finding, Progress, check_cohort
 from semivox.cohort.cases_csv import exclude_cases
-from semivox.cohort.check import Progress, check_cohort
-from semivox.cohort.check_report import CheckReport, Finding, left_out
+from semivox.cohort.check_report import left_out
 from semivox.cohort.folder import scan_folder
 
 SHOWN = 5  # findings of one kind in full; the others are named (to_json has them all)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from semivox.cohort import Volume
-from semivox.inference.model import Model
+from semivox.inference import Model
 from semivox.inference.native import working_image
 from semivox.inference.uncertainty import entropy, mean_entropy
 from semivox.networks import Segmenter

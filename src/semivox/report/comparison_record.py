@@ -13,9 +13,9 @@ from statistics import fmean
 from typing import Any
 
 from semivox.errors import DataError
-from semivox.evaluation.folders import FOREGROUND, read_evaluation
-from semivox.evaluation.metrics import Metric, hausdorff, spacing_was_known
-from semivox.evaluation.paired import case_value
+from semivox.evaluation import Metric, case_value, read_evaluation
+from semivox.evaluation.folders import FOREGROUND
+from semivox.evaluation.metrics import hausdorff, spacing_was_known
 from semivox.evaluation.places import CellFolder
 from semivox.files import read_json
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from semivox.cohort import Volume
 from semivox.files import replacing
-from semivox.prepare.grid import Grid
+from semivox.prepare import Grid
 from semivox.report.masks import COLOURS
 from semivox.report.style import INK, QUIET
 from semivox.report.upright import coarsest, to_ras

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Any
 
+from semivox.evaluation import METRICS, Metric, case_value
 from semivox.evaluation.intervals import few_patients
-from semivox.evaluation.metrics import DICE, METRICS, Metric, hausdorff, metrics_for_people, spacing_was_known
-from semivox.evaluation.paired import case_value, patient_count
+from semivox.evaluation.metrics import DICE, hausdorff, metrics_for_people, spacing_was_known
+from semivox.evaluation.paired import patient_count
 from semivox.report.held_out_figures import Figure, cases_said, figures_of
 from semivox.report.page import number, percent
 from semivox.report.run_record import HeldOut

@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from semivox.evaluation import case_value
 from semivox.evaluation.calibration import BINS, Reliability
-from semivox.evaluation.paired import case_value
 from semivox.numerals import show_number
 from semivox.report.style import COLOURS, INK, QUIET, STYLE
 

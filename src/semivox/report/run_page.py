@@ -13,8 +13,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
-from semivox.cohort import Case, load_cohort, read_case, read_label
-from semivox.cohort.formats import ending_of, stem_of
+from semivox.cohort import Case, ending_of, load_cohort, read_case, read_label, stem_of
 from semivox.errors import DataError
 from semivox.methods.catalog import CATALOG
 from semivox.report import run_figures
