@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from semivox.inference.scans import find_scans
 from torch import Tensor, nn
 
 from literal.sliding_window import read_normalised, sliding_window, window_starts, write_mask
@@ -42,7 +43,6 @@ from semivox.evaluation import overlap_dice
 from semivox.inference import load_model, load_networks
 from semivox.inference.folder import Wanted, predict_folder
 from semivox.inference.native import native_classes, working_image
-from semivox.inference.scans import find_scans
 from semivox.inference.weights import read_card
 from semivox.machine import freed_memory_kept
 from semivox.tiles import predict_planned

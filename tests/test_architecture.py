@@ -239,7 +239,7 @@ def test_a_page_is_made_without_torch() -> None:
 def test_predict_loads_neither_monai_nor_lightning_nor_matplotlib() -> None:
     loaded = loaded_by(
         "import semivox.commands.predict, semivox.inference.folder, semivox.inference.model, "
-        "semivox.inference.scans, safetensors, cc3d"
+        "semivox.cohort.scans, safetensors, cc3d"
     )
     assert "torch" in loaded
     heavy = {"monai", "lightning", "lightning_fabric", "matplotlib", "medpy"}

@@ -159,6 +159,9 @@ def _predict(commands: Any) -> None:
             f"{len(report.rows) - len(report.failed)} masks in {report.out}, "
             f"{len(report.skipped)} up to date, {len(report.review)} to review, {len(report.failed)} failed"
         )
+        if report.left_out:
+            named = ", ".join(path.name for path in report.left_out[:5])
+            print(f"{len(report.left_out)} left out, not read as scans: {named}", file=sys.stderr)
         return 3 if report.failed else 0
 
     p.set_defaults(run=run)

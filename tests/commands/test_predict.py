@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semivox.cohort.case import Cohort
+from semivox.cohort.case import Case, Cohort
+from semivox.cohort.identity import case_identity
 from semivox.commands.predict import predict
 from semivox.errors import DataError, SettingsError
 from semivox.inference import export_model, load_model
@@ -85,7 +86,8 @@ def test_the_folder_is_complete(tmp_path: Path) -> None:
     assert row["status"] == "ok"
     assert row["volume_ml"]["3"] == pytest.approx((values == 3).sum() * 0.003)
     assert row["voxels"] == {"1": (values == 1).sum(), "3": (values == 3).sum()}
-    assert row["input_sha256"] == hashlib.sha256((folder / "a_0000.nii.gz").read_bytes()).hexdigest()
+    assert row["input_files_sha256"] == hashlib.sha256((folder / "a_0000.nii.gz").read_bytes()).hexdigest()
+    assert row["input_sha256"] == case_identity(Case("a", (folder / "a_0000.nii.gz",)))
     assert row["model_id"] == hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
     assert row["mean_entropy"] == pytest.approx(expected.mean_entropy, rel=1e-3)
     table = list(csv.DictReader((out / "predictions.csv").open()))

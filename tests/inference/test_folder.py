@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from semivox.cohort.case import Case
+from semivox.cohort.scans import find_scans
 from semivox.inference import Segmentation, load_model
 from semivox.inference.folder import Wanted, predict_folder
 from semivox.inference.model import Model
-from semivox.inference.scans import ScanFiles, find_scans
 
 from .conftest import MakeRun, SaveScan
 
@@ -24,9 +25,9 @@ def model(make_run: MakeRun) -> Model:
 
 
 @pytest.fixture
-def scans(save_scan: SaveScan) -> tuple[ScanFiles, ...]:
+def scans(save_scan: SaveScan) -> tuple[Case, ...]:
     paths = [save_scan(f"scans/{name}.nii.gz", seed=i) for i, name in enumerate("abcd")]
-    return find_scans(paths)
+    return find_scans(paths).cases
 
 
 def recorded(out: Path) -> dict[str, dict]:
@@ -49,7 +50,7 @@ def failing(case: str) -> Callable[..., Path]:
 
 
 def test_rows_come_in_order_with_the_masks_of_one_scan_at_a_time(
-    model: Model, scans: tuple[ScanFiles, ...], tmp_path: Path
+    model: Model, scans: tuple[Case, ...], tmp_path: Path
 ) -> None:
     told: list[tuple[int, int, str]] = []
     report = predict_folder(
@@ -59,14 +60,14 @@ def test_rows_come_in_order_with_the_masks_of_one_scan_at_a_time(
     assert [row.case for row in report.rows] == list("abcd")
     found = recorded(tmp_path / "out")
     for scan in scans:
-        alone = model.predict(scan.paths)
+        alone = model.predict(scan.images)
         assert found[scan.name]["voxels"] == {"1": alone.voxels[1]}
         assert found[scan.name]["mean_entropy"] == alone.mean_entropy
         assert found[scan.name]["seconds"] > 0
 
 
 def test_a_mask_is_written_while_the_network_has_the_next_scan(
-    model: Model, scans: tuple[ScanFiles, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, scans: tuple[Case, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second_began, save, predict = threading.Event(), Segmentation.save, Model.predict
     waited: list[bool] = []
@@ -77,7 +78,7 @@ def test_a_mask_is_written_while_the_network_has_the_next_scan(
         return save(self, path, format)
 
     def predicting(self: Model, scan: object, **wanted: bool) -> Segmentation:
-        if Path(scan[0]).name.startswith("b"):
+        if scan.source.path.name.startswith("b"):
             second_began.set()
         return predict(self, scan, **wanted)
 
@@ -89,7 +90,7 @@ def test_a_mask_is_written_while_the_network_has_the_next_scan(
 
 
 def test_an_interrupted_call_leaves_a_row_for_every_mask(
-    model: Model, scans: tuple[ScanFiles, ...], tmp_path: Path
+    model: Model, scans: tuple[Case, ...], tmp_path: Path
 ) -> None:
     def interrupt(done: int, of: int, row: object) -> None:
         if done == 2:
@@ -102,7 +103,7 @@ def test_an_interrupted_call_leaves_a_row_for_every_mask(
 
 
 def test_a_scan_that_cannot_be_written_does_not_stop_the_others(
-    model: Model, scans: tuple[ScanFiles, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, scans: tuple[Case, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predict_folder(model, scans[1:2], tmp_path / "out", Wanted())
     monkeypatch.setattr(Segmentation, "save", failing("b"))
@@ -116,7 +117,7 @@ def test_a_scan_that_cannot_be_written_does_not_stop_the_others(
 
 
 def test_fail_fast_writes_nothing_after_a_scan_that_failed_late(
-    model: Model, scans: tuple[ScanFiles, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, scans: tuple[Case, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Segmentation, "save", failing("b"))
     report = predict_folder(model, scans, tmp_path / "out", Wanted(), fail_fast=True)
@@ -124,9 +125,9 @@ def test_fail_fast_writes_nothing_after_a_scan_that_failed_late(
     assert masks(tmp_path / "out") == ["a"]
 
 
-def test_the_mask_on_disk_is_the_models(model: Model, scans: tuple[ScanFiles, ...], tmp_path: Path) -> None:
+def test_the_mask_on_disk_is_the_models(model: Model, scans: tuple[Case, ...], tmp_path: Path) -> None:
     import nibabel as nib
 
     predict_folder(model, scans[:1], tmp_path / "out", Wanted())
     written = np.asarray(nib.load(tmp_path / "out/a.nii.gz").dataobj)
-    np.testing.assert_array_equal(written, model.predict(scans[0].paths).mask)
+    np.testing.assert_array_equal(written, model.predict(scans[0].images).mask)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from semivox.lazy import attach
 
 if TYPE_CHECKING:
-    from semivox.cohort.case import Case, Cohort, Split
-    from semivox.cohort.cases_csv import read_cases_csv
+    from semivox.cohort.case import Case, Cohort, Naming, Split
+    from semivox.cohort.cases_csv import in_order, read_cases_csv
     from semivox.cohort.check import Progress, check_cohort
     from semivox.cohort.check_report import CheckReport, Finding
     from semivox.cohort.dataset_json import Declared, read_dataset_json
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     )
     from semivox.cohort.geometry import Geometry, grid_difference
     from semivox.cohort.hashing import sha256_file
+    from semivox.cohort.identity import (
+        case_identity,
+        files_sha256,
+        is_recorded,
+        label_sha256,
+        quick_sha256,
+    )
     from semivox.cohort.importers import (
         import_folders,
         import_msd,
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
     from semivox.cohort.orientation import Orientation, orientation_of
     from semivox.cohort.phantom import make_phantom, write_phantom_cohort
     from semivox.cohort.prediction_mark import mark_of
+    from semivox.cohort.scans import find_scans
     from semivox.cohort.split import split_cohort
     from semivox.cohort.volume import Source, Volume
 
@@ -51,23 +59,31 @@ __all__ = [
     "Declared",
     "Finding",
     "Geometry",
+    "Naming",
     "Orientation",
     "Progress",
     "Source",
     "Split",
     "Volume",
+    "case_identity",
     "check_cohort",
     "ending_of",
+    "files_sha256",
+    "find_scans",
     "grid_difference",
     "import_folders",
     "import_msd",
     "import_pancreas_h5",
     "import_ssl4mis_h5",
     "import_uamt_h5",
+    "in_order",
+    "is_recorded",
+    "label_sha256",
     "load_cohort",
     "make_phantom",
     "mark_of",
     "orientation_of",
+    "quick_sha256",
     "read_case",
     "read_cases_csv",
     "read_dataset_json",

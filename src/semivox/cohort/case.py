@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,33 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Naming:
+    """How the image files of a case are named.
+
+    ``numbered``: a name may end in a channel's number, which is no part of the case's name; else the whole
+    stem is the name, and every file a case. ``files_per_case``: of how many files a case is made, 0 where
+    nobody knows.
+    """
+
+    numbered: bool = True
+    files_per_case: int = 0
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> Naming:
+        """Of a model's card. Earlier versions kept none; a model of one channel had one file a case."""
+        kept = card.get("naming")
+        if kept is None:
+            return cls(True, 1 if len(card["channels"]) == 1 else 0)
+        return cls(bool(kept["numbered"]), int(kept["files_per_case"]))
+
+
+@dataclass(frozen=True)
 class Cohort:
-    """All cases in use, in cohort order. ``classes`` maps label value -> name, background excluded."""
+    """All cases in use, in cohort order. ``classes`` maps label value -> name, background excluded.
+
+    ``naming`` is how the names of its files were read. ``inferred``: which of "channels" and "classes" nobody
+    declared, so that their names are made up and say nothing.
+    """
 
     root: Path
     cases: tuple[Case, ...]
@@ -42,6 +68,8 @@ class Cohort:
     spacing_known: bool = True
     codes: Mapping[str, object] = field(default_factory=dict)
     colours: Mapping[str, object] = field(default_factory=dict)
+    naming: Naming = Naming()
+    inferred: frozenset[str] = frozenset()
 
     @property
     def values(self) -> tuple[int, ...]:

@@ -63,6 +63,15 @@ def read_cases_csv(path: Path, classes: Mapping[int, str] | None) -> tuple[Row, 
     return tuple(rows.values())
 
 
+def in_order(rows: Iterable[Row], found: Iterable[str]) -> list[Row]:
+    """The rows in use of the cases ``found``: the listed ones in their order, then the others in theirs, each
+    a patient of its own."""
+    rows, names = list(rows), dict.fromkeys(found)
+    listed = {row.case for row in rows}
+    used = [row for row in rows if row.use and row.case in names]
+    return used + [Row(name, name, None, "", True) for name in names if name not in listed]
+
+
 def exclude_cases(path: Path, names: Iterable[str], order: Iterable[str]) -> None:
     """Set ``use=no`` for ``names`` and leave every other row and column as it is.
 

@@ -13,6 +13,7 @@ from semivox.cohort.check_report import CheckReport, Finding
 from semivox.cohort.folder import scan_folder
 from semivox.cohort.formats import read_case, read_geometry, read_label
 from semivox.cohort.geometry import Geometry, grid_difference
+from semivox.cohort.identity import case_identity
 from semivox.cohort.intensity import Intensity, unusual_intensities
 from semivox.cohort.prediction_mark import is_unedited_prediction
 from semivox.errors import DataError
@@ -100,6 +101,7 @@ def _check_case(
     except DataError as error:
         yield "error", error
     else:
+        case_identity(case, volume)  # for the run's record, which then need not read it again
         array = volume.array
         grid = Geometry(volume.shape, volume.channels, volume.affine, array.dtype)
         grids[case.name] = grid

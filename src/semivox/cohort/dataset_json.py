@@ -15,18 +15,30 @@ EXAMPLE = '{"channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 
 
 
 @dataclass(frozen=True)
-class Declared:
-    """``channels`` is empty where the file does not name them; ``pairs`` is MSD's list, None elsewhere."""
+class FileKeys:
+    """What it says of files: ``channels`` is empty where it does not name them; ``pairs`` is MSD's list, None
+    elsewhere; ``numbered`` (written by semivox only): how names are read, see
+    :class:`semivox.cohort.case.Naming`."""
 
-    channels: tuple[str, ...]
+    channels: tuple[str, ...] = ()
+    file_ending: str | None = None
+    pairs: tuple[tuple[str, str | None], ...] | None = None
+    numbered: bool | None = None
+
+
+@dataclass(frozen=True)
+class Declared:
+    """All of it; ``files`` is what finds the cases. ``inferred``: which of "channels" and "classes" have
+    names that semivox made up, where it wrote the file."""
+
+    files: FileKeys
     classes: Mapping[int, str]
     ignore: int | None
-    file_ending: str | None
-    pairs: tuple[tuple[str, str | None], ...] | None
     may_be_empty: tuple[int, ...] = ()
     spacing_known: bool = True
     codes: Mapping[str, object] = field(default_factory=dict)
     colours: Mapping[str, object] = field(default_factory=dict)
+    inferred: frozenset[str] = frozenset()
 
 
 def read_dataset_json(path: Path) -> Declared:
@@ -37,6 +49,38 @@ def read_dataset_json(path: Path) -> Declared:
     DataError
         It is not JSON, lacks labels, declares regions, or a value is of the wrong kind.
     """
+    content = _content(path)
+    classes, ignore = _labels(path, content.get("labels"))
+    return Declared(
+        files=_file_keys(path, content),
+        classes=classes,
+        ignore=ignore,
+        may_be_empty=_values(path, "may_be_empty", content.get("may_be_empty", []), classes),
+        spacing_known=_of_kind(path, "spacing_known", content.get("spacing_known", True), bool),
+        codes=_of_kind(path, "codes", content.get("codes", {}), dict),
+        colours=_of_kind(path, "colours", content.get("colours", {}), dict),
+        inferred=frozenset(_of_kind(path, "inferred", content.get("inferred", []), list)),
+    )
+
+
+def read_file_keys(path: Path) -> FileKeys:
+    """Only what finds the cases: whoever predicts them need not know what their labels mean.
+
+    Raises DataError where the file is not JSON or these keys are of the wrong kind.
+    """
+    return _file_keys(path, _content(path))
+
+
+def _file_keys(path: Path, content: Mapping[str, Any]) -> FileKeys:
+    return FileKeys(
+        _channels(path, content.get("channel_names", content.get("modality"))),
+        _file_ending(path, content.get("file_ending")),
+        _pairs(path, content.get("training")),
+        _of_kind(path, "numbered", content.get("numbered"), bool | None),
+    )
+
+
+def _content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
@@ -45,18 +89,7 @@ def read_dataset_json(path: Path) -> Declared:
         ) from error
     if not isinstance(content, dict):
         raise DataError("not an object", path=path, found=type(content).__name__, expected=EXAMPLE)
-    classes, ignore = _labels(path, content.get("labels"))
-    return Declared(
-        channels=_channels(path, content.get("channel_names", content.get("modality"))),
-        classes=classes,
-        ignore=ignore,
-        file_ending=_file_ending(path, content.get("file_ending")),
-        pairs=_pairs(path, content.get("training")),
-        may_be_empty=_values(path, "may_be_empty", content.get("may_be_empty", []), classes),
-        spacing_known=_of_kind(path, "spacing_known", content.get("spacing_known", True), bool),
-        codes=_of_kind(path, "codes", content.get("codes", {}), dict),
-        colours=_of_kind(path, "colours", content.get("colours", {}), dict),
-    )
+    return content
 
 
 def class_value(token: object, classes: Mapping[int, str]) -> int | None:
@@ -160,7 +193,12 @@ def _values(path: Path, key: str, tokens: Any, classes: Mapping[int, str]) -> tu
     return tuple(sorted({v for v in values if v is not None}))
 
 
-def _of_kind(path: Path, key: str, value: Any, kind: type) -> Any:
+def _of_kind(path: Path, key: str, value: Any, kind: Any) -> Any:
     if not isinstance(value, kind):
-        raise DataError(f"'{key}' is of the wrong kind", path=path, found=repr(value), expected=kind.__name__)
+        raise DataError(
+            f"'{key}' is of the wrong kind",
+            path=path,
+            found=repr(value),
+            expected=getattr(kind, "__name__", kind),
+        )
     return value

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from semivox.cohort.case import Case, Cohort
-from semivox.cohort.cases_csv import Row, read_cases_csv
-from semivox.cohort.dataset_json import EXAMPLE, Declared, read_dataset_json
+from semivox.cohort.case import Case, Cohort, Naming
+from semivox.cohort.cases_csv import Row, in_order, read_cases_csv
+from semivox.cohort.dataset_json import EXAMPLE, Declared, FileKeys, read_dataset_json, read_file_keys
 from semivox.cohort.formats import read_geometry, read_label
-from semivox.cohort.layouts import Files, Found, nnunet_files, pair_files, plain_files
+from semivox.cohort.layouts import WHOLE, Found, nnunet_files, pair_files, plain_files
+from semivox.cohort.naming import Files
 from semivox.cohort.split import split_cohort
 from semivox.errors import DataError
 
@@ -59,42 +63,97 @@ def scan_folder(root: str | Path, labeled: str | None = None) -> Scan:
     root = Path(root)
     if not root.is_dir():
         raise DataError("no such folder", path=root, remedy="give the folder that holds dataset.json")
-    declared, found = _layout(root)
+    description = root / "dataset.json"
+    declared = read_dataset_json(description) if description.is_file() else None
+    _refuse_other_layouts(root, declared)
+    found = _found(root, None if declared is None else declared.files)
     if not found.cases:
         raise DataError(
             "no images", path=root, expected="at least one case", remedy="see the data folder's docs"
         )
+    inferred = _inferred(declared)
     table = root / "cases.csv"
     if declared is None:
         # the order comes first: it says which label files may be opened for the classes
         rows = read_cases_csv(table, None) if table.is_file() else None
         order = _ordered(table, rows, found)[0]
         classes = _inferred_classes(root, order, labeled)
-        declared = Declared(_channels_of(order), classes, None, found.file_ending, None)
+        declared = Declared(FileKeys(), classes, None)
     rows = read_cases_csv(table, declared.classes) if table.is_file() else None
     cases, errors, warnings = _ordered(table, rows, found)
     cohort = Cohort(
         root=root,
         cases=cases,
-        channels=declared.channels or _channels_of(cases),
+        channels=declared.files.channels or _channels_of(cases),
         classes=declared.classes,
         ignore=declared.ignore,
-        file_ending=declared.file_ending or found.file_ending,
+        file_ending=declared.files.file_ending or found.file_ending,
         may_be_empty=declared.may_be_empty,
         spacing_known=declared.spacing_known,
         codes=declared.codes,
         colours=declared.colours,
+        naming=replace(found.naming, files_per_case=max((len(c.images) for c in cases), default=1)),
+        inferred=inferred,
     )
     return Scan(cohort, errors, warnings)
 
 
-def _layout(root: Path) -> tuple[Declared | None, Found]:
+def scan_images(root: Path, files_per_case: int = 0) -> tuple[tuple[Case, ...], dict[str, DataError], Found]:
+    """The cases in use of a data folder whose labels need mean nothing: in cohort order, and what is wrong
+    with the names of some. ``files_per_case`` where no dataset.json tells (0: unknown).
+
+    Raises DataError for a dataset.json or cases.csv that cannot be understood.
+    """
+    table = root / "cases.csv"
+    found = _found(root, _file_keys(root), files_per_case)
+    rows = read_cases_csv(table, None) if table.is_file() else None
+    cases, errors, _ = _ordered(table, rows, found)
+    return cases, {case: fault for case, fault in reversed(errors) if case}, found
+
+
+def is_data_folder(root: Path) -> bool:
+    """Whether ``root`` has one of the layouts, with or without labels."""
+    if any((root / name).is_dir() for name in ("imagesTr", "imagesUn", "images")):
+        return True
+    return _layout(root, _file_keys_if_any(root)) == "pairs"
+
+
+def naming_of(folder: Path) -> Naming | None:
+    """How names are read in ``folder``, one of the folders of images of a data folder; None: it is none."""
+    if folder.name not in ("images", "imagesTr", "imagesTs", "imagesUn"):
+        return None
+    root = folder.parent
+    keys = _file_keys_if_any(root)
+    layout = _layout(root, keys)
+    if layout == "pairs":
+        return _found(root, keys).naming
+    if layout == "plain":
+        return WHOLE
+    return None if folder.name == "images" else Naming(numbered=True)
+
+
+def _file_keys(root: Path) -> FileKeys | None:
     description = root / "dataset.json"
-    declared = read_dataset_json(description) if description.is_file() else None
-    if declared is not None and declared.pairs is not None:
-        return declared, pair_files(root, declared.pairs, len(declared.channels))
-    if (root / "images").is_dir() and not (root / "imagesTr").is_dir():
-        return declared, plain_files(root)
+    return read_file_keys(description) if description.is_file() else None
+
+
+def _file_keys_if_any(root: Path) -> FileKeys | None:
+    """None also for a dataset.json of another kind: nobody has said that ``root`` is a data folder."""
+    with contextlib.suppress(DataError):
+        return _file_keys(root)
+    return None
+
+
+def _layout(root: Path, keys: FileKeys | None) -> Literal["pairs", "plain", "nnunet"]:
+    """The one place where a folder's layout is decided."""
+    if keys is not None and keys.pairs is not None:
+        return "pairs"
+    return "plain" if (root / "images").is_dir() and not (root / "imagesTr").is_dir() else "nnunet"
+
+
+def _refuse_other_layouts(root: Path, declared: Declared | None) -> None:
+    if _layout(root, None if declared is None else declared.files) != "nnunet":
+        return
     if declared is None:
         raise DataError(
             "not a data folder",
@@ -103,7 +162,33 @@ def _layout(root: Path) -> tuple[Declared | None, Found]:
             expected="dataset.json with imagesTr/ and labelsTr/, or images/ and labels/",
             remedy=f"write a dataset.json such as {EXAMPLE}",
         )
-    return declared, nnunet_files(root, declared.file_ending, len(declared.channels))
+    if not (root / "imagesTr").is_dir():
+        raise DataError(
+            "no folder of images",
+            path=root,
+            found=", ".join(sorted(os.listdir(root))[:8]),
+            expected="imagesTr/ beside dataset.json",
+            remedy="put the scans in imagesTr/ as CASE_0000.nii.gz",
+        )
+
+
+def _found(root: Path, keys: FileKeys | None, files_per_case: int = 0) -> Found:
+    channels = files_per_case if keys is None else len(keys.channels) or files_per_case
+    match _layout(root, keys):
+        case "plain":
+            return plain_files(root)
+        case "pairs":
+            assert keys is not None
+            assert keys.pairs is not None
+            return pair_files(root, keys.pairs, len(keys.channels), keys.numbered)
+        case _:
+            return nnunet_files(root, None if keys is None else keys.file_ending, channels)
+
+
+def _inferred(declared: Declared | None) -> frozenset[str]:
+    if declared is None:
+        return frozenset({"channels", "classes"})
+    return declared.inferred | (frozenset() if declared.files.channels else {"channels"})
 
 
 Faults = tuple[tuple[str, DataError], ...]
@@ -117,7 +202,6 @@ def _ordered(
     rows_given = rows is not None
     rows = list(rows or [])
     listed = {row.case for row in rows}
-    cases: list[Case] = []
     errors: list[tuple[str, DataError]] = []
     warnings: list[tuple[str, DataError]] = []
     missing = [row.case for row in rows if row.use and row.case not in files]
@@ -130,20 +214,32 @@ def _ordered(
             remedy="add the images, or set use=no",
         )
         errors.append(("", fault))
-    for row in rows:
-        if row.use and row.case in files:
-            cases.append(_case(files[row.case], row))
-            errors += [(row.case, fault) for fault in files[row.case].faults]
-    unlisted = [name for name in files if name not in listed]
-    for name in unlisted:
-        cases.append(_case(files[name], Row(name, name, None, "", True)))
-        errors += [(name, fault) for fault in files[name].faults]
-        if rows_given:
+    used = in_order(rows, files)
+    cases = tuple(_case(files[row.case], row) for row in used)
+    for row in used:
+        errors += [(row.case, fault) for fault in files[row.case].faults]
+        if rows_given and row.case not in listed:
             text = "not listed in cases.csv; it comes after the listed cases, as a patient of its own"
-            warnings.append((name, DataError(text, path=table, remedy="add a line for it")))
+            warnings.append((row.case, DataError(text, path=table, remedy="add a line for it")))
     for label in found.lone_labels:
         warnings.append(("", DataError("a label without an image", path=label, remedy="add the image")))
-    return tuple(cases), tuple(errors), tuple(warnings)
+    warnings += [("", fault) for fault in _left_out(found)]
+    return cases, tuple(errors), tuple(warnings)
+
+
+def _left_out(found: Found) -> Iterable[DataError]:
+    """Files that end otherwise than declared, a warning a folder."""
+    folders: dict[Path, list[str]] = {}
+    for path in found.other_endings:
+        folders.setdefault(path.parent, []).append(path.name)
+    for folder, names in folders.items():
+        yield DataError(
+            f"{len(names)} file(s) of another format than the folder's are left out",
+            path=folder,
+            found=", ".join(names[:5]) + (" ..." if len(names) > 5 else ""),
+            expected=f"names that end in {found.file_ending}",
+            remedy="convert them, or take them out of the folder",
+        )
 
 
 def _case(files: Files, row: Row) -> Case:

@@ -36,6 +36,8 @@ def write_subset_folder(cohort: Cohort, cases: Sequence[Case], folder: Path) -> 
         "spacing_known": cohort.spacing_known,
         "codes": dict(cohort.codes),
         "colours": dict(cohort.colours),
+        "numbered": cohort.naming.numbered,
+        "inferred": sorted(cohort.inferred),
         "training": [_pair(case) for case in cases],
     }
     table = io.StringIO()

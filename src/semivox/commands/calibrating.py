@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort import Case, Cohort, Volume, read_label
+from semivox.cohort import Case, Cohort, Volume, label_sha256, read_label
 from semivox.errors import SemivoxError
 from semivox.evaluation.calibration import reliability
 from semivox.files import read_json, write_json
 from semivox.inference.model import Model, Scan
 from semivox.inference.segmentation import Segmentation
 from semivox.machine import free_bytes
-from semivox.prepare.cache import label_key
 
 FORMAT = 1
 MEMORY_SHARE = 0.25
@@ -41,7 +40,7 @@ class CalibratingModel(Model):
         return cls(**own, cases=cases, ignore=cohort.ignore)
 
     def predict(self, scan: Scan, *, probabilities: bool = False, uncertainty: bool = False) -> Segmentation:
-        case = None if isinstance(scan, Volume | str | Path) else self.cases.get(Path(scan[0]))
+        case = self.cases.get(scan.source.path or Path()) if isinstance(scan, Volume) else None
         if case is None:
             return super().predict(scan, probabilities=probabilities, uncertainty=uncertainty)
         try:
@@ -58,7 +57,7 @@ class CalibratingModel(Model):
     def _entry(self, case: Case, reference: np.ndarray, segmentation: Segmentation) -> dict[str, Any]:
         annotated = self.values if case.annotated is None else case.annotated
         sizes = {str(value): int((reference == value).sum()) for value in self.values if value in annotated}
-        entry: dict[str, Any] = {"label_sha256": label_key(case), "reference_voxels": sizes}
+        entry: dict[str, Any] = {"label_sha256": label_sha256(case), "reference_voxels": sizes}
         # where a class is not annotated, nobody knows which voxels are right
         if segmentation.probabilities is not None and set(annotated) >= set(self.values):
             found = reliability(segmentation.probabilities, reference, self.values, self.ignore)
@@ -73,7 +72,7 @@ def read_calibration(path: Path, model: Model, cohort: Cohort) -> dict[str, dict
     content = read_json(path, newest=FORMAT)
     if any(content.get(name) != wanted for name, wanted in _made_by(model).items()):
         return {}
-    labels = {case.name: label_key(case) for case in cohort.cases if case.label is not None}
+    labels = {case.name: label_sha256(case) for case in cohort.cases if case.label is not None}
     return {
         name: entry
         for name, entry in content["cases"].items()

@@ -17,7 +17,6 @@ from semivox.comparison.request import Group, Request
 from semivox.errors import SettingsError
 from semivox.files import read_json
 from semivox.inference.model import load_model
-from semivox.inference.scans import ScanFiles
 from semivox.methods.declare import Method
 from semivox.prepare import build_store, costs_here, fingerprint, make_plan, plan_from_json, write_plan
 from semivox.prepare.cache import cache_folder
@@ -105,8 +104,7 @@ class CellRunner:
         labels = self.folder_of(group) / "held_out"
         write_subset_folder(group.held_out_cohort, group.held_out, labels)
         model = load_model(cell.folder, device=given["device"] or "auto", threads=given["threads"])
-        scans = [ScanFiles(case.name, case.images) for case in group.held_out]
-        measure(model, scans, labels, cell.evaluation.parent)
+        measure(model, group.held_out, labels, cell.evaluation.parent)
 
     def folder_of(self, group: Group) -> Path:
         """Where the group's data folders lie."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from semivox.cohort import load_cohort
+from semivox.cohort import Case, load_cohort
 from semivox.commands.evaluate import evaluate
 from semivox.errors import DataError
 from semivox.evaluation.places import EVALUATION, MASKS, SOURCE
@@ -13,12 +13,11 @@ from semivox.files import write_json
 from semivox.inference.folder import Wanted, predict_folder
 from semivox.inference.model import Model
 from semivox.inference.record import Row
-from semivox.inference.scans import ScanFiles
 
 
 def measure(
     model: Model,
-    scans: Sequence[ScanFiles],
+    scans: Sequence[Case],
     data: Path,
     place: Path,
     *,

@@ -32,8 +32,9 @@ def predict(
     run
         Folder that ``train`` wrote.
     paths
-        Scans, folders of scans, or data folders (``imagesTr`` and ``imagesUn`` are taken; give ``imagesTs``
-        itself). ``CASE_0000``, ``CASE_0001``, ... are the channels of one case.
+        Scans, folders of scans, or data folders of any layout (their cases in use; give ``imagesTs`` itself).
+        File names are read as those of the training folder: where a case had several files, ``CASE_0000``,
+        ``CASE_0001``, ... are the channels of one.
     out
         Predictions folder: ``CASE.EXT``, ``dataset.json``, ``predictions.json`` and ``.csv``.
     format
@@ -53,7 +54,8 @@ def predict(
 
     Returns
     -------
-    The rows of this call; ``report.failed`` lists the cases without a mask.
+    The rows of this call; ``report.failed`` lists the cases without a mask, ``report.left_out`` the files
+    that are no scans.
 
     Raises
     ------
@@ -63,21 +65,23 @@ def predict(
         Unknown format, weights or device; ``out`` holds scans or predictions of other classes.
     """
     # Here, not above: listing the commands must not import torch.
+    from semivox.cohort import find_scans
     from semivox.cohort.format_table import WRITABLE
     from semivox.errors import SettingsError
     from semivox.inference.folder import Wanted, predict_folder
     from semivox.inference.model import load_model
-    from semivox.inference.scans import find_scans
 
     if format not in WRITABLE:
         raise SettingsError("no such format to write", found=format, expected=" or ".join(WRITABLE))
-    scans = find_scans([paths] if isinstance(paths, str | Path) else paths)
     model = load_model(run, device=device, weights=weights, threads=threads)
+    scans = find_scans([paths] if isinstance(paths, str | Path) else paths, model.naming)
     return predict_folder(
         model,
-        scans,
+        scans.cases,
         Path(out),
         Wanted(format, probabilities, uncertainty),
+        faults=scans.faults,
+        left_out=scans.left_out,
         skip_existing=skip_existing,
         fail_fast=fail_fast,
         progress=progress,

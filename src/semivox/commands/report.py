@@ -7,15 +7,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from semivox.errors import DataError
 from semivox.files import read_json
 
 if TYPE_CHECKING:
-    from semivox.cohort import Cohort
+    from semivox.cohort import Case, Cohort
     from semivox.inference.model import Model
     from semivox.inference.record import Row
     from semivox.report.run_record import RunRecord
@@ -92,12 +92,11 @@ def _measure(
     from semivox.commands.held_out import measure
     from semivox.evaluation.places import CALIBRATION
     from semivox.inference.model import load_model
-    from semivox.inference.scans import ScanFiles
 
     cohort = load_cohort(test)
     model = load_model(record.path, device=device, threads=threads)
     _refuse_other(model, cohort)
-    scans = [ScanFiles(case.name, case.images) for case in cohort.cases]
+    scans = cohort.cases
     _refuse_trained_on(record, scans, test)
     place = evaluation_folder(record.path, test)
     known = read_calibration(place / CALIBRATION, model, cohort)
@@ -134,10 +133,12 @@ def _refuse_other(model: Model, cohort: Cohort) -> None:
         )
 
 
-def _refuse_trained_on(record: RunRecord, scans: list[Any], test: Path) -> None:
+def _refuse_trained_on(record: RunRecord, scans: Sequence[Case], test: Path) -> None:
     """What a model does on cases it learned from is not what it is worth."""
+    from semivox.cohort import is_recorded
+
     learned = {case.sha256 for case in record.of_role("labeled")}
-    if shared := [scan.name for scan in scans if scan.sha256() in learned]:
+    if shared := [scan.name for scan in scans if is_recorded(scan, learned)]:
         raise DataError(
             "holds cases that the run was trained on with their labels",
             path=test,

@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 
-from semivox.cohort import Case, Cohort, Split
+from semivox.cohort import Case, Cohort, Split, case_identity, files_sha256, label_sha256
 from semivox.errors import DataError
 from semivox.files import read_json, write_json
 from semivox.methods.catalog import CATALOG, parse_method
 from semivox.methods.installed import package_of
-from semivox.prepare.cache import content_key, label_key
 from semivox.training.config import Config
 from semivox.training.display import Display
 from semivox.training.environment import differences, environment
@@ -26,21 +25,21 @@ def record_cases(
     :func:`semivox.inference.parent_of`); a resumed run refuses scans and a parent that have changed since."""
 
     def row(case: Case, role: str) -> dict[str, Any]:
-        label = label_key(case) if role == "labeled" else None
         values = None if case.annotated is None else list(case.annotated)
         return {
             "case": case.name,
             "patient": case.patient,
             "role": role,
             "annotated": values,
-            "sha256": content_key(case),
-            "label_sha256": label,
+            "files_sha256": files_sha256(case),
+            "label_sha256": label_sha256(case) if role == "labeled" else None,
         }
 
-    rows = [row(c, "labeled") for c in split.labeled] + [row(c, "unlabeled") for c in split.unlabeled]
+    cases = (*split.labeled, *split.unlabeled)
+    rows = [row(case, "labeled" if i < len(split.labeled) else "unlabeled") for i, case in enumerate(cases)]
     if going_on and path.exists():
         record = read_json(path)
-        before = record["cases"]
+        before = [_as_of_files(entry) for entry in record["cases"]]
         changed = [b["case"] for b, now in zip(before, rows, strict=False) if b != now]
         if changed or len(before) != len(rows):
             raise DataError(
@@ -60,7 +59,15 @@ def record_cases(
                 remedy="put its model files of then back, or start a new run",
             )
         return
+    rows = [{**row, "sha256": case_identity(case)} for row, case in zip(rows, cases, strict=True)]
     write_json(path, {"format": 1, "cases": rows, "parent": parent})
+
+
+def _as_of_files(entry: dict[str, Any]) -> dict[str, Any]:
+    """A recorded row without the scan's identity: a resumed run draws as before from the same bytes only.
+    Earlier versions recorded the files' hash in its place."""
+    files = entry.get("files_sha256", entry["sha256"])
+    return {**{name: value for name, value in entry.items() if name != "sha256"}, "files_sha256": files}
 
 
 def record_environment(

@@ -10,9 +10,11 @@ from typing import Any
 
 from filelock import FileLock
 
+from semivox.cohort import case_identity
 from semivox.cohort.case import Case, Cohort, Split
 from semivox.cohort.folder import load_cohort
 from semivox.cohort.folds import cut_folds, without_patients
+from semivox.cohort.formats import read_geometry
 from semivox.cohort.hashing import sha256_file
 from semivox.cohort.split import split_cohort
 from semivox.comparison.cells import Cell, differences
@@ -20,7 +22,6 @@ from semivox.comparison.variants import ALL, Choice, read_labeled, read_methods,
 from semivox.duration import budget_seconds
 from semivox.errors import DataError, SettingsError
 from semivox.files import read_json, write_json
-from semivox.prepare.cache import content_key
 from semivox.settings import parse_assignment, plain
 
 REQUEST = "request.json"
@@ -248,22 +249,32 @@ def _test_group(choice: Choice, cohort: Cohort, test: Path) -> Group:
 
 
 def _refuse_leaks(group: Group) -> None:
-    """Raise DataError where a held-out scan is the same file as one that is trained on (by content)."""
-    held_out: dict[tuple[int, ...], list[Case]] = {}
-    for case in group.held_out:
-        held_out.setdefault(_sizes(case), []).append(case)
-    for case in (*group.split.labeled, *group.split.unlabeled):
-        for other in held_out.get(_sizes(case), []):
-            if content_key(case) == content_key(other):
-                raise DataError(
-                    "a held-out scan is also a training scan",
-                    path=other.images[0],
-                    found=f"the same content as {case.images[0]}",
-                    expected="scans that no model was trained on",
-                    remedy="leave one of them out (use=no in cases.csv), or give both the same patient"
-                    if group.fold != TEST
-                    else "leave one of them out (use=no in cases.csv)",
-                )
+    """Raise DataError where a held-out scan is one that is trained on, in whatever format. Only scans of
+    equal shape are decoded for it."""
+    training = [(case, _shape(case)) for case in (*group.split.labeled, *group.split.unlabeled)]
+    held_out = [(case, _shape(case)) for case in group.held_out]
+    shapes = {shape for _, shape in training} & {shape for _, shape in held_out} - {None}
+    known = {case_identity(case): case for case, shape in held_out if shape in shapes}
+    for case, shape in training:
+        if shape in shapes and (other := known.get(case_identity(case))):
+            raise DataError(
+                "a held-out scan is also a training scan",
+                path=other.images[0],
+                found=f"the same content as {case.images[0]}",
+                expected="scans that no model was trained on",
+                remedy="leave one of them out (use=no in cases.csv), or give both the same patient"
+                if group.fold != TEST
+                else "leave one of them out (use=no in cases.csv)",
+            )
+
+
+def _shape(case: Case) -> tuple[int, ...] | None:
+    """Channels and shape by the headers; None where they cannot be read, which the check will tell."""
+    try:
+        grids = [read_geometry(path) for path in case.images]
+    except DataError:
+        return None
+    return (sum(grid.channels for grid in grids), *grids[0].shape)
 
 
 def _sizes(case: Case) -> tuple[int, ...]:

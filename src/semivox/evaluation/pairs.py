@@ -11,13 +11,13 @@ import numpy as np
 from semivox.cohort import (
     Declared,
     ending_of,
+    in_order,
     load_cohort,
     read_cases_csv,
     read_dataset_json,
     read_label,
     stem_of,
 )
-from semivox.cohort.cases_csv import Row
 from semivox.errors import DataError
 from semivox.files import read_json
 
@@ -132,13 +132,11 @@ def _plain_folder(
     declared = read_dataset_json(described) if described else of_predictions
     classes = declared.classes if declared else _values_of(files)
     table = next((p / "cases.csv" for p in places if (p / "cases.csv").is_file()), None)
-    rows = [row for row in read_cases_csv(table, classes) if row.case in files] if table else []
-    listed = {row.case for row in rows}
-    rows += [Row(case, case, None, "", True) for case in files if case not in listed]
+    rows = in_order(read_cases_csv(table, classes) if table else (), files)
     pairs = [
         Pair(row.case, files[row.case], masks.get(row.case), row.patient, row.annotated)
         for row in rows
-        if row.use and row.role != "unlabeled"
+        if row.role != "unlabeled"
     ]
     return classes, declared.ignore if declared else None, declared is None or declared.spacing_known, pairs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ def export_model(
         "colours": dict(cohort.colours),
         "may_be_empty": list(cohort.may_be_empty),
         "file_ending": cohort.file_ending,
+        "naming": asdict(cohort.naming),
+        "inferred": sorted(cohort.inferred),
         "spacing_known": cohort.spacing_known,
         "plan": plan_to_json(plan),
         "training": None if training is None else dict(training),

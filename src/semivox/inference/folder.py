@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort import DETACHED, ending_of, stem_of, write_volume
+from semivox.cohort import (
+    DETACHED,
+    Case,
+    case_identity,
+    ending_of,
+    quick_sha256,
+    read_case,
+    stem_of,
+    write_volume,
+)
 from semivox.errors import DataError, SemivoxError, SettingsError
 from semivox.files import read_json, write_json
 from semivox.inference.model import Model
 from semivox.inference.ranges import departures
 from semivox.inference.record import Record, Row
-from semivox.inference.scans import ScanFiles
 from semivox.inference.segmentation import Segmentation
 from semivox.machine import freed_memory_kept
 
@@ -38,12 +46,14 @@ class Wanted:
 
 @dataclass(frozen=True)
 class PredictionReport:
-    """What happened: ``rows`` of this call by case; ``skipped`` cases were up to date already."""
+    """What happened: ``rows`` of this call by case; ``skipped`` cases were up to date already, files that are
+    ``left_out`` are no scans."""
 
     out: Path
     model_id: str
     rows: tuple[Row, ...]
     skipped: tuple[str, ...]
+    left_out: tuple[Path, ...] = ()
 
     @property
     def failed(self) -> tuple[Row, ...]:
@@ -58,10 +68,12 @@ class PredictionReport:
 
 def predict_folder(
     model: Model,
-    scans: Sequence[ScanFiles],
+    scans: Sequence[Case],
     out: Path,
     wanted: Wanted,
     *,
+    faults: Mapping[str, DataError] | None = None,
+    left_out: tuple[Path, ...] = (),
     skip_existing: bool = False,
     fail_fast: bool = False,
     progress: Callable[[int, int, Row], None] | None = None,
@@ -69,9 +81,11 @@ def predict_folder(
     """Predict ``scans`` into ``out`` one after the other; a case that fails does not stop the others.
 
     While the network has one scan, a thread measures and writes the mask of the one before.
+    ``faults`` of single cases fail them unread; ``left_out`` goes into the report.
     ``progress(done, all, row)`` is called after each case. Raises SettingsError if ``out`` holds predictions
     of other classes, or a mask would take a scan's place.
     """
+    faults = faults or {}
     _check_folder(model, scans, out)
     record = Record(out, _head(model))
     _write_dataset_json(model, scans, out, wanted)
@@ -95,7 +109,9 @@ def predict_folder(
     with freed_memory_kept(), ThreadPoolExecutor(1) as writer:
         try:
             for scan in scans:
-                rest = _Case(model, scan, out, wanted, record.rows.get(scan.name)).begin(skip_existing)
+                rest = _Case(
+                    model, scan, out, wanted, record.rows.get(scan.name), faults.get(scan.name)
+                ).begin(skip_existing)
                 go_on, ending = ending is None or settle(ending), None
                 if not go_on:
                     break
@@ -104,39 +120,52 @@ def predict_folder(
             if ending is not None:
                 settle(ending)
             record.write()
-    return PredictionReport(out, model.model_id, tuple(rows), tuple(skipped))
+    return PredictionReport(out, model.model_id, tuple(rows), tuple(skipped), left_out)
+
+
+@dataclass(frozen=True)
+class Digest:
+    """``scan``: the identity of a case; ``files``: the hash of its files' bytes. None: not known."""
+
+    scan: str | None = None
+    files: str | None = None
 
 
 @dataclass(frozen=True)
 class _Case:
-    """A scan on its way to a row; ``before`` is its row of an earlier call."""
+    """A scan on its way to a row; ``before`` is its row of an earlier call, ``fault`` what is
+    wrong with it before it is read."""
 
     model: Model
-    scan: ScanFiles
+    scan: Case
     out: Path
     wanted: Wanted
     before: Row | None
+    fault: DataError | None = None
 
     def begin(self, skip_existing: bool) -> Rest:
-        """Hash and segment the scan. Nothing is written or taken away before the rest is called."""
-        started, digest = time.perf_counter(), None
+        """Read, hash and segment the scan; equal files are known without reading. Nothing is written or
+        taken away before the rest is called."""
+        started, digest = time.perf_counter(), Digest()
         try:
-            digest = self.scan.sha256()
-            before = self.before
-            if (
-                skip_existing
-                and before is not None
-                and _up_to_date(self.model, before, digest, self.out, self.wanted)
-            ):
+            if self.fault is not None:
+                raise self.fault
+            before = self.before if skip_existing else None
+            digest = Digest(files=quick_sha256(self.scan))
+            if before is not None and _up_to_date(self.model, before, digest, self.out, self.wanted):
+                return lambda: (before, False)
+            volume = read_case(self.scan)
+            digest = replace(digest, scan=case_identity(self.scan, volume))
+            if before is not None and _up_to_date(self.model, before, digest, self.out, self.wanted):
                 return lambda: (before, False)
             segmentation = self.model.predict(
-                self.scan.paths, probabilities=self.wanted.probabilities, uncertainty=self.wanted.uncertainty
+                volume, probabilities=self.wanted.probabilities, uncertainty=self.wanted.uncertainty
             )
         except Exception as error:  # whatever is wrong with one scan, the others are still wanted
             return partial(self._fail, digest, time.perf_counter() - started, error)
         return partial(self._end, digest, time.perf_counter() - started, segmentation)
 
-    def _end(self, digest: str, seconds: float, segmentation: Segmentation) -> tuple[Row, bool]:
+    def _end(self, digest: Digest, seconds: float, segmentation: Segmentation) -> tuple[Row, bool]:
         """Measure and write a segmentation that took ``seconds`` so far."""
         model, started = self.model, time.perf_counter()
         try:
@@ -154,7 +183,8 @@ class _Case:
             model_id=model.model_id,
             weights=model.weights,
             whole=model.whole,
-            input_sha256=digest,
+            input_sha256=digest.scan,
+            input_files_sha256=digest.files,
             seconds=round(seconds + time.perf_counter() - started, 3),
             mask=mask.name,
             volume_ml=_named(segmentation.volume_ml),
@@ -165,7 +195,7 @@ class _Case:
         )
         return row, True
 
-    def _fail(self, digest: str | None, seconds: float, error: Exception) -> tuple[Row, bool]:
+    def _fail(self, digest: Digest, seconds: float, error: Exception) -> tuple[Row, bool]:
         self._remove()
         failed = Row(
             case=self.scan.name,
@@ -175,7 +205,8 @@ class _Case:
             model_id=self.model.model_id,
             weights=self.model.weights,
             whole=self.model.whole,
-            input_sha256=digest,
+            input_sha256=digest.scan,
+            input_files_sha256=digest.files,
             seconds=round(seconds, 3),
         )
         return failed, True
@@ -198,9 +229,12 @@ class _Case:
                 write_volume(path, channels, segmentation.volume, self.wanted.format)
 
 
-def _up_to_date(model: Model, before: Row, digest: str, out: Path, wanted: Wanted) -> bool:
-    same = (before.status, before.model_id, before.weights, before.whole, before.input_sha256)
-    if same != ("ok", model.model_id, model.weights, model.whole, digest) or before.mask is None:
+def _up_to_date(model: Model, before: Row, digest: Digest, out: Path, wanted: Wanted) -> bool:
+    same = (before.status, before.model_id, before.weights, before.whole)
+    if same != ("ok", model.model_id, model.weights, model.whole) or before.mask is None:
+        return False
+    # earlier versions recorded the files' hash in the scan's place
+    if not {before.input_sha256, before.input_files_sha256} & {digest.scan, digest.files} - {None}:
         return False
     if wanted.format != "same" and ending_of(before.mask) != f".{wanted.format}":
         return False
@@ -212,8 +246,8 @@ def _maps(case: str, folder: Path) -> list[Path]:
     return [p for p in folder.iterdir() if stem_of(p) == case] if folder.is_dir() else []
 
 
-def _check_folder(model: Model, scans: Sequence[ScanFiles], out: Path) -> None:
-    sources = {path.parent.resolve() for scan in scans for path in scan.paths}
+def _check_folder(model: Model, scans: Sequence[Case], out: Path) -> None:
+    sources = {path.parent.resolve() for scan in scans for path in scan.images}
     if out.resolve() in sources:
         raise SettingsError(
             "the masks would lie among the scans, and could take their place",
@@ -235,8 +269,8 @@ def _check_folder(model: Model, scans: Sequence[ScanFiles], out: Path) -> None:
             )
 
 
-def _write_dataset_json(model: Model, scans: Sequence[ScanFiles], out: Path, wanted: Wanted) -> None:
-    endings = {ending_of(path) for scan in scans for path in scan.paths[:1]}
+def _write_dataset_json(model: Model, scans: Sequence[Case], out: Path, wanted: Wanted) -> None:
+    endings = {ending_of(path) for scan in scans for path in scan.images[:1]}
     same = str(endings.pop() if len(endings) == 1 else model.card["file_ending"])
     same = DETACHED.get(same, same)
     content = {
@@ -247,6 +281,7 @@ def _write_dataset_json(model: Model, scans: Sequence[ScanFiles], out: Path, wan
         "may_be_empty": [model.classes[value] for value in model.card["may_be_empty"]],
         "codes": model.card["codes"],
         "colours": model.card["colours"],
+        "inferred": list(model.card.get("inferred", ())),
         "numTraining": 0,
     }
     write_json(out / "dataset.json", content)

@@ -27,7 +27,9 @@ class Row:
     ``status`` "ok" or "failed" (no mask); ``flag`` "ok", "review" (look at it, ``reason`` says why) or
     "refuse" (the input is unreadable or contradicts the model). ``mean_entropy`` in nats. ``volume_ml`` is
     null where spacing is unknown or in 2D; ``border_contact`` counts voxels at the scan's border.
-    ``whole``: in one forward, not in windows.
+    ``whole``: in one forward, not in windows. ``input_sha256`` identifies the scan
+    (:mod:`semivox.cohort.identity`), ``input_files_sha256`` is of its files' bytes (null for a detached
+    header).
     """
 
     case: str
@@ -38,6 +40,7 @@ class Row:
     weights: str
     whole: bool | None = None
     input_sha256: str | None = None
+    input_files_sha256: str | None = None
     seconds: float | None = None
     mask: str | None = None
     volume_ml: Mapping[str, float | None] = field(default_factory=dict)

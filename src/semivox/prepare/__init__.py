@@ -1,6 +1,6 @@
 """From a cohort to arrays ready for training: fingerprint -> plan -> store. Imports no torch."""
 
-from semivox.prepare.cache import cache_folder, content_key
+from semivox.prepare.cache import cache_folder
 from semivox.prepare.costs import COSTS, Costs, costs_here
 from semivox.prepare.fingerprint import Fingerprint, fingerprint
 from semivox.prepare.grid import Grid
@@ -27,7 +27,6 @@ __all__ = [
     "StoredCase",
     "build_store",
     "cache_folder",
-    "content_key",
     "costs_here",
     "fingerprint",
     "make_plan",

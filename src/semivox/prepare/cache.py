@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from semivox.cohort import DETACHED, Case, read_volume, sha256_file
 from semivox.errors import DataError
 
 
@@ -38,30 +37,6 @@ def digest(fields: Mapping[str, Any]) -> str:
     """A short stable key for a set of named values."""
     text = json.dumps(fields, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def content_key(case: Case) -> str:
-    """SHA-256 of a case's image: of its file, or of its files' hashes in channel order."""
-    hashes = [_hash(path) for path in case.images]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-
-
-def label_key(case: Case) -> str:
-    """SHA-256 of a case's label file; empty for a case without one."""
-    return _hash(case.label) if case.label is not None else ""
-
-
-def _hash(path: Path) -> str:
-    if path.suffix.lower() in DETACHED:
-        volume = read_volume(path)
-        voxels = hashlib.sha256(volume.array.tobytes() + str(volume.array.dtype).encode()).hexdigest()
-        return hashlib.sha256(f"{sha256_file(path)}{voxels}".encode()).hexdigest()
-    try:
-        return sha256_file(path)
-    except OSError as error:
-        raise DataError(
-            "cannot be read", path=path, found=error.strerror, remedy="see `semivox check`"
-        ) from None
 
 
 def _refuse_unwritable(folder: Path, fault: str) -> None:

@@ -18,6 +18,8 @@ from semivox.cohort import (
     Geometry,
     Progress,
     Split,
+    files_sha256,
+    label_sha256,
     orientation_of,
     read_case,
     read_geometry,
@@ -25,7 +27,7 @@ from semivox.cohort import (
 from semivox.components import largest_component
 from semivox.errors import DataError, SettingsError
 from semivox.files import read_json, write_json
-from semivox.prepare.cache import cache_folder, content_key, digest, label_key
+from semivox.prepare.cache import cache_folder, digest
 from semivox.prepare.grid import Grid
 from semivox.prepare.parallel import map_cases
 from semivox.prepare.plan_json import from_plain, to_plain
@@ -253,8 +255,8 @@ def _intensity(values: np.ndarray) -> Intensity:
 def _key(cohort: Cohort, split: Split) -> str:
     cases = (*split.labeled, *split.unlabeled)
     with ThreadPoolExecutor(4) as threads:
-        contents = list(threads.map(content_key, cases))
-        labels = list(threads.map(label_key, split.labeled))
+        contents = list(threads.map(files_sha256, cases))
+        labels = list(threads.map(label_sha256, split.labeled))
     return digest(
         {
             "format": FORMAT,

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from semivox.cohort import Case, Cohort, Progress, Split
+from semivox.cohort import Case, Cohort, Progress, Split, files_sha256, label_sha256
 from semivox.errors import DataError
-from semivox.prepare.cache import cache_folder, content_key, digest, label_key
+from semivox.prepare.cache import cache_folder, digest
 from semivox.prepare.parallel import map_cases
 from semivox.prepare.plan import Plan
 from semivox.prepare.store_entry import Job, build_entry, is_whole, read_meta, remove_leftovers
@@ -60,8 +60,8 @@ class StoredCase:
 
 @dataclass(frozen=True)
 class StoreRow:
-    """Where one case of a store lies. ``sha256`` is the hash of its image files; ``patient`` is the case's
-    name where the cohort names no patients."""
+    """Where one case of a store lies. ``sha256`` is the hash of its image files' bytes; ``patient`` is the
+    case's name where the cohort names no patients."""
 
     name: str
     patient: str
@@ -146,8 +146,8 @@ def build_store(
     cases = (*split.labeled, *split.unlabeled)
     labeled = tuple(range(len(split.labeled)))
     with ThreadPoolExecutor(4) as threads:
-        contents = list(threads.map(content_key, cases))
-        labels = list(threads.map(label_key, split.labeled))
+        contents = list(threads.map(files_sha256, cases))
+        labels = list(threads.map(label_sha256, split.labeled))
     images = [
         _image_job(case, content, cohort, plan, root) for case, content in zip(cases, contents, strict=True)
     ]

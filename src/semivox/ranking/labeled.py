@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semivox.cohort import Case, Cohort
+from semivox.cohort import Case, Cohort, case_identity, files_sha256, is_recorded
 from semivox.errors import DataError
 from semivox.files import read_json
-from semivox.prepare import content_key
 
 CASES = "cases.json"
 
@@ -35,12 +36,12 @@ def labeled_cases(run: Path, cohort: Cohort) -> Labeled:
     found: dict[str, Case] = {}
     for row in rows:
         case = own.get(row["case"])
-        if case is not None and _content(case) == row["sha256"]:
+        if case is not None and _is_same(case, row["sha256"]):
             found[row["case"]] = case
     notes = []
     if open_rows := [row for row in rows if row["case"] not in found]:
         taken = {case.name for case in found.values()}
-        by_content = {_content(case): case for case in cohort.cases if case.name not in taken}
+        by_content = _by_content([case for case in cohort.cases if case.name not in taken])
         for row in open_rows:
             case = by_content.get(row["sha256"]) or own.get(row["case"])
             if case is None or case.name in taken:
@@ -60,8 +61,17 @@ def _patient(row: dict[str, Any]) -> str:
     return str(row["patient"] or row["case"])
 
 
-def _content(case: Case) -> str | None:
+def _is_same(case: Case, recorded: str) -> bool:
     try:
-        return content_key(case)
+        return is_recorded(case, {recorded})
     except DataError:
-        return None  # what is wrong with it is told when it is read
+        return False  # what is wrong with it is told when it is read
+
+
+def _by_content(cases: Iterable[Case]) -> dict[str, Case]:
+    """Cases by identity and, for records of earlier versions, by their files' hash."""
+    found: dict[str, Case] = {}
+    for case in cases:
+        with contextlib.suppress(DataError):  # as above
+            found |= {case_identity(case): case, files_sha256(case): case}
+    return found

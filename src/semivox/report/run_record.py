@@ -33,6 +33,7 @@ class RunCase:
     patient: str
     role: str
     sha256: str
+    files_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,13 @@ def read_run(path: str | Path) -> RunRecord:
             remedy="give the folder that was train's --out",
         )
     cases = tuple(
-        RunCase(row["case"], row.get("patient") or row["case"], row["role"], row.get("sha256") or "")
+        RunCase(
+            row["case"],
+            row.get("patient") or row["case"],
+            row["role"],
+            row.get("sha256") or "",
+            row.get("files_sha256"),
+        )
         for row in _json(path / "cases.json").get("cases", [])
     )
     journal = path / "metrics.jsonl"
@@ -175,8 +182,11 @@ def read_held_out(folder: Path, cases: tuple[RunCase, ...] = ()) -> HeldOut | No
         return None
     rows = {row["case"]: row for row in predictions.get("cases", [])}
     calibration = _json(folder / CALIBRATION).get("cases", {})
-    roles = {case.sha256: case.role for case in cases if case.sha256}
-    role_of = {name: roles.get(row.get("input_sha256")) for name, row in rows.items()}
+    roles = {digest: case.role for case in cases for digest in (case.sha256, case.files_sha256) if digest}
+    role_of = {
+        name: roles.get(row.get("input_sha256")) or roles.get(row.get("input_files_sha256"))
+        for name, row in rows.items()
+    }
     data = _json(folder / SOURCE).get("data")
     classes = (content or predictions).get("classes", {})
     return HeldOut(
