@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         write_mask,
         write_volume,
     )
-    from semivox.cohort.geometry import Geometry, grid_difference
+    from semivox.cohort.geometry import Geometry, Positioned, cohort_spacing, grid_difference
     from semivox.cohort.hashing import sha256_file
     from semivox.cohort.identity import (
         case_identity,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from semivox.cohort.prediction_mark import mark_of
     from semivox.cohort.scans import find_scans
     from semivox.cohort.split import split_cohort
-    from semivox.cohort.volume import Source, Volume
+    from semivox.cohort.volume import Source, Volume, edges_of
 
 __all__ = [
     "DETACHED",
@@ -61,12 +61,15 @@ __all__ = [
     "Geometry",
     "Naming",
     "Orientation",
+    "Positioned",
     "Progress",
     "Source",
     "Split",
     "Volume",
     "case_identity",
     "check_cohort",
+    "cohort_spacing",
+    "edges_of",
     "ending_of",
     "files_sha256",
     "find_scans",

@@ -12,7 +12,7 @@ from semivox.cohort.case import Case, Cohort, Split
 from semivox.cohort.check_report import CheckReport, Finding
 from semivox.cohort.folder import scan_folder
 from semivox.cohort.formats import read_case, read_geometry, read_label
-from semivox.cohort.geometry import Geometry, grid_difference
+from semivox.cohort.geometry import Geometry, cohort_spacing, grid_difference
 from semivox.cohort.identity import case_identity
 from semivox.cohort.intensity import Intensity, unusual_intensities
 from semivox.cohort.prediction_mark import is_unedited_prediction
@@ -62,6 +62,7 @@ def check_cohort(
         if progress is not None:
             progress(done, len(cohort.cases))
     findings += [Finding.of("error", case, error) for case, error in _mixed_dims(cohort, grids)]
+    findings += [Finding.of("warning", "", error) for error in _mixed_spacing(cohort, grids)]
     findings += [Finding.of("error", "", error) for error in _empty_classes(cohort, len(labelled), present)]
     images = {case.name: case.images[0] for case in cohort.cases if case.images}
     for name, error in unusual_intensities(intensities, images, cohort.channels):
@@ -75,7 +76,8 @@ def check_cohort(
         channels=cohort.channels,
         dims=_majority_dims(grids),
         shapes=tuple(grid.shape for grid in grids.values()),
-        spacings_mm=tuple(grid.spacing_mm for grid in grids.values()),
+        spacings_mm=tuple(s for grid in grids.values() if (s := grid.spacing_mm) is not None),
+        spacing=cohort_spacing(cohort.spacing_known, (grid.spacing_status for grid in grids.values())),
         classes={name: present[value] for value, name in cohort.classes.items()},
     )
 
@@ -103,7 +105,7 @@ def _check_case(
     else:
         case_identity(case, volume)  # for the run's record, which then need not read it again
         array = volume.array
-        grid = Geometry(volume.shape, volume.channels, volume.affine, array.dtype)
+        grid = Geometry(volume.shape, volume.channels, volume.affine, array.dtype, volume.spacing_status)
         grids[case.name] = grid
         if volume.channels != len(cohort.channels):
             yield "error", _wrong_channels(cohort, case, volume.channels)
@@ -159,7 +161,7 @@ def _check_label(
             ),
         )
     if grid is not None:
-        different = grid_difference(label.shape, label.affine, grid.shape, grid.affine)
+        different = grid_difference(label, grid)
         if different is not None:
             yield (
                 "error",
@@ -224,6 +226,19 @@ def _empty_label(
 
 def _annotated(cohort: Cohort, case: Case) -> tuple[int, ...]:
     return cohort.values if case.annotated is None else case.annotated
+
+
+def _mixed_spacing(cohort: Cohort, grids: Mapping[str, Geometry]) -> Iterator[DataError]:
+    """A cohort in which a few scans decide that there are no millimetres."""
+    silent = [name for name, grid in grids.items() if grid.spacing_status != "known"]
+    if cohort.spacing_known and 0 < len(silent) < len(grids):
+        yield DataError(
+            "some scans do not tell their spacing, so the whole folder is measured in pixels",
+            path=cohort.root,
+            found=", ".join(silent[:5]) + (" ..." if len(silent) > 5 else ""),
+            expected=f"spacing in mm, as in the {len(grids) - len(silent)} other scans",
+            remedy="write it into these files, or keep them in a folder of their own",
+        )
 
 
 def _wrong_channels(cohort: Cohort, case: Case, channels: int) -> DataError:

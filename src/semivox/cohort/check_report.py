@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from semivox.cohort.volume import SpacingStatus
 from semivox.errors import DataError
 
 FORMAT = 1
@@ -34,7 +35,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was found. ``shapes`` and ``spacings_mm`` are of all readable images, in cohort order;
+    """What was found. ``shapes`` and ``spacings_mm`` are of all readable images (that tell their spacing), in
+    cohort order; ``spacing`` says what is known of it over the whole cohort;
     ``classes`` maps a class name to the number of labelled cases that have it; ``excluded`` names cases that
     ``check(write_exclude=True)`` left out."""
 
@@ -48,6 +50,7 @@ class CheckReport:
     spacings_mm: tuple[tuple[float, ...], ...]
     classes: Mapping[str, int]
     excluded: tuple[str, ...] = ()
+    spacing: SpacingStatus = "known"
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -88,7 +91,8 @@ class CheckReport:
                 "channels": list(self.channels),
                 "dims": self.dims,
                 "shapes": _extent(self.shapes),
-                "spacings_mm": _extent(self.spacings_mm),
+                "spacing": self.spacing,
+                "spacings_mm": _extent(self.spacings_mm) if self.spacing == "known" else None,
                 "classes": dict(self.classes),
                 "errors": len(self.errors),
                 "warnings": len(self.warnings),
@@ -105,7 +109,7 @@ def _extent(rows: tuple[tuple[float, ...], ...]) -> dict[str, list[float]] | Non
     axes = Counter(map(len, rows)).most_common(1)[0][0]
     table = np.array([row for row in rows if len(row) == axes])
     return {
-        name: [round(float(v), 4) for v in reduce(table, axis=0)]
+        name: [round(float(v), 4) if v >= 0.1 else float(f"{v:.4g}") for v in reduce(table, axis=0)]
         for name, reduce in (("min", np.min), ("median", np.median), ("max", np.max))
     }
 

@@ -94,7 +94,8 @@ FORMATS = (
         endings=(".nii.gz", ".nii"),
         module="nifti",
         dims="2D, 3D",
-        spacing="affine (sform, else qform, else pixdim) in the unit of `xyzt_units`; no unit means mm",
+        spacing="affine (sform, else qform, else pixdim) in the unit of `xyzt_units`; no unit means mm. "
+        "Unknown where neither unit nor affine is filled in and every edge is 1",
         channels="the fourth axis, or the fifth (vectors)",
         choices=("nii.gz",),
     ),
@@ -104,7 +105,8 @@ FORMATS = (
         endings=(".nrrd", ".nhdr"),
         module="itk",
         dims="2D, 3D",
-        spacing="`space directions` or `spacings`",
+        spacing="`space directions` or `spacings` in the unit of `space units` or `units`; no unit means mm. "
+        "Unknown without them; nominal in a unit that is no length",
         channels="vector components, or the fourth axis",
         choices=("nrrd",),
         detached={".nhdr": ".nrrd"},
@@ -115,7 +117,7 @@ FORMATS = (
         endings=(".mha", ".mhd"),
         module="itk",
         dims="2D, 3D",
-        spacing="`ElementSpacing`, in mm",
+        spacing="`ElementSpacing` in the unit of `DistanceUnits`; no unit means mm. Unknown without it",
         channels="vector components, or the fourth axis",
         choices=("mha",),
         detached={".mhd": ".mha"},
@@ -126,7 +128,7 @@ FORMATS = (
         endings=(".png",),
         module="png",
         dims="2D",
-        spacing="none",
+        spacing="none: unknown",
         channels="red, green, blue; alpha is dropped; a palette gives colours, in a label its indices",
         instead="tiff",
         colours=True,
@@ -137,7 +139,9 @@ FORMATS = (
         endings=(".tiff", ".tif"),
         module="tiff",
         dims="2D, 3D (a stack of pages)",
-        spacing="none",
+        spacing="OME's `PhysicalSizeX`, `Y`, `Z`, else ImageJ's `unit` and `spacing`, else resolution per "
+        "inch or centimetre (2D only), except 1, 72 dpi and 96 dpi, which programs write unasked. Nominal "
+        "where only a ratio is told; else unknown. Place and direction are not kept",
         channels="an axis C, or red, green, blue; alpha is dropped",
         colours=True,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,7 +34,8 @@ def stem_of(path: str | Path) -> str:
 def read_volume(path: str | Path) -> Volume:
     """Read an image: ``(C, X, Y[, Z])`` in the file's own axes, with its RAS+ affine in mm.
 
-    A 4D NIfTI's last axis is its channels. In 2D, X is the column and Y the row. PNG and TIFF have spacing 1.
+    A 4D NIfTI's last axis is its channels. In 2D, X is the column and Y the row. Where a file does not tell
+    its spacing, ``spacing_status`` says so and the affine's lengths are no millimetres.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def read_case(case: Case) -> Volume:
     volumes = [read_volume(path) for path in case.images]
     first = volumes[0]
     for path, volume in zip(case.images[1:], volumes[1:], strict=True):
-        different = grid_difference(volume.shape, volume.affine, first.shape, first.affine)
+        different = grid_difference(volume, first)
         if different is not None:
             raise DataError(
                 "channel files lie on different grids",
@@ -78,7 +80,7 @@ def read_case(case: Case) -> Volume:
             )
     if len(volumes) == 1:
         return first
-    return Volume(np.concatenate([v.array for v in volumes]), first.affine, first.source)
+    return replace(first, array=np.concatenate([v.array for v in volumes]))
 
 
 def read_label(path: str | Path) -> Volume:
@@ -113,7 +115,7 @@ def read_label(path: str | Path) -> Volume:
             )
         low, high = (int(whole.min(initial=0)), int(whole.max(initial=0)))
         array = whole.astype(smallest_integer(low, high))
-    return Volume(array, volume.affine, volume.source)
+    return replace(volume, array=array)
 
 
 def write_mask(

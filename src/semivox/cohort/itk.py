@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from semivox.cohort.geometry import Geometry
+from semivox.cohort.text_header import STATUS, told_spacing
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError
 
@@ -27,13 +28,10 @@ def read(path: Path, label: bool = False) -> Volume:
     if image.GetDimension() == 4:
         components = _time_as_channels(path, components)
     array = components.transpose(0, *range(components.ndim - 1, 0, -1))
-    header = {
-        "origin": image.GetOrigin(),
-        "spacing": image.GetSpacing(),
-        "direction": image.GetDirection(),
-    }
+    mm, status = told_spacing(path)
+    header = _header(image, mm)
     source = Source(path, FORMATS.get(path.suffix.lower(), "nrrd"), header)
-    return Volume(np.ascontiguousarray(array), _affine(**header), source)
+    return Volume(np.ascontiguousarray(array), _affine(**header), source, status)
 
 
 def geometry(path: Path, label: bool = False) -> Geometry:
@@ -44,9 +42,10 @@ def geometry(path: Path, label: bool = False) -> Geometry:
     size, channels = reader.GetSize(), reader.GetNumberOfComponents()
     if len(size) == 4:
         size, channels = size[:3], channels * size[3]
-    affine = _affine(reader.GetOrigin(), reader.GetSpacing(), reader.GetDirection())
+    mm, status = told_spacing(path)
+    affine = _affine(**_header(reader, mm))
     pixel = sitk.Image([1] * 2, reader.GetPixelID(), reader.GetNumberOfComponents())
-    return Geometry(tuple(size), channels, affine, sitk.GetArrayViewFromImage(pixel).dtype)
+    return Geometry(tuple(size), channels, affine, sitk.GetArrayViewFromImage(pixel).dtype, status)
 
 
 def read_note(path: Path) -> str:
@@ -87,7 +86,15 @@ def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
     image.SetDirection([float(v) for v in direction])
     if note:
         image.SetMetaData(NOTE, note)
+    if like.spacing_status != "known":
+        image.SetMetaData(STATUS, like.spacing_status)
     sitk.WriteImage(image, str(path), useCompression=True)
+
+
+def _header(image: Any, mm: float) -> dict[str, Any]:
+    """Place, spacing and direction of an image, or of a reader that has read a header, in mm."""
+    origin, spacing = ([v * mm for v in values] for values in (image.GetOrigin(), image.GetSpacing()))
+    return {"origin": origin, "spacing": spacing, "direction": image.GetDirection()}
 
 
 def _affine(origin: Any, spacing: Any, direction: Any) -> np.ndarray:

@@ -10,10 +10,9 @@ import nibabel as nib
 import numpy as np
 
 from semivox.cohort.geometry import Geometry
-from semivox.cohort.volume import Source, Volume
+from semivox.cohort.units import mm_per_unit
+from semivox.cohort.volume import Source, SpacingStatus, Volume
 from semivox.errors import DataError
-
-MM_PER_UNIT = {"micron": 1e-3, "meter": 1e3}  # anything else ("mm", "unknown") is taken as mm
 
 
 def read(path: Path, label: bool = False) -> Volume:
@@ -27,7 +26,8 @@ def read(path: Path, label: bool = False) -> Volume:
     array = np.asarray(image.dataobj, dtype=None if _unscaled(image) else np.float32)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     header = {"nifti": image.header.copy()}
-    return Volume(_channels_first(path, array), _affine_mm(image), Source(path, "nifti", header))
+    source = Source(path, "nifti", header)
+    return Volume(_channels_first(path, array), _affine_mm(image), source, _spacing_status(image.header))
 
 
 def geometry(path: Path, label: bool = False) -> Geometry:
@@ -36,7 +36,8 @@ def geometry(path: Path, label: bool = False) -> Geometry:
     _check_scalar(path, image)
     shape, channels = _split_shape(path, image.shape)
     stored = np.dtype(image.get_data_dtype()).newbyteorder("=")
-    return Geometry(shape, channels, _affine_mm(image), stored if _unscaled(image) else np.dtype(np.float32))
+    dtype = stored if _unscaled(image) else np.dtype(np.float32)
+    return Geometry(shape, channels, _affine_mm(image), dtype, _spacing_status(image.header))
 
 
 def read_note(path: Path) -> str:
@@ -65,6 +66,8 @@ def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
         header.set_data_shape(data.shape)
         image_class = nib.Nifti2Image if int(header["sizeof_hdr"]) == 540 else nib.Nifti1Image
         image = image_class(data, None, header)
+    elif like.spacing_status != "known":
+        image = nib.Nifti1Image(data, None, dtype=data.dtype)  # edges of 1, and neither affine nor unit
     else:
         image = nib.Nifti1Image(data, like.affine, dtype=data.dtype)
         image.header.set_xyzt_units("mm")
@@ -91,8 +94,14 @@ def _affine_mm(image: Any) -> np.ndarray:
 
 def _affine_mm_of(header: Any) -> np.ndarray:
     affine = np.array(header.get_best_affine(), dtype=np.float64)
-    affine[:3] *= MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)
+    affine[:3] *= mm_per_unit(header.get_xyzt_units()[0]) or 1.0  # "unknown" is taken as mm
     return affine
+
+
+def _spacing_status(header: Any) -> SpacingStatus:
+    """Unknown where nothing of it was filled in: no unit, no affine, and every voxel edge 1."""
+    told = header.get_xyzt_units()[0] != "unknown" or int(header["sform_code"]) or int(header["qform_code"])
+    return "known" if told or any(edge != 1 for edge in header.get_zooms()[:3]) else "unknown"
 
 
 def _check_scalar(path: Path, image: Any) -> None:

@@ -55,7 +55,10 @@ def orientation_of(affine: np.ndarray, dims: int, axes: Sequence[int]) -> Orient
         raise ValueError(f"axes must be an order of 0..{dims - 1}, not {tuple(axes)}")
     if dims == 2:
         return Orientation(tuple(axes), (False, False))
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+    axes_mm = affine[:3, :3]
+    # the determinant of the directions: that of the axes themselves is as small as the voxels
+    lengths = np.linalg.norm(axes_mm, axis=0)
+    if not np.isfinite(affine).all() or not lengths.all() or abs(np.linalg.det(axes_mm / lengths)) < 1e-6:
         raise DataError(
             "the scan's affine is not invertible",
             found=np.asarray(affine).tolist(),

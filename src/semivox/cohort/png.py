@@ -1,4 +1,7 @@
-"""PNG files through Pillow. X is the column, Y the row; a PNG carries no spacing."""
+"""PNG files through Pillow. X is the column, Y the row.
+
+A PNG carries no spacing: its ``pHYs`` chunk is the resolution of a screen or a printer.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def read(path: Path, label: bool = False) -> Volume:
     with Image.open(path) as picture:
         rows = pixels(picture, label)
     array = rows.T[None] if rows.ndim == 2 else rows.transpose(2, 1, 0)
-    return Volume(np.ascontiguousarray(array), np.eye(4), Source(path, "png"))
+    return Volume(np.ascontiguousarray(array), np.eye(4), Source(path, "png"), "unknown")
 
 
 def geometry(path: Path, label: bool = False) -> Geometry:
@@ -30,7 +33,7 @@ def geometry(path: Path, label: bool = False) -> Geometry:
         dtype = np.dtype({"I": np.int32, "F": np.float32}.get(picture.mode[:2].rstrip(";"), np.uint8))
         if picture.mode.startswith("I;16"):
             dtype = np.dtype(np.uint16)
-        return Geometry(picture.size, channels, np.eye(4), dtype)
+        return Geometry(picture.size, channels, np.eye(4), dtype, "unknown")
 
 
 def read_note(path: Path) -> str:

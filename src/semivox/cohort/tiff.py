@@ -1,7 +1,8 @@
-"""TIFF files through tifffile. X is the column, Y the row, Z the page of a stack; they carry no spacing."""
+"""TIFF files through tifffile. X is the column, Y the row, Z the page of a stack."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image, ImageSequence
 
 from semivox.cohort.geometry import Geometry
 from semivox.cohort.png import pixels
+from semivox.cohort.tiff_spacing import spacing_note, told_spacing
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError
 
@@ -22,6 +24,8 @@ def read(path: Path, label: bool = False) -> Volume:
         with tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]
             axes, array = series.axes, series.asarray()
+            order = _tiff_order(path, axes, array.shape)
+            edges, status = told_spacing(tiff, order.dims)
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
@@ -30,13 +34,15 @@ def read(path: Path, label: bool = False) -> Volume:
             pages = [pixels(page, label=True) for page in ImageSequence.Iterator(picture)]
         array = pages[0] if len(pages) == 1 else np.stack(pages)
         axes = ("I" if len(pages) > 1 else "") + "YX" + ("S" if pages[0].ndim == 3 else "")
-    order = _tiff_order(path, axes, array.shape)
+        order = _tiff_order(path, axes, array.shape)
+        with tifffile.TiffFile(path) as tiff:
+            edges, status = told_spacing(tiff, order.dims)
     array = array.reshape(order.squeezed).transpose(order.to_cxyz)
     if order.has_channels:
         array = _without_alpha(array, axes)
     else:
         array = array[None]
-    return Volume(np.ascontiguousarray(array), np.eye(4), Source(path, "tiff"))
+    return Volume(np.ascontiguousarray(array), _affine(edges), Source(path, "tiff"), status)
 
 
 def geometry(path: Path, label: bool = False) -> Geometry:
@@ -45,10 +51,12 @@ def geometry(path: Path, label: bool = False) -> Geometry:
         series = tiff.series[0]
         order = _tiff_order(path, series.axes, series.shape)
         shape = tuple(order.squeezed[a] for a in order.to_cxyz)
+        edges, status = told_spacing(tiff, order.dims)
+        affine = _affine(edges)
         if not order.has_channels:
-            return Geometry(shape, 1, np.eye(4), np.dtype(series.dtype))
+            return Geometry(shape, 1, affine, np.dtype(series.dtype), status)
         channels = 3 if shape[0] == 4 and "S" in series.axes else shape[0]
-        return Geometry(shape[1:], channels, np.eye(4), np.dtype(series.dtype))
+        return Geometry(shape[1:], channels, affine, np.dtype(series.dtype), status)
 
 
 def read_note(path: Path) -> str:
@@ -64,7 +72,8 @@ def holds(array: np.ndarray) -> bool:
 
 def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
     """Write (C, X, Y[, Z]) with deflate compression; several channels become an axis C before Y. A ``note``
-    becomes the description."""
+    becomes the description. Spacing is kept, place and direction are not."""
+    spacing, resolution = spacing_note(like)
     axes = "CXYZ"[: array.ndim]
     stored = "ZCYX" if array.ndim == 4 else "CYX"
     data = array.transpose([axes.index(letter) for letter in stored])
@@ -76,9 +85,14 @@ def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
         np.ascontiguousarray(data),
         photometric="minisblack",
         compression="zlib",
-        metadata={"axes": stored},
+        metadata={"axes": stored, **spacing},
         description=note or None,
+        **resolution,
     )
+
+
+def _affine(edges: Sequence[float]) -> np.ndarray:
+    return np.diag([*edges, *[1.0] * (4 - len(edges))])
 
 
 class _Order:
@@ -89,6 +103,7 @@ class _Order:
         self.has_channels = any(letter in "CS" for letter in letters)
         channel = [i for i, letter in enumerate(letters) if letter in "CS"]
         stack = [i for i, letter in enumerate(letters) if letter in STACK_AXES]
+        self.dims = 2 + len(stack)
         self.to_cxyz = (*channel, letters.index("X"), letters.index("Y"), *stack)
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+
+SpacingStatus = Literal["known", "nominal", "unknown"]
+"""What a file tells of its spacing. "known": lengths in mm. "nominal": the ratio of the axes only, or numbers
+that are not to be trusted. "unknown": nothing. Only known spacing is ever a number of millimetres."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,18 @@ class Volume:
         ``(C, X, Y, Z)`` or, in 2D, ``(C, X, Y)``; any integer or float dtype. Axes are the file's own.
     affine
         ``(4, 4)`` float64: homogeneous voxel index -> mm in RAS+ (right, anterior, superior grow). In 2D the
-        third column is a unit vector nobody reads.
+        third column is a unit vector nobody reads. Where spacing is not known its lengths are relative, and
+        voxels that nothing is known of have edges of 1.
     source
         Where it came from.
+    spacing_status
+        Whether the affine's lengths are mm.
     """
 
     array: np.ndarray
     affine: np.ndarray
     source: Source = field(default_factory=Source)
+    spacing_status: SpacingStatus = "known"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -53,6 +61,16 @@ class Volume:
         return int(self.array.shape[0])
 
     @property
-    def spacing_mm(self) -> tuple[float, ...]:
-        """Distance between neighbouring voxels along each axis, in mm."""
-        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, : self.dims], axis=0))
+    def voxel_edges(self) -> tuple[float, ...]:
+        """Distance between neighbours along each axis: in mm where spacing is known, else relative."""
+        return edges_of(self.affine, self.dims)
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...] | None:
+        """:attr:`voxel_edges` in mm; None where spacing is not known."""
+        return self.voxel_edges if self.spacing_status == "known" else None
+
+
+def edges_of(affine: np.ndarray, dims: int) -> tuple[float, ...]:
+    """The lengths of an affine's first ``dims`` columns."""
+    return tuple(float(s) for s in np.linalg.norm(affine[:3, :dims], axis=0))

@@ -103,12 +103,15 @@ def _ranges(report: CheckReport) -> list[tuple[str, str]]:
     summary = report.to_json()["summary"]
     assert isinstance(summary, dict)
     rows = []
+    nothing = {"nominal": "nominal: not to be believed", "unknown": "unknown: files do not tell it"}
     for title, key in (("shapes", "shapes"), ("spacings in mm", "spacings_mm")):
         if summary[key] is not None:
             low, median, high = (
                 "x".join(f"{v:g}" for v in summary[key][name]) for name in ("min", "median", "max")
             )
             rows.append((title, f"{low} to {high}, median {median}"))
+    if report.spacing in nothing and report.shapes:
+        rows.append(("spacing", f"{nothing[report.spacing]}; sizes are in pixels"))
     return rows
 
 

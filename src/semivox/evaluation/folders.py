@@ -93,11 +93,12 @@ def evaluate_folders(
 def score_pair(pair: Pair, *, matched: Pairs, tolerance_mm: float, policy: Policy) -> Rows:
     """Read one case's two files and return its metrics, class by class."""
     reference = read_label(pair.reference)
+    spacing_mm = reference.spacing_mm
     if pair.prediction is None:
         mask = np.zeros_like(reference.array[0])
     else:
         prediction = read_label(pair.prediction)
-        different = grid_difference(prediction.shape, prediction.affine, reference.shape, reference.affine)
+        different = grid_difference(prediction, reference)
         if different is not None:
             raise DataError(
                 "prediction and reference lie on different grids",
@@ -107,11 +108,12 @@ def score_pair(pair: Pair, *, matched: Pairs, tolerance_mm: float, policy: Polic
                 remedy="resample the prediction to the grid of the scan (semivox predict writes it so)",
             )
         mask = prediction.array[0]
+        spacing_mm = spacing_mm or prediction.spacing_mm
     scores = case_metrics(
         mask,
         reference.array[0],
         sorted(matched.classes),
-        reference.spacing_mm if matched.spacing_known else None,
+        spacing_mm if matched.spacing_known else None,
         tolerance_mm=tolerance_mm,
         ignore=matched.ignore,
         policy=policy,

@@ -1,4 +1,4 @@
-"""Which reference label belongs to which predicted mask. Only names and small text files are read."""
+"""Which reference label belongs to which predicted mask. Only names, headers and small texts are read."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from semivox.cohort import (
     load_cohort,
     read_cases_csv,
     read_dataset_json,
+    read_geometry,
     read_label,
     stem_of,
 )
 from semivox.errors import DataError
 from semivox.files import read_json
-
-WITHOUT_SPACING = (".png", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -92,15 +91,25 @@ def match_folders(predictions: Path, labels: Path) -> Pairs:
     if not pairs:
         raise DataError("holds no reference label", path=labels, expected="label files, e.g. in labelsTr/")
     names = {pair.case for pair in pairs}
-    pictures = any(ending_of(pair.reference) in WITHOUT_SPACING for pair in pairs)
     return Pairs(
         tuple(pairs),
         classes,
         ignore,
-        spacing_known and known and not pictures,
+        spacing_known and known and all(map(_tells_spacing, pairs)),
         tuple(sorted(set(masks) - names)),
         {case: why for case, why in _refusals(predictions).items() if case in names},
     )
+
+
+def _tells_spacing(pair: Pair) -> bool:
+    """Whether the reference's header or, since they lie on one grid, the prediction's tells the spacing."""
+    known = []
+    for path in (pair.reference, pair.prediction):
+        try:
+            known.append(path is not None and read_geometry(path, label=True).spacing_status == "known")
+        except DataError:  # named when its voxels are read
+            return True
+    return any(known)
 
 
 def label_files(folder: Path) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort import Case, Cohort, Split, Volume, read_case, read_label
+from semivox.cohort import Case, Cohort, Split, Volume, cohort_spacing, read_case, read_geometry, read_label
 from semivox.errors import DataError
 from semivox.inference.segmentation import Segmentation
 from semivox.numerals import show_number
@@ -24,25 +24,27 @@ INTENSITY_SPAN = 0.5
 def training_ranges(cohort: Cohort, split: Split) -> dict[str, Any]:
     """Ranges (low, high) over the training scans, as JSON; labels of labelled cases only are opened.
 
-    ``spacing_mm``: of each axis, finest first. ``intensity``: for each channel the percentiles 0.5 and
-    99.5 and the mean. ``classes``: for each label value, ``size`` (ml, or voxels where spacing is unknown
-    or in 2D) and ``components`` over the cases that hold it, and the shares ``present`` and
-    ``border_contact`` of cases. ``MOST_CASES`` images and labels are read, labelled cases first; what can
-    no longer be read is left out.
+    ``spacing_mm``: of each axis, finest first; empty unless every scan tells it. ``intensity``: for each
+    channel the percentiles 0.5 and 99.5 and the mean. ``classes``: for each label value, ``size`` (ml, or
+    voxels where spacing is not known or in 2D) and ``components`` over the cases that hold it, and the shares
+    ``present`` and ``border_contact`` of cases. ``MOST_CASES`` images and labels are read, labelled cases
+    first; what can no longer be read is left out.
     """
     spacings: list[list[float]] = []
     statistics: list[list[list[float]]] = []
     measured: dict[int, list[tuple[float, int, int]]] = {value: [] for value in cohort.values}
+    known = _spacing_known(cohort, split)
     for index, case in enumerate([*split.labeled, *split.unlabeled][:MOST_CASES]):
         with contextlib.suppress(DataError):  # a run that is done must not fail for this
             image = read_case(case)
-            spacings.append(sorted(image.spacing_mm))
+            if known and image.spacing_mm is not None:
+                spacings.append(sorted(image.spacing_mm))
             statistics.append([_statistics(image, channel) for channel in range(image.channels)])
             if index < len(split.labeled):
-                for value, numbers in _measure_label(case, cohort).items():
+                for value, numbers in _measure_label(case, cohort, image, known).items():
                     measured[value].append(numbers)
     return {
-        "cases": len(spacings),
+        "cases": len(statistics),
         "spacing_mm": _ranges(np.array(spacings)).tolist() if spacings else [],
         "intensity": [
             dict(zip(STATISTICS, ranges, strict=True))
@@ -50,6 +52,14 @@ def training_ranges(cohort: Cohort, split: Split) -> dict[str, Any]:
         ],
         "classes": {str(value): _class_range(numbers) for value, numbers in measured.items() if numbers},
     }
+
+
+def _spacing_known(cohort: Cohort, split: Split) -> bool:
+    statuses = []
+    for case in (*split.labeled, *split.unlabeled):
+        with contextlib.suppress(DataError):
+            statuses.append(read_geometry(case.images[0]).spacing_status)
+    return cohort_spacing(cohort.spacing_known, statuses) == "known"
 
 
 def _ranges(numbers: np.ndarray) -> np.ndarray:
@@ -73,9 +83,11 @@ def departures(
         if known is not None:
             reasons += _class_departures(segmentation, value, name, known, value in may_be_empty)
     if segmentation.spacing_known and training["spacing_mm"]:
-        for s, (low, high) in zip(
-            sorted(segmentation.volume.spacing_mm), training["spacing_mm"], strict=True
-        ):
+        spacing = segmentation.volume.spacing_mm
+        if spacing is None:
+            usual = " x ".join(f"{high:.3g}" for _, high in training["spacing_mm"])
+            reasons.append(f"the file does not tell its spacing, in training up to {usual} mm")
+        for s, (low, high) in zip(sorted(spacing or ()), training["spacing_mm"], strict=spacing is not None):
             if not low / SPACING_FACTOR <= s <= high * SPACING_FACTOR:
                 reasons.append(f"spacing {s:.3g} mm, in training {low:.3g} to {high:.3g}")
     for channel, known in enumerate(training["intensity"]):
@@ -111,11 +123,13 @@ def _class_departures(
     return reasons
 
 
-def _measure_label(case: Case, cohort: Cohort) -> dict[int, tuple[float, int, int]]:
+def _measure_label(
+    case: Case, cohort: Cohort, image: Volume, known: bool
+) -> dict[int, tuple[float, int, int]]:
     """Value -> (size, components, border contact) of the classes annotated in a case."""
     assert case.label is not None
-    label = read_label(case.label)
-    truth = Segmentation(label.array[0], label, cohort.classes, 0.0, cohort.spacing_known)
+    mask = read_label(case.label).array[0]
+    truth = Segmentation(mask, image, cohort.classes, 0.0, known)  # labels often lack the spacing of scans
     annotated = cohort.values if case.annotated is None else case.annotated
     return {
         value: (_size(truth, value)[0], truth.components[value], truth.border_contact[value])

@@ -28,7 +28,8 @@ class Segmentation:
     mean_entropy
         Nats, over the predicted foreground and a margin (:func:`semivox.inference.uncertainty.mean_entropy`).
     spacing_known
-        False where header spacings are nominal: then there are no millilitres.
+        False where the model knows no spacing; the scan may not know its own either. Then there are no
+        millilitres.
     probabilities
         (K, X, Y[, Z]) float32, index 0 the background, if asked for.
     uncertainty
@@ -56,7 +57,7 @@ class Segmentation:
     @property
     def volume_ml(self) -> dict[int, float | None]:
         """Millilitres of each class; None where spacing is unknown or the scan is a 2D image."""
-        if not self.spacing_known or self.mask.ndim != 3:
+        if not self.spacing_known or self.volume.spacing_mm is None or self.mask.ndim != 3:
             return dict.fromkeys(self.voxels)
         voxel_ml = abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000.0
         return {value: count * voxel_ml for value, count in self.voxels.items()}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from semivox.cohort import sha256_file
+from semivox.cohort import ENDINGS, sha256_file
 from semivox.errors import DataError, SettingsError
 from semivox.files import read_json
 from semivox.inference.export import CARD, FORMAT, WEIGHTS
@@ -39,7 +39,16 @@ def read_card(run: str | Path) -> dict[str, Any]:
             expected=f"sha256 {str(card.get('model_id'))[:12]}...",
             remedy="copy the run folder again, or resume the training to write both files anew",
         )
-    return card
+    return _without_made_up_spacing(card)
+
+
+def _without_made_up_spacing(card: dict[str, Any]) -> dict[str, Any]:
+    """A card from the time when every PNG and TIFF was taken to have pixels of 1 mm: they are pixels."""
+    ending = ENDINGS.get(str(card.get("file_ending")).lower())
+    if "spacing_read" in card or ending is None or not ending.colours:
+        return card
+    plan = {**card["plan"], "spacing_known": False}
+    return {**card, "spacing_known": False, "plan": plan}
 
 
 def load_networks(

@@ -17,6 +17,13 @@ def say_spacing(fingerprint: Fingerprint) -> str:
             f"header spacings are true; the median is {native} mm "
             "(override: `spacing_known: false` in dataset.json)"
         )
+    if fingerprint.untold:
+        cases = len(fingerprint.cases)
+        who = "the files do" if fingerprint.untold == cases else f"{fingerprint.untold} of {cases} scans do"
+        return (
+            f"{who} not tell the spacing: every case is taken to have voxels of {native}, in units of the "
+            "finest axis, and sizes are in pixels (override: none; write the spacing into the files)"
+        )
     return (
         f"header spacings are nominal: every case is taken to have voxels of {native}, in units of the "
         "finest axis (override: `spacing_known: true` in dataset.json)"

@@ -5,6 +5,7 @@ Images are opened once each; labels of labelled cases only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from semivox.cohort import (
     Geometry,
     Progress,
     Split,
+    cohort_spacing,
     files_sha256,
     label_sha256,
     orientation_of,
@@ -34,7 +36,7 @@ from semivox.prepare.plan_json import from_plain, to_plain
 from semivox.prepare.targets import dice_ceilings, read_label_on
 from semivox.randomness import Key
 
-FORMAT = 2
+FORMAT = 3
 RUNGS = (1.0, 1.5, 2.0, 3.0)
 """The resolution ladder, in multiples of the finest native spacing."""
 
@@ -78,6 +80,7 @@ class Fingerprint:
     """A cohort in numbers; labelled cases first, as in the split.
 
     ``axes`` and ``native_spacing`` (the median, in working axis order) are those of the plan.
+    ``untold`` counts the cases whose files do not tell their spacing in mm.
     ``foreground`` holds the intensities of all labelled foreground voxels, one entry a channel.
     """
 
@@ -92,6 +95,7 @@ class Fingerprint:
     labeled: int
     foreground: tuple[Intensity, ...]
     cases: tuple[CaseFingerprint, ...]
+    untold: int = 0
     format: int = FORMAT
 
 
@@ -152,11 +156,13 @@ def _measure_all(cohort: Cohort, split: Split, progress: Progress | None, worker
                 expected=f"{dims}D, like {cases[0].images[0].name}",
                 remedy="keep them in two folders",
             )
-    axes, native_spacing = _working_axes(geometries, cohort.spacing_known)
+    statuses = [geometry.spacing_status for geometry in geometries]
+    spacing_known = cohort_spacing(cohort.spacing_known, statuses) == "known"
+    axes, native_spacing = _working_axes(geometries, spacing_known)
     tasks = [
         _Task(
             case, i < len(split.labeled), len(cohort.channels), cohort.values, cohort.ignore,
-            axes, native_spacing, cohort.spacing_known,
+            axes, native_spacing, spacing_known,
             min(SAMPLES, max(1, MOST_SAMPLES // len(split.labeled))),
         )
         for i, case in enumerate(cases)
@@ -175,7 +181,8 @@ def _measure_all(cohort: Cohort, split: Split, progress: Progress | None, worker
         dims=dims,
         axes=axes,
         native_spacing=native_spacing,
-        spacing_known=cohort.spacing_known,
+        spacing_known=spacing_known,
+        untold=sum(status != "known" for status in statuses),
         channels=cohort.channels,
         values=cohort.values,
         names=tuple(cohort.classes[value] for value in cohort.values),
@@ -192,8 +199,12 @@ def _working_axes(
     """The cohort's axis order and its median spacing in that order (ratios where spacing is nominal)."""
     dims = geometries[0].dims
     ras = tuple(range(dims))
-    turned = [orientation_of(g.affine, dims, ras).reorder(g.spacing_mm) for g in geometries]
-    median = [float(m) for m in np.round(np.median(turned, axis=0), 6)]
+    turned = np.array([orientation_of(g.affine, dims, ras).reorder(g.voxel_edges) for g in geometries])
+    if len({g.spacing_status for g in geometries}) > 1:
+        turned /= turned.min(1, keepdims=True)  # mm and pixels have no common median, their ratios have
+    # six decimals, or as many digits of what is finer than a hundredth
+    decimals = 6 if turned.min() >= 0.01 else 6 - math.floor(math.log10(turned.min()))
+    median = [float(m) for m in np.round(np.median(turned, axis=0), decimals)]
     if not spacing_known:
         median = [m / min(median) for m in median]
     # The last of the axes that are coarsest: isotropic cohorts keep RAS order.

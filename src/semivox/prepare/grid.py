@@ -5,23 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from semivox.cohort import Orientation, orientation_of
+from semivox.cohort import Orientation, Positioned, edges_of, orientation_of
 from semivox.prepare.plan import Plan
 from semivox.prepare.resample import resample
-
-
-class Positioned(Protocol):
-    """Anything with a spatial shape and an affine: a Volume, or a Geometry read from a header."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def affine(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -40,8 +29,10 @@ class Grid:
 
     @classmethod
     def of(cls, volume: Positioned, plan: Plan) -> Grid:
-        """The grid of ``volume`` under ``plan``."""
-        native = None if plan.spacing_known else plan.native_spacing
+        """The grid of ``volume`` under ``plan``; one that does not know its spacing is taken to have the
+        plan's native one."""
+        measured = plan.spacing_known and volume.spacing_status == "known"
+        native = None if measured else plan.native_spacing
         return cls.lay(volume, plan.axes, plan.spacing, native)
 
     @classmethod
@@ -59,8 +50,7 @@ class Grid:
         dims = len(volume.shape)
         orientation = orientation_of(volume.affine, dims, tuple(axes))
         shape = orientation.reorder(volume.shape)
-        header = tuple(float(s) for s in np.linalg.norm(volume.affine[:3, :dims], axis=0))
-        native = tuple(native_spacing or orientation.reorder(header))
+        native = tuple(native_spacing or orientation.reorder(edges_of(volume.affine, dims)))
         working = tuple(working_size(n, s, t) for n, s, t in zip(shape, native, spacing, strict=True))
         return cls(orientation, shape, native, working)
 

@@ -56,7 +56,7 @@ def read_label_on(
     if case.label is None:
         raise DataError("a labelled case has no label file", path=case.images[0])
     label = read_label(case.label)
-    difference = grid_difference(label.shape, label.affine, scan.shape, scan.affine)
+    difference = grid_difference(label, scan)
     if difference is not None:
         raise DataError(
             "the label does not lie on its image's grid",

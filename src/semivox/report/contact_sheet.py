@@ -82,7 +82,7 @@ class Card:
 def take_snapshot(volume: Volume, grid: Grid, probabilities: np.ndarray, entropies: np.ndarray) -> Snapshot:
     """``probabilities`` (K, working) and ``entropies`` (working) lie on the scan's working ``grid``."""
     maps = grid.orientation.invert(np.concatenate([entropies[None], probabilities]))
-    image, spacing = volume.array, volume.spacing_mm
+    image, spacing = volume.array, volume.voxel_edges
     if volume.dims == 3:
         turned, ras = to_ras(volume, [image, maps])
         plane = coarsest(ras)

@@ -126,7 +126,7 @@ class _Scan:
         if image.dims == 2:
             # as if seen along z: columns and rows of a plane run against its axes
             arrays = [array[:, ::-1, ::-1, None] for array in arrays]
-            spacing: tuple[float, ...] = (*image.spacing_mm, 1.0)
+            spacing: tuple[float, ...] = (*image.voxel_edges, 1.0)
             planes: Sequence[Plane] = (Plane("image", 2, 0, 1, ("", "", "", "")),)
         else:
             arrays, spacing = to_ras(image, arrays)
@@ -134,7 +134,8 @@ class _Scan:
             planes = (first, *(plane for plane in reversed(PLANES) if plane is not first))
         pictures, intensity = _bytes(arrays[0], colour=image.dims == 2 and image.channels == 3)
         regions = [array[0] for array in arrays[1:]]
-        return cls(pictures, regions, values, spacing, spacing_known, intensity, planes)
+        known = spacing_known and image.spacing_status == "known"
+        return cls(pictures, regions, values, spacing, known, intensity, planes)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -173,7 +174,7 @@ class _Scan:
         return {
             "name": plane.name if named else f"along {'xyz'[plane.axis]}",
             "edges": list(plane.edges) if self.spacing_known else ["", "", "", ""],
-            "size": [round(side, 2) for side in size],
+            "size": [round(side, 2) if min(size) > 10 else float(f"{side:.5g}") for side in size],
             "tile": list(tile),
             "across": across,
             "numbers": [box[plane.axis].start + i + 1 for i in kept],

@@ -39,10 +39,10 @@ PLANES = (
 
 
 def to_ras(image: Volume, arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], tuple[float, ...]]:
-    """Arrays ``(C, X, Y, Z)`` on the grid of a 3D image turned to RAS, and the spacing (mm) along the turned
+    """Arrays ``(C, X, Y, Z)`` on the grid of a 3D image turned to RAS, and the voxel edges along the turned
     axes. An oblique scan takes the nearest axes. Views, no copies."""
     turn = orientation_of(image.affine, 3, (0, 1, 2))
-    return [turn.apply(array) for array in arrays], turn.reorder(image.spacing_mm)
+    return [turn.apply(array) for array in arrays], turn.reorder(image.voxel_edges)
 
 
 def coarsest(spacing: Sequence[float]) -> Plane:

@@ -54,7 +54,7 @@ def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
             "numTraining": len(labels),
             "file_ending": ending,
         }
-        if ENDINGS[ending].colours:
+        if any(read_geometry(images[case]).spacing_status != "known" for case in cases):
             dataset["spacing_known"] = False
         write_tables(folder, dataset, [{"case": c, "patient": c} for c in cases], ("case", "patient"))
     return Path(dst)
