@@ -33,7 +33,7 @@ from semivox.randomness import Key
 from semivox.testing.memory_store import MemoryStore
 from semivox.testing.synthetic import tiny_plan
 from semivox.training.loop import Hooks, fit
-from semivox.training.settle import fastest_precision
+from semivox.training.measured_settings import fastest_precision
 
 STAGE = {"bcp": "self_train"}
 """The stage that is timed, where a method has several."""

@@ -55,7 +55,7 @@ from semivox.training.memory import PeakMemory
 from semivox.training.processes import Processes
 from semivox.training.run_folder import RunFolder, has_run
 from semivox.training.session import train_run
-from semivox.training.settle import Make, settle
+from semivox.training.measured_settings import Make, settle
 
 OTHERS = "semivox.commands.train_process"
 """What the other processes of a run on several devices are."""

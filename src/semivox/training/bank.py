@@ -13,6 +13,7 @@ Several processes deal the cases out among themselves: all of them see this fold
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import statistics
 import tempfile
@@ -110,14 +111,18 @@ class PseudoLabelBank:
         _await(folder / "manifest.json")
         return {"part": part, **record}
 
-    def seconds_a_case(self, relabel: Relabel, networks: Sequence[nn.Module], most: int = 3) -> float:
-        """Median seconds that labelling one of the first ``most`` unlabelled cases takes; leaves no trace."""
+    def seconds_a_case(
+        self, relabel: Relabel, networks: Sequence[nn.Module], deadline: float = math.inf, most: int = 3
+    ) -> float:
+        """Median seconds that labelling one of the first ``most`` unlabelled cases takes, or of those begun
+        before ``deadline`` (time.monotonic); leaves no trace."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".timing-", dir=self.folder) as folder:
-            rows = [
-                self._label(Path(folder) / str(case), case, relabel, networks, self.key, self.view(-1))
-                for case in self.store.unlabeled[:most]
-            ]
+            rows: list[dict[str, Any]] = []
+            for case in self.store.unlabeled[:most]:
+                if not rows or time.monotonic() < deadline:
+                    place = Path(folder) / str(case)
+                    rows.append(self._label(place, case, relabel, networks, self.key, self.view(-1)))
         return statistics.median(row["seconds"] for row in rows)
 
     def view(self, index: int) -> BankView:

@@ -1,6 +1,6 @@
 """The one training loop. Every method runs through it; none has a case of its own in it.
 
-In the order of events::
+In the order of events, which is that of :func:`fit`::
 
     for stage: enter (relabel, start weights, fresh modules, copies, pairs that begin, optimizers)
         for step: batch -> terms -> each player moves -> each teacher follows -> journal -> checkpoint
@@ -11,14 +11,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from semivox.batches import prefetch
 from semivox.batches.source import BatchSource
-from semivox.methods.declare import At, Facts, Method, Optimizer, Player, Stage, Term
+from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Player, Stage, Term
 from semivox.networks.compiled import compiling
 from semivox.networks.shard import sharing
 from semivox.training import ema
@@ -32,14 +32,26 @@ AHEAD = 2
 """Batches made ahead for a GPU."""
 
 
+class Events(Protocol):
+    """Whom the loop tells what happens, and asks whether to go on.
+
+    ``journal(record)`` at every logged step, ``progress(step, record)`` after every step (``record`` is empty
+    where none was logged); ``watch``, ``checkpoint`` (which may ask for the state) and ``stop`` come after
+    every step and decide for themselves. ``relabel(index, stage, method)`` on entry of a stage that labels
+    anew, before anything else.
+    """
+
+    def relabel(self, index: int, stage: Stage, method: Method, /) -> None: ...
+    def journal(self, record: dict[str, Any], /) -> None: ...
+    def progress(self, step: int, record: dict[str, Any], /) -> None: ...
+    def watch(self, step: int, method: Method, /) -> None: ...
+    def checkpoint(self, step: int, state: Callable[[], dict[str, Any]], /) -> None: ...
+    def stop(self) -> bool: ...
+
+
 @dataclass
 class Hooks:
-    """What the loop tells the outside; each may be left as it is.
-
-    ``journal(record)`` at every logged step, ``progress(step, record | None)`` after every step,
-    ``checkpoint``, ``watch`` and ``stop`` are asked after every step and decide for themselves.
-    ``relabel(index, stage, method)`` on entry of a stage that labels anew, before anything else.
-    """
+    """:class:`Events` of which nobody needs to be told; each may be a function of one's own."""
 
     journal: Callable[[dict[str, Any]], None] = lambda record: None
     progress: Callable[[int, dict[str, Any]], None] = lambda step, record: None
@@ -70,7 +82,7 @@ def fit(
     paper_steps: int,
     log_every: int = 10,
     device: torch.device | None = None,
-    hooks: Hooks | None = None,
+    hooks: Events | None = None,
     progress: Progress | None = None,
     stages: Sequence[Stage] | None = None,
     processes: Processes = ALONE,
@@ -84,107 +96,165 @@ def fit(
     compiled in the steps. Raises TrainingFailed on a non-finite loss, naming step, term and cases;
     SettingsError for stages that cannot be.
     """
-    hooks = hooks or Hooks()
+    events: Events = hooks or Hooks()
     device = device or torch.device("cpu")
     progress = progress or Progress()
     stages = stages_of(method, facts) if stages is None else list(stages)
-    needed = {stage.start for stage in stages} - {"go_on", "initial"}
-    teachers = {pair.teacher for stage in stages for pair in stage.pairs}
-    all_ages = pair_ages(stages, facts.steps)
-    spans = schedule_spans(stages, facts.steps)
-    partial, guard = partial_parameters(method), FiniteGuard(device)
+    ages, spans = pair_ages(stages, facts.steps), schedule_spans(stages, facts.steps)
+    loop = _Loop(method, facts, optimizer, paper_steps, device, progress, stages, processes, compiled)
 
     for index, stage, begin, end in remaining(stages, facts.steps, progress.step):
-        ages = all_ages[index]
         if progress.step == begin:
             if stage.relabel is not None:
-                hooks.relabel(index, stage, method)
-            enter(method, stage, ages, progress.ends, rebuild)
+                events.relabel(index, stage, method)
+            enter(method, stage, ages[index], progress.ends, rebuild)
         if begin == end:
-            if stage.name in needed:
-                progress.ends[stage.name] = _weights(method)
+            loop.keep_end(stage)
             continue
-        following = {pair.teacher for pair in stage.pairs}
-        for teacher in teachers:
-            getattr(method, teacher).requires_grad_(teacher not in following)
-        players = [_Moving(method, player, optimizer) for player in stage.players]
-        for player in players:
-            if player.name in progress.optimizers:
-                player.torch.load_state_dict(progress.optimizers[player.name])
-        progress.optimizers = {}
-        decays = [scaled_decay(pair.decay, paper_steps, facts.steps) for pair in stage.pairs]
-        span = spans[index]
+        moving = _StageInMotion(loop, stage, (begin, end), spans[index], ages[index])
         # while a GPU works on a batch the next ones are made; a CPU has no core to spare for that
         made = prefetch(source_of(stage), progress.step, end, 0 if device.type == "cpu" else AHEAD)
 
         while progress.step < end:
-            step = progress.step
-            clock = time.perf_counter()
+            clock = _Clock()
             batch = processes.batch(next(made), stage.streams, device)
-            data_seconds = time.perf_counter() - clock
-
-            at = At(stage.name, step, step / facts.steps, (step - begin) / (end - begin), facts.key)
-            scheduled = (step - span[0]) / (span[1] - span[0])
-            with sharing(processes.shard), compiling(compiled):
-                terms = getattr(method, stage.step)(batch, at)
-                losses = {p.name: _loss(terms, p.name) for p in players}
-                moving = [p for p in players if losses[p.name] is not None]
-                # all gradients before the first move: players may share a graph
-                for player in moving:
-                    loss = losses[player.name]
-                    assert loss is not None
-                    guard.look(step, loss, terms, batch)
-                    differentiate(player.parameters, loss, keep_graph=player is not moving[-1])
-            for player in moving:
-                processes.join_gradients(player.parameters, partial)
-            norms: dict[str, Tensor] = {}
-            for player in moving:
-                lr = learning_rate(player.settings, scheduled)
-                norm = move(player.torch, player.parameters, lr, player.settings.clip)
-                if norm is not None:
-                    norms[player.name] = norm
-            for pair, decay, age in zip(stage.pairs, decays, ages, strict=True):
-                averaged = (age or 0) + step - begin
-                ema.update(getattr(method, pair.student), getattr(method, pair.teacher), decay, averaged)
-
-            progress.step = step + 1
+            clock.data()
+            terms = moving.differentiate(batch)
+            moving.move()
+            moving.follow()
+            step, progress.step = progress.step, progress.step + 1
             record: dict[str, Any] = {}
             if step % log_every == 0 or progress.step == facts.steps:
-                guard.read()
-                record = {
-                    "kind": "step",
-                    "step": step,
-                    "stage": stage.name,
-                    "lr": {p.name: learning_rate(p.settings, scheduled) for p in players},
-                    "terms": {name: float(term.value.detach()) for name, term in terms.items()},
-                    "weights": {name: float(term.weight) for name, term in terms.items()},
-                    "gradient_norm": {name: float(norm.detach()) for name, norm in norms.items()},
-                    "seconds": time.perf_counter() - clock,
-                    "data_seconds": data_seconds,
-                }
-                hooks.journal(record)
-            if progress.step == end and stage.name in needed:
-                progress.ends[stage.name] = _weights(method)
-            hooks.progress(progress.step, record)
-            hooks.watch(progress.step, method)
-
-            def state(
-                players: list[_Moving] = players, at_end: bool = progress.step == end
-            ) -> dict[str, Any]:
-                assert progress is not None
-                guard.read()
-                live = {} if at_end else {p.name: p.torch.state_dict() for p in players}
-                return {
-                    "step": progress.step,
-                    "method": method.state_dict(),
-                    "optimizers": live,
-                    "ends": progress.ends,
-                }
-
-            hooks.checkpoint(progress.step, state)
-            if hooks.stop():
+                record = moving.record(step, terms, clock)
+                events.journal(record)
+            if progress.step == end:
+                loop.keep_end(stage)
+            events.progress(progress.step, record)
+            events.watch(progress.step, method)
+            events.checkpoint(progress.step, moving.state)
+            if events.stop():
                 return progress
     return progress
+
+
+class _Loop:
+    """What stays the same through all stages."""
+
+    def __init__(
+        self,
+        method: Method,
+        facts: Facts,
+        optimizer: Optimizer,
+        paper_steps: int,
+        device: torch.device,
+        progress: Progress,
+        stages: Sequence[Stage],
+        processes: Processes,
+        compiled: bool,
+    ) -> None:
+        self.method, self.facts, self.optimizer, self.paper_steps = method, facts, optimizer, paper_steps
+        self.progress, self.processes, self.compiled = progress, processes, compiled
+        self.partial, self.guard = partial_parameters(method), FiniteGuard(device)
+        self.teachers = {pair.teacher for stage in stages for pair in stage.pairs}
+        self._needed = {stage.start for stage in stages} - {"go_on", "initial"}
+
+    def keep_end(self, stage: Stage) -> None:
+        """The weights at the end of a stage that a later one starts from."""
+        if stage.name in self._needed:
+            state = self.method.state_dict()
+            self.progress.ends[stage.name] = {name: value.detach().clone() for name, value in state.items()}
+
+
+class _StageInMotion:
+    """The steps of a stage: its players with their optimizers, and its pairs of student and teacher."""
+
+    def __init__(
+        self,
+        loop: _Loop,
+        stage: Stage,
+        steps: tuple[int, int],
+        span: tuple[int, int],
+        ages: Sequence[int | None],
+    ) -> None:
+        self.loop, self.stage, self.ages = loop, stage, ages
+        (self.begin, self.end), self.span = steps, span
+        following = {pair.teacher for pair in stage.pairs}
+        for teacher in loop.teachers:
+            getattr(loop.method, teacher).requires_grad_(teacher not in following)
+        self.players = [_Moving(loop.method, player, loop.optimizer) for player in stage.players]
+        saved = loop.progress.optimizers
+        for player in self.players:
+            if player.name in saved:
+                player.torch.load_state_dict(saved[player.name])
+        loop.progress.optimizers = {}
+        steps_in_all = loop.facts.steps
+        self.decays = [scaled_decay(pair.decay, loop.paper_steps, steps_in_all) for pair in stage.pairs]
+        self.moving: list[_Moving] = []
+        self.norms: dict[str, Tensor] = {}
+
+    def differentiate(self, batch: Batch) -> dict[str, Term]:
+        """The loss terms of ``batch``, and the gradients of every player that has any."""
+        loop, step = self.loop, self.loop.progress.step
+        within = (step - self.begin) / (self.end - self.begin)
+        at = At(self.stage.name, step, step / loop.facts.steps, within, loop.facts.key)
+        with sharing(loop.processes.shard), compiling(loop.compiled):
+            terms: dict[str, Term] = getattr(loop.method, self.stage.step)(batch, at)
+            found = [(player, _loss(terms, player.name)) for player in self.players]
+            losses = [(player, loss) for player, loss in found if loss is not None]
+            self.moving = [player for player, _ in losses]
+            # all gradients before the first move: players may share a graph
+            for player, loss in losses:
+                loop.guard.look(step, loss, terms, batch)
+                differentiate(player.parameters, loss, keep_graph=player is not self.moving[-1])
+        return terms
+
+    def move(self) -> None:
+        """Every player whose loss was differentiated takes its step."""
+        for player in self.moving:
+            self.loop.processes.join_gradients(player.parameters, self.loop.partial)
+        self.norms = {}
+        for player in self.moving:
+            norm = move(player.torch, player.parameters, self._rate(player), player.settings.clip)
+            if norm is not None:
+                self.norms[player.name] = norm
+
+    def follow(self) -> None:
+        """Every teacher follows its student."""
+        method, step = self.loop.method, self.loop.progress.step
+        for pair, decay, age in zip(self.stage.pairs, self.decays, self.ages, strict=True):
+            averaged = (age or 0) + step - self.begin
+            ema.update(getattr(method, pair.student), getattr(method, pair.teacher), decay, averaged)
+
+    def record(self, step: int, terms: Mapping[str, Term], clock: _Clock) -> dict[str, Any]:
+        """The journal's record of ``step``, which has been taken."""
+        self.loop.guard.read()
+        return {
+            "kind": "step",
+            "step": step,
+            "stage": self.stage.name,
+            "lr": {p.name: self._rate(p, step) for p in self.players},
+            "terms": {name: float(term.value.detach()) for name, term in terms.items()},
+            "weights": {name: float(term.weight) for name, term in terms.items()},
+            "gradient_norm": {name: float(norm.detach()) for name, norm in self.norms.items()},
+            "seconds": clock.seconds(),
+            "data_seconds": clock.data_seconds,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of the run."""
+        progress = self.loop.progress
+        self.loop.guard.read()
+        at_end = progress.step == self.end  # the next stage begins with optimizers of its own
+        return {
+            "step": progress.step,
+            "method": self.loop.method.state_dict(),
+            "optimizers": {} if at_end else {p.name: p.torch.state_dict() for p in self.players},
+            "ends": progress.ends,
+        }
+
+    def _rate(self, player: _Moving, step: int | None = None) -> float:
+        step = self.loop.progress.step if step is None else step
+        return learning_rate(player.settings, (step - self.span[0]) / (self.span[1] - self.span[0]))
 
 
 class _Moving:
@@ -197,8 +267,18 @@ class _Moving:
         self.torch = build_optimizer(self.parameters, self.settings)
 
 
-def _weights(method: Method) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in method.state_dict().items()}
+class _Clock:
+    """Seconds of a step, and of waiting for its data."""
+
+    def __init__(self) -> None:
+        self._began, self.data_seconds = time.perf_counter(), 0.0
+
+    def data(self) -> None:
+        """The batch is here."""
+        self.data_seconds = self.seconds()
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self._began
 
 
 def _loss(terms: Mapping[str, Term], player: str) -> Tensor | None:

@@ -22,7 +22,7 @@ from semivox.training.journal import Journal
 from semivox.training.loop import Hooks, Progress, fit
 from semivox.training.processes import ALONE, Processes
 from semivox.training.run_folder import RunFolder
-from semivox.training.settle import Make, Source, labellers
+from semivox.training.measured_settings import Make, Source, labellers
 from semivox.training.signals import StopSignals
 from semivox.training.sinks import Sinks, open_sinks
 from semivox.training.stages import stage_begins, stages_of

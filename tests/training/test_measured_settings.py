@@ -18,9 +18,9 @@ from semivox.networks import build_network
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
 from semivox.testing.displays import Told
-from semivox.training import settle as settle_module
+from semivox.training import measured_settings as settle_module
 from semivox.training.config import Config, DistanceSettings, RunSettings, resolve, write_config
-from semivox.training.settle import choose_precision, seconds_a_step, settle
+from semivox.training.measured_settings import choose_precision, measure_settings, seconds_a_step
 
 PLAN = Plan(
     dims=2, axes=(0, 1), native_spacing=(1.0, 1.0), spacing=(1.0, 1.0), spacing_known=True, rung=1.0,
@@ -133,7 +133,7 @@ class TimedBank:
         self.store = SimpleNamespace(unlabeled=(3, 4, 5, 6, 7))
         self.plan = PLAN
 
-    def seconds_a_case(self, relabel: Relabel, networks: Sequence[nn.Module]) -> float:
+    def seconds_a_case(self, relabel: Relabel, networks: Sequence[nn.Module], deadline: float) -> float:
         self.timed += 1
         assert len(networks) == 1
         return self.seconds
@@ -156,7 +156,7 @@ def settled(
 
         return make
 
-    result = settle(config, maker, cast(Any, None), cast(Any, bank), torch.device("cpu"), 0.0, display)
+    result = measure_settings(config, maker, cast(Any, None), cast(Any, bank), torch.device("cpu"), 0.0, display)
     return result.run, display.said, bank.timed
 
 

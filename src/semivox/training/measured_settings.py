@@ -19,7 +19,7 @@ from semivox.networks import Segmenter, bf16_error, computes_bf16, measure_preci
 from semivox.networks.precision import FAR
 from semivox.training import compiling
 from semivox.training.bank import BlankLabels, PseudoLabelBank
-from semivox.training.config import Config, predictor_of
+from semivox.training.config import Config, RunSettings, predictor_of
 from semivox.training.display import Display
 from semivox.training.loop import Hooks, fit
 from semivox.training.processes import ALONE, Processes
@@ -32,13 +32,15 @@ Source = Callable[[Stage, PseudoLabels | None], Batches]
 
 RESERVE = 0.03
 """Share of a budget kept for checkpoints and the export."""
+FOR_MEASURING = 0.1
+"""Share of a budget that all measuring may take."""
 FOR_PRECISION = 0.03
 """Share of a budget that comparing precisions may take."""
 FOR_STEPS = 0.6
 """Share of what is left of a budget that relabelling leaves for steps."""
 
 
-def settle(
+def measure_settings(
     settled: Config,
     maker: Callable[[Config], Make],
     source: Source,
@@ -51,65 +53,114 @@ def settle(
     """The settings with precision, compiling, threads, steps and sweeps fixed: from now on a run of N steps.
 
     ``maker(settings)`` gives what builds the method under these settings; ``began``: the command's start
-    (time.monotonic). Of several processes all measure, and what the first one found counts.
+    (time.monotonic). Of several processes all measure, and what the first one found counts. With a budget,
+    measuring takes at most a tenth of it, but for one pass of each.
     """
+    measuring = _Measuring(settled, maker, source, bank, device, began, display, processes)
+    if measuring.run.precision == "auto":
+        measuring.precision()
+    if measuring.run.steps is None:
+        sweep = measuring.sweeps()
+        measuring.steps(sweep, measuring.compile(measuring.left))
+    elif measuring.run.compile is True:
+        measuring.compile(lambda: 0.0)
+    measuring.fix(threads=torch.get_num_threads(), compile=measuring.run.compile is True)
+    return measuring.settled
 
-    def fix(**changes: object) -> None:
-        nonlocal settled
-        settled = replace(settled, run=replace(settled.run, **changes))  # type: ignore[arg-type]
 
-    def batches(stage: Stage) -> Batches:
-        return source(stage, BlankLabels(bank.store, bank.plan) if labels_anew else None)
+class _Measuring:
+    """The settings on their way: each method measures one thing and fixes what follows from it."""
 
-    def step_seconds(compiled: bool) -> float:
-        run, optimizer = settled.run, settled.optimizer
-        return processes.agree(
-            seconds_a_step(make, run.precision, batches, optimizer, device, processes, compiled)
+    def __init__(
+        self,
+        settled: Config,
+        maker: Callable[[Config], Make],
+        source: Source,
+        bank: PseudoLabelBank,
+        device: torch.device,
+        began: float,
+        display: Display,
+        processes: Processes,
+    ) -> None:
+        self.settled, self.maker, self.source, self.bank = settled, maker, source, bank
+        self.device, self.began, self.display, self.processes = device, began, display, processes
+        self.budget = settled.run.budget or 3600.0
+        self.deadline = time.monotonic() + FOR_MEASURING * self.budget
+        self.labels_anew = any(stage.relabel for stage in _stages(self.make()))
+
+    @property
+    def run(self) -> RunSettings:
+        return self.settled.run
+
+    def make(self) -> Make:
+        return self.maker(self.settled)
+
+    def fix(self, **changes: object) -> None:
+        self.settled = replace(self.settled, run=replace(self.run, **changes))  # type: ignore[arg-type]
+
+    def batches(self, stage: Stage) -> Batches:
+        """Of pseudo-labels that say nothing, where the method labels: there are none yet."""
+        blank = BlankLabels(self.bank.store, self.bank.plan) if self.labels_anew else None
+        return self.source(stage, blank)
+
+    def left(self) -> float:
+        """Seconds of the budget that are left for training."""
+        return self.processes.agree(self.budget * (1 - RESERVE) - (time.monotonic() - self.began))
+
+    def precision(self) -> None:
+        chosen = choose_precision(self.make(), self.batches, self.device, FOR_PRECISION * self.budget)
+        precision, why = self.processes.agree(list(chosen))
+        self.fix(precision=precision)
+        self.display.say(f"precision: {precision}; {why} (override: --precision)")
+
+    def sweeps(self) -> float:
+        """Seconds of labelling all unlabelled scans once; 0 where the method labels none."""
+        if not self.labels_anew:
+            return 0.0
+        ranks = self.processes.ranks
+        found = seconds_a_sweep(self.settled, self.make(), self.bank, ranks, self.deadline)
+        seconds = self.processes.agree(found)
+        if seconds and self.run.sweeps is None:
+            self.fix(sweeps=most_sweeps(self.left(), seconds))
+        return seconds
+
+    def compile(self, left: Callable[[], float]) -> float:
+        """Seconds of a step in the form that is taken: compiled or not."""
+        choice = compiling.choose(
+            self.run.compile, self._step_seconds, left, self.device, self.processes.ranks
+        )
+        self.fix(compile=choice.compiled)
+        if choice.said:
+            self.display.say(choice.said)
+        return choice.seconds
+
+    def _step_seconds(self, compiled: bool) -> float:
+        # compiling itself takes minutes, and is tried only where they are at hand
+        deadline = math.inf if compiled else self.deadline
+        make, run, optimizer = self.make(), self.run, self.settled.optimizer
+        return self.processes.agree(
+            seconds_a_step(
+                make, run.precision, self.batches, optimizer, self.device, self.processes, compiled, deadline
+            )
         )
 
-    make = maker(settled)
-    labels_anew = any(stage.relabel for stage in _stages(make))
-    if settled.run.precision == "auto":
-        limit = FOR_PRECISION * (settled.run.budget or 3600.0)
-        precision, why = processes.agree(list(choose_precision(make, batches, device, limit)))
-        fix(precision=precision)
-        display.say(f"precision: {precision}; {why} (override: --precision)")
-    if settled.run.steps is None:
-        budget = settled.run.budget or 3600.0
-
-        def left() -> float:
-            return processes.agree(budget * (1 - RESERVE) - (time.monotonic() - began))
-
-        sweep = processes.agree(seconds_a_sweep(settled, make, bank, processes.ranks)) if labels_anew else 0.0
-        if sweep and settled.run.sweeps is None:
-            fix(sweeps=most_sweeps(left(), sweep))
-            make = maker(settled)
-        choice = compiling.choose(settled.run.compile, step_seconds, left, device, processes.ranks)
-        each = choice.seconds
-        fix(compile=choice.compiled)
-        if choice.said:
-            display.say(choice.said)
-        time_left = left()
+    def steps(self, sweep: float, each: float) -> None:
+        """As many as the budget holds beside labelling."""
+        time_left = self.left()
         # the stages may depend on the number of steps, which is at most this
-        passes = sweeps_of(_stages(make, max(1, int(time_left / each))))
+        passes = sweeps_of(_stages(self.make(), max(1, int(time_left / each))))
         if sweep:
-            cases = len(bank.store.unlabeled)
-            display.say(
+            cases = len(self.bank.store.unlabeled)
+            self.display.say(
                 f"relabelling: {passes:.3g} passes over {cases} unlabelled scans, of {sweep / cases:.2g} s a "
                 "scan (override: --set run.sweeps=N)"
             )
         steps = max(1, int((time_left - passes * sweep) / each))
-        fix(steps=steps)
-        display.say(
+        self.fix(steps=steps)
+        self.display.say(
             f"steps: {steps}, of {each:.2f} s, in the {show_duration(max(0.0, time_left))} left of the "
-            f"budget of {show_duration(budget)} (override: --steps)"
+            f"budget of {show_duration(self.budget)} (override: --steps)"
         )
-    elif settled.run.compile is True:
-        choice = compiling.choose(True, step_seconds, lambda: 0.0, device, processes.ranks)
-        fix(compile=choice.compiled)
-        display.say(choice.said or "")
-    fix(threads=torch.get_num_threads(), compile=settled.run.compile is True)
-    return settled
 
 
 def most_sweeps(seconds: float, sweep: float) -> int:
@@ -128,9 +179,11 @@ def labellers(method: Method, relabel: Relabel, config: Config) -> list[nn.Modul
     return [getattr(method, role) for role in relabel.by or predictor_of(method, config)]
 
 
-def seconds_a_sweep(config: Config, make: Make, bank: PseudoLabelBank, ranks: int = 1) -> float:
+def seconds_a_sweep(
+    config: Config, make: Make, bank: PseudoLabelBank, ranks: int = 1, deadline: float = math.inf
+) -> float:
     """Seconds in which ``ranks`` processes label all unlabelled scans, from the median of a few, by the
-    relabelling stage with the most networks."""
+    relabelling stage with the most networks. After ``deadline`` (time.monotonic) no other scan is begun."""
     facts, method = make(100, config.run.precision)
     relabels = [stage.relabel for stage in stages_of(method, facts) if stage.relabel is not None]
     if not relabels or not bank.store.unlabeled:
@@ -139,7 +192,7 @@ def seconds_a_sweep(config: Config, make: Make, bank: PseudoLabelBank, ranks: in
         ((labellers(method, relabel, config), relabel) for relabel in relabels), key=lambda one: len(one[0])
     )
     rounds = math.ceil(len(bank.store.unlabeled) / ranks)
-    return bank.seconds_a_case(relabel, networks) * rounds
+    return bank.seconds_a_case(relabel, networks, deadline) * rounds
 
 
 def _stages(make: Make, steps: int = 100) -> list[Stage]:
@@ -180,8 +233,13 @@ def seconds_a_step(
     device: torch.device,
     processes: Processes = ALONE,
     compiled: bool = False,
+    deadline: float = math.inf,
 ) -> float:
-    """Median seconds of a step, averaged over the stages by their share, on a method that is thrown away."""
+    """Median seconds of a step, averaged over the stages by their share, on a method that is thrown away.
+
+    After ``deadline`` (time.monotonic) it ends with what it has: a stage's last step in place of a median,
+    and the mean of the others for a stage that it has not come to.
+    """
     facts, method = make(100, precision)
     stages = stages_of(method, facts)
     equal = [replace(stage, share=1.0) for stage in stages]
@@ -196,14 +254,18 @@ def seconds_a_step(
         rebuild=lambda: make(100, precision)[1],
         paper_steps=1,
         device=device,
-        hooks=Hooks(progress=lambda step, record: laps.append(_now(device))),
+        hooks=Hooks(
+            progress=lambda step, record: laps.append(_now(device)),
+            stop=lambda: deadline < math.inf and processes.any(time.monotonic() >= deadline),
+        ),
         stages=equal,
         processes=processes,
         compiled=compiled,
     )
     taken = [b - a for a, b in pairwise(laps)]
-    medians = [statistics.median(taken[i * each + warm_up : (i + 1) * each]) for i in range(len(stages))]
-    shares = [stage.share for stage in stages]
+    of_stages = [taken[i : i + each] for i in range(0, len(taken), each)]
+    medians = [statistics.median(some[warm_up:] or some[-1:]) for some in of_stages]
+    shares = [stage.share for stage in stages[: len(medians)]]
     return sum(m * s for m, s in zip(medians, shares, strict=True)) / sum(shares)
 
 
