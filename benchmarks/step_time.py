@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import statistics
@@ -33,7 +34,7 @@ from semivox.randomness import Key
 from semivox.testing.memory_store import MemoryStore
 from semivox.testing.synthetic import tiny_plan
 from semivox.training.loop import Hooks, fit
-from semivox.training.measured_settings import fastest_precision
+from semivox.training.measured_settings import choose_precision
 
 STAGE = {"bcp": "self_train"}
 """The stage that is timed, where a method has several."""
@@ -126,7 +127,7 @@ def run_semivox(a: argparse.Namespace, compiled: bool) -> None:
         def make(steps: int, precision: str) -> tuple[Facts, Method]:
             return facts_and_stage(a, precision)[:2]
 
-        precision = next(iter(fastest_precision(make, lambda stage: batches, torch.device("cpu"))))
+        precision, _ = choose_precision(make, lambda stage: batches, torch.device("cpu"), math.inf)
     facts, method, stage = facts_and_stage(a, precision)
     turns = Turns({"precision": precision})
     stopping = [turns.left == 0]

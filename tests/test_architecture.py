@@ -44,6 +44,7 @@ ORDER = (
     ("evaluation",),
     ("report",),
     ("testing",),
+    ("runs",),
     ("comparison",),
     ("commands",),
     ("terminal",),

@@ -163,7 +163,7 @@ def test_a_bug_is_70_and_its_traceback_goes_into_a_file(
 def test_a_bug_in_a_run_is_told_in_the_run_folder(
     house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
 ) -> None:
-    monkeypatch.setattr("semivox.training.session.fit", raising(KeyError("lost")))
+    monkeypatch.setattr("semivox.runs.run.fit", raising(KeyError("lost")))
     run = tmp_path / "run"
     assert main(house.train(house.data, run, "--steps", "2")) == 70
     said = capsys.readouterr().err
@@ -243,7 +243,7 @@ def test_a_signal_before_the_first_step_is_4_too_and_blocks_nothing(
 ) -> None:
     run = tmp_path / "run"
     with monkeypatch.context() as patched:
-        patched.setattr("semivox.commands.train.build_store", lambda *a: os.kill(os.getpid(), signal.SIGTERM))
+        patched.setattr("semivox.runs.prepare.build_store", lambda *a: os.kill(os.getpid(), signal.SIGTERM))
         before = signal.getsignal(signal.SIGTERM)
         assert main(house.train(house.data, run, "--steps", "1")) == 4
         assert signal.getsignal(signal.SIGTERM) == before
@@ -270,7 +270,7 @@ def test_out_of_memory_is_5(
     error: Exception, said: str, house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     capsys: Capture,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("semivox.training.session.fit", raising(error))
+    monkeypatch.setattr("semivox.runs.run.fit", raising(error))
     assert main(house.train(house.data, tmp_path / "run", "--steps", "2")) == 5
     assert said in one_message(capsys, "train")
     assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "failed"

@@ -18,13 +18,13 @@ from safetensors.torch import load_file
 import semivox
 from semivox.cli import main
 from semivox.cohort import load_cohort, read_label, write_mask
-from semivox.commands import live_report
 from semivox.commands import report as module
-from semivox.commands.live_report import FIRST_SECONDS, LiveReport
 from semivox.commands.report import evaluation_folder, report
 from semivox.commands.train import train
 from semivox.errors import DataError, Stopped
 from semivox.evaluation.calibration import Reliability, reliability
+from semivox.runs import live_report
+from semivox.runs.live_report import FIRST_SECONDS, LiveReport
 from semivox.testing.displays import StopAfter, Told
 
 Folders = tuple[Path, Path]
@@ -154,7 +154,7 @@ def test_two_folders_of_one_name_have_two_evaluations(run: Path, tmp_path: Path)
 def test_a_scan_too_large_for_its_probabilities_is_predicted_all_the_same(
     run: Path, phantoms: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("semivox.commands.calibrating.MEMORY_SHARE", 0)
+    monkeypatch.setattr("semivox.runs.calibration.MEMORY_SHARE", 0)
     text = report(run, phantoms[1]).read_text()
     entries = json.loads((run / "evaluations" / phantoms[1].name / "calibration.json").read_text())["cases"]
     assert all(set(entry) == {"label_sha256", "reference_voxels"} for entry in entries.values())
@@ -244,8 +244,7 @@ def test_pages_are_refreshed_now_and_then_and_within_their_share_of_the_time(
         written.append(now[0])
         now[0] += 10.0  # seconds that a page takes
 
-    monkeypatch.setattr(module, "report", slow)
-    live = LiveReport(tmp_path, Told())
+    live = LiveReport(tmp_path, Told(), slow)
     for _ in range(1000):
         now[0] += 60.0
         live.refresh(False)

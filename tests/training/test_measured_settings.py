@@ -156,7 +156,9 @@ def settled(
 
         return make
 
-    result = measure_settings(config, maker, cast(Any, None), cast(Any, bank), torch.device("cpu"), 0.0, display)
+    result = measure_settings(
+        config, maker, cast(Any, None), cast(Any, bank), torch.device("cpu"), 0.0, display
+    )
     return result.run, display.said, bank.timed
 
 

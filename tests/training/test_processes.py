@@ -134,7 +134,7 @@ class Tell:
 
 def child() -> psutil.Process:
     """The other process of the run, seen from the first."""
-    mine = [p for p in psutil.Process().children() if "semivox.commands.train_process" in p.cmdline()]
+    mine = [p for p in psutil.Process().children() if "semivox.runs.process" in p.cmdline()]
     assert len(mine) == 1
     return mine[0]
 
@@ -169,7 +169,7 @@ def test_a_signal_to_any_process_stops_all_and_another_number_goes_on(
 
     with pytest.raises(Stopped, match=r"after step \d of 8; everything is saved.*--resume") as stopped:
         train(phantoms[0], parts, devices=2, display=Tell(5, act), **options)
-    assert not [p for p in psutil.Process().children() if "semivox.commands.train_process" in p.cmdline()]
+    assert not [p for p in psutil.Process().children() if "semivox.runs.process" in p.cmdline()]
     status = json.loads((parts / "status.json").read_text())
     assert status["state"] == "stopped"
     assert f"after step {status['step']} " in str(stopped.value)

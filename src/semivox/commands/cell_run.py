@@ -10,7 +10,6 @@ import torch
 from semivox.cohort import Case
 from semivox.cohort.hashing import sha256_file
 from semivox.cohort.subset_folder import write_subset_folder
-from semivox.commands.held_out import measure
 from semivox.commands.train import train
 from semivox.comparison.cells import Cell, write_finished
 from semivox.comparison.request import Group, Request
@@ -20,6 +19,7 @@ from semivox.inference.model import load_model
 from semivox.methods.declare import Method
 from semivox.prepare import build_store, costs_here, fingerprint, make_plan, plan_from_json, write_plan
 from semivox.prepare.cache import cache_folder
+from semivox.runs.held_out import measure
 from semivox.training.config import Config, resolve
 from semivox.training.display import Display
 

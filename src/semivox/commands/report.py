@@ -88,10 +88,10 @@ def _measure(
 ) -> str:
     """Predict and measure the cases of ``test``; returns the name of their evaluation."""
     from semivox.cohort import load_cohort
-    from semivox.commands.calibrating import CalibratingModel, read_calibration, write_calibration
-    from semivox.commands.held_out import measure
     from semivox.evaluation.places import CALIBRATION
     from semivox.inference.model import load_model
+    from semivox.runs.calibration import CalibratingModel, read_calibration, write_calibration
+    from semivox.runs.held_out import measure
 
     cohort = load_cohort(test)
     model = load_model(record.path, device=device, threads=threads)

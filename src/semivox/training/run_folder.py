@@ -22,13 +22,14 @@ class RunFolder:
 
     With ``writes`` False, as in all but the first of the processes of a run, nothing is held or written.
 
-    If the block fails, ``status.json`` tells so; a run that is not ``going_on`` and fails before its first
-    step leaves no config.yaml, so that nothing stands in the way of a second try. Raises SettingsError if
-    another live process holds the folder, DataError if it cannot be made.
+    A run without config.yaml is a new one: what an earlier try left is removed. If the block fails,
+    ``status.json`` tells so; a new run that fails before its first step leaves no config.yaml, so that
+    nothing stands in the way of a second try. Raises SettingsError if another live process holds the folder,
+    DataError if it cannot be made.
     """
 
-    def __init__(self, path: Path, going_on: bool = False, writes: bool = True) -> None:
-        self.path, self._going_on, self._writes = Path(path), going_on, writes
+    def __init__(self, path: Path, writes: bool = True) -> None:
+        self.path, self._writes, self._new = Path(path), writes, False
         self.checkpoints = self.path / "checkpoints"
         self.journal = self.path / "metrics.jsonl"
         self._lock = FileLock(str(self.path / ".lock"))
@@ -42,6 +43,9 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
             self.checkpoints.mkdir(exist_ok=True)
+            self._new = not (self.path / "config.yaml").exists()
+            if self._new:
+                self._forget_earlier_try()
         except Timeout:
             status = self.path / "status.json"
             pid = read_json(status).get("pid") if status.exists() else "unknown"
@@ -65,12 +69,16 @@ class RunFolder:
         state = self._status.get("state")
         if error is not None:
             with contextlib.suppress(DataError, OSError):  # a full disk: the error itself is to be told
-                if state == "preparing" and not self._going_on and self._writes:
+                if state == "preparing" and self._new and self._writes:
                     (self.path / "config.yaml").unlink(missing_ok=True)
                 if state in ("preparing", "training"):
                     interrupted = isinstance(error, Stopped | KeyboardInterrupt)
                     self.status("stopped" if interrupted else "failed", self._status["step"])
         self._lock.release()
+
+    def _forget_earlier_try(self) -> None:
+        for name in ("cases.json", "environment.json"):
+            (self.path / name).unlink(missing_ok=True)
 
     def status(self, state: str, step: int, **more: Any) -> None:
         """Write ``status.json`` now."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from semivox.cohort import Case, load_cohort
-from semivox.commands.evaluate import evaluate
 from semivox.errors import DataError
+from semivox.evaluation.folders import evaluate_folders
 from semivox.evaluation.places import EVALUATION, MASKS, SOURCE
 from semivox.files import write_json
 from semivox.inference.folder import Wanted, predict_folder
@@ -55,4 +55,4 @@ def measure(
         )
     write_json(place / SOURCE, {"format": 1, "data": str(data.resolve())})
     if any(case.label is not None and case.role != "unlabeled" for case in load_cohort(data).cases):
-        evaluate(place / MASKS, data, place / EVALUATION)
+        write_json(place / EVALUATION, evaluate_folders(place / MASKS, data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from semivox.training.display import Display
@@ -15,11 +16,11 @@ FIRST_SECONDS = 3.0
 
 
 class LiveReport:
-    """Writes the page of the run in ``path``. Whatever goes wrong is told in one line, once, and changes
-    nothing of the run."""
+    """Writes the page of the run in ``path`` with ``write``. Whatever goes wrong is told in one line, once,
+    and changes nothing of the run."""
 
-    def __init__(self, path: Path, display: Display) -> None:
-        self.path, self._display = path, display
+    def __init__(self, path: Path, display: Display, write: Callable[[Path], object]) -> None:
+        self.path, self._display, self._write = path, display, write
         self._written, self._took, self._told = time.monotonic(), FIRST_SECONDS, False
 
     def refresh(self, last: bool) -> None:
@@ -29,9 +30,7 @@ class LiveReport:
         if not last and began - self._written < max(EVERY_SECONDS, self._took / COST_SHARE):
             return
         try:
-            from semivox.commands.report import report  # here: a run must not fail for want of matplotlib
-
-            report(self.path)
+            self._write(self.path)
         except Exception as error:
             if not self._told:
                 self._display.say(f"warning: report.html was not written: {type(error).__name__}: {error}")

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from semivox.cohort import Case, Cohort, Split, case_identity, files_sha256, label_sha256
 from semivox.errors import DataError
-from semivox.files import read_json, write_json
+from semivox.files import read_json, replacing, write_json
 from semivox.methods.catalog import CATALOG, parse_method
 from semivox.methods.installed import package_of
+from semivox.prepare import Plan, Store
 from semivox.training.config import Config
 from semivox.training.display import Display
 from semivox.training.environment import differences, environment
 from semivox.training.processes import Processes
 
 
-def record_cases(
-    path: Path, cohort: Cohort, split: Split, parent: dict[str, Any] | None, going_on: bool
-) -> None:
+def record_cases(path: Path, cohort: Cohort, split: Split, parent: dict[str, Any] | None) -> None:
     """``cases.json``, with the run that this one begins with (``parent``, see
     :func:`semivox.inference.parent_of`); a resumed run refuses scans and a parent that have changed since."""
 
@@ -37,7 +38,7 @@ def record_cases(
 
     cases = (*split.labeled, *split.unlabeled)
     rows = [row(case, "labeled" if i < len(split.labeled) else "unlabeled") for i, case in enumerate(cases)]
-    if going_on and path.exists():
+    if path.exists():
         record = read_json(path)
         before = [_as_of_files(entry) for entry in record["cases"]]
         changed = [b["case"] for b, now in zip(before, rows, strict=False) if b != now]
@@ -75,14 +76,40 @@ def record_environment(
     settled: Config,
     device: torch.device,
     display: Display,
-    going_on: bool,
     processes: Processes,
 ) -> None:
     """``environment.json``; says what keeps a resumed run from being bit for bit the uninterrupted one."""
     method = parse_method(settled.run.method)[0]
     package = None if method in CATALOG else package_of(method)
     now = environment(torch.get_num_threads(), device, settled.run.precision, processes.ranks, package)
-    if going_on and path.exists():
+    if path.exists():
         for line in differences(read_json(path), now):
             display.say(f"warning: not bit for bit what the uninterrupted run would be: {line}")
     write_json(path, now)
+
+
+def announce(
+    config: Config, plan: Plan, store: Store, split: Split, display: Display, processes: Processes
+) -> None:
+    """Says what is trained on what, and with how much memory and disk."""
+    run, size = config.run, " x ".join(str(p) for p in plan.patch)
+    memory = psutil.Process().memory_info().rss / 2**30
+    cases = f"{len(split.labeled)} labelled and {len(split.unlabeled)} unlabelled cases"
+    display.say(f"{run.method}: {cases}, {plan.network.kind} on {size} patches, {run.steps} steps")
+    display.say(
+        f"{run.precision}, {run.threads} threads, seed {run.seed}; {memory:.1f} GiB of memory in use, "
+        f"{store.disk_bytes / 2**20:.0f} MiB prepared in {store.root}"
+    )
+    if processes.ranks > 1:
+        note = f"{processes.ranks} processes share each batch of {sum(plan.batch)} crops"
+        if processes.ranks > sum(plan.batch):
+            note += ", so some have none (override: --set plan.batch=[LABELLED,UNLABELLED])"
+        display.say(note)
+
+
+def copy_source(method: str, folder: Path) -> None:
+    """A user's method file goes into ``folder``, for the record; nothing ever imports it from there."""
+    file = Path(method.rpartition(":")[0])
+    if file.suffix == ".py":
+        with replacing(folder / file.name) as temporary:
+            shutil.copyfile(file, temporary)

@@ -1,0 +1,91 @@
+"""What keeps a run from beginning, and what may end it: told as errors with a remedy."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from semivox.cohort import Cohort, Split, check_cohort, load_cohort
+from semivox.errors import DataError, SettingsError, TrainingFailed
+from semivox.methods.declare import Method
+from semivox.prepare import plan_from_json
+from semivox.prepare.plan_json import disagreements
+from semivox.runs.asked import Asked
+from semivox.training.config import Config
+from semivox.training.display import Display
+from semivox.training.launch import rank_here
+
+SHOWN = 3
+"""Warnings told in full before training."""
+
+
+def refuse_before_preparing(
+    asked: Asked,
+    config: Config,
+    method_class: type[Method],
+    cohort: Cohort,
+    split: Split,
+    display: Display,
+) -> None:
+    """Raise DataError or SettingsError for what would only show after long work."""
+    if method_class.needs_unlabeled and not split.unlabeled:
+        raise SettingsError(
+            f"{config.run.method} needs unlabelled cases",
+            path=asked.data,
+            found=f"{len(split.labeled)} labelled cases and no other",
+            remedy="add images without labels, use --labeled K, or --method supervised",
+        )
+    if asked.watch is not None:
+        load_cohort(asked.watch)
+    if rank_here() == 0:
+        _refuse_faults(cohort, split, display)
+    if asked.plan is not None and not asked.goes_on:
+        _refuse_disagreement(asked.plan, config)
+
+
+def _refuse_faults(cohort: Cohort, split: Split, display: Display) -> None:
+    report = check_cohort(cohort, split, progress=lambda done, total: display.work("check", done, total))
+    for warning in report.warnings[:SHOWN]:
+        display.say(
+            f"warning: {warning.case}: {warning.fault}; found {warning.found}. Remedy: {warning.remedy}"
+        )
+    if len(report.warnings) > SHOWN:
+        display.say(f"and {len(report.warnings) - SHOWN} more warnings: semivox check {cohort.root}")
+    report.raise_errors()
+
+
+def _refuse_disagreement(plan: str | Path, config: Config) -> None:
+    if differing := disagreements(plan_from_json(Path(plan)), config.plan):
+        raise SettingsError(
+            "the plan's file and the settings disagree",
+            path=plan,
+            found="; ".join(differing),
+            remedy="change the file, or leave out one of them",
+        )
+
+
+@contextlib.contextmanager
+def run_faults(run: Path, go_on: str) -> Iterator[None]:
+    """Errors of torch and of the disk as those of the project; ``go_on``: the command that goes on."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(
+            error
+        ):
+            raise TrainingFailed(
+                "out of memory while training",
+                found=(str(error) or type(error).__name__).splitlines()[0],
+                remedy="a smaller patch (--set plan.patch=[...]) or batch (--set plan.batch=[1,1])",
+            ) from error
+        raise
+    except OSError as error:
+        raise DataError(
+            "the run cannot be written",
+            path=error.filename or run,
+            found=error.strerror or str(error),
+            remedy=f"free disk space, then go on with: {go_on}",
+        ) from error

@@ -1,0 +1,384 @@
+"""A run in phases: :func:`carry_out` is all of it, in the order of events.
+
+Of several processes each goes through all phases with a :class:`Run` of its own; what only the first one
+does goes through :meth:`Run.write`, which does nothing in the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+
+from semivox.batches import Batches, PseudoLabels
+from semivox.batches.source import BatchSource
+from semivox.cohort import load_cohort, split_cohort
+from semivox.duration import show_duration
+from semivox.errors import Stopped
+from semivox.inference import export_model, load_network, parent_of, training_ranges
+from semivox.machine import freed_memory_kept
+from semivox.methods.declare import Facts, Method, Stage
+from semivox.networks import Segmenter
+from semivox.networks.compiled import compiler_fault
+from semivox.prepare import Plan, Store, plan_from_json, plan_to_json, write_plan
+from semivox.randomness import Key
+from semivox.runs.asked import Asked, refuse_taken, settings_of
+from semivox.runs.faults import refuse_before_preparing, run_faults
+from semivox.runs.live_report import LiveReport
+from semivox.runs.prepare import planned, stored
+from semivox.runs.records import announce, copy_source, record_cases, record_environment
+from semivox.runs.watch import Watch
+from semivox.settings import as_dict
+from semivox.training.bank import PseudoLabelBank
+from semivox.training.checkpoints import load as load_checkpoint
+from semivox.training.checkpoints import save as save_checkpoint
+from semivox.training.config import Config, predictor_of, write_config
+from semivox.training.display import Display, Silent
+from semivox.training.journal import Journal
+from semivox.training.launch import as_json, rank_here, together
+from semivox.training.loop import Progress, fit
+from semivox.training.measured_settings import Make, labellers, measure_settings
+from semivox.training.memory import PeakMemory
+from semivox.training.processes import Processes
+from semivox.training.run_folder import RunFolder
+from semivox.training.signals import StopSignals
+from semivox.training.sinks import Sinks, open_sinks
+from semivox.training.stages import stage_begins, stages_of
+
+OTHERS = "semivox.runs.process"
+"""What the other processes of a run on several devices are."""
+P = ParamSpec("P")
+T = TypeVar("T")
+Write = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """``seconds``: from the start of the command (of all its parts, if resumed), watching excluded."""
+
+    run: Path
+    method: str
+    steps: int
+    seconds: float
+
+
+def carry_out(asked: Asked, display: Display | None = None, page: Write = lambda run: None) -> TrainResult:
+    """The run that was ``asked`` for, from the data folder to the model. ``page`` writes its report.
+
+    Raises DataError or SettingsError before anything is trained, Stopped after a signal (saved, resumable),
+    TrainingFailed when training cannot go on.
+    """
+    with Run.open(asked, display, page) as run:
+        run.prepare()
+        run.settle()
+        run.train()
+        result = run.export()
+    run.display.say(f"done: {result.steps} steps in {show_duration(result.seconds)}")
+    run.display.say(f"next: semivox predict {asked.folder} SCANS --out MASKS")
+    return result
+
+
+class Run:
+    """One run; its phases are called in their order, once each. While it trains it is told what happens, as
+    :class:`semivox.training.loop.Events` says."""
+
+    processes: Processes
+    folder: RunFolder
+    device: torch.device
+    plan: Plan
+    store: Store
+    bank: PseudoLabelBank
+    steps: int
+    sinks: Sinks
+    journal_file: Journal
+    signals: StopSignals
+
+    # ---- the phases
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, asked: Asked, display: Display | None, page: Write = lambda run: None) -> Iterator[Run]:
+        """The run with its settings, new or read back, in its folder, its processes joined."""
+        run = cls(asked, display, page)
+        where = run.config.run
+        with (
+            together(where.devices, where.nodes, OTHERS, as_json(asked.given())) as run.processes,
+            RunFolder(asked.folder, run.processes.first) as run.folder,
+            freed_memory_kept(),
+        ):
+            run.folder.status("preparing", 0)
+            run.processes.same(
+                [asked.goes_on, as_dict(run.config)],
+                "the processes of this run were asked for different things",
+                "give each the same command line; all see the same run folder",
+            )
+            torch.set_num_threads(where.threads or run.processes.threads)
+            run.device = run.processes.device(where.device)
+            yield run
+
+    def __init__(self, asked: Asked, display: Display | None, page: Write) -> None:
+        self.began = time.monotonic()
+        self.asked = asked
+        self.display: Display = display if display is not None and rank_here() == 0 else Silent()
+        refuse_taken(asked)
+        self.cohort = load_cohort(Path(asked.data), None if asked.labeled is None else str(asked.labeled))
+        self.config, self.method_class = settings_of(asked, self.cohort, self.display)
+        self.split = split_cohort(self.cohort, self.config.run.labeled)
+        init, labeled = self.config.run.init, len(self.split.labeled)
+        refuse_before_preparing(asked, self.config, self.method_class, self.cohort, self.split, self.display)
+        self.parent = None if init is None else parent_of(Path(init), self.cohort, labeled)
+        self.live = LiveReport(asked.folder, self.display, page)
+        self.watcher: Watch | None = None
+
+    def prepare(self) -> None:
+        """Plan and prepared scans, and which they are."""
+        if self.processes.first:
+            self.plan = planned(self.asked, self.config, self.cohort, self.split, self.display)
+            self.store = stored(self.asked, self.cohort, self.split, self.plan, self.display)
+        self.write(record_cases, self._path("cases.json"), self.cohort, self.split, self.parent)
+        told = self.processes.agree(plan_to_json(self.plan) if self.processes.first else {})
+        if not self.processes.first:  # all is prepared now, or on another machine's disk
+            self.plan = plan_from_json(told)
+            self.store = stored(self.asked, self.cohort, self.split, self.plan, self.display)
+        key = Key(self.config.run.seed)
+        self.bank = PseudoLabelBank(self._path("pseudo_labels"), self.store, self.plan, key, self.processes)
+
+    def settle(self) -> None:
+        """Precision, compiling and the number of steps, measured once; a run that goes on has them."""
+        if not self.asked.goes_on:
+            self.write(self.bank.clear)
+            self.processes.wait()
+            self.config = measure_settings(
+                self.config, self.maker, self.batches, self.bank, self.device, self.began, self.display,
+                self.processes,
+            )  # fmt: skip
+            self.write(write_plan, self.plan, self._path("plan.json"))
+            self.write(copy_source, self.config.run.method, self._path("source"))
+            self.write(write_config, self._path("config.yaml"), self.config)
+        assert self.config.run.steps is not None
+        self.steps = self.config.run.steps
+        environment = self._path("environment.json")
+        self.write(record_environment, environment, self.config, self.device, self.display, self.processes)
+        announce(self.config, self.plan, self.store, self.split, self.display, self.processes)
+
+    def train(self) -> None:
+        """Every step that is left, from the checkpoint where there is one."""
+        if self.asked.watch:
+            cases = self.config.run.watch_cases
+            self.watcher = self.write(Watch, Path(self.asked.watch), self.plan, self.cohort, cases)
+        self.memory = PeakMemory(self.device)
+        make = self.maker(self.config)
+        facts, self.method = make(self.steps, self.config.run.precision)
+        self.stages = stages_of(self.method, facts)
+        self.begins = stage_begins(self.stages, self.steps)
+        progress = self._restored()
+        self._ready_to_tell(progress.step)
+        with StopSignals() as self.signals, self.sinks:
+            self.folder.status("training", progress.step)
+            with run_faults(self.asked.folder, self.asked.resume_command(self.config)):
+                progress = fit(
+                    self.method,
+                    facts,
+                    self.batches_of,
+                    optimizer=self.config.optimizer,
+                    rebuild=lambda: make(self.steps, self.config.run.precision)[1],
+                    paper_steps=self.config.method.paper_steps,
+                    log_every=self.config.run.log_every,
+                    device=self.device,
+                    hooks=self,
+                    progress=progress,
+                    processes=self.processes,
+                    compiled=self._compiled(),
+                )
+        if progress.step < self.steps:
+            self.folder.status("stopped", progress.step)
+            self.write(self.live.refresh, True)
+            raise self._stopped(progress.step)
+        self.seconds, self.peak = self.elapsed(), self.memory.gib()
+
+    def export(self) -> TrainResult:
+        """The model, from the weights after the last step."""
+        run = self.config.run
+        self.write(
+            export_model,
+            self.asked.folder,
+            {name: m for name, m in self.method.named_children() if isinstance(m, Segmenter)},
+            predictor_of(self.method, self.config),
+            self.plan,
+            self.cohort,
+            method=run.method,
+            steps=self.steps,
+            seed=run.seed,
+            training=self.write(training_ranges, self.cohort, self.split),
+            parent=self.parent,
+        )
+        self.write(self._done)
+        return TrainResult(self.asked.folder, run.method, self.steps, self.seconds)
+
+    def _done(self) -> None:
+        self.folder.status("done", self.steps, seconds=self.seconds, peak_memory_gib=self.peak)
+        self.live.refresh(True)
+
+    # ---- what the loop tells and asks
+
+    def relabel(self, index: int, stage: Stage, method: Method) -> None:
+        """Label the unlabelled scans anew, for a stage that begins so."""
+        assert stage.relabel is not None
+        step = self.begins[index]
+
+        def labelled(done: int, total: int) -> None:
+            self.folder.beat(step)
+            self.display.work(f"label for {stage.name}", done, total)
+            if self.processes.any(self.signals()):
+                raise self._stopped(step)
+
+        networks = labellers(method, stage.relabel, self.config)
+        record = self.bank.relabel(stage.name, index, stage.relabel, networks, labelled)
+        self.journal({"kind": "relabel", "step": step, "stage": stage.name, **record})
+        if record["laziness"] is not None:
+            kept = record["laziness"]["foreground"]
+            self.display.say(f"{stage.name}: Dice {kept:.4f} between new and former pseudo-labels")
+
+    def journal(self, record: dict[str, Any]) -> None:
+        """A line of ``metrics.jsonl``, and of what listens to it."""
+        self.write(self.journal_file.write, {**record, "elapsed": self.elapsed()})
+
+    def progress(self, step: int, record: dict[str, Any]) -> None:
+        """A step was taken."""
+        self.folder.beat(step)
+        self.display.step(step, self.steps, record)
+
+    def watch(self, step: int, method: Method) -> None:
+        """Measure the cases that are watched, if it is time."""
+        if not self.watched or (step % self.watch_every and step != self.steps):
+            return
+        if self.watcher is not None:
+            seconds = self.elapsed()
+            dice = self.watcher.measure([getattr(method, role) for role in predictor_of(method, self.config)])
+            self.journal_file.write({"kind": "watch", "step": step - 1, "dice": dice, "elapsed": seconds})
+            self.display.watched(step, seconds, dice)
+        self.processes.wait()
+
+    def checkpoint(self, step: int, state: Callable[[], dict[str, Any]]) -> None:
+        """Save, if it is time or the run is to stop."""
+        self.stopping = step % self.ask_every == 0 and self.processes.any(self.signals())
+        due = time.monotonic() - self.saved_at >= self.config.run.checkpoint_seconds
+        # saved before labelling too, so that a run killed there has lost no step
+        if due or step == self.steps or step in self.labelled_at or self.stopping:
+            self.write(self._save, state)
+
+    def stop(self) -> bool:
+        """Whether the loop is to end here."""
+        return self.stopping
+
+    # ---- what the phases are made of
+
+    def write(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """``act(...)`` in the first process; in the others nothing happens."""
+        return act(*args, **kwargs) if self.processes.first else None
+
+    def maker(self, config: Config) -> Make:
+        """What builds the method under these settings, its weights a function of the seed alone."""
+
+        def make(steps: int, precision: str) -> tuple[Facts, Method]:
+            facts = Facts(
+                plan=self.plan,
+                steps=steps,
+                labeled=len(self.split.labeled),
+                unlabeled=len(self.split.unlabeled),
+                key=Key(config.run.seed),
+                precision=precision,
+                sweeps=config.run.sweeps,
+                warm_up=config.run.warm_up,
+            )
+            method = self.method_class(facts, config.method)
+            if config.run.init:
+                for network in method.children():
+                    if isinstance(network, Segmenter):
+                        load_network(Path(config.run.init), network)
+            return facts, method.to(self.device)
+
+        return make
+
+    def batches(self, stage: Stage, pseudo: PseudoLabels | None) -> Batches:
+        """The batches of a stage, this process's rows of them."""
+        return Batches(
+            self.store,
+            stage.streams,
+            self.plan.patch,
+            Key(self.config.run.seed),
+            stage.name,
+            self.config.augmentation,
+            sdm_limit=self.config.distance.limit,
+            sdm_form=self.config.distance.form,
+            shard=self.processes.place,
+            pseudo=pseudo,
+        )
+
+    def batches_of(self, stage: Stage) -> BatchSource:
+        """The same with the pseudo-labels that the stage sees, where the method has any."""
+        place = [each.name for each in self.stages].index(stage.name)
+        return self.batches(stage, self.bank.view(place) if self.labelled_at else None)
+
+    def elapsed(self) -> float:
+        """Seconds of the run so far, watching excluded."""
+        return time.monotonic() - self.began - (self.watcher.seconds if self.watcher else 0.0)
+
+    def _path(self, name: str) -> Path:
+        return self.asked.folder / name
+
+    def _restored(self) -> Progress:
+        """Where the checkpoint left off, the method's weights put back; the beginning where there is none."""
+        progress = Progress()
+        state, reports = load_checkpoint(self.folder.checkpoints)
+        for line in reports:
+            self.display.say(line)
+        if state is not None:
+            self.method.load_state_dict(state["method"])
+            progress = Progress(state["step"], state["optimizers"], state["ends"])
+            self.began -= float(state["seconds"])
+        self.processes.same(
+            progress.step,
+            "the processes found different checkpoints",
+            "put the run folder on a disk that all machines see, at the same path",
+        )
+        return progress
+
+    def _ready_to_tell(self, step: int) -> None:
+        """The journal and what else is told, from ``step`` on."""
+        run, processes = self.config.run, self.processes
+        self.sinks = self.write(open_sinks, self.asked.folder, self.config, step, self.display.say) or Sinks()
+        self.journal_file = Journal(self.folder.journal, (self.sinks.write,))
+        self.write(self.journal_file.cut_back, step)
+        self.labelled_at = {
+            begin for begin, stage in zip(self.begins, self.stages, strict=True) if stage.relabel is not None
+        }
+        self.watch_every = max(1, round(self.steps * run.watch_share))
+        self.watched = processes.agree(self.watcher is not None)
+        # processes that drive GPUs ask each other only where they wait for them anyway
+        self.ask_every = run.log_every if processes.ranks > 1 and self.device.type == "cuda" else 1
+        self.saved_at, self.stopping = time.monotonic(), False
+
+    def _compiled(self) -> bool:
+        compiled = self.config.run.compile is True and self.processes.ranks == 1
+        if compiled and (fault := compiler_fault()) is not None:
+            self.display.say(f"warning: the run was compiled, and cannot be here: {fault}")
+            return False
+        return compiled
+
+    def _save(self, state: Callable[[], dict[str, Any]]) -> None:
+        save_checkpoint(self.folder.checkpoints, {**state(), "seconds": self.elapsed()})
+        self.saved_at = time.monotonic()
+        self.live.refresh(False)
+
+    def _stopped(self, step: int) -> Stopped:
+        return Stopped(
+            f"stopped by {self.signals.name or 'a signal to another process'} after step {step} of "
+            f"{self.steps}; everything is saved",
+            remedy=f"go on with: {self.asked.resume_command(self.config)}",
+        )
