@@ -27,7 +27,7 @@ from semivox.losses import segmentation_loss, softmax_mse
 from semivox.methods.conventions import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
 from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
 from semivox.networks import Segmenter
-from semivox.networks.weights import convolution, initialise
+from semivox.networks.layers import convolution, initialise
 from semivox.randomness import Key
 
 

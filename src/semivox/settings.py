@@ -24,11 +24,14 @@ T = TypeVar("T")
 
 def as_dict(settings: object) -> dict[str, Any]:
     """A settings dataclass as nested dicts of plain values (tuples become lists), ready for YAML or JSON."""
-    return cast(dict[str, Any], plain(dataclasses.asdict(cast(Any, settings))))
+    return cast(dict[str, Any], plain(settings))
 
 
 def plain(value: Any) -> Any:
-    """``value`` as it comes back from JSON: tuples become lists, what JSON does not know becomes text."""
+    """``value`` as it comes back from JSON: dataclasses become dicts, tuples become lists, and what JSON does
+    not know becomes text."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

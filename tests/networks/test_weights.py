@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from semivox.networks import PixelProjection, SliceProjection, VectorProjection, build_network
-from semivox.networks.weights import convolution
+from semivox.networks.layers import convolution
 from semivox.prepare.plan import NetworkPlan
 from semivox.randomness import Key
 

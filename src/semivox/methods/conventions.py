@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from semivox.batches.stream import Stream
+from semivox.batches import Stream
 from semivox.losses import SdmForm
 from semivox.methods.declare import Facts, Method, Pair, Player, Stage
 

@@ -36,7 +36,7 @@ from typing import Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from semivox.batches.crops import Crops
+from semivox.batches import Crops
 from semivox.losses import (
     ElasticDims,
     dimension_contrast,

@@ -17,8 +17,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from semivox.batches.crops import Crops
-from semivox.batches.stream import Stream
+from semivox.batches import Crops, Stream
 from semivox.losses import segmentation_loss
 from semivox.methods.facts import At, Facts
 from semivox.networks import Segmenter

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from semivox.networks import build_network
-from semivox.prepare.plan import Plan
+from semivox.prepare import Plan
 from semivox.randomness import BatchKey, Key
 
 

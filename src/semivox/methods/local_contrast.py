@@ -33,8 +33,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from semivox.batches.crops import Crops
-from semivox.batches.stream import Stream
+from semivox.batches import Crops, Stream
 from semivox.errors import SettingsError
 from semivox.losses import (
     Form,
@@ -48,7 +47,7 @@ from semivox.losses import (
 )
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Pair, Player, Stage, Term
 from semivox.networks import PixelProjection, Segmenter, VectorProjection
-from semivox.networks.weights import convolution, initialise
+from semivox.networks.layers import convolution, initialise
 from semivox.randomness import BatchKey
 
 PUBLISHED = {

@@ -37,8 +37,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from semivox.batches.crops import Crops
-from semivox.batches.stream import Stream
+from semivox.batches import Crops, Stream
 from semivox.losses import (
     class_mean_contrast,
     class_means,

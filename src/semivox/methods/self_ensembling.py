@@ -31,7 +31,7 @@ from typing import Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from semivox.batches.crops import Crops
+from semivox.batches import Crops
 from semivox.errors import SettingsError
 from semivox.losses import (
     class_contrast,

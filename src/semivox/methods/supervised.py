@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from semivox.batches.stream import Stream
+from semivox.batches import Stream
 from semivox.losses import segmentation_loss
 from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings
 from semivox.methods.declare import At, Batch, Facts, Term

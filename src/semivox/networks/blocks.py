@@ -1,4 +1,4 @@
-"""What both network families are built of: convolution, normalisation and rectifier; dropout of channels."""
+"""What both network families share: convolution, normalisation and rectifier, and the way down and up."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from semivox.networks.contract import NormMode
+from semivox.networks.layers import convolution, upsampling
 from semivox.networks.norm import NORMS
-from semivox.networks.weights import convolution, upsampling
 from semivox.randomness import BatchKey
 
 
@@ -57,6 +57,52 @@ class Stack(nn.Module):
         for layer in self.layers:
             x = layer(x, norm)
         return x
+
+
+class Trunk(nn.Module):
+    """The way down and up that both families go: (B, C, X, Y[, Z]) -> activations by name (``encoder_i``,
+    ``bottleneck``, ``bottleneck_dropped``, ``decoder_i``); i is the level, 0 at full resolution.
+
+    A family makes its ``encoders`` and ``decoders`` and says how it goes :meth:`down` and :meth:`up`.
+    """
+
+    encoders: nn.ModuleList
+    decoders: nn.ModuleList
+
+    def down(self, level: int, x: Tensor, norm: NormMode) -> Tensor:
+        """From what level ``level`` found to the input of the next one."""
+        raise NotImplementedError
+
+    def up(self, level: int, x: Tensor, skip: Tensor, norm: NormMode) -> Tensor:
+        """From the level below, joined with ``skip``, to the input of this level's decoder."""
+        raise NotImplementedError
+
+    def encode(self, x: Tensor, norm: NormMode, mask: Tensor | None) -> dict[str, Tensor]:
+        """The way down alone: ``encoder_i``, ``bottleneck``, ``bottleneck_dropped``."""
+        found: dict[str, Tensor] = {}
+        bottom = len(self.decoders)
+        for i in range(bottom):
+            found[f"encoder_{i}"] = x = self.encoders[i](x, norm)
+            x = self.down(i, x, norm)
+        found["bottleneck"] = x = self.encoders[bottom](x, norm)
+        found["bottleneck_dropped"] = apply_mask(x, mask)
+        return found
+
+    def forward(self, x: Tensor, norm: NormMode, mask: Tensor | None, keep: bool = True) -> dict[str, Tensor]:
+        """``mask`` (B, C, 1, ...): dropout factors of the bottleneck's channels. Without ``keep`` only
+        ``decoder_0`` comes back and the others are freed as soon as they are used."""
+        return self.decode(self.encode(x, norm, mask), norm, keep)
+
+    def decode(self, found: dict[str, Tensor], norm: NormMode, keep: bool = True) -> dict[str, Tensor]:
+        """The way up from what :meth:`encode` found, which gets ``decoder_i`` too; ``keep`` as in forward."""
+        x = found["bottleneck_dropped"]
+        skips = [f"encoder_{i}" for i in range(len(self.decoders))]
+        for i in reversed(range(len(self.decoders))):
+            if not keep:
+                found = {name: y for name, y in found.items() if name in skips[: i + 1]}
+            x = self.up(i, x, found[skips[i]], norm)
+            found[f"decoder_{i}"] = x = self.decoders[i](x, norm)
+        return found
 
 
 def channel_mask(

@@ -8,9 +8,9 @@ from typing import Any
 from torch import nn
 
 from semivox.errors import SettingsError
+from semivox.networks.layers import blank, initialise
 from semivox.networks.norm import NORMS
 from semivox.networks.segmenter import TRUNKS, Precision, Segmenter
-from semivox.networks.weights import blank, initialise
 from semivox.prepare import NetworkPlan
 from semivox.randomness import Key
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from semivox.networks.weights import convolution, initialise
+from semivox.networks.layers import convolution, initialise
 from semivox.randomness import Key
 
 CriticKind = Literal["pixel", "image"]

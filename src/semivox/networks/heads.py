@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from semivox.networks.weights import convolution, initialise, linear
+from semivox.networks.layers import convolution, initialise, linear
 from semivox.randomness import Key
 
 

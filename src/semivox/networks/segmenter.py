@@ -16,10 +16,10 @@ from semivox.errors import SettingsError
 from semivox.networks.blocks import apply_mask, channel_mask
 from semivox.networks.compiled import in_form
 from semivox.networks.contract import NormMode, Output
+from semivox.networks.layers import convolution
 from semivox.networks.shard import Part, own_part
 from semivox.networks.unet import UNet
 from semivox.networks.vnet import VNet
-from semivox.networks.weights import convolution
 from semivox.prepare import NetworkPlan
 from semivox.randomness import BatchKey
 

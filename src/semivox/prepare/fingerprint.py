@@ -32,9 +32,10 @@ from semivox.files import read_json, write_json
 from semivox.prepare.cache import cache_folder, digest
 from semivox.prepare.grid import Grid
 from semivox.prepare.parallel import map_cases
-from semivox.prepare.plan_json import from_plain, to_plain
+from semivox.prepare.plan_json import from_plain
 from semivox.prepare.targets import dice_ceilings, read_label_on
 from semivox.randomness import Key
+from semivox.settings import plain
 
 FORMAT = 3
 RUNGS = (1.0, 1.5, 2.0, 3.0)
@@ -120,7 +121,7 @@ def fingerprint(
     if earlier is not None:
         return earlier
     measured = _measure_all(cohort, split, progress, workers)
-    write_json(known, to_plain(measured))
+    write_json(known, plain(measured))
     return measured
 
 

@@ -14,11 +14,13 @@ from typing import Any
 from semivox.errors import SettingsError
 from semivox.files import read_json, write_json
 from semivox.prepare.plan import FORMAT, NORMS, Plan
+from semivox.settings import plain
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """The plan as plain dicts, lists, strings and numbers, in the order of its fields."""
-    return {field.name: to_plain(getattr(plan, field.name)) for field in dataclasses.fields(plan)}
+    found: dict[str, Any] = plain(plan)
+    return found
 
 
 def plan_from_json(source: Mapping[str, Any] | str | Path) -> Plan:
@@ -53,8 +55,8 @@ def disagreements(plan: Plan, override: Mapping[str, Any]) -> list[str]:
                 value = value[int(part)] if isinstance(value, list) else value[part]
         except (KeyError, IndexError, ValueError, TypeError):
             value = "nothing"
-        if value != to_plain(wanted):
-            found.append(f"plan.{name}: {value} in the file, {to_plain(wanted)} asked for")
+        if value != plain(wanted):
+            found.append(f"plan.{name}: {value} in the file, {plain(wanted)} asked for")
     return found
 
 
@@ -62,15 +64,6 @@ def write_plan(plan: Plan, path: str | Path) -> Path:
     """Write ``plan.json``, whole or not at all."""
     write_json(Path(path), plan_to_json(plan))
     return Path(path)
-
-
-def to_plain(value: Any) -> Any:
-    """A dataclass of numbers, strings, tuples and dataclasses as dicts and lists."""
-    if dataclasses.is_dataclass(value):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, tuple | list):
-        return [to_plain(v) for v in value]
-    return value
 
 
 def from_plain(value: Any, kind: Any, name: str, path: Path | None) -> Any:

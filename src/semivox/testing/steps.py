@@ -245,7 +245,7 @@ def check_purity(method: type[Method], settings: Settings = None) -> None:
         if not torch.equal(value, again[name]):
             raise method_fault(
                 f"the first weights {name!r} are drawn anew each time the method is built",
-                "Make networks with facts.network, and other layers with semivox.networks.weights.initialise("
+                "Make networks with facts.network, and other layers with semivox.networks.layers.initialise("
                 "module, facts.key / NAME)",
             )
     made = build(method, facts, settings)

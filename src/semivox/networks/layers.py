@@ -1,4 +1,4 @@
-"""Starting weights as a pure function of a key; layers are made without touching torch's global generator."""
+"""Layers made without touching torch's global generator, and starting weights as a pure function of a key."""
 
 from __future__ import annotations
 
