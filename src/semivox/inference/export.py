@@ -58,34 +58,18 @@ def export_model(
 
     Raises SettingsError for a predictor that names no network.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
     unknown = [role for role in predictor if role not in networks]
     if unknown or not predictor:
         raise SettingsError(
             "the predictor names no network of the method", found=list(predictor), expected=sorted(networks)
         )
     run = Path(run)
-    tensors = {
-        f"{role}.{name}": _plain(tensor)
-        for role, network in networks.items()
-        for name, tensor in network.state_dict().items()
-    }
     card: dict[str, Any] = {
         "format": FORMAT,
         "networks": {role: describe(network) for role, network in networks.items()},
         "predictor": list(predictor),
         "combine": "mean of softmax",
-        "channels": list(cohort.channels),
-        "labels": {str(value): cohort.classes[value] for value in cohort.values},
-        "ignore": cohort.ignore,
-        "codes": dict(cohort.codes),
-        "colours": dict(cohort.colours),
-        "may_be_empty": list(cohort.may_be_empty),
-        "file_ending": cohort.file_ending,
-        "naming": asdict(cohort.naming),
-        "inferred": sorted(cohort.inferred),
+        **_cohort_entries(cohort),
         "spacing_known": cohort.spacing_known and plan.spacing_known,
         "plan": plan_to_json(plan),
         "spacing_read": True,
@@ -95,14 +79,40 @@ def export_model(
         "seed": seed,
         "parent": None if parent is None else dict(parent),
     }
-    with replacing(run / WEIGHTS) as temporary:
+    _write_weights(run / WEIGHTS, networks)
+    card["model_id"] = sha256_file(run / WEIGHTS)
+    write_json(run / CARD, card)
+    return str(card["model_id"])
+
+
+def _cohort_entries(cohort: Cohort) -> dict[str, Any]:
+    return {
+        "channels": list(cohort.channels),
+        "labels": {str(value): cohort.classes[value] for value in cohort.values},
+        "ignore": cohort.ignore,
+        "codes": dict(cohort.codes),
+        "colours": dict(cohort.colours),
+        "may_be_empty": list(cohort.may_be_empty),
+        "file_ending": cohort.file_ending,
+        "naming": asdict(cohort.naming),
+        "inferred": sorted(cohort.inferred),
+    }
+
+
+def _write_weights(path: Path, networks: Mapping[str, nn.Module]) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    tensors = {
+        f"{role}.{name}": _plain(tensor)
+        for role, network in networks.items()
+        for name, tensor in network.state_dict().items()
+    }
+    with replacing(path) as temporary:
         try:
             save_file(tensors, temporary, metadata={"format": "pt"})
         except SafetensorError as error:  # how safetensors reports a full disk
             raise OSError(errno.ENOSPC, str(error)) from error
-    card["model_id"] = sha256_file(run / WEIGHTS)
-    write_json(run / CARD, card)
-    return str(card["model_id"])
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
