@@ -24,6 +24,7 @@ import torch
 
 from semivox.cli import main
 from semivox.errors import PartialFailure, UsageError
+from semivox.inference import undertrained
 
 Capture = pytest.CaptureFixture[str]
 
@@ -171,6 +172,29 @@ def test_a_bug_in_a_run_is_told_in_the_run_folder(
     assert f"The details are in {run / 'error.log'}" in said
     assert "KeyError: 'lost'" in (run / "error.log").read_text()
     assert json.loads((run / "status.json").read_text())["state"] == "failed"
+
+
+def test_a_model_of_few_steps_says_that_it_is_not_to_be_used(
+    house: House, tmp_path: Path, capsys: Capture
+) -> None:
+    run = tmp_path / "run"
+    assert main(house.train(house.data, run, "--steps", "2")) == 0
+    warning = "warning: this model is not to be used: 2 steps of training are too few"
+    assert warning in capsys.readouterr().err
+    card = json.loads((run / "model.json").read_text())
+    assert card["undertrained"] == undertrained(2, begun=False)
+    assert f"Warning: {card['undertrained']}" in (run / "report.html").read_text()
+    assert main(["predict", str(run), str(house.test / "imagesTr"), "--out", str(tmp_path / "masks")]) == 0
+    assert warning in capsys.readouterr().err
+    again = house.train(house.data, tmp_path / "again", "--steps", "1", "--init", str(run))
+    assert main(again) == 0  # its weights are not its own
+    assert "not to be used" not in capsys.readouterr().err
+
+
+def test_enough_steps_raise_no_warning() -> None:
+    assert undertrained(99, begun=False) is not None
+    assert undertrained(100, begun=False) is None
+    assert undertrained(1, begun=True) is None
 
 
 def test_json_is_json(house: House, tmp_path: Path, capsys: Capture) -> None:

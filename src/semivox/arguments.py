@@ -155,6 +155,8 @@ def _predict(commands: Any) -> None:
             a.model, a.paths, a.out, a.format, a.probabilities, a.uncertainty, a.weights, a.skip_existing,
             a.fail_fast, a.device, a.threads, _line,
         )  # fmt: skip
+        if report.undertrained:
+            print(f"warning: {report.undertrained}", file=sys.stderr)
         print(
             f"{len(report.rows) - len(report.failed)} masks in {report.out}, "
             f"{len(report.skipped)} up to date, {len(report.review)} to review, {len(report.failed)} failed"

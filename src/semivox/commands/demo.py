@@ -26,6 +26,8 @@ class DemoResult:
     steps: Mapping[str, int]
     difference: Mapping[str, Any]
     figure: Path
+    undertrained: Mapping[str, str | None]
+    """Method -> the warning that its model is not to be used, if it is not."""
 
 
 def demo(
@@ -68,20 +70,21 @@ def demo(
     faults = [f for f in check(train_data).findings if f.severity == "error"]
     display.say(f"check: {len(faults)} errors")
 
-    evaluations, steps = {}, {}
+    evaluations, steps, undertrained = {}, {}, {}
     for method in methods:
         display.say(f"\n{method}")
         run = out / "runs" / method
-        steps[method] = train(
+        trained = train(
             train_data, run, method=method, budget=budget, seed=seed, settings=settings, display=display
-        ).steps
+        )
+        steps[method], undertrained[method] = trained.steps, trained.undertrained
         predict(run, test_data, out / "masks" / method)
         evaluations[method] = evaluate(out / "masks" / method, test_data)
     figure = mask_figure(
         test_data, {m: out / "masks" / m for m in methods}, out / "masks.png", title="Held-out phantoms"
     )
     difference = paired_difference(evaluations[methods[-1]], evaluations[methods[0]])
-    return DemoResult(out, evaluations, steps, difference, figure)
+    return DemoResult(out, evaluations, steps, difference, figure, undertrained)
 
 
 def render(result: DemoResult) -> RenderableType:
@@ -106,7 +109,9 @@ def render(result: DemoResult) -> RenderableType:
         )
     first, *_, last = result.evaluations
     difference = DICE.text(result.difference["mean"], result.difference["ci95"], sign="+")
+    warnings = [f"Warning, {method}: {said}." for method, said in result.undertrained.items() if said]
     lines = [
+        *warnings,
         f"Mean [95 % interval over {result.difference['patients']} patients].",
         f"Dice, {last} minus {first}: {difference} "
         f"over {result.difference['n']} held-out phantoms, equal training time.",

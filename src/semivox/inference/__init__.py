@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from semivox.inference.export import export_model
+from semivox.inference.export import export_model, undertrained
 from semivox.inference.initialise import load_network
 from semivox.inference.model import Model, load_model
 from semivox.inference.parent import parent_of
@@ -19,4 +19,5 @@ __all__ = [
     "load_networks",
     "parent_of",
     "training_ranges",
+    "undertrained",
 ]

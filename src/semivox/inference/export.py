@@ -19,6 +19,8 @@ from semivox.prepare import Plan, plan_to_json
 
 FORMAT = 1
 WEIGHTS, CARD = "model.safetensors", "model.json"
+ENOUGH_STEPS = 100
+"""A network that begins with random weights and takes fewer steps has learned nothing to rely on."""
 
 
 def export_model(
@@ -77,6 +79,7 @@ def export_model(
         "method": method,
         "steps": steps,
         "seed": seed,
+        "undertrained": undertrained(steps, parent is not None),
         "parent": None if parent is None else dict(parent),
     }
     _write_weights(run / WEIGHTS, networks)
@@ -113,6 +116,17 @@ def _write_weights(path: Path, networks: Mapping[str, nn.Module]) -> None:
             save_file(tensors, temporary, metadata={"format": "pt"})
         except SafetensorError as error:  # how safetensors reports a full disk
             raise OSError(errno.ENOSPC, str(error)) from error
+
+
+def undertrained(steps: int, begun: bool) -> str | None:
+    """The warning that a model of so few steps is not to be used; None where there is no need for one.
+    ``begun``: its weights were another run's before."""
+    if begun or steps >= ENOUGH_STEPS:
+        return None
+    few = f"{steps} step{'' if steps == 1 else 's'}"
+    return (
+        f"this model is not to be used: {few} of training are too few to learn from, whatever its numbers say"
+    )
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

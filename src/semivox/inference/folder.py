@@ -54,6 +54,8 @@ class PredictionReport:
     rows: tuple[Row, ...]
     skipped: tuple[str, ...]
     left_out: tuple[Path, ...] = ()
+    undertrained: str | None = None
+    """The warning that the model is not to be used, where it says so."""
 
     @property
     def failed(self) -> tuple[Row, ...]:
@@ -120,7 +122,9 @@ def predict_folder(
             if ending is not None:
                 settle(ending)
             record.write()
-    return PredictionReport(out, model.model_id, tuple(rows), tuple(skipped), left_out)
+    return PredictionReport(
+        out, model.model_id, tuple(rows), tuple(skipped), left_out, model.card.get("undertrained")
+    )
 
 
 @dataclass(frozen=True)

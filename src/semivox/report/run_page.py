@@ -40,6 +40,7 @@ def write_run_page(record: RunRecord, out: Path, first: str | None = None) -> Pa
         "state": record.state,
         "lead": lead(record, evaluations),
         "progress": _progress(record),
+        "undertrained": (record.card or {}).get("undertrained"),
         "contents": _contents(sections, pictures, bool(curves)),
         "made": f"Made by semivox {_version()} from {record.path}.",
         "tiles": sections[0].tiles if sections else [],

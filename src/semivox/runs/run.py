@@ -20,7 +20,7 @@ from semivox.batches.source import BatchSource
 from semivox.cohort import load_cohort, split_cohort
 from semivox.duration import show_duration
 from semivox.errors import Stopped
-from semivox.inference import export_model, load_network, parent_of, training_ranges
+from semivox.inference import export_model, load_network, parent_of, training_ranges, undertrained
 from semivox.machine import freed_memory_kept
 from semivox.methods.declare import Facts, Method, Stage
 from semivox.networks import Segmenter
@@ -59,12 +59,14 @@ Write = Callable[[Path], object]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """``seconds``: from the start of the command (of all its parts, if resumed), watching excluded."""
+    """``seconds``: from the start of the command (of all its parts, if resumed), watching excluded;
+    ``undertrained``: the warning that the model is not to be used, if it is not."""
 
     run: Path
     method: str
     steps: int
     seconds: float
+    undertrained: str | None = None
 
 
 def carry_out(asked: Asked, display: Display | None = None, page: Write = lambda run: None) -> TrainResult:
@@ -165,6 +167,9 @@ class Run:
         environment = self._path("environment.json")
         self.write(record_environment, environment, self.config, self.device, self.display, self.processes)
         announce(self.config, self.plan, self.store, self.split, self.display, self.processes)
+        self.undertrained = undertrained(self.steps, self.parent is not None)
+        if self.undertrained:
+            self.display.say(f"warning: {self.undertrained} (a longer --budget)")
 
     def train(self) -> None:
         """Every step that is left, from the checkpoint where there is one."""
@@ -218,7 +223,7 @@ class Run:
             parent=self.parent,
         )
         self.write(self._done)
-        return TrainResult(self.asked.folder, run.method, self.steps, self.seconds)
+        return TrainResult(self.asked.folder, run.method, self.steps, self.seconds, self.undertrained)
 
     def _done(self) -> None:
         self.folder.status("done", self.steps, seconds=self.seconds, peak_memory_gib=self.peak)
