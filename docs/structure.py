@@ -1,6 +1,6 @@
 """Measures the house: prints docs/explanation/structure.md's table for one source tree or several.
 
-python docs/structure.py [--tree CHECKOUT]... [--names]
+python docs/structure.py [--tree CHECKOUT]... [--names] [--write]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "explanation" / "structure.md"
 
 
 @dataclass(frozen=True)
@@ -192,14 +193,29 @@ def table(houses: Sequence[House], titles: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
+def with_last_column(page: str, house: House) -> str:
+    """``page`` with what ``house`` has in the last column of the table's rows."""
+    values = dict(house.rows())
+    lines = []
+    for line in page.splitlines():
+        cells = line.split(" |")
+        name = cells[0].removeprefix("| ")
+        lines.append(" |".join([*cells[:2], f" {values[name]}", ""]) if name in values else line)
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the house.")
     parser.add_argument("--tree", type=Path, action="append", help="a checkout; again for another column")
     parser.add_argument("--names", action="store_true", help="also list what the last tree's numbers count")
+    parser.add_argument("--write", action="store_true", help="write this checkout's column of the page")
     asked = parser.parse_args()
     trees = asked.tree or [ROOT]
     houses = [House(tree) for tree in trees]
     print(table(houses, [tree.resolve().name for tree in trees]))
+    if asked.write:
+        page = with_last_column(PAGE.read_text(encoding="utf-8"), House(ROOT))
+        PAGE.write_text(page, encoding="utf-8")
     if asked.names:
         last = houses[-1]
         long = sorted(last.functions.items(), key=lambda item: -item[1])

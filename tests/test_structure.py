@@ -12,9 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 AT_MOST = {
-    "lines of a function": 182,
-    "functions over 80 lines": 5,
-    "import circles": 1,
+    "lines of a function": 95,
+    "functions over 80 lines": 2,
+    "import circles": 0,
     "imports past a face": 60,
 }
 """Each may only shrink: whoever makes one smaller writes the smaller number here."""
@@ -79,3 +79,11 @@ def test_the_page_has_a_row_for_each_measure(structure: ModuleType) -> None:
     page = (ROOT / "docs" / "explanation" / "structure.md").read_text(encoding="utf-8")
     missing = [name for name, _ in structure.House(ROOT).rows() if f"| {name} |" not in page]
     assert missing == []
+
+
+def test_the_page_is_written_row_by_row(structure: ModuleType) -> None:
+    house = structure.House(ROOT)
+    page = "| | before | after |\n|---|---:|---:|\n| files of Python | 266 | |\n| other | 1 | 2 |\n"
+    written = structure.with_last_column(page, house)
+    assert written == page.replace("| 266 | |", f"| 266 | {len(house.texts)} |")
+    assert structure.with_last_column(written, house) == written

@@ -16,7 +16,8 @@ from semivox.errors import SettingsError, Stopped
 from semivox.files import read_json
 from semivox.methods.declare import Optimizer
 from semivox.training.config import Config, DistanceSettings, RunSettings, resolve
-from semivox.training.sinks import Sinks, State, numbers_of, open_sinks, refuse_missing
+from semivox.training.sinks import Sinks, State, numbers_of, open_sinks
+from semivox.training.sinks.installed import refuse_missing
 
 
 def record(step: int, value: float = 0.5) -> dict[str, Any]:

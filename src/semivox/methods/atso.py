@@ -30,8 +30,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from semivox.batches.crops import Crops
-from semivox.batches.stream import Stream
+from semivox.batches import Crops, Stream
 from semivox.errors import SettingsError
 from semivox.losses import segmentation_loss
 from semivox.methods.conventions import PUBLISHED_SGD

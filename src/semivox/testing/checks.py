@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from semivox.methods.declare import Method
+from semivox.methods import Method
 from semivox.testing.faults import MethodFault
 from semivox.testing.learning import check_learns
 from semivox.testing.runs import check_declaration, check_resume, check_trains

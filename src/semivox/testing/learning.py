@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from semivox.batches import Augmentation
-from semivox.methods.declare import Method
+from semivox.methods import Method
 from semivox.networks import count_parameters
 from semivox.randomness import Key
 from semivox.testing.faults import method_fault

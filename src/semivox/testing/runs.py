@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from semivox.batches import Augmentation, Batches
 from semivox.errors import DataError, SettingsError, TrainingFailed
-from semivox.methods.declare import Facts, Method, Optimizer, Stage
+from semivox.methods import Facts, Method, Optimizer, Stage
 from semivox.networks import describe
 from semivox.prepare import Store
 from semivox.testing.faults import method_fault

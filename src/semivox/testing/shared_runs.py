@@ -11,7 +11,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from semivox.batches import Augmentation, Batches, Crops
-from semivox.methods.declare import Method, Optimizer, Stage
+from semivox.methods import Method, Optimizer, Stage
 from semivox.prepare import Store
 from semivox.testing.memory_store import MemoryStore
 from semivox.testing.synthetic import LABELED, UNLABELED, build, tiny_facts, tiny_plan

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from semivox.batches import Crops
 from semivox.errors import SettingsError
-from semivox.methods.declare import Facts, Method, Stage, Term
+from semivox.methods import Facts, Method, Stage, Term
 from semivox.settings import override
 from semivox.testing.faults import method_fault
 from semivox.testing.synthetic import build, random_batch, tiny_at, tiny_facts, tiny_plan

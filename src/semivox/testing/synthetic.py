@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from semivox.batches import Crops, Stream
-from semivox.methods.declare import At, Facts, Method
+from semivox.methods import At, Facts, Method
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
 

@@ -29,9 +29,8 @@ from torch import nn
 from semivox.batches import PseudoLabel, part_of
 from semivox.errors import DataError
 from semivox.files import read_json, replacing, write_json
-from semivox.methods.declare import Relabel
-from semivox.prepare import Plan, Store
-from semivox.prepare.targets import FULL
+from semivox.methods import Relabel
+from semivox.prepare import FULL, Plan, Store
 from semivox.randomness import Key
 from semivox.training.labelling import agreement, label_scan, weights_hash
 from semivox.training.processes import ALONE, Processes

@@ -17,11 +17,10 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from semivox.batches import Augmentation
 from semivox.errors import DataError, SettingsError
 from semivox.files import write_text
-from semivox.methods.catalog import load_method, parse_method, preset_settings
-from semivox.methods.declare import Method, Optimizer
+from semivox.methods import Method, Optimizer, load_method, parse_method, preset_settings
 from semivox.prepare.planner import OVERRIDES
 from semivox.settings import as_dict, flatten, names_of, override, unknown_name
-from semivox.training.sinks import refuse_missing
+from semivox.training.sinks.installed import refuse_missing
 
 FORMAT = 1
 FIXED = ("data", "format", "plan")

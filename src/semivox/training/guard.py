@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semivox.batches.crops import Crops
+from semivox.batches import Crops
 from semivox.errors import TrainingFailed
-from semivox.methods.declare import Term
+from semivox.methods import Term
 
 
 @dataclass(frozen=True)

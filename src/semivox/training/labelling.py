@@ -11,11 +11,10 @@ from torch import nn
 
 from semivox.batches import PseudoLabel
 from semivox.machine import memory_bytes
+from semivox.methods import Relabel
 from semivox.methods.cleanup import largest_components
-from semivox.methods.declare import Relabel
-from semivox.prepare import Plan
+from semivox.prepare import FULL, Plan
 from semivox.prepare.store_entry import some_points
-from semivox.prepare.targets import FULL
 from semivox.randomness import Key
 from semivox.tiles import predict_planned
 

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from semivox.batches import prefetch
 from semivox.batches.source import BatchSource
-from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Player, Stage, Term
+from semivox.methods import At, Facts, Method, Optimizer, Player, Stage, Term
+from semivox.methods.declare import Batch
 from semivox.networks.compiled import compiling
 from semivox.networks.shard import sharing
 from semivox.training import ema

@@ -14,7 +14,7 @@ from torch import nn
 
 from semivox.batches import Batches, PseudoLabels
 from semivox.duration import show_duration
-from semivox.methods.declare import Facts, Method, Optimizer, Relabel, Stage
+from semivox.methods import Facts, Method, Optimizer, Relabel, Stage
 from semivox.networks import Segmenter, bf16_error, computes_bf16, measure_precisions
 from semivox.networks.precision import FAR
 from semivox.training import compiling

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from semivox.methods.declare import Optimizer, Player
+from semivox.methods import Optimizer, Player
 
 
 def parameters_of(method: nn.Module, player: Player) -> list[nn.Parameter]:

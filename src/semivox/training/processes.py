@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from semivox.batches.crops import Crops
-from semivox.batches.stream import Stream, rows_of
+from semivox.batches import Crops, Stream
+from semivox.batches.stream import rows_of
 from semivox.devices import choose_device
 from semivox.errors import SettingsError
 from semivox.machine import cpus

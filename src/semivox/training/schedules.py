@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from semivox.methods.declare import Optimizer
+from semivox.methods import Optimizer
 
 
 def learning_rate(optimizer: Optimizer, progress: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor
 
 from semivox.errors import SettingsError
-from semivox.methods.declare import Facts, Method, Stage
+from semivox.methods import Facts, Method, Stage
 from semivox.training import ema
 from semivox.training.warm_up import warmed_up
 

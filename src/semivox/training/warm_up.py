@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from semivox.batches.stream import Stream
-from semivox.methods.declare import Facts, Method, Player, Stage
+from semivox.batches import Stream
+from semivox.methods import Facts, Method, Player, Stage
 from semivox.networks import Segmenter
 
 NAME = "warm_up"

@@ -7,28 +7,22 @@ line tells so and the training goes on without it.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from semivox.errors import SettingsError, Stopped
+from semivox.errors import Stopped
 from semivox.settings import as_dict, flatten
+from semivox.training.sinks.installed import KINDS, asked
 
 if TYPE_CHECKING:
-    from semivox.training.config import Config, RunSettings
+    from semivox.training.config import Config
 
 T = TypeVar("T")
 State = Literal["done", "stopped", "failed"]
-KINDS = {
-    "tensorboard": ("TensorBoard", "tensorboard", "false"),
-    "mlflow": ("MLflow", "mlflow", "null"),
-    "wandb": ("Weights & Biases", "wandb", "null"),
-}
-"""Setting, which is also the extra and the module here -> name, package, and the value that means off."""
 NO_NUMBERS = ("kind", "step", "stage")
 
 
@@ -97,25 +91,8 @@ def open_sinks(run: Path, config: Config, step: int, say: Callable[[str], None])
         return lambda: importlib.import_module(f"{__name__}.{kind}").make(run, config, step)
 
     assert config.run.steps is not None
-    makers = {KINDS[kind][0]: maker(kind) for kind in _asked(config.run)}
+    makers = {KINDS[kind][0]: maker(kind) for kind in asked(config.run)}
     return Sinks(makers, step, config.run.steps, say)
-
-
-def refuse_missing(settings: RunSettings) -> None:
-    """Raise SettingsError if a package that the settings ask for is not installed."""
-    for kind in _asked(settings):
-        name, package, off = KINDS[kind]
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:  # without origin: just a folder of that name
-            raise SettingsError(
-                f"{name} is not installed",
-                found=f"run.{kind}={getattr(settings, kind)}",
-                remedy=f"pip install 'semivox[{kind}]', or --set run.{kind}={off}",
-            )
-
-
-def _asked(settings: RunSettings) -> Iterable[str]:
-    return (kind for kind in KINDS if getattr(settings, kind))
 
 
 def numbers_of(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -134,4 +111,4 @@ def parameters_of(config: Config) -> dict[str, Any]:
     return flatten(as_dict(config))
 
 
-__all__ = ["Sink", "Sinks", "State", "numbers_of", "open_sinks", "parameters_of", "refuse_missing"]
+__all__ = ["Sink", "Sinks", "State", "numbers_of", "open_sinks", "parameters_of"]
