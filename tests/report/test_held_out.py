@@ -104,7 +104,7 @@ def test_the_table_of_cases_has_every_case_lowest_dice_first(held: HeldOut) -> N
     table = section_of(held, CARD).cases
     assert table is not None
     classes = list(held.classes.values())
-    assert table["columns"] == ["Dice", *classes, "HD95, mm", "Volume, ml", "Vol. error, %", "Entropy"]
+    assert table["columns"] == ["Dice", *classes, "HD95, mm", "Volume, ml", "Volume error, %", "Entropy"]
     assert {row["case"] for row in table["rows"]} == set(held.rows)
     values = [row["cells"][0][0] for row in table["rows"]]
     assert values[-1] is None

@@ -93,7 +93,7 @@ def render(result: DemoResult) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    from semivox.evaluation.metrics import DICE, METRICS
+    from semivox.evaluation import DICE, METRICS
 
     shown = [METRICS[name] for name in ("dice", "jaccard", "hd95_mm", "asd_mm")]
     table = Table("method", "steps", *(metric.title() for metric in shown), "worst Dice")

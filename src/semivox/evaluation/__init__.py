@@ -6,15 +6,32 @@ from semivox.evaluation.case_metrics import case_metrics, class_metrics
 from semivox.evaluation.comparison import Measured, compare_evaluations, pool_folds
 from semivox.evaluation.comparison_table import comparison_markdown, comparison_table
 from semivox.evaluation.folders import evaluate_folders, read_evaluation, summarise
-from semivox.evaluation.metrics import METRICS, Metric, overlap_dice
-from semivox.evaluation.paired import case_value, paired_difference
+from semivox.evaluation.intervals import few_patients
+from semivox.evaluation.metrics import (
+    COMPARED,
+    DICE,
+    METRICS,
+    Metric,
+    Policy,
+    empty_masks,
+    hausdorff,
+    metrics_for_people,
+    overlap_dice,
+    policy_text,
+    spacing_was_known,
+)
+from semivox.evaluation.paired import FOREGROUND, case_value, paired_difference, patient_count
 from semivox.evaluation.surface import SurfaceDistances, surface, surface_distances
 from semivox.evaluation.table import evaluation_table
 
 __all__ = [
+    "COMPARED",
+    "DICE",
+    "FOREGROUND",
     "METRICS",
     "Measured",
     "Metric",
+    "Policy",
     "SurfaceDistances",
     "case_metrics",
     "case_value",
@@ -22,12 +39,19 @@ __all__ = [
     "compare_evaluations",
     "comparison_markdown",
     "comparison_table",
+    "empty_masks",
     "evaluate_folders",
     "evaluation_table",
+    "few_patients",
+    "hausdorff",
+    "metrics_for_people",
     "overlap_dice",
     "paired_difference",
+    "patient_count",
+    "policy_text",
     "pool_folds",
     "read_evaluation",
+    "spacing_was_known",
     "summarise",
     "surface",
     "surface_distances",

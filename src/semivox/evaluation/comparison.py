@@ -15,10 +15,9 @@ import numpy as np
 from semivox.errors import DataError
 from semivox.evaluation.intervals import RESAMPLES, crossed_interval, group
 from semivox.evaluation.metrics import COMPARED, METRICS
-from semivox.evaluation.paired import KEY, column, same_cases
+from semivox.evaluation.paired import FOREGROUND, KEY, column, same_cases
 from semivox.randomness import Key
 
-FOREGROUND = "foreground"
 POLICY = {
     "mean": "over seeds and cases; the folds of a seed are pooled, so that every case counts once",
     "ci95": f"bootstrap percentile interval, {RESAMPLES} resamples, fixed key: patients and seeds are drawn "

@@ -14,13 +14,12 @@ from semivox.errors import DataError
 from semivox.evaluation.case_metrics import Scores, case_metrics, check_settings
 from semivox.evaluation.intervals import RESAMPLES, mean_and_interval
 from semivox.evaluation.metrics import METRICS, Policy, policy_text
-from semivox.evaluation.paired import case_value
+from semivox.evaluation.paired import FOREGROUND, case_value
 from semivox.evaluation.pairs import Pair, Pairs, match_folders
 from semivox.files import read_json
 from semivox.prepare import map_cases
 
 FORMAT = 1
-FOREGROUND = "foreground"
 
 Rows = dict[str, Scores]  # of one case: label value as a string -> metrics
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -265,6 +265,15 @@ def metrics_for_people(spacing_known: bool) -> list[Metric]:
 def hausdorff(spacing_known: bool) -> Metric:
     """The one distance of short tables: HD95, in mm where the spacing is known, else in voxels."""
     return METRICS["hd95_mm" if spacing_known else "hd95_vox"]
+
+
+def empty_masks(evaluation: Mapping[str, Any]) -> int:
+    """Pairs of masks in an evaluation of which one is empty, where the image's diagonal is the distance."""
+    if evaluation.get("policy", {}).get("name") == "literature":
+        return 0
+    rows = [scores for classes in evaluation["cases"].values() for scores in classes.values()]
+    # no overlap, and no voxel predicted (an error of -100 %) or none in the reference (no such error)
+    return sum(s.get("dice") == 0 and s.get("volume_error_rel") in (-1, None) for s in rows)
 
 
 def policy_text(policy: Policy, tolerance_mm: float, spacing_known: bool) -> dict[str, object]:

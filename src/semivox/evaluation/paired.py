@@ -14,6 +14,8 @@ from semivox.randomness import Key
 
 Evaluation = Mapping[str, Any]
 KEY = Key(0) / "evaluation" / "paired"
+FOREGROUND = "foreground"
+"""The key of the mean over classes, beside label values."""
 
 
 def paired_difference(

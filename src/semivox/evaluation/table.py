@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from semivox.evaluation.intervals import few_patients
-from semivox.evaluation.metrics import DICE, metrics_for_people, spacing_was_known
+from semivox.evaluation.metrics import DICE, empty_masks, metrics_for_people, spacing_was_known
 from semivox.evaluation.paired import case_value, patient_count
 
 LOWEST = 5
@@ -37,8 +37,7 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> RenderableType:
         if any(mean[key].get(name) is not None for key in keys):
             cells = (metric.text(mean[key].get(name), ci95[key].get(name)) for key in keys)
             table.add_row(metric.title(tolerance_mm=tolerance_mm), *cells)
-    rough = [Text(note, style="yellow") for note in [few_patients(patients)] if note]
-    return Group(title, table, *rough, *_lowest(cases, classes), *_notes(evaluation))
+    return Group(title, table, *_lowest(cases, classes), *_notes(evaluation))
 
 
 def _lowest(cases: Mapping[str, Any], classes: Mapping[str, str]) -> list[RenderableType]:
@@ -59,6 +58,11 @@ def _lowest(cases: Mapping[str, Any], classes: Mapping[str, str]) -> list[Render
 
 def _notes(evaluation: Mapping[str, Any]) -> list[RenderableType]:
     notes = []
+    if rough := few_patients(patient_count(evaluation)):
+        notes.append(Text(rough, style="yellow"))
+    if empty := empty_masks(evaluation):
+        text = f"one of two masks is empty {empty} times: distances are the image's diagonal there"
+        notes.append(Text(text, style="yellow"))
     for key, text in (
         ("missing", "counted as empty, no prediction"),
         ("unmatched", "left out, no reference"),

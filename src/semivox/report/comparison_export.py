@@ -7,9 +7,7 @@ import io
 from collections.abc import Sequence
 
 from semivox.duration import show_duration
-from semivox.evaluation import METRICS, Metric
-from semivox.evaluation.comparison import FOREGROUND
-from semivox.evaluation.metrics import COMPARED, DICE
+from semivox.evaluation import COMPARED, DICE, FOREGROUND, METRICS, Metric
 from semivox.report.comparison_record import Estimate, MethodResult, distance_of
 
 BOLD = (

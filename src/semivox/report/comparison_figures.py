@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from semivox.duration import show_duration
-from semivox.evaluation.metrics import DICE
+from semivox.evaluation import DICE
 from semivox.report.comparison_record import ComparisonRecord, Cost, Estimate, MethodResult, cost_of
 from semivox.report.style import COLOURS, INK, QUIET, STYLE
 

@@ -13,9 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from semivox.errors import DataError
-from semivox.evaluation import Metric, case_value, read_evaluation
-from semivox.evaluation.folders import FOREGROUND
-from semivox.evaluation.metrics import hausdorff, spacing_was_known
+from semivox.evaluation import FOREGROUND, Metric, case_value, hausdorff, read_evaluation, spacing_was_known
 from semivox.evaluation.places import CellFolder
 from semivox.files import read_json
 

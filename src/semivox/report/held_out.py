@@ -8,14 +8,23 @@ from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Any
 
-from semivox.evaluation import METRICS, Metric, case_value
-from semivox.evaluation.intervals import few_patients
-from semivox.evaluation.metrics import DICE, hausdorff, metrics_for_people, spacing_was_known
-from semivox.evaluation.paired import patient_count
-from semivox.report.held_out_figures import Figure, cases_said, figures_of
+from semivox.evaluation import (
+    DICE,
+    METRICS,
+    Metric,
+    case_value,
+    empty_masks,
+    few_patients,
+    hausdorff,
+    metrics_for_people,
+    patient_count,
+    spacing_was_known,
+)
+from semivox.report.held_out_figures import Figure, cases_said, counted, figures_of
 from semivox.report.page import number, percent
 from semivox.report.run_record import HeldOut
 
+VOLUME_ERROR = METRICS["volume_error_rel"]
 WORST, BEST, REVIEW, UNKNOWN = 3, 2, 4, 3
 """How many cases are shown in slices: of lowest and of highest Dice, further ones to review, and cases
 without a reference."""
@@ -74,7 +83,7 @@ def section_of(held: HeldOut, card: Mapping[str, Any] | None) -> Section:
     section.cases = _case_table(held, section.shown, voxels)
     if content is not None:
         section.classes = _class_table(content, voxels)
-        section.tiles = _tiles(content, section.review)
+        section.tiles = _tiles(content, section.review, hausdorff(_in_mm(held)), voxels)
         section.figures = figures_of(held, content, key, voxels)
     return section
 
@@ -125,16 +134,20 @@ def _notes(held: HeldOut) -> list[str]:
     return notes
 
 
-def _tiles(content: Mapping[str, Any], review: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _tiles(
+    content: Mapping[str, Any], review: Sequence[Mapping[str, Any]], distance: Metric, voxels: str
+) -> list[tuple[str, str]]:
     """The numbers to see at once: (number, what it is)."""
-    mean = content["mean"]["foreground"]
+    mean, empty = content["mean"]["foreground"], empty_masks(content)
     tiles = [(number(mean["dice"]), "mean Dice")]
     if worst := content.get("worst", {}).get("foreground"):
         tiles.append((number(worst["dice"]), f"lowest Dice, {worst['case']}"))
-    if mean.get("hd95_mm") is not None:
-        tiles.append((f"{number(mean['hd95_mm'], 1)} mm", "mean HD95"))
-    if mean.get("volume_error_rel") is not None:
-        tiles.append((percent(mean["volume_error_rel"], 1), "mean volume error"))
+    if (far := mean.get(distance.name)) is not None:
+        unit = "mm" if distance.unit == "mm" else voxels
+        but = f", {counted(empty, 'empty mask')} as the image's diagonal" if empty else ""
+        tiles.append((f"{number(far, distance.decimals)} {unit}", f"mean {distance.heading}{but}"))
+    if (error := mean.get(VOLUME_ERROR.name)) is not None:
+        tiles.append((percent(error, VOLUME_ERROR.decimals), f"mean {VOLUME_ERROR.heading.lower()}"))
     return [*tiles, (f"{len(review)} of {len(content['cases'])}", "cases to review")]
 
 
@@ -171,7 +184,6 @@ def _case_table(held: HeldOut, shown: Sequence[Shown], voxels: str) -> dict[str,
     values = list(held.classes)
     own = values if 1 < len(values) <= OWN_COLUMNS else []
     distance = hausdorff(_in_mm(held))
-    volume_error = METRICS["volume_error_rel"]
     size = (
         "volume_ml" if any(_total(row, "volume_ml") is not None for row in held.rows.values()) else "voxels"
     )
@@ -179,13 +191,13 @@ def _case_table(held: HeldOut, shown: Sequence[Shown], voxels: str) -> dict[str,
     rows = []
     for case in dict.fromkeys([*cases, *held.rows]):
         found, row = cases.get(case, {}), held.rows.get(case, {})
-        error = _or_none(case_value(found, volume_error.name))
+        error = _or_none(case_value(found, VOLUME_ERROR.name))
         cells = [
             (_or_none(case_value(found, DICE.name)), DICE.decimals),
             *((_or_none(case_value(found, DICE.name, value)), DICE.decimals) for value in own),
             (_or_none(case_value(found, distance.name)), distance.decimals),
             (_total(row, size), 1 if size == "volume_ml" else 0),
-            (None if error is None else volume_error.scale * error, volume_error.decimals),
+            (None if error is None else VOLUME_ERROR.scale * error, VOLUME_ERROR.decimals),
             (row.get("mean_entropy"), 3),
         ]
         rows.append(
@@ -204,7 +216,7 @@ def _case_table(held: HeldOut, shown: Sequence[Shown], voxels: str) -> dict[str,
         *(held.classes[value] for value in own),
         distance.title(voxels),
         volume,
-        "Vol. error, %",
+        VOLUME_ERROR.title(),
         "Entropy",
     ]
     return {"columns": columns, "rows": rows}

@@ -124,4 +124,9 @@ def _meaning(rho: float) -> str:
 
 def cases_said(count: int) -> str:
     """``1 case``, ``12 cases``."""
-    return f"{count} case" if count == 1 else f"{count} cases"
+    return counted(count, "case")
+
+
+def counted(count: int, word: str) -> str:
+    """A number of things: ``1 mask``, ``12 masks``."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

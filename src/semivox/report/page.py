@@ -21,7 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from semivox.duration import show_duration
-from semivox.evaluation.metrics import DICE
+from semivox.evaluation import DICE
 from semivox.files import write_text
 
 ABSENT = "–"
