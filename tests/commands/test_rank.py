@@ -227,7 +227,9 @@ def test_other_channels_are_refused_and_other_names_said(run: Path, data: Path, 
         shutil.copy(first, first.with_name(first.name.replace("_0000", "_0001")))
     described["channel_names"] = {"0": "CT", "1": "PET"}
     (data / "dataset.json").write_text(json.dumps(described))
-    with pytest.raises(DataError, match=r"other channels than the model; found CT, PET"):
+    with pytest.raises(
+        DataError, match=r"other channels or classes than the model; found 2 channels \(CT, PET\)"
+    ):
         rank(run, data, out=tmp_path / "out")
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import SimpleITK as sitk  # noqa: N813
 import torch
+import yaml
 from safetensors.torch import load_file
 
 import semivox
@@ -127,6 +129,31 @@ def test_a_case_that_was_trained_on_is_refused(run: Path, phantoms: Folders, tmp
     with pytest.raises(DataError, match="trained on with their labels; found 1 of 2"):
         report(run, test)
     assert not (run / "evaluations").exists()
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"])
+def test_a_case_that_was_trained_on_is_refused_in_any_format(ending: str, run: Path, tmp_path: Path) -> None:
+    """A detached header, too, and by whatever name; the labels' folder has names of nobody's making."""
+    data = Path(yaml.safe_load((run / "config.yaml").read_text())["data"])
+    learned = next(case for case in load_cohort(data).cases if case.label is not None)
+    for folder, path in (("images", learned.images[0]), ("labels", learned.label)):
+        target = tmp_path / "test" / folder / f"stranger{ending if folder == 'images' else '.nii.gz'}"
+        target.parent.mkdir(parents=True)
+        sitk.WriteImage(sitk.ReadImage(str(path)), str(target))
+    with pytest.raises(DataError, match="trained on with their labels; found 1 of 1, such as stranger"):
+        report(run, tmp_path / "test")
+
+
+def test_a_run_of_an_earlier_version_is_guarded_by_its_files(
+    run: Path, phantoms: Folders, tmp_path: Path
+) -> None:
+    record = json.loads((run / "cases.json").read_text())
+    record["cases"] = [{**row, "sha256": row["files_sha256"]} for row in record["cases"]]
+    for row in record["cases"]:
+        del row["files_sha256"]
+    (run / "cases.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match="trained on with their labels; found 2 of 5"):
+        report(run, phantoms[0])
 
 
 def test_other_cases_and_other_folders_are_refused(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from semivox.cohort.check import Progress, check_cohort
     from semivox.cohort.check_report import CheckReport, Finding
     from semivox.cohort.dataset_json import Declared, read_dataset_json
+    from semivox.cohort.fits import Task, channels_differ, classes_differ, refuse_other_task
     from semivox.cohort.folder import load_cohort
     from semivox.cohort.format_table import DETACHED, ENDINGS
     from semivox.cohort.formats import (
@@ -65,9 +66,12 @@ __all__ = [
     "Progress",
     "Source",
     "Split",
+    "Task",
     "Volume",
     "case_identity",
+    "channels_differ",
     "check_cohort",
+    "classes_differ",
     "cohort_spacing",
     "edges_of",
     "ending_of",
@@ -93,6 +97,7 @@ __all__ = [
     "read_geometry",
     "read_label",
     "read_volume",
+    "refuse_other_task",
     "sha256_file",
     "split_cohort",
     "stem_of",

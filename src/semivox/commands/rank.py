@@ -88,6 +88,7 @@ def rank(
         Unknown score or device, a score that cannot be measured, or more scans asked for than there are.
     """
     # Here, not above: listing the commands must not import torch.
+    from semivox.cohort import Task, refuse_other_task
     from semivox.errors import SettingsError
     from semivox.inference.model import load_model
     from semivox.ranking.rank import SCORES, check_score, rank_scans
@@ -99,7 +100,7 @@ def rank(
         raise SettingsError("no such score", found=score, expected=", ".join(SCORES))
     model = load_model(run, device=device, weights="mean", threads=threads)
     cohort, failed = _cohort(data, labeled)
-    _refuse_channels(model, cohort)
+    refuse_other_task(Task.of(cohort), model.task, data, measured=False)
     known = _labeled(run, cohort, labeled)
     scans = _unlabeled(cohort, known, failed, top)
     check_score(score, networks=len(model.networks), labeled=len(known.cases))
@@ -147,19 +148,6 @@ def _cohort(data: Path, labeled: str | int | None) -> tuple[Cohort, dict[str, st
         if not case:
             raise error
     return scan.cohort, {case: str(error) for case, error in scan.errors}
-
-
-def _refuse_channels(model: Model, cohort: Cohort) -> None:
-    from semivox.errors import DataError
-
-    if len(cohort.channels) != len(model.channels):
-        raise DataError(
-            "the scans have other channels than the model",
-            path=cohort.root,
-            found=", ".join(cohort.channels),
-            expected=", ".join(model.channels),
-            remedy="give the folder the run was trained on, or one like it",
-        )
 
 
 def _labeled(run: Path, cohort: Cohort, labeled: str | int | None) -> Labeled:
@@ -245,6 +233,8 @@ def _refuse_none(data: Path, unlabeled: Mapping[str, Measured], failed: Mapping[
 
 def _notes(model: Model, cohort: Cohort, known: Labeled, reference: int) -> list[str]:
     """What a reader of the ranking has to know; ``reference``: labelled scans to be far from."""
+    from semivox.cohort import Task, channels_differ
+
     notes = []
     if len(model.networks) < 2:
         notes.append("the model has one network only: disagreement is left out")
@@ -256,7 +246,7 @@ def _notes(model: Model, cohort: Cohort, known: Labeled, reference: int) -> list
     elif known.absent:
         absent = f"{len(known.absent)} labelled scans of the run are not among these"
         notes.append(f"{absent}: distances are to the other {reference}")
-    if cohort.channels != model.channels:
+    if channels_differ(Task.of(cohort), model.task):
         found, expected = ", ".join(cohort.channels), ", ".join(model.channels)
         notes.append(f"the channels are called {found}, in the run {expected}")
     return notes

@@ -15,8 +15,7 @@ from semivox.errors import DataError
 from semivox.files import read_json
 
 if TYPE_CHECKING:
-    from semivox.cohort import Case, Cohort
-    from semivox.inference.model import Model
+    from semivox.cohort import Case
     from semivox.inference.record import Row
     from semivox.report.run_record import RunRecord
 
@@ -87,7 +86,7 @@ def _measure(
     progress: Callable[[int, int, Row], None] | None,
 ) -> str:
     """Predict and measure the cases of ``test``; returns the name of their evaluation."""
-    from semivox.cohort import load_cohort
+    from semivox.cohort import Task, load_cohort, refuse_other_task
     from semivox.evaluation.places import CALIBRATION
     from semivox.inference.model import load_model
     from semivox.runs.calibration import CalibratingModel, read_calibration, write_calibration
@@ -95,7 +94,7 @@ def _measure(
 
     cohort = load_cohort(test)
     model = load_model(record.path, device=device, threads=threads)
-    _refuse_other(model, cohort)
+    refuse_other_task(Task.of(cohort), model.task, test)
     scans = cohort.cases
     _refuse_trained_on(record, scans, test)
     place = evaluation_folder(record.path, test)
@@ -120,17 +119,6 @@ def evaluation_folder(run: Path, test: Path) -> Path:
         digest = hashlib.sha256(str(test.resolve()).encode()).hexdigest()[:8]
         return place.with_name(f"{place.name}-{digest}")
     return place
-
-
-def _refuse_other(model: Model, cohort: Cohort) -> None:
-    if (tuple(cohort.channels), dict(cohort.classes)) != (model.channels, dict(model.classes)):
-        raise DataError(
-            "has other channels or classes than the model",
-            path=cohort.root,
-            found=f"{list(cohort.channels)}, {dict(cohort.classes)}",
-            expected=f"{list(model.channels)}, {dict(model.classes)}",
-            remedy="give cases of the same task, or correct dataset.json",
-        )
 
 
 def _refuse_trained_on(record: RunRecord, scans: Sequence[Case], test: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from semivox.cohort import case_identity
+from semivox.cohort import Task, case_identity, refuse_other_task
 from semivox.cohort.case import Case, Cohort, Split
 from semivox.cohort.folder import load_cohort
 from semivox.cohort.folds import cut_folds, without_patients
@@ -236,15 +236,7 @@ def _test_group(choice: Choice, cohort: Cohort, test: Path) -> Group:
             expected="role=test in cases.csv for the held-out cases" if same else "cases with a label file",
             remedy="add label files, or use --folds",
         )
-    ours = (len(cohort.channels), dict(cohort.classes))
-    theirs = (len(measured.channels), dict(measured.classes))
-    if ours != theirs:
-        raise DataError(
-            "the held-out cases have other channels or classes than the training cases",
-            path=test,
-            found=f"{theirs[0]} channels, {theirs[1]}",
-            expected=f"{ours[0]} channels, {ours[1]}",
-        )
+    refuse_other_task(Task.of(measured), Task.of(cohort), test)
     return Group(choice, TEST, cohort, split, cases, measured, whole=True)
 
 

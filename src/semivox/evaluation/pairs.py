@@ -60,7 +60,8 @@ def match_folders(predictions: Path, labels: Path) -> Pairs:
 
     ``labels`` is a data folder, or a folder of label files. What their values mean stands in ``dataset.json``
     in it or, if it is called ``labels...``, beside it (``cases.csv`` likewise), else in that of the
-    predictions; without any, every value of the references is a class. Cases marked ``use=no`` or
+    predictions; without any, every value of the references is a class. The labels of plain folders, too, mean
+    what the predictions say. Cases marked ``use=no`` or
     ``unlabeled`` are left out.
 
     Raises
@@ -83,6 +84,9 @@ def match_folders(predictions: Path, labels: Path) -> Pairs:
     else:
         cohort = load_cohort(labels)
         classes, ignore, known = cohort.classes, cohort.ignore, cohort.spacing_known
+        named = of_predictions.classes if of_predictions is not None else {}
+        if "classes" in cohort.inferred and set(classes) <= set(named):
+            classes = named
         pairs = [
             Pair(case.name, case.label, masks.get(case.name), case.group, case.annotated)
             for case in cohort.cases

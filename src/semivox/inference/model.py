@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from semivox.cohort import Case, Naming, Volume, read_case
+from semivox.cohort import Case, Naming, Task, Volume, read_case
 from semivox.devices import choose_device
 from semivox.errors import DataError, SettingsError
 from semivox.inference.native import native_classes, working_probabilities
@@ -49,6 +49,11 @@ class Model:
     @property
     def channels(self) -> tuple[str, ...]:
         return tuple(self.card["channels"])
+
+    @property
+    def task(self) -> Task:
+        """Its channels and classes."""
+        return Task.of_card(self.card)
 
     @property
     def naming(self) -> Naming:

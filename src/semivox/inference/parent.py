@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from semivox.cohort import Cohort
+from semivox.cohort import Cohort, Task, channels_differ, classes_differ
 from semivox.errors import DataError
 from semivox.files import read_json
 from semivox.inference.weights import read_card
@@ -26,17 +26,17 @@ def parent_of(run: Path, cohort: Cohort, labeled: int) -> dict[str, Any]:
         are built (:func:`semivox.inference.load_network`).
     """
     card = read_card(run)
-    own = {
-        "channels": list(cohort.channels),
-        "classes": {str(value): cohort.classes[value] for value in cohort.values},
-    }
-    for what, key in (("channels", "channels"), ("classes", "labels")):
-        if card[key] != own[what]:
+    then, now = Task.of_card(card), Task.of(cohort)
+    for what, differ, found, expected in (
+        ("channels", channels_differ(now, then), then.channels, now.channels),
+        ("classes", classes_differ(now, then, all_of_them=True), then.classes, now.classes),
+    ):
+        if differ:
             raise DataError(
                 f"the run to start from has other {what}",
                 path=run,
-                found=_told(card[key]),
-                expected=_told(own[what]),
+                found=_told(found),
+                expected=_told(expected),
                 remedy="if only names differ, take that run's in dataset.json; else leave out --init",
             )
     cases = run / "cases.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from semivox.cohort import Cohort, Volume, load_cohort, read_case, read_label
+from semivox.cohort import Cohort, Task, Volume, load_cohort, read_case, read_label, refuse_other_task
 from semivox.errors import DataError
 from semivox.evaluation import overlap_dice
 from semivox.inference import Model
@@ -26,21 +26,13 @@ class Watch:
     def __init__(self, data: Path, plan: Plan, training: Cohort, most: int) -> None:
         began = time.monotonic()
         cohort = load_cohort(data)
-        if tuple(cohort.channels) != tuple(training.channels) or dict(cohort.classes) != dict(
-            training.classes
-        ):
-            raise DataError(
-                "cases to watch have other channels or classes than the training cases",
-                path=data,
-                found=f"{list(cohort.channels)}, {dict(cohort.classes)}",
-                expected=f"{list(training.channels)}, {dict(training.classes)}",
-            )
+        refuse_other_task(Task.of(cohort), Task.of(training), data)
         labeled = [(case, case.label) for case in cohort.cases if case.label is not None][:most]
         if not labeled:
             raise DataError(
                 "there are no labelled cases to watch", path=data, remedy="give a folder with labels"
             )
-        self.plan, self.cohort = plan, cohort
+        self.plan, self.training, self.cohort = plan, training, cohort
         self.cases: list[tuple[Volume, np.ndarray]] = [
             (read_case(case), read_label(label).array[0]) for case, label in labeled
         ]
@@ -49,15 +41,15 @@ class Watch:
     def measure(self, networks: Sequence[nn.Module]) -> dict[str, float | None]:
         """Mean Dice of each class and of the foreground with the mean softmax of ``networks``."""
         began = time.monotonic()
-        card = {"channels": list(self.cohort.channels), "spacing_known": self.cohort.spacing_known}
-        model = Model(tuple(networks), self.plan, card, dict(self.cohort.classes), weights="watched")
+        card = {"channels": list(self.training.channels), "spacing_known": self.cohort.spacing_known}
+        model = Model(tuple(networks), self.plan, card, dict(self.training.classes), weights="watched")
         rows = []
         for volume, label in self.cases:
             mask = model.predict(volume).mask
             keep = np.ones(label.shape, bool) if self.cohort.ignore is None else label != self.cohort.ignore
-            rows.append([overlap_dice((mask == v) & keep, (label == v) & keep) for v in self.cohort.values])
+            rows.append([overlap_dice((mask == v) & keep, (label == v) & keep) for v in self.training.values])
         means = np.mean(rows, axis=0)
-        names = [self.cohort.classes[v] for v in self.cohort.values]
+        names = [self.training.classes[v] for v in self.training.values]
         self.seconds += time.monotonic() - began
         result: dict[str, float | None] = {n: float(m) for n, m in zip(names, means, strict=True)}
         if len(names) > 1:
