@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from semivox.cohort.formats import read_volume
 from semivox.errors import DataError, SettingsError
 from semivox.inference import export_model, load_model, load_networks
-from semivox.inference.native import native_classes, working_image, working_probabilities
+from semivox.inference.native_grid import native_classes, working_image, working_probabilities
 from semivox.prepare.grid import Grid
 from semivox.prepare.normalise import normalise
 from semivox.tiles import predict_probabilities

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from semivox.inference.begun_with import parent_of
 from semivox.inference.export import export_model, undertrained
 from semivox.inference.initialise import load_network
 from semivox.inference.model import Model, load_model
-from semivox.inference.parent import parent_of
 from semivox.inference.ranges import training_ranges
 from semivox.inference.segmentation import Segmentation
 from semivox.inference.weights import load_networks

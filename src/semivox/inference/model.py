@@ -14,7 +14,7 @@ from torch import nn
 from semivox.cohort import Case, Naming, Task, Volume, read_case
 from semivox.devices import choose_device
 from semivox.errors import DataError, SettingsError
-from semivox.inference.native import native_classes, working_probabilities
+from semivox.inference.native_grid import native_classes, working_probabilities
 from semivox.inference.segmentation import Segmentation
 from semivox.inference.uncertainty import entropy, mean_entropy
 from semivox.inference.weights import load_networks, read_card

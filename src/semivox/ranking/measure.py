@@ -10,7 +10,7 @@ import numpy as np
 
 from semivox.cohort import Volume
 from semivox.inference import Model
-from semivox.inference.native import working_image
+from semivox.inference.native_grid import working_image
 from semivox.inference.uncertainty import entropy, mean_entropy
 from semivox.networks import Segmenter
 from semivox.prepare import Grid

@@ -15,9 +15,9 @@ from semivox.files import read_json, replacing, write_json
 from semivox.methods.catalog import CATALOG, parse_method
 from semivox.methods.installed import package_of
 from semivox.prepare import Plan, Store
+from semivox.runs.environment import differences, environment
 from semivox.training.config import Config
 from semivox.training.display import Display
-from semivox.training.environment import differences, environment
 from semivox.training.processes import Processes
 
 

@@ -32,9 +32,9 @@ from semivox.runs.faults import refuse_before_preparing, run_faults
 from semivox.runs.live_report import LiveReport
 from semivox.runs.prepare import planned, stored
 from semivox.runs.records import announce, copy_source, record_cases, record_environment
+from semivox.runs.signals import StopSignals
 from semivox.runs.watch import Watch
 from semivox.settings import as_dict
-from semivox.training.bank import PseudoLabelBank
 from semivox.training.checkpoints import load as load_checkpoint
 from semivox.training.checkpoints import save as save_checkpoint
 from semivox.training.config import Config, predictor_of, write_config
@@ -45,8 +45,8 @@ from semivox.training.loop import Progress, fit
 from semivox.training.measured_settings import Make, labellers, measure_settings
 from semivox.training.memory import PeakMemory
 from semivox.training.processes import Processes
+from semivox.training.pseudo_label_bank import PseudoLabelBank
 from semivox.training.run_folder import RunFolder
-from semivox.training.signals import StopSignals
 from semivox.training.sinks import Sinks, open_sinks
 from semivox.training.stages import stage_begins, stages_of
 

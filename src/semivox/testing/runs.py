@@ -21,9 +21,9 @@ from semivox.testing.faults import method_fault
 from semivox.testing.memory_store import MemoryStore
 from semivox.testing.steps import Settings
 from semivox.testing.synthetic import LABELED, UNLABELED, build, tiny_facts, tiny_plan
-from semivox.training.bank import PseudoLabelBank
 from semivox.training.checkpoints import load, save
 from semivox.training.loop import Hooks, Progress, fit
+from semivox.training.pseudo_label_bank import PseudoLabelBank
 from semivox.training.stages import stage_begins, stages_of
 
 STEPS_A_STAGE = 3

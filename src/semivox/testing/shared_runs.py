@@ -15,9 +15,9 @@ from semivox.methods import Method, Optimizer, Stage
 from semivox.prepare import Store
 from semivox.testing.memory_store import MemoryStore
 from semivox.testing.synthetic import LABELED, UNLABELED, build, tiny_facts, tiny_plan
-from semivox.training.bank import PseudoLabelBank
 from semivox.training.loop import Hooks, fit
 from semivox.training.processes import ALONE, Processes
+from semivox.training.pseudo_label_bank import PseudoLabelBank
 from semivox.training.stages import stages_of
 
 PATCH = {2: (16, 16), 3: (8, 8, 8)}

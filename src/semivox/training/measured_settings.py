@@ -18,11 +18,11 @@ from semivox.methods import Facts, Method, Optimizer, Relabel, Stage
 from semivox.networks import Segmenter, bf16_error, computes_bf16, measure_precisions
 from semivox.networks.precision import FAR
 from semivox.training import compiling
-from semivox.training.bank import BlankLabels, PseudoLabelBank
 from semivox.training.config import Config, RunSettings, predictor_of
 from semivox.training.display import Display
 from semivox.training.loop import Hooks, fit
 from semivox.training.processes import ALONE, Processes
+from semivox.training.pseudo_label_bank import BlankLabels, PseudoLabelBank
 from semivox.training.stages import stages_of
 
 Make = Callable[[int, str], tuple[Facts, Method]]

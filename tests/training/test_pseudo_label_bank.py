@@ -20,8 +20,8 @@ from semivox.methods.declare import Relabel
 from semivox.networks import Output
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan, Store
 from semivox.randomness import BatchKey, Key
-from semivox.training.bank import BlankLabels, PseudoLabelBank
 from semivox.training.labelling import agreement, label_scan
+from semivox.training.pseudo_label_bank import BlankLabels, PseudoLabelBank
 
 SHAPES = [(12, 10), (9, 11), (8, 8), (14, 9), (10, 10), (11, 12)]
 PLAN = Plan(
