@@ -13,7 +13,7 @@ from semivox.methods.cleanup import largest_components
 from semivox.networks import Output
 from semivox.testing.synthetic import random_batch, tiny, tiny_at
 from semivox.training.config import resolve
-from semivox.training.schedules import learning_rate
+from semivox.training.optimizers import learning_rate
 
 
 def test_bcp_exchanges_boxes_and_labels_alike() -> None:

@@ -6,7 +6,8 @@ from torch import nn
 
 from semivox.methods.declare import Optimizer
 from semivox.training import ema
-from semivox.training.schedules import learning_rate, scaled_decay
+from semivox.training.ema import scaled_decay
+from semivox.training.optimizers import learning_rate
 
 
 class Net(nn.Module):

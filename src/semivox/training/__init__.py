@@ -1,1 +1,1 @@
-"""The one loop and all it needs: EMA, schedules, checkpoints, journal, the run folder."""
+"""The one loop and all it needs: EMA, optimizers, checkpoints, journal, the run folder."""

@@ -41,3 +41,9 @@ def update(student: nn.Module, teacher: nn.Module, decay: float, step: int) -> N
         else:
             value.copy_(student_state[name])
     torch._foreach_lerp_(own, new, 1.0 - decay)
+
+
+def scaled_decay(decay: float, paper_steps: int, steps: int) -> float:
+    """The EMA decay of a run of ``steps`` that averages over the same share of the run as ``decay`` does
+    over ``paper_steps``: 1 - d' = (1 - d) paper_steps / steps, at most 0.1."""
+    return 1.0 - min(0.1, (1.0 - decay) * paper_steps / max(1, steps))

@@ -24,9 +24,8 @@ from semivox.networks.compiled import compiling
 from semivox.networks.shard import sharing
 from semivox.training import ema
 from semivox.training.guard import FiniteGuard
-from semivox.training.optimizers import build_optimizer, differentiate, move, parameters_of
+from semivox.training.optimizers import build_optimizer, differentiate, learning_rate, move, parameters_of
 from semivox.training.processes import ALONE, Processes, partial_parameters
-from semivox.training.schedules import learning_rate, scaled_decay
 from semivox.training.stages import enter, pair_ages, remaining, schedule_spans, stages_of
 
 AHEAD = 2
@@ -189,7 +188,7 @@ class _StageInMotion:
                 player.torch.load_state_dict(saved[player.name])
         loop.progress.optimizers = {}
         steps_in_all = loop.facts.steps
-        self.decays = [scaled_decay(pair.decay, loop.paper_steps, steps_in_all) for pair in stage.pairs]
+        self.decays = [ema.scaled_decay(pair.decay, loop.paper_steps, steps_in_all) for pair in stage.pairs]
         self.moving: list[_Moving] = []
         self.norms: dict[str, Tensor] = {}
 

@@ -1,7 +1,9 @@
-"""Players to torch optimizers, and one player's move: gradient into its own parameters only, clip, step."""
+"""Players to torch optimizers, and one player's move: gradient into its own parameters only, clip, step; the
+learning rate it moves with."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -49,3 +51,14 @@ def move(
     norm = nn.utils.clip_grad_norm_(parameters, clip) if clip > 0 else None
     optimizer.step()
     return norm
+
+
+def learning_rate(optimizer: Optimizer, progress: float) -> float:
+    """The learning rate at ``progress`` in [0, 1) of a stage."""
+    if optimizer.schedule == "poly":
+        return optimizer.lr * (1.0 - progress) ** optimizer.power
+    if optimizer.schedule == "cosine":
+        return optimizer.lr * 0.5 * (1.0 + math.cos(math.pi * progress))
+    if optimizer.schedule == "step":
+        return optimizer.lr * optimizer.factor ** sum(progress >= m for m in optimizer.milestones)
+    return optimizer.lr
