@@ -133,7 +133,7 @@ def test_a_usage_error_is_2(line: str, said: str, capsys: Capture) -> None:
 def test_errors_carry_their_exit_code(
     error: Exception, code: int, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr("semivox.commands.methods.methods", raising(error))
+    monkeypatch.setattr("semivox.commands.methods.methods.of", raising(error))
     assert main(["methods"]) == code
     assert capsys.readouterr().err == "semivox methods: so\n"
 
@@ -149,7 +149,7 @@ def test_a_bug_is_70_and_its_traceback_goes_into_a_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("semivox.commands.methods.methods", raising(ZeroDivisionError("by zero")))
+    monkeypatch.setattr("semivox.commands.methods.methods.of", raising(ZeroDivisionError("by zero")))
     assert main(["methods", "no such"]) == 70
     said = capsys.readouterr().err
     assert said.splitlines() == [

@@ -11,14 +11,15 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from semivox.arguments import COMMANDS
+from semivox.arguments import CommandParser, completion, run
+from semivox.commands import COMMANDS
 from semivox.errors import BUG, SemivoxError
 
-Run = Callable[[argparse.Namespace], int]
-
+SHELLS = ("bash", "zsh", "tcsh")
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 DISK_REMEDY = "free disk space, or choose a folder that you may write to"
 
@@ -30,9 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as done:  # --help, --version, or a usage error that argparse has told
         return done.code if isinstance(done.code, int) else 0
-    run: Run = arguments.run
     try:
-        code = run(arguments)
+        code = run(COMMANDS[arguments.command][0], arguments)
         sys.stdout.flush()
         return code
     except SemivoxError as error:
@@ -74,10 +74,26 @@ def _parser() -> argparse.ArgumentParser:
         epilog="A first result in minutes, nothing to download: semivox demo",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in COMMANDS:
-        add(commands)
+    parser.add_argument(
+        "--print-completion",
+        action=_Completion,
+        choices=SHELLS,
+        help="print what makes a shell complete semivox, and exit",
+    )
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=CommandParser
+    )
+    for name, (module, line) in COMMANDS.items():
+        commands.add_parser(name, help=line, description=f"{line[0].upper()}{line[1:]}.").module = module
     return parser
+
+
+class _Completion(argparse.Action):
+    """Prints the script for a shell, which takes every command's options."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: object, shell: Any, *rest: object) -> None:
+        print(completion(parser, shell))
+        parser.exit()
 
 
 class _Version(argparse.Action):

@@ -139,11 +139,36 @@ def field_docs(cls: type) -> dict[str, str]:
 def _own_docs(cls: type) -> dict[str, str]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     assert isinstance(tree, ast.ClassDef)
-    docs: dict[str, str] = {}
+    return {name: text for name, (text, _) in documented_in(tree).items()}
+
+
+def documented_in(tree: ast.ClassDef) -> dict[str, tuple[str, Any]]:
+    """Field name -> the string below it, and its default where that is a plain value, else None."""
+    docs: dict[str, tuple[str, Any]] = {}
     for statement, following in zip(tree.body, [*tree.body[1:], None], strict=True):
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             text = ""
             if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
                 text = " ".join(str(following.value.value).split())
-            docs[statement.target.id] = text
+            value = statement.value.value if isinstance(statement.value, ast.Constant) else None
+            docs[statement.target.id] = (text, value)
     return docs
+
+
+def assignments(given: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:
+    """Dotted name -> value, of a mapping or of texts KEY=VALUE."""
+    return dict(given.items() if isinstance(given, Mapping) else map(parse_assignment, given))
+
+
+def complete(name: str, known: Iterable[str]) -> str:
+    """A setting's full dotted name among ``known``; a bare name is allowed where one alone ends so.
+
+    Raises SettingsError for a name nobody knows.
+    """
+    known = list(known)
+    if name in known:
+        return name
+    ends = [k for k in known if k.rsplit(".", 1)[-1] == name]
+    if "." not in name and len(ends) == 1:
+        return ends[0]
+    raise unknown_name(name, known, "--set")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -22,6 +23,12 @@ def show(content: Any) -> None:
     if not console.is_terminal:  # a pipe has no width: do not break tables at 80 columns
         console = Console(width=160)
     console.print(content)
+
+
+def case_line(done: int, total: int, row: Any) -> None:
+    """One predicted case, told on stderr."""
+    note = "" if row.flag == "ok" else f"  {row.flag}: {row.reason}"
+    print(f"{done}/{total} {row.case} {row.seconds or 0:.1f} s{note}", file=sys.stderr, flush=True)
 
 
 class ProgressBar:

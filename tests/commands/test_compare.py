@@ -475,7 +475,6 @@ class CellRunner:  # in place of training, so that torch is not loaded
 
 sys.modules["semivox.commands.cell_run"] = types.SimpleNamespace(CellRunner=CellRunner, check_settings=id)
 display = types.ModuleType("semivox.training.display"); display.Silent = lambda: types.SimpleNamespace(say=id)
-sys.modules["semivox.training"] = types.ModuleType("semivox.training")
 sys.modules["semivox.training.display"] = display
 from semivox.commands import compare
 compare.POLL_SECONDS = 0.05

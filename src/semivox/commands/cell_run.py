@@ -12,7 +12,7 @@ from semivox.cohort.hashing import sha256_file
 from semivox.cohort.subset_folder import write_subset_folder
 from semivox.commands.train import train
 from semivox.comparison.cells import Cell, write_finished
-from semivox.comparison.request import Group, Request
+from semivox.comparison.request import SAME, Group, Request
 from semivox.errors import SettingsError
 from semivox.files import read_json
 from semivox.inference.model import load_model
@@ -20,6 +20,7 @@ from semivox.methods.declare import Method
 from semivox.prepare import build_store, costs_here, fingerprint, make_plan, plan_from_json, write_plan
 from semivox.prepare.cache import cache_folder
 from semivox.runs.held_out import measure
+from semivox.settings import assignments
 from semivox.training.config import Config, resolve
 from semivox.training.display import Display
 
@@ -57,15 +58,15 @@ def settings_of(
 ) -> tuple[Config, type[Method]]:
     """What ``train`` will make of a cell's options; ``bare``: without ``--set``."""
     given = request.train
-    names = ("steps", "budget", "recipe", "device", "precision", "threads")
     run = {
         "method": method,
         "labeled": group.train_labeled,
         "seed": seed,
-        **{name: given[name] for name in names},
+        **{name: getattr(given, name) for name in SAME},
     }
-    config = Path(given["config"]) if given["config"] else None
-    return resolve(request.data, run, config_file=config, assignments={} if bare else given["settings"])
+    config = Path(given.config) if given.config else None
+    settings = {} if bare else assignments(given.settings)
+    return resolve(request.data, run, config_file=config, assignments=settings)
 
 
 class CellRunner:
@@ -74,7 +75,7 @@ class CellRunner:
 
     def __init__(self, request: Request, display: Display) -> None:
         self.request, self.display = request, Brief(display)
-        self.cache = cache_folder(request.data, request.train["cache"])
+        self.cache = cache_folder(request.data, request.train.cache)
         self._plans: dict[tuple[str, str], Path | None] = {}
         self._warm = False
 
@@ -93,17 +94,17 @@ class CellRunner:
             self._warm = True
         train(
             self.data_of(group), cell.folder, method=cell.variant.text, labeled=group.train_labeled,
-            steps=given["steps"], budget=given["budget"], seed=cell.seed, recipe=given["recipe"],
-            plan=self.plan_of(group), config=given["config"], settings=given["settings"], resume=True,
-            device=given["device"], precision=given["precision"], threads=given["threads"],
-            cache=self.cache, workers=given["workers"], display=self.display,
+            steps=given.steps, budget=given.budget, seed=cell.seed, recipe=given.recipe,
+            plan=self.plan_of(group), config=given.config, settings=given.settings, resume=True,
+            device=given.device, precision=given.precision, threads=given.threads,
+            cache=self.cache, workers=given.workers, display=self.display,
         )  # fmt: skip
 
     def _measure(self, cell: Cell, group: Group) -> None:
         given = self.request.train
         labels = self.folder_of(group) / "held_out"
         write_subset_folder(group.held_out_cohort, group.held_out, labels)
-        model = load_model(cell.folder, device=given["device"] or "auto", threads=given["threads"])
+        model = load_model(cell.folder, device=given.device or "auto", threads=given.threads)
         measure(model, group.held_out, labels, cell.evaluation.parent)
 
     def folder_of(self, group: Group) -> Path:
@@ -128,7 +129,7 @@ class CellRunner:
     def _prepare(self, group: Group) -> Path | None:
         request, say = self.request, self.display
         config, _ = settings_of(request, group, request.reference.text, request.seeds[0])
-        given, workers = request.train["plan"], request.train["workers"]
+        given, workers = request.train.plan, request.train.workers
         if given is not None:
             path, plan = Path(given), plan_from_json(Path(given))
         elif config.run.recipe == "paper":

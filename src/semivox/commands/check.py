@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from semivox.cohort import CheckReport, Finding, Progress, check_cohort
-from semivox.cohort.cases_csv import exclude_cases
-from semivox.cohort.check_report import left_out
-from semivox.cohort.folder import scan_folder
-
-SHOWN = 5  # findings of one kind in full; the others are named (to_json has them all)
+from semivox.options import Command, Flag, Json, Positional, from_options
+from semivox.terminal import ProgressBar, show
 
 if TYPE_CHECKING:
     from rich.console import Group
 
+    from semivox.cohort import CheckReport, Finding, Progress
 
-def check(data: str | Path, write_exclude: bool = False, progress: Progress | None = None) -> CheckReport:
-    """Check a data folder.
+SHOWN = 5  # findings of one kind in full; the others are named (to_json has them all)
 
-    Parameters
-    ----------
-    data
-        The folder.
-    write_exclude
-        Set ``use=no`` in ``cases.csv`` for unlabelled cases that have an error, so that training can go on
-        without them. Labelled cases are never left out for you. The report then lists their faults as
-        warnings.
-    progress
-        Called with (cases done, cases) after each case.
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """What to check."""
+
+    data: Annotated[str | Path, Positional("DATA")]
+    """A data folder."""
+    write_exclude: Annotated[bool, Flag()] = False
+    """Set ``use=no`` in ``cases.csv`` for unlabelled cases that have an error, so that training can go on
+    without them; labelled cases are never left out for you."""
+    progress: Progress | None = None
+    """Called with (cases done, cases) after each case."""
+
+
+@from_options(CheckOptions)
+def check(options: CheckOptions) -> CheckReport:
+    """Check a data folder; the faults of cases that are left out become warnings of the report.
 
     Raises
     ------
     DataError
         It is not a data folder at all.
     """
-    report = check_cohort(data, progress=progress)
-    if not write_exclude:
+    from semivox.cohort import check_cohort
+    from semivox.cohort.cases_csv import exclude_cases
+    from semivox.cohort.check_report import left_out
+    from semivox.cohort.folder import scan_folder
+
+    data = options.data
+    report = check_cohort(data, progress=options.progress)
+    if not options.write_exclude:
         return report
     cases = {case.name: case for case in scan_folder(data).cohort.cases}
     broken = {f.case for f in report.errors if f.case in cases}
@@ -124,3 +134,21 @@ def _relative(path: str, root: Path) -> str:
         return str(Path(path).relative_to(root)) if path else ""
     except ValueError:
         return path
+
+
+@dataclass(frozen=True)
+class CheckArguments(CheckOptions, Json):
+    """What the command line takes."""
+
+
+def main(given: CheckArguments) -> int:
+    """Check, and show what was found; 1 if there are errors."""
+    with ProgressBar("check", quiet=given.json) as bar:
+        report = check.of(replace(given, progress=bar))
+    show(report.to_json() if given.json else render(report))
+    return 1 if report.errors else 0
+
+
+COMMAND = Command(
+    CheckArguments, main, ("semivox check my_scans", "semivox check my_scans --write-exclude --json")
+)

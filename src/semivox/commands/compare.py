@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from semivox.comparison.cells import (
-    FAILED,
-    Cell,
-    State,
-    claim,
-    holder,
-    read_failure,
-    read_finished,
-    state_of,
-    write_failure,
-)
-from semivox.comparison.folder import write_comparison
-from semivox.comparison.request import Request, check_kept, keep, read_request
+from semivox.comparison.options import CELLS, HELD_OUT, CompareOptions
 from semivox.errors import SemivoxError, SettingsError, Stopped
-from semivox.evaluation.comparison_table import comparison_table
+from semivox.options import Command, Flag, from_options
+from semivox.settings import assignments
+from semivox.terminal import show, stoppable
+from semivox.training.options import DATA, GROUPS, MACHINE, METHOD, RUN
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from semivox.commands.cell_run import CellRunner
+    from semivox.comparison.cells import Cell, State
+    from semivox.comparison.request import Request
     from semivox.training.display import Display
 
 POLL_SECONDS = 2.0
@@ -43,57 +36,9 @@ class Comparison:
     failed: tuple[Cell, ...]
 
 
-def compare(
-    data: str | Path,
-    out: str | Path,
-    *,
-    methods: str | Sequence[str],
-    labeled: str | int | Sequence[str | int] | None = None,
-    seeds: str | int | Sequence[int] | None = None,
-    test: str | Path | None = None,
-    folds: int | None = None,
-    steps: int | None = None,
-    budget: float | str | None = None,
-    reference: str = "supervised",
-    recipe: str | None = None,
-    cell: int | None = None,
-    plan: str | Path | None = None,
-    config: str | Path | None = None,
-    settings: Mapping[str, Any] | Sequence[str] = (),
-    cache: str | Path | None = None,
-    device: str | None = None,
-    precision: str | None = None,
-    threads: int | None = None,
-    workers: int | None = None,
-    display: Display | None = None,
-) -> Comparison:
+@from_options(CompareOptions)
+def compare(options: CompareOptions) -> Comparison:
     """Train, predict and evaluate every cell of methods x labelled sets x folds x seeds, and compare.
-
-    Parameters
-    ----------
-    data
-        A data folder.
-    out
-        Folder of the comparison. What is finished there is kept, what was interrupted goes on, what failed is
-        tried again. Several processes may work on it at once.
-    methods
-        Names as ``train`` takes them, as a list or in one text with commas; "all" is the whole catalogue.
-    labeled
-        Labelled sets (8, "7p", "8@3", a file of names), "all" or None for every case with a label file.
-    seeds
-        Seeds; None: 0.
-    test
-        Data folder of held-out cases with labels. If it is ``data`` itself: its cases with role "test".
-    folds
-        Instead of ``test``: the labelled cases are cut by patient into so many folds, each held out once.
-    steps, budget
-        Of every cell; at most one of them.
-    reference
-        The method that the others are compared with; added if it is not among them.
-    cell
-        Work on this cell alone (numbers as ``list_cells`` gives them).
-    recipe, plan, config, settings, cache, device, precision, threads, workers
-        As for :func:`semivox.train`.
 
     Raises
     ------
@@ -103,14 +48,12 @@ def compare(
     Stopped
         A signal came; the same call goes on.
     """
+    from semivox.comparison.folder import write_comparison
+    from semivox.comparison.request import check_kept, keep, read_request
     from semivox.training.display import Silent
 
-    display = display or Silent()
-    request = read_request(
-        data, out, methods=methods, labeled=labeled, seeds=seeds, test=test, folds=folds, steps=steps,
-        budget=budget, reference=reference, recipe=recipe, plan=plan, config=config, settings=settings,
-        cache=cache, device=device, precision=precision, threads=threads, workers=workers,
-    )  # fmt: skip
+    display, cell = options.display or Silent(), options.cell
+    request = read_request(options)
     cells = request.cells()
     if cell is not None and not 1 <= cell <= len(cells):
         raise SettingsError("no such cell", found=f"--cell {cell}", expected=f"1 to {len(cells)}")
@@ -139,18 +82,21 @@ def _draw(out: Path, display: Display) -> None:
         display.say(f"the report could not be written: {type(error).__name__}: {error}")
 
 
-def list_cells(data: str | Path, out: str | Path, **options: Any) -> list[tuple[Cell, State]]:
-    """The numbered cells that :func:`compare` would work on, with their state; nothing is written.
+@from_options(CompareOptions)
+def list_cells(options: CompareOptions) -> list[tuple[Cell, State]]:
+    """The numbered cells that :func:`compare` would work on, with their state; nothing is written."""
+    from semivox.comparison.cells import state_of
+    from semivox.comparison.request import check_kept, read_request
 
-    ``options`` are those of ``compare``, less ``cell`` and ``display``.
-    """
-    request = read_request(data, out, **options)
+    request = read_request(options)
     check_kept(request)
     return [(cell, state_of(cell)) for cell in request.cells()]
 
 
 def render(result: Comparison) -> RenderableType:
     """The comparison as a table for the terminal."""
+    from semivox.evaluation import comparison_table
+
     return comparison_table(result.content)
 
 
@@ -173,6 +119,7 @@ def _work(request: Request, cells: Sequence[Cell], display: Display, wait: bool)
     unfinished. A cell that failed since this call began is not tried again, whichever process tried it.
     """
     from semivox.commands.cell_run import CellRunner
+    from semivox.comparison.cells import claim, holder, read_failure, read_finished
 
     runner = CellRunner(request, display)
     began, told, tried = time.time(), "", set[int]()
@@ -210,6 +157,8 @@ def _work(request: Request, cells: Sequence[Cell], display: Display, wait: bool)
 
 def _try(runner: CellRunner, cell: Cell, display: Display) -> None:
     """Run one cell; its failure is written down and told, and stops nothing else."""
+    from semivox.comparison.cells import FAILED, write_failure
+
     (cell.folder / FAILED).unlink(missing_ok=True)
     try:
         runner.run(cell)
@@ -219,3 +168,39 @@ def _try(runner: CellRunner, cell: Cell, display: Display) -> None:
         write_failure(cell, error)
         said = error if isinstance(error, SemivoxError) else f"{type(error).__name__}: {error}"
         display.say(f"failed: {cell}: {said}")
+
+
+@dataclass(frozen=True)
+class CompareArguments(CompareOptions):
+    """What the command line takes."""
+
+    devices: Annotated[int | None, Flag("N", MACHINE, same_as=RUN)] = None
+    list: Annotated[bool, Flag("", CELLS)] = False
+    """Number the cells, tell the state of each, and end."""
+
+
+def main(given: CompareArguments) -> int:
+    """Compare and show the table, or list the cells; 3 if cells have failed."""
+    settings = assignments(given.settings) | ({"run.devices": given.devices} if given.devices else {})
+    given = replace(given, settings=settings)
+    if given.list:
+        show(render_cells(list_cells.of(given)))
+        return 0
+    from semivox.training.display import ConsoleDisplay
+
+    with stoppable("the same command goes on"), ConsoleDisplay() as display:
+        result = compare.of(replace(given, display=display))
+    show(render(result))
+    return 3 if result.failed else 0
+
+
+COMMAND = Command(
+    CompareArguments,
+    main,
+    (
+        "semivox compare my_scans --test my_test_scans --methods mean_teacher,cps --labeled 8 --out compared",
+        "semivox compare my_scans --folds 4 --methods all --seeds 0,1,2 --budget 1h --out compared --list",
+    ),
+    groups=(DATA, METHOD, CELLS, *GROUPS),
+    one_of_required=(HELD_OUT,),
+)

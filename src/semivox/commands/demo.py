@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from semivox.duration import parse_duration
 from semivox.errors import SettingsError
+from semivox.options import Command, Flag, from_options
+from semivox.terminal import show
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,23 +33,41 @@ class DemoResult:
     """Method -> the warning that its model is not to be used, if it is not."""
 
 
-def demo(
-    out: str | Path = "semivox-demo",
-    *,
-    budget: float = 75.0,
-    methods: Sequence[str] = METHODS,
-    labeled: int = 4,
-    unlabeled: int = 20,
-    test: int = 8,
-    seed: int = 0,
-    settings: Mapping[str, Any] | Sequence[str] = (),
-    display: Display | None = None,
-) -> DemoResult:
+@dataclass(frozen=True)
+class DemoOptions:
+    """How long a demo, of what."""
+
+    out: Annotated[str | Path, Flag("DIR")] = "semivox-demo"
+    """New folder for all of it."""
+    _: KW_ONLY
+    budget: Annotated[float, Flag("T", default="75s", parse=parse_duration)] = 75.0
+    """Training time of each method, such as 90s or 5m."""
+    methods: Sequence[str] = METHODS
+    """The methods to train."""
+    labeled: int = 4
+    """Scans with a label."""
+    unlabeled: int = 20
+    """Scans without one."""
+    test: int = 8
+    """Held-out scans."""
+    seed: int = 0
+    """Seed of every random draw."""
+    settings: Mapping[str, Any] | Sequence[str] = ()
+    """Settings of the trainings, as for ``train``."""
+    display: Display | None = None
+    """Told what is done; without it nothing is printed."""
+
+
+@from_options(DemoOptions)
+def demo(options: DemoOptions) -> DemoResult:
     """Make phantoms, train each method for ``budget`` seconds, predict and evaluate held-out ones.
 
-    Raises SettingsError if ``out`` exists and is not empty.
+    Raises
+    ------
+    SettingsError
+        ``out`` exists and is not empty.
     """
-    from semivox.cohort.phantom import write_phantom_cohort
+    from semivox.cohort import write_phantom_cohort
     from semivox.commands.check import check
     from semivox.commands.evaluate import evaluate
     from semivox.commands.predict import predict
@@ -55,17 +76,21 @@ def demo(
     from semivox.report.masks import mask_figure
     from semivox.training.display import Silent
 
-    display = display or Silent()
-    out = Path(out)
+    display, out, methods = options.display or Silent(), Path(options.out), options.methods
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SettingsError(
             "the demo's folder is not empty", path=out, remedy="remove it, or give another --out"
         )
     train_data, test_data = write_phantom_cohort(
-        out / "phantoms", labeled=labeled, unlabeled=unlabeled, test=test, seed=seed
+        out / "phantoms",
+        labeled=options.labeled,
+        unlabeled=options.unlabeled,
+        test=options.test,
+        seed=options.seed,
     )
     display.say(
-        f"phantoms: {labeled} labelled and {unlabeled} unlabelled scans in {train_data}, {test} held out"
+        f"phantoms: {options.labeled} labelled and {options.unlabeled} unlabelled scans in {train_data}, "
+        f"{options.test} held out"
     )
     faults = [f for f in check(train_data).findings if f.severity == "error"]
     display.say(f"check: {len(faults)} errors")
@@ -75,7 +100,13 @@ def demo(
         display.say(f"\n{method}")
         run = out / "runs" / method
         trained = train(
-            train_data, run, method=method, budget=budget, seed=seed, settings=settings, display=display
+            train_data,
+            run,
+            method=method,
+            budget=options.budget,
+            seed=options.seed,
+            settings=options.settings,
+            display=display,
         )
         steps[method], undertrained[method] = trained.steps, trained.undertrained
         predict(run, test_data, out / "masks" / method)
@@ -119,3 +150,16 @@ def render(result: DemoResult) -> RenderableType:
         "Next: semivox train SCANS --out run --budget 1h; then semivox predict run NEW_SCANS --out masks",
     ]
     return Group(table, Text("\n".join(lines)))
+
+
+def main(given: DemoOptions) -> int:
+    """Run the demo, and show its table."""
+    from semivox.training.display import ConsoleDisplay
+
+    with ConsoleDisplay() as display:
+        result = demo.of(replace(given, display=display))
+    show(render(result))
+    return 0
+
+
+COMMAND = Command(DemoOptions, main, ("semivox demo", "semivox demo --out first_try --budget 5m"))

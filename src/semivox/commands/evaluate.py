@@ -3,48 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from rich.console import RenderableType
+from semivox.options import Command, Flag, Json, Positional, from_options
+from semivox.terminal import ProgressBar, show
 
-from semivox.evaluation.folders import evaluate_folders
-from semivox.evaluation.metrics import Policy
-from semivox.evaluation.table import evaluation_table
-from semivox.files import write_json
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
-def evaluate(
-    predictions: str | Path,
-    labels: str | Path,
-    out: str | Path | None = None,
-    tolerance_mm: float = 2.0,
-    missing_as_empty: bool = False,
-    policy: Policy = "default",
-    *,
-    workers: int = 2,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What to measure, and how."""
+
+    predictions: Annotated[str | Path, Positional("PREDICTIONS")]
+    """Folder of masks, as ``predict`` writes it."""
+    labels: Annotated[str | Path, Positional("LABELS")]
+    """A data folder, or a folder of label files."""
+    out: Annotated[str | Path | None, Flag("FILE.json", default="PREDICTIONS/evaluation.json")] = None
+    """The file to write."""
+    tolerance_mm: Annotated[float, Flag("MM")] = 2.0
+    """Tolerance of the normalised surface Dice, in mm."""
+    missing_as_empty: Annotated[bool, Flag()] = False
+    """Count a missing prediction as an empty mask; without it, one is an error."""
+    policy: Annotated[Literal["default", "literature"], Flag()] = "default"
+    """For empty masks; literature: distance 0 where one mask is empty, to compare with papers."""
+    _: KW_ONLY
+    workers: int = 2
+    """Cases worked on at a time."""
+    progress: Callable[[int, int], None] | None = None
+    """Called with (cases done, cases) after each case."""
+
+
+@from_options(EvaluateOptions)
+def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     """Measure predicted masks against references and write the evaluation file.
-
-    Parameters
-    ----------
-    predictions
-        Folder of masks, as ``predict`` writes it.
-    labels
-        A data folder, or a folder of label files.
-    out
-        The file to write; None: ``PREDICTIONS/evaluation.json``.
-    tolerance_mm
-        Tolerance of the normalised surface Dice.
-    missing_as_empty
-        Count a missing prediction as an empty mask instead of raising.
-    policy
-        "default", or "literature": 0 distance where one mask is empty, to compare with papers.
-    workers
-        Cases worked on at a time.
-    progress
-        Called with (cases done, cases) after each case.
 
     Returns
     -------
@@ -56,19 +51,40 @@ def evaluate(
     DataError
         A reference has no prediction, files are unreadable or on different grids, or a value is no class.
     """
+    from semivox.evaluation import evaluate_folders
+    from semivox.files import write_json
+
     evaluation = evaluate_folders(
-        predictions,
-        labels,
-        tolerance_mm=tolerance_mm,
-        missing_as_empty=missing_as_empty,
-        policy=policy,
-        workers=workers,
-        progress=progress,
+        options.predictions,
+        options.labels,
+        tolerance_mm=options.tolerance_mm,
+        missing_as_empty=options.missing_as_empty,
+        policy=options.policy,
+        workers=options.workers,
+        progress=options.progress,
     )
-    write_json(Path(predictions) / "evaluation.json" if out is None else Path(out), evaluation)
+    write_json(Path(options.out or Path(options.predictions) / "evaluation.json"), evaluation)
     return evaluation
 
 
 def render(evaluation: Mapping[str, Any]) -> RenderableType:
     """The evaluation as a table for the terminal."""
+    from semivox.evaluation import evaluation_table
+
     return evaluation_table(evaluation)
+
+
+@dataclass(frozen=True)
+class EvaluateArguments(EvaluateOptions, Json):
+    """What the command line takes."""
+
+
+def main(given: EvaluateArguments) -> int:
+    """Evaluate, and show the table."""
+    with ProgressBar("evaluate", quiet=given.json) as bar:
+        evaluation = evaluate.of(replace(given, progress=bar))
+    show(evaluation if given.json else render(evaluation))
+    return 0
+
+
+COMMAND = Command(EvaluateArguments, main, ("semivox evaluate masks my_test_scans --tolerance-mm 1",))

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
-from semivox.cohort.importers import LAYOUTS
 from semivox.errors import SettingsError
+from semivox.options import Command, Flag, Positional, from_options
+
+Layout = Literal["uamt-h5", "ssl4mis-h5", "pancreas-h5", "msd", "folders"]
 
 
-def import_data(layout: str, src: str | Path, dst: str | Path, list_file: str | Path | None = None) -> Path:
-    """Turn ``src`` into a data folder ``dst`` and return its path.
+@dataclass(frozen=True)
+class ImportOptions:
+    """What to import."""
 
-    Parameters
-    ----------
-    layout
-        "uamt-h5", "ssl4mis-h5", "pancreas-h5", "msd" or "folders".
-    dst
-        A new or empty folder; it appears whole or not at all.
-    list_file
-        One case name a line: which cases, in which order (``cases.csv`` keeps it). None: all, sorted.
+    layout: Annotated[Layout | str, Positional("LAYOUT")]
+    """Layout of SRC: uamt-h5, ssl4mis-h5, pancreas-h5, msd or folders."""
+    src: Annotated[str | Path, Positional("SRC")]
+    """The folder to import."""
+    dst: Annotated[str | Path, Positional("DST")]
+    """A new or empty folder; it appears whole or not at all."""
+    list_file: Annotated[str | Path | None, Flag("FILE", flag="--list", default="all, sorted")] = None
+    """Names of the cases to import, one a line, in this order (``cases.csv`` keeps it)."""
+
+
+@from_options(ImportOptions)
+def import_data(options: ImportOptions) -> Path:
+    """Turn a layout that others use into a data folder, and return its path.
 
     Raises
     ------
@@ -27,6 +37,18 @@ def import_data(layout: str, src: str | Path, dst: str | Path, list_file: str | 
     SettingsError
         No such layout.
     """
-    if layout not in LAYOUTS:
-        raise SettingsError("no such layout", found=repr(layout), expected=" or ".join(LAYOUTS))
-    return LAYOUTS[layout](Path(src), Path(dst), None if list_file is None else Path(list_file))
+    from semivox.cohort.importers import LAYOUTS
+
+    if options.layout not in LAYOUTS:
+        raise SettingsError("no such layout", found=repr(options.layout), expected=" or ".join(LAYOUTS))
+    names = None if options.list_file is None else Path(options.list_file)
+    return LAYOUTS[options.layout](Path(options.src), Path(options.dst), names)
+
+
+def main(given: ImportOptions) -> int:
+    """Import, and say what comes next."""
+    print(f"{import_data.of(given)}; next: semivox check {given.dst}")
+    return 0
+
+
+COMMAND = Command(ImportOptions, main, ("semivox import msd Task04_Hippocampus my_scans",))

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
-from semivox.methods.catalog import RECOMMENDED, listed, load_method, parse_method, preset_settings
 from semivox.methods.origins import ORIGINS, split_origin
+from semivox.options import Command, Json, Positional, from_options
 from semivox.settings import as_dict, field_docs, plain
+from semivox.terminal import show
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def methods(name: str | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class MethodsOptions:
+    """What to list."""
+
+    name: Annotated[str | None, Positional("NAME")] = None
+    """A method of the list or one of your own, FILE.py:Class; without it, all of the list."""
+
+
+@from_options(MethodsOptions)
+def methods(options: MethodsOptions) -> dict[str, Any]:
     """Without ``name`` the catalogue and what installed packages add; with it one method: paper, settings,
     their defaults, meaning and where each default comes from, and its presets.
 
-    ``name`` may also be a user's method, FILE.py:Class, and have a preset behind it, which must be one of
-    the method's and changes nothing. Raises SettingsError for an unknown name.
+    ``name`` may have a preset behind it, which must be one of the method's and changes nothing. Raises
+    SettingsError for an unknown name.
     """
+    from semivox.methods.catalog import RECOMMENDED, listed, load_method, parse_method, preset_settings
+
+    name = options.name
     if name is None:
         rows = {key: dataclasses.asdict(entry) for key, entry in listed().items()}
         return {"format": 1, "recommended": RECOMMENDED, "methods": rows}
@@ -122,3 +136,18 @@ def _sets(changes: Mapping[str, Any]) -> str:
     return (
         ", ".join(f"{key}={written(value)}" for key, value in changes.items()) or "nothing, it is the default"
     )
+
+
+@dataclass(frozen=True)
+class MethodsArguments(MethodsOptions, Json):
+    """What the command line takes."""
+
+
+def main(given: MethodsArguments) -> int:
+    """Show the catalogue, or one method."""
+    table = methods.of(given)
+    show(table if given.json else render(table))
+    return 0
+
+
+COMMAND = Command(MethodsArguments, main, ("semivox methods", "semivox methods mean_teacher"))

@@ -2,66 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.console import Group
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
+from semivox.duration import budget_seconds, parse_duration
+from semivox.options import Command, Flag, Json, Positional, from_options
+from semivox.settings import assignments, complete
+from semivox.terminal import ProgressBar, show
 
-from semivox.cohort import Progress
-from semivox.cohort.folder import load_cohort
-from semivox.cohort.split import split_cohort
-from semivox.duration import budget_seconds
-from semivox.prepare.costs import costs_here, step_memory
-from semivox.prepare.fingerprint import fingerprint
-from semivox.prepare.plan import Plan
-from semivox.prepare.plan_json import write_plan
-from semivox.prepare.planner import make_plan
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from semivox.cohort import Progress
+    from semivox.prepare import Plan
 
 
-def plan(
-    data: str | Path,
-    budget: str | float | None = None,
-    labeled: str | None = None,
-    out: str | Path | None = None,
-    *,
-    cache: str | Path | None = None,
-    workers: int | None = None,
-    progress: Progress | None = None,
-) -> Plan:
+@dataclass(frozen=True)
+class PlanOptions:
+    """What to plan for."""
+
+    data: Annotated[str | Path, Positional("DATA")]
+    """A data folder."""
+    budget: Annotated[str | float | None, Flag("T", parse=parse_duration)] = None
+    """Training time, such as 30m, 2h or 1h30m; without it the number of steps stays open."""
+    labeled: Annotated[str | None, Flag("SET", same_as="semivox.training.config:RunSettings")] = None
+    out: Annotated[str | Path | None, Flag("FILE")] = None
+    """Write the plan there as ``plan.json``, for ``train --plan``."""
+    _: KW_ONLY
+    cache: Annotated[str | Path | None, Flag("DIR", default="DATA/.semivox")] = None
+    """Where prepared scans and what was measured on them are kept."""
+    settings: Annotated[Mapping[str, Any] | Sequence[str], Flag("KEY=VALUE", flag="--set", repeat=True)] = ()
+    """A setting of the plan, such as plan.rung=2; may be given again for another."""
+    workers: int | None = None
+    """Scans worked on at a time."""
+    progress: Progress | None = None
+    """Called with (cases done, cases) after each case."""
+
+
+@from_options(PlanOptions)
+def plan(options: PlanOptions) -> Plan:
     """Plan the training on a data folder.
-
-    Parameters
-    ----------
-    data
-        A data folder.
-    budget
-        Training time: seconds, or text such as ``"20m"``, ``"2h"``, ``"1h30m"``. None leaves ``steps`` open.
-    labeled
-        Which cases are labelled: ``"8"``, ``"7p"``, ``"8@3"``, a file of names; None: all with a label file.
-    out
-        ``plan.json`` to write.
-    cache, workers, progress
-        As in :func:`semivox.prepare.store.build_store`; measured numbers are kept in the cache folder.
 
     Raises
     ------
     DataError, SettingsError
-        A fault in the folder, the label set or the budget.
+        A fault in the folder, the label set, the budget or the settings.
     """
-    seconds = None if budget is None else budget_seconds(budget)
-    cohort = load_cohort(Path(data))
-    split = split_cohort(cohort, labeled)
-    measured = fingerprint(cohort, split, progress, workers, cache)
-    chosen = make_plan(measured, seconds, costs_here())
-    if out is not None:
-        write_plan(chosen, out)
+    from semivox.cohort import load_cohort, split_cohort
+    from semivox.prepare import costs_here, fingerprint, make_plan, write_plan
+
+    seconds = None if options.budget is None else budget_seconds(options.budget)
+    wished = _wished(options.settings)
+    cohort = load_cohort(Path(options.data))
+    split = split_cohort(cohort, options.labeled)
+    measured = fingerprint(cohort, split, options.progress, options.workers, options.cache)
+    chosen = make_plan(measured, seconds, costs_here(), wished)
+    if options.out is not None:
+        write_plan(chosen, options.out)
     return chosen
+
+
+def _wished(settings: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
+    """By the planner's names, which have no ``plan.`` before them; the planner checks channels and values."""
+    from semivox.prepare.planner import OVERRIDES
+
+    known = [f"plan.{name}" for name in OVERRIDES]
+    full = {k if k.startswith("plan.") else complete(k, known): v for k, v in assignments(settings).items()}
+    return {name.removeprefix("plan."): value for name, value in full.items()}
 
 
 def render(plan: Plan) -> Group:
     """The plan for people: a table of what is done, and every assumption with its override."""
+    from rich.console import Group
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    from semivox.prepare.costs import step_memory
+
     unit = "mm" if plan.spacing_known else "x the finest pixel"
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
@@ -91,3 +111,28 @@ def render(plan: Plan) -> Group:
 
 def _by(numbers: tuple[float, ...]) -> str:
     return " x ".join(f"{n:.4g}" for n in numbers)
+
+
+@dataclass(frozen=True)
+class PlanArguments(PlanOptions, Json):
+    """What the command line takes."""
+
+
+def main(given: PlanArguments) -> int:
+    """Plan, and show it."""
+    from semivox.prepare import plan_to_json
+
+    with ProgressBar("fingerprint", quiet=given.json) as bar:
+        made = plan.of(replace(given, progress=bar))
+    show(plan_to_json(made) if given.json else render(made))
+    return 0
+
+
+COMMAND = Command(
+    PlanArguments,
+    main,
+    (
+        "semivox plan my_scans --budget 2h",
+        "semivox plan my_scans --labeled 8 --set plan.network.kind=unet --out plan.json",
+    ),
+)

@@ -2,55 +2,56 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from semivox.cohort.format_table import WRITABLE
+from semivox.options import Command, Flag, Positional, from_options
+from semivox.terminal import case_line
 
 if TYPE_CHECKING:
     from semivox.inference.folder import PredictionReport
     from semivox.inference.record import Row
 
 
-def predict(
-    run: str | Path,
-    paths: str | Path | Sequence[str | Path],
-    out: str | Path,
-    format: str = "same",
-    probabilities: bool = False,
-    uncertainty: bool = False,
-    weights: str | None = None,
-    skip_existing: bool = False,
-    fail_fast: bool = False,
-    device: str = "auto",
-    threads: int | None = None,
-    progress: Callable[[int, int, Row], None] | None = None,
-) -> PredictionReport:
-    """Segment scans with the model of a run folder.
+@dataclass(frozen=True)
+class PredictOptions:
+    """What to segment, with which model."""
 
-    Parameters
-    ----------
-    run
-        Folder that ``train`` wrote.
-    paths
-        Scans, folders of scans, or data folders of any layout (their cases in use; give ``imagesTs`` itself).
-        File names are read as those of the training folder: where a case had several files, ``CASE_0000``,
-        ``CASE_0001``, ... are the channels of one.
-    out
-        Predictions folder: ``CASE.EXT``, ``dataset.json``, ``predictions.json`` and ``.csv``.
-    format
-        Of the masks: "same" as the scan, or another of ``cohort.format_table.WRITABLE``: "nii.gz", "nrrd" ...
-    probabilities, uncertainty
-        Also write class probabilities, or their entropy in nats, into folders of these names.
-    weights
-        One network of the model by role, or "mean" (of all); None: what the run chose.
-    skip_existing
-        Leave cases alone whose row has the same model and input hash.
-    fail_fast
-        Stop at the first case that fails.
-    device, threads
-        See :func:`semivox.inference.load_model`.
-    progress
-        Called as ``progress(done, all, row)`` after each case.
+    run: Annotated[str | Path, Positional("RUN")]
+    """Folder that ``train`` wrote."""
+    paths: Annotated[str | Path | Sequence[str | Path], Positional("PATH", many=True)]
+    """Scans, folders of scans, or data folders of any layout (their cases in use; give ``imagesTs`` itself).
+    File names are read as those of the training folder: where a case had several files, CASE_0000, CASE_0001,
+    ... are the channels of one."""
+    out: Annotated[str | Path, Flag("DIR")]
+    """Folder for the masks; also written: ``dataset.json``, ``predictions.json`` and ``predictions.csv``."""
+    format: Annotated[str, Flag(choices=WRITABLE)] = "same"
+    """Format of the masks; same: that of the scan."""
+    probabilities: Annotated[bool, Flag()] = False
+    """Also write the probability of each class, into a folder of this name."""
+    uncertainty: Annotated[bool, Flag()] = False
+    """Also write the entropy of each voxel in nats, into a folder of this name."""
+    weights: Annotated[str | None, Flag("NAME", default="what the run chose")] = None
+    """One network of the model by its role, or mean (of all)."""
+    skip_existing: Annotated[bool, Flag()] = False
+    """Leave cases alone that have a mask of the same model and scan."""
+    fail_fast: Annotated[bool, Flag()] = False
+    """Stop at the first case that fails."""
+    device: Annotated[str, Flag("D")] = "auto"
+    """cpu, cuda, or auto: cuda where there is one."""
+    threads: Annotated[int | None, Flag("N", default="all")] = None
+    """CPU threads."""
+    progress: Callable[[int, int, Row], None] | None = None
+    """Called as ``progress(done, all, row)`` after each case."""
+
+
+@from_options(PredictOptions)
+def predict(options: PredictOptions) -> PredictionReport:
+    """Segment scans with the model of a run folder.
 
     Returns
     -------
@@ -64,25 +65,50 @@ def predict(
     SettingsError
         Unknown format, weights or device; ``out`` holds scans or predictions of other classes.
     """
-    # Here, not above: listing the commands must not import torch.
+    # Here, not above: help must not import torch.
     from semivox.cohort import find_scans
-    from semivox.cohort.format_table import WRITABLE
     from semivox.errors import SettingsError
     from semivox.inference.folder import Wanted, predict_folder
     from semivox.inference.model import load_model
 
-    if format not in WRITABLE:
-        raise SettingsError("no such format to write", found=format, expected=" or ".join(WRITABLE))
-    model = load_model(run, device=device, weights=weights, threads=threads)
+    paths = options.paths
+    if options.format not in WRITABLE:
+        raise SettingsError("no such format to write", found=options.format, expected=" or ".join(WRITABLE))
+    model = load_model(options.run, device=options.device, weights=options.weights, threads=options.threads)
     scans = find_scans([paths] if isinstance(paths, str | Path) else paths, model.naming)
     return predict_folder(
         model,
         scans.cases,
-        Path(out),
-        Wanted(format, probabilities, uncertainty),
+        Path(options.out),
+        Wanted(options.format, options.probabilities, options.uncertainty),
         faults=scans.faults,
         left_out=scans.left_out,
-        skip_existing=skip_existing,
-        fail_fast=fail_fast,
-        progress=progress,
+        skip_existing=options.skip_existing,
+        fail_fast=options.fail_fast,
+        progress=options.progress,
     )
+
+
+def main(given: PredictOptions) -> int:
+    """Predict, a line a case; 3 if cases have failed."""
+    report = predict.of(replace(given, progress=case_line))
+    if report.undertrained:
+        print(f"warning: {report.undertrained}", file=sys.stderr)
+    print(
+        f"{len(report.rows) - len(report.failed)} masks in {report.out}, "
+        f"{len(report.skipped)} up to date, {len(report.review)} to review, {len(report.failed)} failed"
+    )
+    if report.left_out:
+        named = ", ".join(path.name for path in report.left_out[:5])
+        print(f"{len(report.left_out)} left out, not read as scans: {named}", file=sys.stderr)
+    return 3 if report.failed else 0
+
+
+COMMAND = Command(
+    PredictOptions,
+    main,
+    (
+        "semivox predict run new_scans --out masks",
+        "semivox predict run scan.nii.gz --out masks --probabilities --device cpu",
+    ),
+)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from semivox.options import Command, Flag, Json, Positional, from_options
+from semivox.terminal import ProgressBar, show
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from semivox.inference.model import Model
     from semivox.ranking.labeled import Labeled
     from semivox.ranking.measure import Measured
-    from semivox.ranking.rank import RankedScan, Score
+    from semivox.ranking.rank import RankedScan
 
 TOP = 8
 """Scans that are chosen if nobody says how many."""
@@ -41,39 +44,35 @@ class Ranking:
         return tuple(sorted(rows, key=lambda row: row.chosen or 0))
 
 
-def rank(
-    run: str | Path,
-    data: str | Path,
-    top: int | None = None,
-    score: Score = "combined",
-    labeled: str | int | None = None,
-    out: str | Path | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Ranking:
-    """Order the unlabelled scans of a data folder by how much a label of each would help, and choose some.
+@dataclass(frozen=True)
+class RankOptions:
+    """What to rank, with which model."""
 
-    Parameters
-    ----------
-    run
-        Folder that ``train`` wrote.
-    data
-        The data folder. Its label files are not opened (but where plain folders have no ``dataset.json``).
-    top
-        How many scans to choose: high scores, unlike each other, of different patients. None: 8, or all.
-    score
-        "entropy" of the prediction, "disagreement" of the run's networks, "distance" from the labelled scans,
-        or "combined": the mean place under all that can be measured.
-    labeled
-        Which cases of ``data`` are labelled already, as for ``train``. None: those of the run.
-    out
-        Folder for ``ranking.csv``, ``ranking.json``, ``next_labeled.txt`` and ``contact_sheet.png``; None:
-        ``RUN/ranking``.
-    device, threads
-        See :func:`semivox.inference.load_model`.
-    progress
-        Called with (scans done, scans) after each scan.
+    run: Annotated[str | Path, Positional("RUN")]
+    """Folder that ``train`` wrote."""
+    data: Annotated[str | Path, Positional("DATA")]
+    """A data folder, such as the run's own. Its label files are not opened (but where plain folders have no
+    ``dataset.json``)."""
+    top: Annotated[int | None, Flag("N", default="8, or all")] = None
+    """How many scans to choose: high scores, unlike each other, of different patients."""
+    score: Annotated[Literal["combined", "entropy", "disagreement", "distance"], Flag()] = "combined"
+    """What makes a scan worth a label: entropy of the prediction, disagreement of the run's networks,
+    distance from the labelled scans, or combined: the mean of its ranks under those that can be measured."""
+    labeled: Annotated[str | int | None, Flag("SET", default="the run's cases")] = None
+    """Which cases of DATA are labelled already, as for ``train``."""
+    out: Annotated[str | Path | None, Flag("DIR", default="RUN/ranking")] = None
+    """Folder for ``ranking.csv``, ``ranking.json``, ``next_labeled.txt`` and ``contact_sheet.png``."""
+    device: Annotated[str, Flag("D")] = "auto"
+    """cpu, cuda, or auto: cuda where there is one."""
+    threads: Annotated[int | None, Flag("N", default="all")] = None
+    """CPU threads."""
+    progress: Callable[[int, int], None] | None = None
+    """Called with (scans done, scans) after each scan."""
+
+
+@from_options(RankOptions)
+def rank(options: RankOptions) -> Ranking:
+    """Order the unlabelled scans of a data folder by how much a label of each would help, and choose some.
 
     Returns
     -------
@@ -87,18 +86,19 @@ def rank(
     SettingsError
         Unknown score or device, a score that cannot be measured, or more scans asked for than there are.
     """
-    # Here, not above: listing the commands must not import torch.
+    # Here, not above: help must not import torch.
     from semivox.cohort import Task, refuse_other_task
     from semivox.errors import SettingsError
     from semivox.inference.model import load_model
     from semivox.ranking.rank import SCORES, check_score, rank_scans
     from semivox.ranking.record import write_ranking
 
-    run, data = Path(run), Path(data)
-    out = run / "ranking" if out is None else Path(out)
+    run, data = Path(options.run), Path(options.data)
+    out = run / "ranking" if options.out is None else Path(options.out)
+    labeled, top, score, progress = options.labeled, options.top, options.score, options.progress
     if score not in SCORES:
         raise SettingsError("no such score", found=score, expected=", ".join(SCORES))
-    model = load_model(run, device=device, weights="mean", threads=threads)
+    model = load_model(run, device=options.device, weights="mean", threads=options.threads)
     cohort, failed = _cohort(data, labeled)
     refuse_other_task(Task.of(cohort), model.task, data, measured=False)
     known = _labeled(run, cohort, labeled)
@@ -290,3 +290,19 @@ def render(ranking: Ranking) -> Group:
         f"semivox train {data} --labeled {labeled} --init {run} --plan {run / 'plan.json'} --out NEW"
     )
     return Group(table, Text("\n".join(lines)))
+
+
+@dataclass(frozen=True)
+class RankArguments(RankOptions, Json):
+    """What the command line takes."""
+
+
+def main(given: RankArguments) -> int:
+    """Rank, and show the table; 3 if scans could not be read."""
+    with ProgressBar("rank", quiet=given.json) as bar:
+        ranking = rank.of(replace(given, progress=bar))
+    show(dict(ranking.content) if given.json else render(ranking))
+    return 3 if ranking.failed else 0
+
+
+COMMAND = Command(RankArguments, main, ("semivox rank run my_scans --top 4",))

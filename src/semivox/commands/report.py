@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from semivox.errors import DataError
 from semivox.files import read_json
+from semivox.options import Command, Flag, Positional, from_options
+from semivox.terminal import case_line
 
 if TYPE_CHECKING:
     from semivox.cohort import Case
@@ -22,35 +25,30 @@ if TYPE_CHECKING:
 PAGE = "report.html"
 
 
-def report(
-    path: str | Path,
-    test: str | Path | None = None,
-    out: str | Path | None = None,
-    *,
-    device: str = "auto",
-    threads: int | None = None,
-    progress: Callable[[int, int, Row], None] | None = None,
-) -> Path:
-    """Write the page of a run folder or of a comparison folder.
+@dataclass(frozen=True)
+class ReportOptions:
+    """Which page to write."""
 
-    Parameters
-    ----------
-    path
-        What ``train`` or ``compare`` wrote.
-    test
-        Of a run: a data folder of cases it has not been trained on. They are predicted and measured in
-        ``RUN/evaluations/NAME/`` (those that are up to date are left alone) and open the page. None: the
-        evaluations that the run has. Of a comparison: where its held-out cases lie now.
-    out
-        The page; None: ``report.html`` in ``path``.
-    device, threads
-        For predicting, see :func:`semivox.load_model`.
-    progress
-        Called as ``progress(done, all, row)`` after each predicted case.
+    path: Annotated[str | Path, Positional("RUN_OR_COMPARISON")]
+    """What ``train`` or ``compare`` wrote."""
+    test: Annotated[str | Path | None, Flag("DATA2", default="the evaluations that the run has")] = None
+    """Of a run: a data folder of cases it has not been trained on. They are predicted and measured in
+    ``RUN/evaluations/NAME/`` (those that are up to date are left alone) and open the page. Of a comparison:
+    where its held-out cases lie now."""
+    out: Annotated[str | Path | None, Flag("FILE.html", default="report.html in the folder")] = None
+    """The page to write."""
+    _: KW_ONLY
+    device: Annotated[str, Flag("D")] = "auto"
+    """For predicting: cpu, cuda, or auto: cuda where there is one."""
+    threads: Annotated[int | None, Flag("N", default="all")] = None
+    """CPU threads."""
+    progress: Callable[[int, int, Row], None] | None = None
+    """Called as ``progress(done, all, row)`` after each predicted case."""
 
-    Returns
-    -------
-    The page's path.
+
+@from_options(ReportOptions)
+def report(options: ReportOptions) -> Path:
+    """Write the page of a run folder or of a comparison folder, and return its path.
 
     Raises
     ------
@@ -58,8 +56,8 @@ def report(
         ``path`` is neither a run nor a comparison; the run has no model to predict with; cases of ``test``
         were trained on with their labels, have other classes or channels, or cannot be read.
     """
-    path = Path(path)
-    page = path / PAGE if out is None else Path(out)
+    path, test = Path(options.path), options.test
+    page = path / PAGE if options.out is None else Path(options.out)
     if (path / "comparison.json").is_file():
         from semivox.report.comparison_page import write_comparison_page
 
@@ -70,7 +68,7 @@ def report(
 
     record, first = read_run(path), None
     if test is not None:
-        first = _measure(record, Path(test), device, threads, progress)
+        first = _measure(record, Path(test), options)
         record = read_run(path)
     return write_run_page(record, page, first)
 
@@ -78,13 +76,19 @@ def report(
 write_report = report
 
 
-def _measure(
-    record: RunRecord,
-    test: Path,
-    device: str,
-    threads: int | None,
-    progress: Callable[[int, int, Row], None] | None,
-) -> str:
+def main(given: ReportOptions) -> int:
+    """Write the page and say where it is."""
+    page = report.of(replace(given, progress=case_line))
+    print(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+COMMAND = Command(
+    ReportOptions, main, ("semivox report run", "semivox report run --test my_test_scans --out page.html")
+)
+
+
+def _measure(record: RunRecord, test: Path, options: ReportOptions) -> str:
     """Predict and measure the cases of ``test``; returns the name of their evaluation."""
     from semivox.cohort import Task, load_cohort, refuse_other_task
     from semivox.evaluation.places import CALIBRATION
@@ -93,7 +97,7 @@ def _measure(
     from semivox.runs.held_out import measure
 
     cohort = load_cohort(test)
-    model = load_model(record.path, device=device, threads=threads)
+    model = load_model(record.path, device=options.device, threads=options.threads)
     refuse_other_task(Task.of(cohort), model.task, test)
     scans = cohort.cases
     _refuse_trained_on(record, scans, test)
@@ -102,7 +106,7 @@ def _measure(
     counting = CalibratingModel.of(model, cohort)
     lacking = {case.name for case in cohort.cases if case.label is not None and case.name not in known}
     try:
-        measure(counting, scans, test, place, anew=lacking, progress=progress)
+        measure(counting, scans, test, place, anew=lacking, progress=options.progress)
     finally:
         write_calibration(place / CALIBRATION, model, {**known, **counting.found})
     return place.name

@@ -13,10 +13,8 @@ from filelock import FileLock
 
 from semivox.comparison.cells import Cell, read_finished, state_of
 from semivox.comparison.request import TEST, Group, Request
-from semivox.evaluation.comparison import POLICY, Measured, compare_evaluations
-from semivox.evaluation.comparison_table import comparison_markdown
-from semivox.evaluation.folders import read_evaluation
-from semivox.evaluation.metrics import METRICS
+from semivox.evaluation import METRICS, Measured, compare_evaluations, comparison_markdown, read_evaluation
+from semivox.evaluation.comparison import POLICY
 from semivox.files import write_json, write_text
 from semivox.report.comparison_export import comparison_csv, comparison_latex
 from semivox.report.comparison_record import read_results

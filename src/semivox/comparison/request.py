@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from semivox.cohort import Task, case_identity, refuse_other_task
-from semivox.cohort.case import Case, Cohort, Split
-from semivox.cohort.folder import load_cohort
+from semivox.cohort import (
+    Case,
+    Cohort,
+    Split,
+    Task,
+    case_identity,
+    load_cohort,
+    read_geometry,
+    refuse_other_task,
+    sha256_file,
+    split_cohort,
+)
 from semivox.cohort.folds import cut_folds, without_patients
-from semivox.cohort.formats import read_geometry
-from semivox.cohort.hashing import sha256_file
-from semivox.cohort.split import split_cohort
 from semivox.comparison.cells import Cell, differences
+from semivox.comparison.options import CompareOptions
 from semivox.comparison.variants import ALL, Choice, read_labeled, read_methods, read_seeds
 from semivox.duration import budget_seconds
 from semivox.errors import DataError, SettingsError
 from semivox.files import read_json, write_json
-from semivox.settings import parse_assignment, plain
+from semivox.settings import assignments, plain
 
 REQUEST = "request.json"
 FORMAT = 1
 TEST = "test"
+SAME = ("steps", "budget", "recipe", "device", "precision", "threads")
+"""Options of a training that have the same name in :class:`semivox.training.config.RunSettings`."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +62,6 @@ class Group:
 class Request:
     """Everything ``compare`` was given. ``fixed`` may not change in a folder; the lists may grow."""
 
-    data: Path
-    out: Path
     variants: tuple[Choice, ...]
     reference: Choice
     added: bool
@@ -62,8 +69,16 @@ class Request:
     seeds: tuple[int, ...]
     groups: tuple[Group, ...]
     fixed: Mapping[str, Any]
-    train: Mapping[str, Any]
-    """Options for ``train`` that are the same for every cell."""
+    train: CompareOptions
+    """As given, but for the budget in seconds, settings as a mapping, and no precision where it is auto."""
+
+    @property
+    def data(self) -> Path:
+        return Path(self.train.data)
+
+    @property
+    def out(self) -> Path:
+        return Path(self.train.out)
 
     @property
     def folds(self) -> tuple[str, ...]:
@@ -91,43 +106,22 @@ class Request:
         return Cell(self.out, place, fold, number, variant, labeled, seed, {**own, **self.fixed})
 
 
-def read_request(
-    data: str | Path,
-    out: str | Path,
-    *,
-    methods: str | Sequence[str],
-    labeled: str | int | Sequence[str | int] | None = None,
-    seeds: str | int | Sequence[int] | None = None,
-    test: str | Path | None = None,
-    folds: int | None = None,
-    steps: int | None = None,
-    budget: float | str | None = None,
-    reference: str = "supervised",
-    recipe: str | None = None,
-    plan: str | Path | None = None,
-    config: str | Path | None = None,
-    settings: Mapping[str, Any] | Sequence[str] = (),
-    cache: str | Path | None = None,
-    device: str | None = None,
-    precision: str | None = None,
-    threads: int | None = None,
-    workers: int | None = None,
-) -> Request:
+def read_request(given: CompareOptions) -> Request:
     """Read the lists, load the cohorts (names only) and cut the folds; nothing is written.
 
     Raises DataError or SettingsError for all that can be known to be wrong by now.
     """
-    data, out = Path(data), Path(out)
+    data, test, folds = Path(given.data), given.test, given.folds
     if (test is None) == (folds is None):
         raise SettingsError(
             "a comparison needs held-out labels of one kind",
             found="neither --test nor --folds" if test is None else "both --test and --folds",
             expected="--test DATA2, or --folds F to hold out parts of the labelled cases in turn",
         )
-    if steps is not None and budget is not None:
+    if given.steps is not None and given.budget is not None:
         raise SettingsError("both steps and budget are given", remedy="give --steps or --budget, not both")
-    variants, first, added = read_methods(methods, reference)
-    sets, numbers = read_labeled(labeled), read_seeds(seeds)
+    variants, first, added = read_methods(given.methods, given.reference)
+    sets, seeds = read_labeled(given.labeled), read_seeds(given.seeds)
     cohorts = [load_cohort(data, None if choice.text == ALL else choice.text) for choice in sets]
     groups: list[Group] = []
     for choice, cohort in zip(sets, cohorts, strict=True):
@@ -138,32 +132,30 @@ def read_request(
             groups.append(_test_group(choice, cohort, Path(test)))
     for group in groups:
         _refuse_leaks(group)
-    assignments = dict(settings.items() if isinstance(settings, Mapping) else map(parse_assignment, settings))
-    train = {
-        "steps": steps,
-        "budget": None if budget is None else budget_seconds(budget),
-        "recipe": recipe,
-        "config": config,
-        "settings": assignments,
-        "device": device,
-        "precision": None if precision == "auto" else precision,
-        "threads": threads,
-        "cache": cache,
-        "workers": workers,
-        "plan": plan,
+    train = replace(
+        given,
+        budget=None if given.budget is None else budget_seconds(given.budget),
+        settings=assignments(given.settings),
+        precision=None if given.precision == "auto" else given.precision,
+    )
+    fixed = _fixed(train, cohorts[0].cases, None if test is None else groups[0].held_out)
+    return Request(variants, first, added, sets, seeds, tuple(groups), fixed, train)
+
+
+def _fixed(train: CompareOptions, cases: Sequence[Case], held_out: Sequence[Case] | None) -> dict[str, Any]:
+    """What may not change in a comparison's folder, as it stands in ``request.json``."""
+    settings = assignments(train.settings)
+    return {
+        "data": str(Path(train.data).resolve()),
+        "cases of data": _digest(cases),
+        "test": None if train.test is None else str(Path(train.test).resolve()),
+        "cases of test": None if held_out is None else _digest(held_out),
+        "folds": train.folds,
+        **{name: getattr(train, name) for name in SAME},
+        "plan": None if train.plan is None else _hash(train.plan),
+        "config": None if train.config is None else _hash(train.config),
+        "settings": {name: plain(settings[name]) for name in sorted(settings)},
     }
-    fixed = {
-        "data": str(data.resolve()),
-        "cases of data": _digest(cohorts[0].cases),
-        "test": None if test is None else str(Path(test).resolve()),
-        "cases of test": None if test is None else _digest(groups[0].held_out),
-        "folds": folds,
-        **{name: train[name] for name in ("steps", "budget", "recipe", "device", "precision", "threads")},
-        "plan": None if plan is None else _hash(plan),
-        "config": None if config is None else _hash(config),
-        "settings": {name: plain(assignments[name]) for name in sorted(assignments)},
-    }
-    return Request(data, out, variants, first, added, sets, numbers, tuple(groups), fixed, train)
 
 
 def check_kept(request: Request) -> None:

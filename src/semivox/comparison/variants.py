@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from semivox.cohort.hashing import sha256_file
+from semivox.cohort import sha256_file
 from semivox.cohort.split import COUNT
 from semivox.errors import SettingsError
 from semivox.methods.catalog import CATALOG, parse_method

@@ -19,7 +19,7 @@ from semivox.errors import DataError, SettingsError
 from semivox.files import write_text
 from semivox.methods import Method, Optimizer, load_method, parse_method, preset_settings
 from semivox.prepare.planner import OVERRIDES
-from semivox.settings import as_dict, flatten, names_of, override, unknown_name
+from semivox.settings import as_dict, complete, flatten, names_of, override
 from semivox.training.sinks.installed import refuse_missing
 
 FORMAT = 1
@@ -170,12 +170,7 @@ def _apply(config: Config, changes: Mapping[str, Any], where: str) -> Config:
 def full_name(name: str, config: Config) -> str:
     """A setting's full dotted name; a bare name is allowed where it is the only one that ends so."""
     known = [*(n for n in names_of(config) if n not in FIXED), *(f"plan.{n}" for n in OVERRIDES)]
-    if name in known or name.startswith("plan."):
-        return name
-    ends = [k for k in known if k.rsplit(".", 1)[-1] == name]
-    if "." not in name and len(ends) == 1:
-        return ends[0]
-    raise unknown_name(name, known, "--set")
+    return name if name.startswith("plan.") else complete(name, known)
 
 
 def predictor_of(method: Method, config: Config) -> tuple[str, ...]:

@@ -1,0 +1,242 @@
+"""The options of a command, written once: a frozen dataclass with a string below each field.
+
+From it come the command line and its help (``semivox/arguments.py``), the Python function
+(:func:`from_options`) and ``docs/reference/commands.md``. ``Annotated[type, Positional(...)]`` or
+``Annotated[type, Flag(...)]`` puts a field on the command line; a field without is for Python alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import dataclasses
+import functools
+import importlib.util
+import inspect
+import re
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from semivox.settings import documented_in, field_docs
+
+P = ParamSpec("P")
+O = TypeVar("O")  # noqa: E741
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Positional:
+    """An argument without a flag; ``many``: one or more of them."""
+
+    metavar: str
+    many: bool = False
+
+
+@dataclass(frozen=True)
+class Flag:
+    """An option of the command line, ``--name`` after the field.
+
+    ``group`` is the heading it stands under; ``flag`` another name than the field's; ``default`` says in a
+    few words what holds where it is not given; ``parse`` turns its text into the value and raises ValueError.
+    Of flags with the same ``one_of`` at most one may be given. ``repeat``: each time it is given adds to a
+    list. ``same_as``: ``module:Class`` of the settings whose field of this name explains it.
+    """
+
+    metavar: str = ""
+    group: str = ""
+    flag: str = ""
+    default: str = ""
+    parse: Callable[[str], Any] | None = None
+    choices: tuple[str, ...] = ()
+    one_of: str = ""
+    repeat: bool = False
+    same_as: str = ""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A field as the command line has it. ``kind``: what its text becomes; ``path``: names a file or folder;
+    ``required``: has no default, else ``value`` is it; ``default`` says it in words."""
+
+    name: str
+    mark: Positional | Flag
+    kind: Callable[[str], Any]
+    switch: bool
+    path: bool
+    choices: tuple[str, ...]
+    required: bool
+    value: Any
+    default: str
+    meaning: str
+
+    @property
+    def flag(self) -> str:
+        """``--tolerance-mm``; empty for a positional one."""
+        if isinstance(self.mark, Positional):
+            return ""
+        return self.mark.flag or "--" + self.name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Command(Generic[O]):
+    """A command, as its file in ``commands/`` brings it: its options (with what only the command line takes),
+    what runs it and shows the result (returns the exit code), and lines to start from."""
+
+    options: type[O]
+    run: Callable[[O], int]
+    examples: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    """The order of the headings of the help; others follow."""
+    one_of_required: tuple[str, ...] = ()
+    """The ``one_of`` groups of which exactly one flag must be given."""
+
+
+class Function(Generic[P, O, R]):
+    """What :func:`from_options` makes, for type checkers: called with the fields, or ``of`` the options."""
+
+    of: Callable[[O], R]
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Json:
+    """For commands that can print their result as JSON."""
+
+    json: typing.Annotated[bool, Flag()] = False
+    """Print JSON."""
+
+
+def from_options(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Function[P, O, R]]:
+    """Makes a function of an options object into one that takes the fields as its arguments.
+
+    Signature and the ``Parameters`` of its docstring are those of the dataclass; ``function.of(object)``
+    calls it with an object that is there.
+    """
+
+    def decorate(body: Callable[[O], R]) -> Function[P, O, R]:
+        @functools.wraps(body)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            return body(options(*args, **kwargs))
+
+        made = cast(Any, call)
+        made.of = body
+        made.__signature__ = _signature(cast(type, options), body)
+        made.__doc__ = _docstring(cast(type, options), body.__doc__ or "")
+        return cast(Function[P, O, R], call)
+
+    return decorate
+
+
+def arguments(options: type) -> list[Argument]:
+    """The fields of ``options`` that are on the command line, its own before those of its bases."""
+    found, meanings, hints = [], meanings_of(options), hints_of(options)
+    distance = {  # to the class that defines it
+        name: steps
+        for steps, base in enumerate(options.__mro__)
+        for name in getattr(base, "__dataclass_fields__", {})
+    }
+    for field in sorted(dataclasses.fields(options), key=lambda f: distance[f.name]):
+        hint = hints[field.name]
+        mark = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Positional | Flag)), None)
+        if mark is None:
+            continue
+        found.append(_argument(field, mark, hint.__origin__, meanings[field.name]))
+    return found
+
+
+def _argument(
+    field: dataclasses.Field[Any], mark: Positional | Flag, hint: Any, meaning: tuple[str, Any]
+) -> Argument:
+    kinds = [hint] if typing.get_origin(hint) is typing.Literal else typing.get_args(hint) or (hint,)
+    literals = [kind for kind in kinds if typing.get_origin(kind) is typing.Literal]
+    kind: Callable[[str], Any] = str
+    if isinstance(mark, Flag) and mark.parse is not None:
+        kind = mark.parse
+    elif str not in kinds and not literals:
+        kind = next((k for k in (int, float) if k in kinds), str)
+    choices = mark.choices if isinstance(mark, Flag) else ()
+    text, default = meaning
+    said = mark.default if isinstance(mark, Flag) else ""
+    if not said and isinstance(default, str | int | float) and not isinstance(default, bool):
+        said = str(default)
+    return Argument(
+        name=field.name,
+        mark=mark,
+        kind=kind,
+        switch=hint is bool,
+        path=Path in kinds,
+        choices=choices or tuple(str(v) for each in literals for v in typing.get_args(each)),
+        required=field.default is dataclasses.MISSING,
+        value=None if field.default is dataclasses.MISSING else field.default,
+        default=said,
+        meaning=text,
+    )
+
+
+def meanings_of(options: type) -> dict[str, tuple[str, Any]]:
+    """Field -> what it means, and its default; both from the settings it is the ``same_as``, if any."""
+    docs = field_docs(options)
+    found: dict[str, tuple[str, Any]] = {}
+    hints = hints_of(options)
+    for field in dataclasses.fields(options):
+        marks = [m for m in getattr(hints[field.name], "__metadata__", ()) if isinstance(m, Flag)]
+        same_as = marks[0].same_as if marks else ""
+        text, default = docs.get(field.name, ""), field.default
+        if same_as:
+            explained, default = settings_docs(same_as)[field.name]
+            text = " ".join(part for part in (explained.replace("; empty: ", "; without it, "), text) if part)
+        found[field.name] = (text, None if default is dataclasses.MISSING else default)
+    return found
+
+
+@functools.cache
+def settings_docs(place: str) -> Mapping[str, tuple[str, Any]]:
+    """Field -> meaning and default of the settings class ``module:Class``, read from its source: importing it
+    would take as long as a command."""
+    module, _, name = place.partition(":")
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    return documented_in(next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name))
+
+
+def hints_of(options: type) -> dict[str, Any]:
+    """The type of each field. What a module imports for type checkers only counts as Any."""
+    names = _Names()
+    for base in reversed(options.__mro__):
+        names.update(vars(sys.modules[base.__module__]))
+    return typing.get_type_hints(options, localns=names, include_extras=True)
+
+
+class _Names(dict[str, Any]):
+    """Names of modules, Any for those they do not have."""
+
+    def __missing__(self, name: str) -> Any:
+        if hasattr(builtins, name):
+            raise KeyError(name)
+        return Any
+
+
+def _signature(options: type, body: Callable[..., Any]) -> inspect.Signature:
+    hints = hints_of(options)
+    parameters = [
+        p.replace(annotation=getattr(hints[name], "__origin__", hints[name]))
+        if hasattr(hints[name], "__metadata__")
+        else p
+        for name, p in inspect.signature(options).parameters.items()
+    ]
+    return inspect.Signature(parameters, return_annotation=inspect.signature(body).return_annotation)
+
+
+def _docstring(options: type, written: str) -> str:
+    """``written`` with the section ``Parameters`` before ``Returns`` or ``Raises``."""
+    head, *rest = re.split(r"\n\n(?=(?:Returns|Raises)\n-)", inspect.cleandoc(written), maxsplit=1)
+    lines = [line for name, (text, _) in meanings_of(options).items() for line in (name, f"    {text}")]
+    return "\n\n".join([head, "\n".join(["Parameters", "-" * 10, *lines]), *rest])

@@ -1,0 +1,46 @@
+"""``semivox plan``: the overrides that it prints are ones that it takes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import semivox
+from semivox.cli import main
+from semivox.errors import SettingsError
+from semivox.prepare.planner import OVERRIDES
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_settings_replace_what_the_planner_chooses(phantoms: tuple[Path, Path], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    own = semivox.plan(phantoms[0], cache=cache)
+    asked = semivox.plan(
+        phantoms[0], cache=cache, settings={"plan.network.kind": "unet", "plan.batch": [1, 1]}
+    )
+    assert (asked.network.kind, asked.batch) == ("unet", (1, 1)) != (own.network.kind, own.batch)
+    assert semivox.plan(phantoms[0], cache=cache, settings=["batch=[1,1]"]).batch == (1, 1)
+
+
+def test_the_command_line_takes_them(phantoms: tuple[Path, Path], tmp_path: Path, capsys: Capture) -> None:
+    line = ["plan", str(phantoms[0]), "--cache", str(tmp_path), "--json", "--set", "plan.rung=2"]
+    assert main([*line, "--set", "plan.batch=[1,1]"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["rung"], made["batch"]) == (2, [1, 1])
+
+
+def test_every_override_that_is_printed_has_a_setting(phantoms: tuple[Path, Path], tmp_path: Path) -> None:
+    said = " ".join(semivox.plan(phantoms[0], cache=tmp_path).assumptions)
+    named = set(re.findall(r"plan\.([a-z]+(?:\.\w+)*)=", said))
+    assert len(named) >= 4
+    assert {re.sub(r"\.\d+\.", ".N.", name) for name in named} <= set(OVERRIDES)
+
+
+@pytest.mark.parametrize("name", ["plan.bacth", "bacth", "optimizer.lr", "plan.channels.7.scheme"])
+def test_an_unknown_name_is_refused(phantoms: tuple[Path, Path], tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match=f"unknown setting '{name}'"):
+        semivox.plan(phantoms[0], cache=tmp_path, settings={name: 1})
