@@ -94,7 +94,7 @@ def settings_of(asked: Asked, cohort: Cohort, display: Display) -> tuple[Config,
 
 
 def refuse_taken(asked: Asked) -> None:
-    """Raise SettingsError if the folder holds a run that is not to be gone on with."""
+    """Raise SettingsError if the folder holds a run and nobody asked to resume it."""
     if has_run(asked.folder) and not asked.resume:
         raise SettingsError(
             "this folder already holds a run",

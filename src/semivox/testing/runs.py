@@ -191,7 +191,7 @@ def check_trains(method: type[Method], settings: Settings = None) -> None:
 
 
 def check_resume(method: type[Method], settings: Settings = None) -> None:
-    """A run stopped after any step, or in the midst of labelling, and gone on with by a new process ends with
+    """A run stopped after any step, or in the midst of labelling, and continued by a new process, ends with
     the bits of one that was not stopped."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
