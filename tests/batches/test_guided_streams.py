@@ -237,6 +237,25 @@ def test_equal_confidences_meet_their_own_threshold() -> None:
     assert_same(sure, free)  # nothing outside the scan becomes valid for being confident
 
 
+def test_weighted_streams_weigh_pseudo_labelled_voxels_alone() -> None:
+    ramp = np.broadcast_to(np.arange(120, 120 + SHAPE[0])[:, None], SHAPE).astype(np.uint8)
+    store = make_store(third=ramp)
+    bank = Bank(store, 0, ramp)
+    bank.of = {i: replace(label, floors=(0.5, 0.5, 0.5, 0.5), weight=0.8) for i, label in bank.of.items()}
+    stream = Stream("all", 8, target="either", weighted=True)
+    for augmentation in (PLAIN, MOVING):
+        crops = make(stream, store, pseudo=bank, augmentation=augmentation).batch(2)["x"]
+        unweighted = replace(stream, weighted=False)
+        free = make(unweighted, store, pseudo=bank, augmentation=augmentation).batch(2)["x"]
+        assert_same(crops, free, but=("valid",))
+        for i, index in enumerate(crops.case.tolist()):
+            wanted = free.valid[i, 0]
+            if index in store.unlabeled:  # the third channel is the confidence, cut like the image
+                wanted = wanted * 0.8 * ((crops.views["weak"][i, 2] / 255 - 0.5) / 0.5).clamp(0, 1)
+            assert torch.allclose(crops.valid[i, 0], wanted, atol=1e-5)
+    assert ((crops.valid > 0) & (crops.valid < 0.8)).any()
+
+
 def test_a_second_crop_leaves_the_first_alone() -> None:
     for stream in (
         Stream("labeled", 4, ("weak", "strong", "intensity"), "label", "foreground", sdm=True),

@@ -368,3 +368,57 @@ def test_everything_is_the_same_under_another_folder_and_order_of_runs(tmp_path:
         long.relabel(f"s{index}", index, ALL, [Net(index)])
     short.relabel("s2", 2, ALL, [Net(2)])
     assert all(same(long.view(2).labels(c), short.view(2).labels(c)) for c in FakeStore.unlabeled)
+
+
+def test_mirrored_labels_are_the_mean_over_mirror_images_and_weigh_by_their_agreement() -> None:
+    nets, image = [Net(0)], FakeStore().case(2).image  # 8 x 8: no padding that a mirror image has elsewhere
+    plain = label_scan(nets, image, PLAN, Relabel(), Key(0), (0, 1))
+    assert plain.weight == 1.0
+    label = label_scan(nets, image, PLAN, Relabel(mirrored=True), Key(0), (0, 1))
+    views = [padded_probs(nets, image)]
+    for axis in (1, 2):
+        views.append(np.flip(padded_probs(nets, np.flip(image, axis).copy()), axis))
+    mean = np.mean(views, 0)
+    assert np.array_equal(label.target > 0, np.stack([mean.argmax(0) == k for k in (1, 2)]))
+    assert np.abs(label.confidence[0] - 255 * mean.max(0)).max() <= 0.51
+    dices = []
+    for other in views[1:]:
+        for k in (1, 2):
+            a, b = views[0].argmax(0) == k, other.argmax(0) == k
+            dices.append(2 * (a & b).sum() / (a.sum() + b.sum()) if (a | b).any() else 1.0)
+    assert label.weight == pytest.approx(np.mean(dices))
+    assert label.weight < 1
+
+
+def test_a_view_brings_the_floors_of_all_scans_and_the_weight_of_each(tmp_path: Path) -> None:
+    one = PseudoLabelBank(tmp_path, cast(Store, FakeStore()), PLAN, Key(0), mirror_axes=(0, 1))
+    one.relabel("s", 0, Relabel(mirrored=True), [Net(0)])
+    manifest = json.loads((tmp_path / "000" / "manifest.json").read_text())
+    labels = [one.view(0).labels(case) for case in FakeStore.unlabeled]
+    assert {label.floors for label in labels} == {tuple(manifest["floors"])}
+    assert len(labels[0].floors) == 3
+    weights = [min(1.0, max(0.0, (row["agreement"] - 0.6) / 0.3)) for row in manifest["rows"]]
+    assert [label.weight for label in labels] == pytest.approx(weights)
+
+
+def test_a_round_that_lacks_a_labelled_class_is_refused_for_good(tmp_path: Path) -> None:
+    class Labelled(FakeStore):
+        """Case 0 shows both classes in half of its voxels each."""
+
+        def case(self, index: int) -> Any:
+            case = super().case(index)
+            if index == 0:
+                case.target = np.full((2, *SHAPES[0]), 127, np.uint8)
+                case.annotated = np.ones(2, np.float32)
+            return case
+
+    class Background(Net):
+        def forward(self, x: Tensor, drop: BatchKey | None = None, norm: str = "update") -> Output:
+            return Output(torch.tensor([5.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, *x.shape[2:]))
+
+    one = PseudoLabelBank(tmp_path, cast(Store, Labelled()), PLAN, Key(0))
+    record = one.relabel("s", 0, ALL, [Background()])
+    assert "a is missing from 100% of the scans" in record["refused"]
+    again = PseudoLabelBank(tmp_path, cast(Store, Labelled()), PLAN, Key(0))
+    assert again.refused(0)
+    assert not again.refused(1)

@@ -134,8 +134,8 @@ class Batches:
             planes["target"] = known.target
         if case.valid is not None:
             planes["valid"] = case.valid > 0
-        if known.confidence is not None and stream.confidence > 0:
-            planes["confidence"] = known.confidence
+        if known.pseudo is not None and (stream.confidence > 0 or stream.weighted):
+            planes["confidence"] = known.pseudo.confidence
         samples, inside = cut(list(planes.values()), geometry)
         crop = dict(zip(planes, samples.split([len(plane) for plane in planes.values()]), strict=True))
         valid = torch.ones(1, *self.patch) if inside is None else inside
@@ -143,6 +143,8 @@ class Batches:
             valid = valid * (crop["valid"] >= 0.5)
         if "confidence" in crop:
             valid = valid * (crop["confidence"] >= FULL * stream.confidence - ROUNDING)
+        if known.pseudo is not None and stream.weighted:
+            valid = valid * known.pseudo.weights(crop["confidence"], crop["target"])
         views = {
             view: self._view(view, crop["image"], inside, key, geometry.spacing)
             for view in stream.views

@@ -29,6 +29,8 @@ class Stream:
     sdm: also give signed distance targets (needs ``target``); True: of the run's form, or a form by name.
     part: (i, k): only part i of k of these cases, cut by patient, the same all through the run.
     confidence: pseudo-labelled voxels below this confidence are not valid.
+    weighted: a pseudo-labelled voxel's ``valid`` is its weight in 0..1: how sure it is among those of its
+        class, times the weight of its scan.
     """
 
     cases: Literal["labeled", "unlabeled", "all"]
@@ -39,6 +41,7 @@ class Stream:
     sdm: bool | SdmForm = False
     part: tuple[int, int] = (0, 1)
     confidence: float = 0.0
+    weighted: bool = False
 
 
 def group_size(stream: Stream) -> int:

@@ -39,6 +39,13 @@ CATALOG: dict[str, Entry] = {
         "usual in the field",
         needs="labelled",
     ),
+    "self_training": Entry(
+        "semivox.methods.self_training:SelfTraining",
+        "semivox",
+        2026,
+        "averaged weights label whole scans, in rounds; the student learns from both kinds of labels",
+        "measured here",
+    ),
     "mean_teacher": Entry(
         "semivox.methods.mean_teacher:MeanTeacher",
         "Tarvainen & Valpola, NeurIPS",

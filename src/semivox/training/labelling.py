@@ -20,16 +20,23 @@ from semivox.tiles import predict_planned
 
 
 def label_scan(
-    networks: Sequence[nn.Module], image: np.ndarray, plan: Plan, relabel: Relabel, key: Key
+    networks: Sequence[nn.Module],
+    image: np.ndarray,
+    plan: Plan,
+    relabel: Relabel,
+    key: Key,
+    mirror_axes: Sequence[int] = (),
 ) -> PseudoLabel:
     """What the mean softmax of ``networks`` says of ``image`` (C, X, Y[, Z]), normalised, in working voxels.
 
     The networks' running statistics normalise, nothing is dropped. Planes are 255 times one-hot, or times the
     probability with ``relabel.soft``; the confidence is 255 times the largest probability. Voxels that the
     clean-up takes from a class become background and keep their confidence. ``key`` draws the points.
+    With ``relabel.mirrored`` probabilities are the mean over the scan and its mirror images along each of
+    ``mirror_axes``, and the label's weight is how far these agree.
     """
-    # (K, X, Y[, Z])
-    probs = predict_planned(networks, np.array(image, np.float32), plan, _forward_bytes(networks), whole=True)
+    views = _views(networks, np.array(image, np.float32), plan, mirror_axes if relabel.mirrored else ())
+    probs = torch.stack(views).mean(0) if len(views) > 1 else views[0]  # (K, X, Y[, Z])
     highest, argmax = probs.max(0)
     argmax = argmax.to(torch.uint8)
     label = argmax
@@ -46,7 +53,33 @@ def label_scan(
         target,
         np.rint(highest[None].clamp(0, 1).numpy() * FULL).astype(np.uint8),
         {k: found for k, found in points.items() if len(found)},
+        weight=agreement_of(views),
     )
+
+
+def _views(
+    networks: Sequence[nn.Module], image: np.ndarray, plan: Plan, mirror_axes: Sequence[int]
+) -> list[torch.Tensor]:
+    """Probabilities (K, X, Y[, Z]) of a scan, and those of its mirror images, turned back."""
+    memory = _forward_bytes(networks)
+    views = [predict_planned(networks, image, plan, memory, whole=True)]
+    for axis in mirror_axes:
+        mirrored = np.ascontiguousarray(np.flip(image, 1 + axis))
+        views.append(predict_planned(networks, mirrored, plan, memory, whole=True).flip(1 + axis))
+    return views
+
+
+def agreement_of(views: Sequence[torch.Tensor]) -> float:
+    """Mean Dice, over foreground classes and the other views, of the argmax of the first of ``views``
+    (K, X, Y[, Z]) with theirs; 1 where there is one view, or both lack a class."""
+    first, *others = (view.argmax(0) for view in views)
+    kinds = range(1, len(views[0]))
+    dices = [
+        agreement(np.asarray(first == k)[None], np.asarray(other == k)[None])[0]
+        for other in others
+        for k in kinds
+    ]
+    return float(np.mean(dices)) if dices else 1.0
 
 
 def agreement(new: np.ndarray, old: np.ndarray) -> list[float]:

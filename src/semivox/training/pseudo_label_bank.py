@@ -32,6 +32,13 @@ from semivox.files import read_json, replacing, write_json
 from semivox.methods import Relabel
 from semivox.prepare import FULL, Plan, Store
 from semivox.randomness import Key
+from semivox.training.label_quality import (
+    confidence_floors,
+    confidences,
+    labeled_volumes,
+    refusal,
+    scan_weight,
+)
 from semivox.training.labelling import agreement, label_scan, weights_hash
 from semivox.training.processes import ALONE, Processes
 
@@ -44,13 +51,20 @@ SHARED_DISK = 120.0
 
 
 class PseudoLabelBank:
-    """Labels scans and keeps what it said. ``key``: the run's, which cuts the parts as the streams do."""
+    """Labels scans and keeps what it said. ``key``: the run's, which cuts the parts as the streams do;
+    ``mirror_axes``: those of the mirror images that a stage may ask for."""
 
     def __init__(
-        self, folder: Path, store: Store, plan: Plan, key: Key, processes: Processes = ALONE
+        self,
+        folder: Path,
+        store: Store,
+        plan: Plan,
+        key: Key,
+        processes: Processes = ALONE,
+        mirror_axes: Sequence[int] = (),
     ) -> None:
         self.folder, self.store, self.plan, self.key = Path(folder), store, plan, key
-        self.processes = processes
+        self.processes, self.mirror_axes = processes, tuple(mirror_axes)
 
     def clear(self) -> None:
         """Forget everything: a new run begins."""
@@ -68,7 +82,9 @@ class PseudoLabelBank:
 
         ``stage``: name of the stage with this ``index``; ``progress(done, total)`` is called after each case
         (of several processes: after each round of one case a process, in all of them).
-        Returns ``part``, ``cases``, ``seconds``, ``volumes`` (mean working voxels of each class in a case)
+        Returns ``part``, ``cases``, ``seconds``, ``volumes`` (mean working voxels of each class in a case),
+        ``refused`` (why nobody should learn from them, see :func:`refusal`; None: they may), ``agreement``
+        (mean Dice of scans with their mirror images)
         and ``laziness``: the mean Dice with the same cases' labels before, by class and over the classes
         (``foreground``); None where there are none before.
         """
@@ -80,6 +96,7 @@ class PseudoLabelBank:
             "part": part,
             "clean": relabel.clean,
             "soft": relabel.soft,
+            "mirrored": relabel.mirrored,
             "weights": weights_hash(networks),
         }
         folder, (rank, ranks) = self._generation(index), self.processes.place
@@ -104,7 +121,8 @@ class PseudoLabelBank:
         rows = [everyone[n % ranks][n // ranks] for n in range(len(cases))]
         record = self._summary(rows)
         if self.processes.first:
-            write_json(folder / "manifest.json", {**made_by, **record, "rows": rows})
+            floors = confidence_floors([row["confidences"] for row in rows])
+            write_json(folder / "manifest.json", {**made_by, **record, "floors": floors, "rows": rows})
             self._prune(index, part)
         self.processes.wait()
         _await(folder / "manifest.json")
@@ -130,11 +148,19 @@ class PseudoLabelBank:
         Raises DataError for a manifest that cannot be read.
         """
         folders: dict[int, Path] = {}
+        trust: dict[int, tuple[tuple[float, ...], float]] = {}
         for i, manifest in self._published().items():
             if i <= index:
-                cases = (row["index"] for row in manifest["rows"])
-                folders |= {case: self._generation(i) / f"{case:05d}" for case in cases}
-        return BankView(self.folder, self.store, len(self.plan.classes), folders)
+                floors = tuple(manifest.get("floors", ()))  # earlier versions had neither
+                for row in manifest["rows"]:
+                    folders[row["index"]] = self._generation(i) / f"{row['index']:05d}"
+                    trust[row["index"]] = floors, scan_weight(row.get("agreement", 1.0))
+        return BankView(self.folder, self.store, len(self.plan.classes), folders, trust)
+
+    def refused(self, index: int) -> bool:
+        """Whether nobody should learn from generation ``index``."""
+        manifest = self._published().get(index, {})
+        return manifest.get("refused") is not None
 
     def _label(
         self,
@@ -147,7 +173,8 @@ class PseudoLabelBank:
     ) -> dict[str, Any]:
         """Label one case and write its arrays; returns its row."""
         began = time.perf_counter()
-        label = label_scan(networks, self.store.case(index).image, self.plan, relabel, key / index)
+        image = self.store.case(index).image
+        label = label_scan(networks, image, self.plan, relabel, key / index, self.mirror_axes)
         dice = None
         if index in before.folders:
             with contextlib.suppress(DataError):  # a damaged one is only missed by the measurement
@@ -166,6 +193,8 @@ class PseudoLabelBank:
             "files": {name: (place / f"{name}.npy").stat().st_size for name in ARRAYS},
             "volumes": [int(plane.sum(dtype=np.int64)) / FULL for plane in label.target],
             "laziness": dice,
+            "agreement": label.weight,
+            "confidences": confidences(label),
             "seconds": time.perf_counter() - began,
         }
 
@@ -183,6 +212,8 @@ class PseudoLabelBank:
             "seconds": sum(row["seconds"] for row in rows),
             "volumes": {n: float(v) for n, v in zip(names, volumes, strict=True)},
             "laziness": laziness,
+            "agreement": float(np.mean([row["agreement"] for row in rows])) if rows else 1.0,
+            "refused": refusal(rows, labeled_volumes(self.store, len(names)), names),
         }
 
     def _prune(self, newest: int, part: list[int]) -> None:
@@ -213,6 +244,7 @@ class BankView:
     store: Store
     classes: int  # foreground classes
     folders: Mapping[int, Path]
+    trust: Mapping[int, tuple[tuple[float, ...], float]]  # floors of confidence, weight of the scan
 
     def labels(self, index: int, /) -> PseudoLabel:
         """Of case ``index``, as memory maps. Raises DataError where there is none, or a damaged one."""
@@ -230,7 +262,7 @@ class BankView:
         except (OSError, ValueError, EOFError) as error:
             raise _lost(f"the pseudo-label of case {name} is damaged", folder, error) from error
         foreground = {int(k): points[points[:, 0] == k, 1:] for k in np.unique(points[:, 0])}
-        return PseudoLabel(target, confidence, foreground)
+        return PseudoLabel(target, confidence, foreground, *self.trust[index])
 
 
 class BlankLabels:

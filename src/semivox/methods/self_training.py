@@ -1,0 +1,141 @@
+"""Self-training as it pays with few labels: a teacher that has finished learning labels whole scans, and the
+student goes on with labels and pseudo-labels side by side.
+
+Idea: averaged weights that have finished learning label whole scans, in rounds; the student learns from both
+Basis: measured here
+
+    first     L = L_seg(labelled); the learning rate falls to 0
+    round r   the averaged weights label every unlabelled scan: argmax of the mean over its mirror images;
+              voxel v of scan i counts by
+
+                  w_iv = s_i clip((m_iv - tau_k) / (1 - tau_k), 0, 1)
+
+              with m_iv the largest probability, tau_k the first quartile of m over all voxels labelled k (at
+              least 0.5), and s_i how far scan and mirror images agree; then
+
+                  L = L_seg(labelled) + lambda L_seg(pseudo-labelled; w)
+
+              on one schedule through all rounds, from a second, smaller learning rate to 0
+
+In half of the pairs of a labelled and a pseudo-labelled crop a box changes places, image, target and weight,
+both ways (after BCP, Bai et al., CVPR 2023). Labelled crops are as many as in ``supervised``; those with
+pseudo-labels come on top. A round whose labels cannot be right (a class is missing, volumes leave the
+labelled range, mirror images disagree) is refused, and the run goes on with labels alone.
+
+Ours, after pseudo-labels (Lee, 2013), noisy students (Xie et al., CVPR 2020) and thresholds by class (Zhang
+et al., NeurIPS 2021). What each part is worth stands on the method's page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semivox.batches import Stream
+from semivox.losses import segmentation_loss
+from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings, random_boxes
+from semivox.methods.declare import At, Batch, Facts, Optimizer, Player, Relabel, Stage, Term
+
+
+@dataclass(frozen=True)
+class SelfTrainingSettings(StudentTeacherSettings):
+    paper_steps: int = 6000
+    """Steps that the constants are meant for; those counted in steps scale with the run's length by it.
+    [ours]"""
+    alone: float = 0.5
+    """Share of the run on labelled scans alone, before the first pseudo-labels. [ours]"""
+    rounds: int = 3
+    """How often all unlabelled scans are labelled anew; 0: never. [ours]"""
+    final: float = 0.0
+    """Share of the run on labelled scans alone at the end. [ours]"""
+    pseudo: float = 1.0
+    """Weight lambda of the pseudo-labelled crops; 0 drops the term. [ours]"""
+    pseudo_crops: float = 1.0
+    """Pseudo-labelled crops a step, as a multiple of the labelled ones. [ours]"""
+    lr: float = 0.05
+    """Learning rate at the beginning of the rounds; 0: one schedule spans the whole run. [ours]"""
+    weighted: bool = True
+    """Voxels count by how sure they are in their class, scans by how far their mirror images agree. [ours]"""
+    confidence: float = 0.0
+    """Voxels whose pseudo-label is less sure than this do not count. [ours]"""
+    mirrored: bool = True
+    """Label by the mean over a scan and its mirror images. [ours]"""
+    clean: bool = True
+    """Of a class that labels show in one piece only the largest component stays in a pseudo-label. [ours]"""
+    strong: bool = False
+    """Pseudo-labelled crops are strong views instead of weak ones. [ours]"""
+    exchange: float = 0.5
+    """Share of the pairs of crops in which a box changes places. [ours]"""
+    box: float = 0.5
+    """Side of that box as a share of the crop's. [ours]"""
+
+
+class SelfTraining(StudentTeacher):
+    Settings = SelfTrainingSettings
+    settings: SelfTrainingSettings
+
+    def stages(self, facts: Facts) -> Sequence[Stage]:
+        s, n = self.settings, sum(facts.batch)
+        students = tuple(self.averages)
+        player = Player("segmenter", students)
+        later = Player("segmenter", students, Optimizer(lr=s.lr)) if s.lr else player
+        labeled = {"labeled": Stream("labeled", size=n, target="label", where="foreground")}
+        pseudo = Stream(
+            "unlabeled",
+            size=max(1, round(s.pseudo_crops * n)),
+            target="pseudo",
+            where="foreground",
+            views=(self._view,),
+            confidence=s.confidence,
+            weighted=s.weighted,
+        )
+        rounds = s.rounds if facts.sweeps is None else min(s.rounds, facts.sweeps)
+        if not rounds or not s.pseudo:
+            return [Stage("labeled", labeled, (player,), self.pairs())]
+        relabel = Relabel(clean="largest" if s.clean else "none", mirrored=s.mirrored)
+        each = (1 - s.alone - s.final) / rounds
+        stages = [Stage("labeled", labeled, (player,), self.pairs(), s.alone)]
+        for r in range(1, rounds + 1):
+            both, goes_on = {**labeled, "pseudo": pseudo}, r > 1 or not s.lr
+            stages.append(Stage(f"round{r}", both, (later,), self.pairs(), each, relabel, continues=goes_on))
+        if s.final:
+            stages.append(Stage("final", labeled, (later,), self.pairs(), s.final, continues=True))
+        return stages
+
+    def step(self, batch: Batch, at: At) -> dict[str, Term]:
+        s, labeled, drop = self.settings, batch["labeled"], at.rng("dropout/student")
+        # (B, C, X, Y[, Z]), (B, K-1, ...), (B, 1, ...)
+        x_l, y_l, w_l = labeled.views["weak"], labeled.labels, labeled.valid
+        if "pseudo" not in batch:
+            logits = self.student(x_l, drop=drop).logits
+            return {"segmentation": Term(segmentation_loss(logits, y_l, w_l, labeled.annotated))}
+
+        pseudo = batch["pseudo"]
+        x_u, y_u, w_u = pseudo.views[self._view], pseudo.labels, pseudo.valid
+        if pairs := round(s.exchange * min(len(x_l), len(x_u))):
+            inside = random_boxes(x_l[:pairs], s.box, at.rng("box"))
+            x_l, x_u = _exchange(x_l, x_u, inside)
+            y_l, y_u = _exchange(y_l, y_u, inside)
+            # the background of a partly annotated crop may hide what pseudo-labels claim to know
+            known = labeled.annotated.amin(1).view(-1, *(1,) * (w_l.dim() - 1))
+            w_l, w_u = _exchange(w_l, w_u, inside)[0], _exchange(w_l * known, w_u, inside)[1]
+        logits = self.student(torch.cat([x_l, x_u]), drop=drop).logits
+        logits_l, logits_u = logits.split([len(x_l), len(x_u)])
+        return {
+            "segmentation": Term(segmentation_loss(logits_l, y_l, w_l, labeled.annotated)),
+            "pseudo": Term(segmentation_loss(logits_u, y_u, w_u, pseudo.annotated), s.pseudo),
+        }
+
+    @property
+    def _view(self) -> str:
+        return "strong" if self.settings.strong else "weak"
+
+
+def _exchange(a: Tensor, b: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """``a`` and ``b`` with their first samples' voxels exchanged where ``inside`` (n, 1, ...) is 1."""
+    n, where = len(inside), inside > 0
+    ahead, behind = torch.where(where, b[:n], a[:n]), torch.where(where, a[:n], b[:n])
+    return torch.cat([ahead, a[n:]]), torch.cat([behind, b[n:]])
