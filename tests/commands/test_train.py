@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from semivox.commands.train import train
 from semivox.errors import DataError, SettingsError, Stopped, TrainingFailed
-from semivox.methods.catalog import CATALOG
+from semivox.methods.catalog import CATALOG, RECOMMENDED
 from semivox.testing.displays import StopAfter, Told
 from semivox.training.checkpoints import load as load_checkpoint
 from semivox.training.journal import read_journal
@@ -418,6 +418,69 @@ def test_self_training_labels_resumes_and_opens_no_other_label(
     labels[1].write_bytes(b"this is no label")  # an unlabelled case's
     go("garbage", **new)
     assert same(tmp_path / "whole", tmp_path / "garbage")
+
+
+def test_a_round_of_labels_that_cannot_be_right_is_not_learned_from(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    """After three steps a network finds its class nowhere, or everywhere: each round is refused."""
+    file, display = tmp_path / "mine.py", Told()
+    file.write_text(SELF_TRAINING)
+    method = f"{file}:SelfTraining"
+    asked = {"method": method, "labeled": 2, "steps": 8, "settings": {**small, **COLD}, "cache": cache}
+    train(phantoms[0], tmp_path / "guarded", **asked, display=display)
+    records = list(read_journal(tmp_path / "guarded/metrics.jsonl"))
+    assert [bool(r["refused"]) for r in records if r["kind"] == "relabel"] == [True, True]
+    assert {tuple(r["terms"]) for r in records if r["kind"] == "step" and r["step"] >= 3} == {
+        ("segmentation",)
+    }
+    told = [line for line in display.said if "refused" in line]
+    assert len(told) == 2
+    assert "run.guard=false" in told[0]
+
+    with pytest.raises(Stopped):  # in the middle of a refused stage
+        train(phantoms[0], tmp_path / "parts", **asked, display=StopAfter(5))
+    train(phantoms[0], tmp_path / "parts", resume=True, cache=cache)
+    assert same(tmp_path / "guarded", tmp_path / "parts")
+
+    asked["settings"] = {**small, **COLD, "run.guard": False}
+    train(phantoms[0], tmp_path / "unguarded", **asked)
+    records = list(read_journal(tmp_path / "unguarded/metrics.jsonl"))
+    assert {tuple(r["terms"]) for r in records if r["kind"] == "step" and r["step"] >= 3} == {
+        ("labeled", "pseudo")
+    }
+    assert not same(tmp_path / "guarded", tmp_path / "unguarded")
+
+
+@pytest.mark.parametrize(
+    ("labeled", "length", "method"),
+    [
+        (2, {"steps": 5}, "supervised"),  # too few steps to label scans by
+        (2, {"steps": 2, "method": "auto"}, "supervised"),
+    ],
+)
+def test_auto_is_chosen_by_steps_and_scans_and_said_in_a_line(
+    labeled: int, length: dict[str, Any], method: str,
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    display = Told()
+    result = train(
+        phantoms[0], tmp_path / "run", labeled=labeled, settings=small, cache=cache, display=display, **length
+    )
+    assert result.method == method
+    assert sum(line.startswith("method: ") for line in display.said) in (1, 2)
+
+
+def test_auto_takes_the_method_that_pays_where_there_are_steps_and_scans(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    display = StopAfter(1)
+    with pytest.raises(Stopped):
+        train(
+            phantoms[0], tmp_path / "run", labeled=2, steps=600, settings=small, cache=cache, display=display
+        )
+    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["run"]["method"] == RECOMMENDED
+    assert any(line.startswith(f"method: {RECOMMENDED}, for 2 labelled and") for line in display.said)
 
 
 def test_lost_pseudo_labels_stop_a_resumed_run_with_the_remedy(

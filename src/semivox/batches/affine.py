@@ -56,7 +56,7 @@ def draw_affine(key: Key, augmentation: Augmentation, spacing: tuple[float, ...]
     identity = AffineParameters.identity(dims)
     if not augmentation.enabled:
         return identity
-    axes = (0, 1) if augmentation.flip_axes is None else augmentation.flip_axes
+    axes = augmentation.mirror_axes
     coins = (key / "flip").numpy().random(dims)
     flips = tuple(d in axes and bool(coins[d] < augmentation.flip_probability) for d in range(dims))
     if (key / "affine").numpy().random() >= augmentation.affine_probability:

@@ -84,6 +84,11 @@ class Augmentation:
     cutout_size: float = 0.3
     """Side of that box as a share of the patch."""
 
+    @property
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Working axes that may be mirrored."""
+        return (0, 1) if self.flip_axes is None else self.flip_axes
+
     def __post_init__(self) -> None:
         for name in (
             "scale",

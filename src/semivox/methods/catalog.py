@@ -147,7 +147,7 @@ CATALOG: dict[str, Entry] = {
 }
 
 #: What ``auto`` stands for where there are unlabelled scans: what leads at equal compute in docs/results.md.
-RECOMMENDED = "supervised"
+RECOMMENDED = "self_training"
 
 #: Names with a meaning of their own, which no installed method can have, and what a name is made of.
 TAKEN = {*CATALOG, "auto", "all"}

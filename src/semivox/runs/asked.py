@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from semivox.training.config import Config, read_config, refuse_changes, resolve
 from semivox.training.display import Display
 from semivox.training.run_folder import has_run
 
+LEAST_STEPS = 600
+"""Steps below which ``auto`` means ``supervised``: no teacher has finished learning."""
 PLACES = ("data", "out", "plan", "watch", "config", "settings", "resume", "cache", "workers")
 """Fields that are no settings of :class:`~semivox.training.config.RunSettings`."""
 
@@ -64,6 +66,11 @@ class Asked:
         return self.resume and (self.folder / "config.yaml").exists()
 
     @property
+    def leaves_method(self) -> bool:
+        """Whether the method is for us to choose."""
+        return self.method == "auto" or (self.method is None and self.config is None)
+
+    @property
     def cache_folder(self) -> Path | None:
         return Path(self.cache) if self.cache else None
 
@@ -87,7 +94,7 @@ def settings_of(asked: Asked, cohort: Cohort, display: Display) -> tuple[Config,
     if asked.goes_on:
         config, method_class = read_config(asked.folder / "config.yaml")
         return refuse_changes(config, options, assignments), method_class
-    if asked.method == "auto" or (asked.method is None and asked.config is None):
+    if asked.leaves_method:
         options["method"] = _recommended(asked, cohort, display)
     file = Path(asked.config) if asked.config else None
     return resolve(Path(asked.data), options, config_file=file, assignments=assignments)
@@ -121,10 +128,26 @@ def _assignments(asked: Asked) -> dict[str, Any]:
 def _recommended(asked: Asked, cohort: Cohort, display: Display) -> str:
     """The method for these scans, told in one line."""
     labeled = None if asked.labeled is None else str(asked.labeled)
-    unlabeled = split_cohort(cohort, labeled).unlabeled
-    method = RECOMMENDED if unlabeled else "supervised"
-    note = f"method: {method}, with {len(unlabeled)} unlabelled cases"
-    if unlabeled and method == "supervised":
-        note += ", which it does not use: no other method has beaten it at equal compute so far"
-    display.say(f"{note} (override: --method NAME)")
+    split = split_cohort(cohort, labeled)
+    known, others = len(split.labeled), len(split.unlabeled)
+    method = RECOMMENDED if others >= known else "supervised"
+    display.say(
+        f"method: {method}, for {known} labelled and {others} unlabelled scans (override: --method NAME)"
+    )
     return method
+
+
+def supervised_if_short(
+    asked: Asked, config: Config, planned_steps: int | None, cohort: Cohort, display: Display
+) -> tuple[Config, type[Method]] | None:
+    """The settings of ``supervised`` where ``auto`` took another method and the run has too few steps for it.
+
+    ``planned_steps``: those that the plan expects the budget to hold. None where nothing changes.
+    """
+    steps = config.run.steps or planned_steps
+    if not asked.leaves_method or asked.goes_on or steps is None or steps >= LEAST_STEPS:
+        return None
+    if config.run.method == "supervised":
+        return None
+    display.say(f"method: supervised after all, for about {steps} steps are too few to label scans by")
+    return settings_of(replace(asked, method="supervised"), cohort, display)

@@ -27,7 +27,7 @@ from semivox.networks import Segmenter
 from semivox.networks.compiled import compiler_fault
 from semivox.prepare import Plan, Store, plan_from_json, plan_to_json, write_plan
 from semivox.randomness import Key
-from semivox.runs.asked import Asked, refuse_taken, settings_of
+from semivox.runs.asked import Asked, refuse_taken, settings_of, supervised_if_short
 from semivox.runs.faults import refuse_before_preparing, run_faults
 from semivox.runs.live_report import LiveReport
 from semivox.runs.prepare import planned, stored
@@ -49,6 +49,7 @@ from semivox.training.pseudo_label_bank import PseudoLabelBank
 from semivox.training.run_folder import RunFolder
 from semivox.training.sinks import Sinks, open_sinks
 from semivox.training.stages import stage_begins, stages_of
+from semivox.training.warm_up import labels_alone
 
 OTHERS = "semivox.runs.process"
 """What the other processes of a run on several devices are."""
@@ -147,8 +148,12 @@ class Run:
         if not self.processes.first:  # all is prepared now, or on another machine's disk
             self.plan = plan_from_json(told)
             self.store = stored(self.asked, self.cohort, self.split, self.plan, self.display)
+        short = supervised_if_short(self.asked, self.config, self.plan.steps, self.cohort, self.display)
+        if short is not None:
+            self.config, self.method_class = short
         key = Key(self.config.run.seed)
-        self.bank = PseudoLabelBank(self._path("pseudo_labels"), self.store, self.plan, key, self.processes)
+        axes, folder = self.config.augmentation.mirror_axes, self._path("pseudo_labels")
+        self.bank = PseudoLabelBank(folder, self.store, self.plan, key, self.processes, axes)
 
     def settle(self) -> None:
         """Precision, compiling and the number of steps, measured once; a run that goes on has them."""
@@ -248,6 +253,15 @@ class Run:
         if record["laziness"] is not None:
             kept = record["laziness"]["foreground"]
             self.display.say(f"{stage.name}: Dice {kept:.4f} between new and former pseudo-labels")
+        if record["refused"] is not None and self.config.run.guard:
+            said = f"{stage.name}: pseudo-labels refused, labels alone: {record['refused']}"
+            self.display.say(f"{said} (override: --set run.guard=false)")
+
+    def admitted(self, index: int, stage: Stage, method: Method) -> Stage:
+        """The stage itself; without unlabelled scans where its pseudo-labels were refused."""
+        if stage.relabel is None or not self.config.run.guard or not self.bank.refused(index):
+            return stage
+        return labels_alone(method, stage, self.plan.batch)
 
     def journal(self, record: dict[str, Any]) -> None:
         """A line of ``metrics.jsonl``, and of what listens to it."""

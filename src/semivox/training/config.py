@@ -50,6 +50,9 @@ class RunSettings:
     sweeps: PositiveInt | None = None
     """How often all unlabelled scans may be labelled anew, by methods that do so; empty: with a budget, as
     often as leaves 60 % of it for steps, measured once before step 0; with steps, without limit."""
+    guard: bool = True
+    """Look at pseudo-labels before they are learned from; a stage whose labels cannot be right (a class is
+    missing, volumes are out of range, mirror images disagree) learns from labels alone."""
     device: str = "auto"
     """cpu, cuda, or auto: cuda where there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -38,10 +38,12 @@ class Events(Protocol):
     ``journal(record)`` at every logged step, ``progress(step, record)`` after every step (``record`` is empty
     where none was logged); ``watch``, ``checkpoint`` (which may ask for the state) and ``stop`` come after
     every step and decide for themselves. ``relabel(index, stage, method)`` on entry of a stage that labels
-    anew, before anything else.
+    anew, before anything else. ``admitted(index, stage, method)`` before a stage's first step, and before the
+    first one of a run that goes on within it: the stage as it is to be trained.
     """
 
     def relabel(self, index: int, stage: Stage, method: Method, /) -> None: ...
+    def admitted(self, index: int, stage: Stage, method: Method, /) -> Stage: ...
     def journal(self, record: dict[str, Any], /) -> None: ...
     def progress(self, step: int, record: dict[str, Any], /) -> None: ...
     def watch(self, step: int, method: Method, /) -> None: ...
@@ -59,6 +61,7 @@ class Hooks:
     stop: Callable[[], bool] = lambda: False
     watch: Callable[[int, Method], None] = lambda step, method: None
     relabel: Callable[[int, Stage, Method], None] = lambda index, stage, method: None
+    admitted: Callable[[int, Stage, Method], Stage] = lambda index, stage, method: stage
 
 
 @dataclass
@@ -104,9 +107,10 @@ def fit(
     loop = _Loop(method, facts, optimizer, paper_steps, device, progress, stages, processes, compiled)
 
     for index, stage, begin, end in remaining(stages, facts.steps, progress.step):
+        if progress.step == begin and stage.relabel is not None:
+            events.relabel(index, stage, method)
+        stage = events.admitted(index, stage, method)
         if progress.step == begin:
-            if stage.relabel is not None:
-                events.relabel(index, stage, method)
             enter(method, stage, ages[index], progress.ends, rebuild)
         if begin == end:
             loop.keep_end(stage)

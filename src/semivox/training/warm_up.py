@@ -32,17 +32,23 @@ def warmed_up(method: Method, stages: Sequence[Stage], facts: Facts) -> list[Sta
     players = _networks(method, stages[joint].players)
     if share <= 0 or not players:
         return stages
-    learning = {name for player in players for name in player.modules}
-    first = Stage(
-        NAME,
-        _labeled_streams(stages[joint], sum(facts.batch)),
-        players,
-        tuple(pair for pair in stages[joint].pairs if pair.student in learning),
-        share=share,
-        step="warm_up",
-    )
+    first = Stage(NAME, stages[joint].streams, stages[joint].players, stages[joint].pairs, share)
+    first = labels_alone(method, first, facts.batch)
     rest = [replace(stage, share=stage.share / total * (1 - share)) for stage in stages]
     return [first, replace(rest[0], continues=True), *rest[1:]]
+
+
+def labels_alone(method: Method, stage: Stage, batch: tuple[int, int]) -> Stage:
+    """``stage`` as ``supervised`` would train it: its networks alone, each on whole batches of labels."""
+    players = _networks(method, stage.players)
+    learning = {name for player in players for name in player.modules}
+    return replace(
+        stage,
+        streams=_labeled_streams(stage, sum(batch)),
+        players=players,
+        pairs=tuple(pair for pair in stage.pairs if pair.student in learning),
+        step="warm_up",
+    )
 
 
 def _draws_unlabeled(stage: Stage) -> bool:
