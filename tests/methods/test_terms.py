@@ -17,6 +17,7 @@ UNTRAINED: dict[str, dict[str, Any]] = {"self_ensembling": {"threshold": 0.0}}
 
 REACH = {
     "supervised": {"segmentation": {"student"}},
+    "self_training": {"segmentation": {"student"}, "pseudo": {"student"}},
     "mean_teacher": {"segmentation": {"student"}, "consistency": {"student"}},
     "ua_mt": {"segmentation": {"student"}, "consistency": {"student"}},
     "entropy_min": {"segmentation": {"student"}, "entropy": {"student"}},
@@ -81,6 +82,7 @@ SWITCHES: dict[str, dict[str, set[str]]] = {
     "supervised": {},
     "mean_teacher": {"consistency": {"consistency"}},
     "ua_mt": {"consistency": {"consistency"}},
+    "self_training": {"rounds": {"pseudo"}, "pseudo": {"pseudo"}},
     "entropy_min": {"entropy": {"entropy"}},
     "cps": {"cross": {"cross", "cross_second"}},
     "urpc": {"consistency": {"consistency"}},

@@ -43,7 +43,7 @@ CATALOG: dict[str, Entry] = {
         "semivox.methods.self_training:SelfTraining",
         "semivox",
         2026,
-        "averaged weights label whole scans, in rounds; the student learns from both kinds of labels",
+        "a teacher that has finished learning labels whole scans; a student learns from them",
         "measured here",
     ),
     "mean_teacher": Entry(

@@ -1,7 +1,7 @@
 """Self-training as it pays with few labels: a teacher that has finished learning labels whole scans, and the
 student goes on with labels and pseudo-labels side by side.
 
-Idea: averaged weights that have finished learning label whole scans, in rounds; the student learns from both
+Idea: a teacher that has finished learning labels whole scans; a student learns from them
 Basis: measured here
 
     first     L = L_seg(labelled); the learning rate falls to 0

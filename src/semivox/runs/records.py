@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,13 @@ def copy_source(method: str, folder: Path) -> None:
     if file.suffix == ".py":
         with replacing(folder / file.name) as temporary:
             shutil.copyfile(file, temporary)
+
+
+def announce_labels(record: Mapping[str, Any], stage: str, guard: bool, display: Display) -> None:
+    """Say how far a round's pseudo-labels have moved, and why they are refused, if they are."""
+    if record["laziness"] is not None:
+        kept = record["laziness"]["foreground"]
+        display.say(f"{stage}: Dice {kept:.4f} between new and former pseudo-labels")
+    if guard and record["refused"] is not None:
+        said = f"{stage}: pseudo-labels refused, labels alone: {record['refused']}"
+        display.say(f"{said} (override: --set run.guard=false)")

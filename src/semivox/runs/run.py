@@ -31,7 +31,7 @@ from semivox.runs.asked import Asked, refuse_taken, settings_of, supervised_if_s
 from semivox.runs.faults import refuse_before_preparing, run_faults
 from semivox.runs.live_report import LiveReport
 from semivox.runs.prepare import planned, stored
-from semivox.runs.records import announce, copy_source, record_cases, record_environment
+from semivox.runs.records import announce, announce_labels, copy_source, record_cases, record_environment
 from semivox.runs.signals import StopSignals
 from semivox.runs.watch import Watch
 from semivox.settings import as_dict
@@ -250,12 +250,7 @@ class Run:
         networks = labellers(method, stage.relabel, self.config)
         record = self.bank.relabel(stage.name, index, stage.relabel, networks, labelled)
         self.journal({"kind": "relabel", "step": step, "stage": stage.name, **record})
-        if record["laziness"] is not None:
-            kept = record["laziness"]["foreground"]
-            self.display.say(f"{stage.name}: Dice {kept:.4f} between new and former pseudo-labels")
-        if record["refused"] is not None and self.config.run.guard:
-            said = f"{stage.name}: pseudo-labels refused, labels alone: {record['refused']}"
-            self.display.say(f"{said} (override: --set run.guard=false)")
+        announce_labels(record, stage.name, self.config.run.guard, self.display)
 
     def admitted(self, index: int, stage: Stage, method: Method) -> Stage:
         """The stage itself; without unlabelled scans where its pseudo-labels were refused."""
