@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import semivox.methods.pseudo_contrast as module
+import semivox.losses.class_means as module
 from semivox.batches import Batches, Crops
 from semivox.batches.annotation import PseudoLabel
 from semivox.methods.declare import At, Facts, Relabel

@@ -1,7 +1,7 @@
-"""Changes of an image that keep its anatomy: views for consistency and contrast (not augmentation).
+"""Changes of an image that a method makes: views for consistency and contrast, boxes that change places.
 
-Both follow the restoration tasks of Models Genesis (Zhou et al., MedIA 2021): blocks painted over, and
-voxels shuffled within small windows.
+`inpaint` and `local_shuffle` keep the anatomy and follow the restoration tasks of Models Genesis (Zhou et
+al., MedIA 2021): blocks painted over, and voxels shuffled within small windows.
 """
 
 from __future__ import annotations
@@ -56,3 +56,31 @@ def local_shuffle(x: Tensor, key: BatchKey, window: int = 4) -> Tensor:
     result = x.clone()
     result[inner] = mixed.permute(back).reshape(*x.shape[:2], *size)
     return result
+
+
+def changed(x: Tensor, how: str, key: BatchKey) -> Tensor:
+    """``x`` after ``inpaint`` or ``local_shuffle``; as it is for any other ``how``."""
+    if how == "inpaint":
+        return inpaint(x, key)
+    return local_shuffle(x, key) if how == "local_shuffle" else x
+
+
+def boxes(x: Tensor, key: BatchKey, share: float) -> Tensor:
+    """(B, 1, X, Y[, Z]) 1 in a box at a random place of each crop of ``x`` (B, C, X, Y[, Z]), else 0; its
+    side is ``share`` of each axis."""
+    size = x.shape[2:]
+    inside = torch.zeros_like(x[:, :1])
+    places = key.uniform((len(x), len(size)))
+    for sample, place in zip(inside, places.tolist(), strict=True):
+        where = []
+        for n, part in zip(size, place, strict=True):
+            side = round(share * n)
+            start = int(part * (n - side + 1))
+            where.append(slice(start, start + side))
+        sample[(slice(None), *where)] = 1
+    return inside
+
+
+def pasted(below: Tensor, above: Tensor, where: Tensor) -> Tensor:
+    """``above`` where ``where`` is 1, else ``below``."""
+    return torch.where(where > 0, above, below)

@@ -4,8 +4,14 @@ from semivox.losses.adversarial import critic_loss, judged
 from semivox.losses.agreement import AgreementForm, agreement_loss, clipped_noise, softmax_mse
 from semivox.losses.anchor_losses import Form, Pairs, unit
 from semivox.losses.class_contrast import class_contrast
-from semivox.losses.class_means import class_mean_contrast, class_means
-from semivox.losses.contrast import dimension_contrast, info_nce, paired_info_nce, pairwise_distillation
+from semivox.losses.class_means import class_mean_contrast, class_means, local_class_contrast
+from semivox.losses.contrast import (
+    crop_contrast,
+    dimension_contrast,
+    info_nce,
+    paired_info_nce,
+    pairwise_distillation,
+)
 from semivox.losses.distance import (
     SdmForm,
     margin_voxels,
@@ -21,7 +27,9 @@ from semivox.losses.local import (
     class_labels,
     place_labels,
     strided_pool,
+    view_pools,
     voxel_contrast,
+    voxel_labels,
 )
 from semivox.losses.sampling import known_classes, pooled, region_pairs, sample_positions, vectors_at
 from semivox.losses.segmentation import (
@@ -30,7 +38,14 @@ from semivox.losses.segmentation import (
     full_fractions,
     segmentation_loss,
 )
-from semivox.losses.slices import boundary_aware_map, slice_contrast, slice_places, to_slices
+from semivox.losses.slices import (
+    boundary_aware_map,
+    boundary_aware_slices,
+    crop_slice_contrast,
+    slice_contrast,
+    slice_places,
+    to_slices,
+)
 from semivox.losses.uncertainty import entropy_loss, normalised_entropy, pyramid_consistency
 from semivox.losses.voxels import mean_feature, same_voxel_contrast, valid_positions, volume_contrast
 
@@ -44,12 +59,15 @@ __all__ = [
     "agreement_loss",
     "block_pools",
     "boundary_aware_map",
+    "boundary_aware_slices",
     "class_contrast",
     "class_labels",
     "class_mean_contrast",
     "class_means",
     "clipped_noise",
     "critic_loss",
+    "crop_contrast",
+    "crop_slice_contrast",
     "cross_entropy",
     "dice_loss",
     "dimension_contrast",
@@ -59,6 +77,7 @@ __all__ = [
     "info_nce",
     "judged",
     "known_classes",
+    "local_class_contrast",
     "margin_voxels",
     "mean_feature",
     "normalised_entropy",
@@ -83,6 +102,8 @@ __all__ = [
     "unit",
     "valid_positions",
     "vectors_at",
+    "view_pools",
     "volume_contrast",
     "voxel_contrast",
+    "voxel_labels",
 ]

@@ -14,6 +14,7 @@ The loss is the mean over all anchors of all pairs, taken once: no pair counts m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -22,6 +23,8 @@ from torch.nn import functional as F
 
 from semivox.losses.contrast import info_nce
 from semivox.losses.numerics import full_precision
+from semivox.losses.sampling import known_classes, sample_positions, vectors_at
+from semivox.randomness import BatchKey
 
 Reach = Literal["inter", "intra"]
 Negatives = Literal["means", "voxels"]
@@ -93,4 +96,36 @@ def class_mean_contrast(
         form="out",
         exclude=~(positives | others),
         anchor_weights=(drawn.flatten() & others.any(1)).to(vectors.dtype),
+    )
+
+
+def local_class_contrast(
+    embeddings: Tensor,
+    truth: tuple[Tensor, Tensor, Tensor],
+    classes: Sequence[int],
+    count: int,
+    key: BatchKey,
+    *,
+    temperature: float = 0.1,
+    reach: Reach = "inter",
+    negatives: Negatives = "means",
+) -> Tensor:
+    """:func:`class_mean_contrast` of ``count`` anchors drawn of each of ``classes`` in each image.
+
+    embeddings (B, D, X, Y[, Z]); truth: target (B, K-1, ...), valid (B, 1, ...), annotated (B, K-1). An
+    anchor is a voxel of which its class fills one half; what is not known (:func:`known_classes`) is no
+    anchor and in no mean.
+    """
+    known = known_classes(*truth)  # (B, K, X, Y[, Z])
+    most, label = known.flatten(2).max(1)  # (B, P)
+    index, drawn = sample_positions(label, most >= 0.5, classes, count, key)  # (B, K', N)
+    means, present = class_means(embeddings, known[:, classes])  # (B, K', D), (B, K')
+    return class_mean_contrast(
+        vectors_at(embeddings, index),
+        drawn,
+        means,
+        present,
+        temperature=temperature,
+        reach=reach,
+        negatives=negatives,
     )

@@ -104,6 +104,18 @@ def paired_info_nce(
     return F.cross_entropy(similarity.flatten(0, 1), index.repeat(groups))
 
 
+def crop_contrast(z: Tensor, case: Tensor, *, temperature: float) -> Tensor:
+    """NT-Xent (Chen et al., "SimCLR", ICML 2020): each of two crops of a case finds the other one.
+
+    z (2B, D): row i and row B + i are the crops of ``case`` (B,)'s entry i. Other crops of the same case are
+    no negatives.
+    """
+    both, index = case.repeat(2), torch.arange(len(z), device=z.device)
+    positives = (index[:, None] - index).abs() == len(case)
+    same_case = both[:, None] == both  # itself included
+    return info_nce(z, z, positives, temperature=temperature, exclude=same_case & ~positives)
+
+
 def pairwise_distillation(features_s: Tensor, features_t: Tensor, temperature: float = 1.0) -> Tensor:
     """Each place of a volume finds itself among the teacher's features (You et al., "SimCVD", IEEE TMI 2022).
 
@@ -144,4 +156,4 @@ def dimension_contrast(
     return paired_info_nce(z_s.T[None], z_t.T[None], temperature=temperature)
 
 
-__all__ = ["dimension_contrast", "info_nce", "paired_info_nce", "pairwise_distillation"]
+__all__ = ["crop_contrast", "dimension_contrast", "info_nce", "paired_info_nce", "pairwise_distillation"]

@@ -10,6 +10,7 @@ Class indices are never interpolated or averaged: a voxel has one from its fract
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from torch.nn import functional
 from semivox.losses.anchor_losses import Form, Pairs, anchor_losses
 from semivox.losses.numerics import full_precision, weighted_mean
 from semivox.losses.segmentation import full_fractions
+from semivox.randomness import BatchKey
 
 LEFT_OUT = -1
 
@@ -29,6 +31,12 @@ class VoxelPools(NamedTuple):
     features: Tensor  # (G, N, C, x, y[, z])
     labels: Tensor  # (G, N, x, y[, z]) class index, LEFT_OUT where it is not known
     rank: Tensor  # (G, N, x, y[, z]) in [0, 1): of too many anchors, the highest stay
+
+    def projected(self, projection: Callable[[Tensor], Tensor]) -> VoxelPools:
+        """With the features (.., C, ..) projected, voxel by voxel, to (.., D, ..)."""
+        groups = len(self.labels)
+        vectors = projection(self.features.flatten(0, 1)).unflatten(0, (groups, -1))
+        return VoxelPools(vectors, self.labels, self.rank)
 
 
 @full_precision
@@ -52,6 +60,11 @@ def place_labels(valid: Tensor) -> Tensor:
     """
     place = torch.arange(1, valid.numel() + 1, device=valid.device).reshape(valid[:, 0].shape)
     return place.masked_fill(valid[:, 0] <= 0, LEFT_OUT)
+
+
+def voxel_labels(target: Tensor, valid: Tensor, annotated: Tensor, supervised: bool = True) -> Tensor:
+    """:func:`class_labels`; where not ``supervised``, :func:`place_labels`."""
+    return class_labels(target, valid, annotated) if supervised else place_labels(valid)
 
 
 def strided_pool(features: Tensor, labels: Tensor, rank: Tensor, stride: int) -> VoxelPools:
@@ -79,6 +92,21 @@ def block_pools(features: Tensor, labels: Tensor, rank: Tensor, side: int, at_mo
     order = pools.rank.flatten(1)[:, 0] + (pools.labels > 0).flatten(1).any(1)
     chosen = order.topk(at_most).indices
     return VoxelPools(*(x[chosen] for x in pools))
+
+
+def view_pools(
+    features: Tensor, labels: Tensor, key: BatchKey, stride: int | None, side: int, at_most: int
+) -> VoxelPools:
+    """Pools of two views of B crops: features (2B, C, X, Y[, Z]), one view after the other, and the crops'
+    labels (B, X, Y[, Z]). Of every ``stride``-th voxel, or (None) of blocks of ``side``, ``at_most`` of them.
+
+    Ranks, so which anchors stay, are drawn voxel by voxel, apart in the two views.
+    """
+    rank = key.uniform((len(labels), 2, *labels.shape[1:])).to(labels.device).transpose(0, 1).flatten(0, 1)
+    labels = torch.cat([labels, labels])
+    if stride is not None:
+        return strided_pool(features, labels, rank, stride)
+    return block_pools(features, labels, rank, side, at_most)
 
 
 @full_precision
@@ -150,5 +178,7 @@ __all__ = [
     "class_labels",
     "place_labels",
     "strided_pool",
+    "view_pools",
     "voxel_contrast",
+    "voxel_labels",
 ]

@@ -35,6 +35,11 @@ def to_slices(q: Tensor, at: Tensor | None = None) -> Tensor:
     return slices.flatten(0, 1)
 
 
+def boundary_aware_slices(x: Tensor, sdm: Tensor) -> Tensor:
+    """The slices of :func:`boundary_aware_map`: (B*Z, K-1, X, Y), volume after volume."""
+    return to_slices(boundary_aware_map(x, sdm))
+
+
 def slice_contrast(
     h_teacher: Tensor,
     h_student: Tensor,
@@ -63,3 +68,11 @@ def slice_places(volumes: int, slices: int, device: torch.device | None = None) 
     """``volume`` and ``position`` (B*Z,) of the rows of ``to_slices`` for B volumes of Z slices."""
     volume = torch.arange(volumes, device=device).repeat_interleave(slices)
     return volume, torch.arange(slices, device=device).repeat(volumes)
+
+
+def crop_slice_contrast(h_t: Tensor, h_s: Tensor, crops: int, temperature: float, window: int) -> Tensor:
+    """:func:`slice_contrast` of the slices of ``crops`` crops, crop after crop, equally many of each."""
+    volume, position = slice_places(crops, len(h_s) // crops, h_s.device)
+    return slice_contrast(
+        h_t, h_s, temperature=temperature, exclude_window=window, volume=volume, position=position
+    )

@@ -1,5 +1,8 @@
-"""ATSO, asynchronous teacher-student optimization (Huo, Xie, He, Yang, Zhou, Li, Tian; CVPR 2021,
-arXiv 2006.13461).
+"""ATSO, asynchronous teacher-student optimization.
+
+Idea: parts of the unlabelled scans take turns: one is learned from, the next is labelled
+Paper: Huo, Xie, He, Yang, Zhou, Li, Tian; CVPR 2021; arXiv 2006.13461
+Basis: abstract, rest ours
 
     L = L_seg(labelled, label) + w L_seg(unlabelled, pseudo-label)
 
@@ -14,31 +17,31 @@ The synchronous baseline (``asynchronous`` off) labels all unlabelled scans at o
 as long as the k halves of a generation together: equal steps, equal labelling. Of every relabelled scan the
 bank journals how far its new pseudo-label agrees with its old one: this is the laziness, measured.
 
-Where the paper is silent, or we differ (its text beyond the abstract was not at hand, no code is known): all
-lengths and weights are ours (6000 steps on labels, then 4 generations of 2 x 2500), and so are hard labels
-without clean-up; parts are cut by patient and stay the same all through the run; a part is labelled right
-before it is learned from, never twice in between; the learning rate restarts with every stage; averaged
-weights label and predict, under the paper recipe the raw ones. A generation costs one labelling of all scans;
-where the budget holds fewer than ``generations``, the ones left are longer.
+Ours, as only the abstract was at hand and no code is known (docs/methods/atso.md says more):
+* all lengths and weights (6000 steps on labels, then 4 generations of 2 x 2500), hard labels, no clean-up;
+* parts are cut by patient, stay the same all through the run, and are labelled right before they are used;
+* the learning rate restarts with every stage;
+* averaged weights label and predict, under the paper recipe the raw ones;
+* where the budget holds fewer labellings than ``generations``, the ones left are longer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 
 from semivox.batches import Crops, Stream
 from semivox.errors import SettingsError
 from semivox.losses import segmentation_loss
-from semivox.methods.conventions import PUBLISHED_SGD
-from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Relabel, Stage, Term
+from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings
+from semivox.methods.declare import At, Batch, Facts, Player, Relabel, Stage, Term
 
 
 @dataclass(frozen=True)
-class ATSOSettings:
+class ATSOSettings(StudentTeacherSettings):
     paper_steps: int = 26000
     """Steps that the constants are meant for; those counted in steps scale with the run's length by it.
     [ours]"""
@@ -73,15 +76,11 @@ class ATSOSettings:
 STARTS = {"continue": "go_on", "initial_model": "labeled", "scratch": "initial"}
 
 
-class ATSO(Method):
-    """Parts of the unlabelled scans take turns: one is learned from, then the next is labelled."""
-
+class ATSO(StudentTeacher):
     Settings = ATSOSettings
-    paper: ClassVar[Mapping[str, Any]] = PUBLISHED_SGD
-    paper_predictor: ClassVar[tuple[str, ...]] = ("student",)
+    settings: ATSOSettings
 
     def __init__(self, facts: Facts, settings: ATSOSettings) -> None:
-        super().__init__()
         if settings.asynchronous and not 2 <= settings.parts <= facts.unlabeled:
             raise SettingsError(
                 "the unlabelled scans cannot be cut into this many parts",
@@ -91,16 +90,14 @@ class ATSO(Method):
             )
         if not settings.labeled_too and not settings.pseudo:
             raise SettingsError("with labeled_too=false and pseudo=0 there is nothing to learn from")
-        self.settings = settings
-        self.student = facts.network("student", dropout=settings.dropout)
-        self.teacher = facts.network("student", dropout=settings.dropout)
+        super().__init__(facts, settings)
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
         s, (n_l, n_u) = self.settings, facts.batch
         generations = s.generations if facts.sweeps is None else min(s.generations, facts.sweeps)
         k = s.parts if s.asynchronous else 1
         players = (Player("segmenter", ("student",)),)
-        pairs = (Pair("student", "teacher", s.ema_decay),)
+        pairs = self.pairs()
 
         alone = Stream("labeled", size=n_l + n_u, target="label", where="foreground")
         share = s.pretrain if generations else 1.0
@@ -138,12 +135,10 @@ class ATSO(Method):
         terms = {}
         if "labeled" in batch:
             labeled = batch["labeled"]
-            assert labeled.target is not None
-            loss = segmentation_loss(logits[0], labeled.target, labeled.valid, labeled.annotated)
+            loss = segmentation_loss(logits[0], labeled.labels, labeled.valid, labeled.annotated)
             terms["segmentation"] = Term(loss)
         if "pseudo" in batch and self.settings.pseudo:
             pseudo = batch["pseudo"]
-            assert pseudo.target is not None
-            loss = segmentation_loss(logits[-1], pseudo.target, pseudo.valid, pseudo.annotated)
+            loss = segmentation_loss(logits[-1], pseudo.labels, pseudo.valid, pseudo.annotated)
             terms["pseudo"] = Term(loss, self.settings.pseudo)
         return terms

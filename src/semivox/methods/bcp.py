@@ -1,4 +1,8 @@
-"""BCP, bidirectional copy-paste (Bai, Chen, Li, Shen, Wang; CVPR 2023, arXiv 2305.00673).
+"""BCP, bidirectional copy-paste.
+
+Idea: boxes change places between labelled and pseudo-labelled crops
+Paper: Bai, Chen, Li, Shen, Wang; CVPR 2023; arXiv 2305.00673
+Basis: published code
 
 A box of 2/3 of each side, at a random place, is exchanged between two crops.
 
@@ -10,10 +14,12 @@ A box of 2/3 of each side, at a random place, is exchanged between two crops.
 
 The teacher starts as the pretrained student and is its exponential moving average from then on.
 
-Differs from published code: the teacher's BatchNorm statistics are averaged like its weights, and it sees
-unlabelled crops with running statistics; the loss is the house's Dice + cross-entropy (there their mean); the
-box is drawn for each pair; classes that nobody annotated do not count in the labelled part; a class that
-labels show in several pieces keeps them all.
+Differs from published code (docs/methods/bcp.md says why):
+* the teacher's BatchNorm statistics are averaged like its weights, and label with running statistics;
+* L_seg is Dice + cross-entropy (there their mean);
+* a box is drawn for each pair;
+* classes that nobody annotated do not count in the labelled part;
+* a class that labels show in several pieces keeps them all.
 """
 
 from __future__ import annotations
@@ -27,12 +33,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from semivox.batches.crops import Crops
+from semivox.batches.perturb import boxes, pasted
 from semivox.batches.stream import Stream
 from semivox.losses import segmentation_loss
 from semivox.methods.cleanup import largest_components
-from semivox.methods.conventions import PUBLISHED_SGD
-from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Pair, Player, Stage, Term
-from semivox.randomness import BatchKey
+from semivox.methods.conventions import PUBLISHED_SGD, StudentTeacher, StudentTeacherSettings
+from semivox.methods.declare import At, Batch, Facts, Optimizer, Player, Stage, Term
 
 #: How the published self-training moves: 15000 steps, a tenth of the rate after each 2500.
 SELF_TRAIN = Optimizer(
@@ -41,7 +47,7 @@ SELF_TRAIN = Optimizer(
 
 
 @dataclass(frozen=True)
-class BCPSettings:
+class BCPSettings(StudentTeacherSettings):
     paper_steps: int = 17000
     """Steps of the paper's run; constants counted in steps scale with the run's length by it. [code]"""
     pretrain: float = 2000 / 17000
@@ -61,52 +67,46 @@ class BCPSettings:
     """Share of channels dropped at the network's dropout places, in the student. [code]"""
 
 
-class BCP(Method):
-    """Boxes change places between labelled and unlabelled crops."""
-
+class BCP(StudentTeacher):
     Settings = BCPSettings
+    settings: BCPSettings
     paper: ClassVar[Mapping[str, Any]] = {
         **PUBLISHED_SGD,
         "optimizer.schedule": "constant",
         "method.published_optimizer": True,
     }
-    paper_predictor: ClassVar[tuple[str, ...]] = ("student",)
 
     def __init__(self, facts: Facts, settings: BCPSettings) -> None:
-        super().__init__()
-        self.settings, self.classes = settings, facts.classes
+        super().__init__(facts, settings)
+        self.classes = facts.classes
         self.cleaned = facts.plan.in_one_piece if settings.largest_component else ()
-        self.student = facts.network("student", dropout=settings.dropout)
-        self.teacher = facts.network("student", dropout=settings.dropout)
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
         s, n = self.settings, sum(facts.batch)  # n mixed images a step
         players = (Player("segmenter", ("student",)),)
         later = (Player("segmenter", ("student",), SELF_TRAIN if s.published_optimizer else None),)
-        pairs = (Pair("student", "teacher", s.ema_decay),)
         twice = Stream("labeled", size=2 * n, target="label", where="foreground")
         labeled = Stream("labeled", size=n, target="label", where="foreground")
         unlabeled = Stream("unlabeled", size=n, where="body")
         return [
-            Stage("pretrain", {"labeled": twice}, players, pairs, share=s.pretrain),
+            Stage("pretrain", {"labeled": twice}, players, self.pairs(), share=s.pretrain),
             Stage(
                 "self_train",
                 {"labeled": labeled, "unlabeled": unlabeled},
                 later,
-                pairs,
+                self.pairs(),
                 share=1 - s.pretrain,
                 copy={"teacher": "student"},
             ),
         ]
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
-        labeled = batch["labeled"]
-        assert labeled.target is not None
-        x_l, y_l = labeled.views["weak"], labeled.target  # (B, C, X, Y[, Z]), (B, K-1, ...)
+        s, labeled = self.settings, batch["labeled"]
+        x_l, y_l = labeled.views["weak"], labeled.labels  # (B, C, X, Y[, Z]), (B, K-1, ...)
         drop = at.rng("dropout/student")
         if at.stage == "pretrain":
-            inside = self._box(x_l[::2], at.rng("box"))
-            logits = self.student(_paste(x_l[1::2], x_l[::2], inside), drop=drop).logits
+            inside = boxes(x_l[::2], at.rng("box"), s.box)
+            logits = self.student(pasted(x_l[1::2], x_l[::2], inside), drop=drop).logits
             loss = self._part(logits, y_l[::2], labeled, slice(0, None, 2), inside)
             loss = loss + self._part(logits, y_l[1::2], labeled, slice(1, None, 2), 1 - inside)
             return {"segmentation": Term(loss)}
@@ -115,15 +115,15 @@ class BCP(Method):
         x_u = unlabeled.views["weak"]
         y_u = self._pseudo_labels(x_u)
         # half of the images take a box of the unlabelled crop, half give one to it
-        inside = self._box(x_l, at.rng("box"))
+        inside = boxes(x_l, at.rng("box"), s.box)
         half = len(x_l) // 2
         from_u = torch.cat([inside[:half], 1 - inside[half:]])
-        logits = self.student(_paste(x_l, x_u, from_u), drop=drop).logits
+        logits = self.student(pasted(x_l, x_u, from_u), drop=drop).logits
         everything = slice(None)
         terms = {"segmentation": Term(self._part(logits, y_l, labeled, everything, 1 - from_u))}
-        if self.settings.pseudo:
+        if s.pseudo:
             loss = self._part(logits, y_u, unlabeled, everything, from_u)
-            terms["pseudo"] = Term(loss, self.settings.pseudo)
+            terms["pseudo"] = Term(loss, s.pseudo)
         return terms
 
     def _part(self, logits: Tensor, target: Tensor, crops: Crops, rows: slice, region: Tensor) -> Tensor:
@@ -140,22 +140,3 @@ class BCP(Method):
         if self.cleaned:
             pseudo_label = largest_components(pseudo_label, self.cleaned)
         return functional.one_hot(pseudo_label, self.classes).movedim(-1, 1)[:, 1:].to(x_u)
-
-    def _box(self, x: Tensor, key: BatchKey) -> Tensor:
-        """(B, 1, X, Y[, Z]) 1 in a box at a random place of each crop."""
-        size = x.shape[2:]
-        inside = torch.zeros_like(x[:, :1])
-        places = key.uniform((len(x), len(size)))
-        for sample, place in zip(inside, places.tolist(), strict=True):
-            where = []
-            for n, share in zip(size, place, strict=True):
-                side = round(self.settings.box * n)
-                start = int(share * (n - side + 1))
-                where.append(slice(start, start + side))
-            sample[(slice(None), *where)] = 1
-        return inside
-
-
-def _paste(below: Tensor, above: Tensor, where: Tensor) -> Tensor:
-    """``above`` where ``where`` is 1, else ``below``."""
-    return torch.where(where > 0, above, below)

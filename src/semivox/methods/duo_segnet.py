@@ -1,4 +1,8 @@
-"""Duo-SegNet, adversarial dual views (Peiris, Chen, Egan, Harandi; MICCAI 2021, arXiv 2108.11154).
+"""Duo-SegNet, adversarial dual views.
+
+Idea: two networks with half of the labels each agree, and try to fool a critic
+Paper: Peiris, Chen, Egan, Harandi; MICCAI 2021; arXiv 2108.11154
+Basis: published code
 
     segmenters   sum over i of  L_seg(F_i(x_i), y_i) + 0.4 CE(F_i(u), F_j(u)) + 0.2 BCE(psi(F_i(u)), real)
     critic psi   sum over i of  BCE(psi(y_i), real) + BCE(psi(F_i(x_i)), fake)
@@ -6,19 +10,14 @@
 Two networks F_1 and F_2 (j is the other one), each with its own half (x_i, y_i) of the labelled scans, teach
 each other on unlabelled scans u, softly, the teacher's side held fixed. A critic of 1x1 convolutions learns
 to tell labels from predictions; both networks try to pass for labels on u. The critic moves by RMSprop with a
-constant 5e-5, under the common recipe too: it is a part of the method.
+constant 5e-5 under every recipe.
 
-Where the paper is silent, or we differ: BCE between masks is soft cross-entropy, and the critic sees K
-softmax channels; classes that a labelled crop's case was not annotated for are background to the critic, in
-labels and predictions alike, and crop i of u is shown to it as labelled crop i's annotation would show it.
-The critic normalises each sample by itself (the paper's batch of one did). The image-conditioned critic is
-SASSNet's idea, not this paper's. No weight ramps up, as there. The paper halves L_seg; we do so under its
-recipe only. A step's labelled crops are shared out to the networks, at least one each. The paper counts
-epochs of its own images; paper_steps are those of its successor. Under the common recipe the mean of both
-averaged networks predicts, under the paper's the first network.
-
-In the published code the agreement and the Dice terms carry no gradient and labelled predictions are detached
-from the segmenters' adversarial term: its figures are not those of these equations. Here all terms train.
+Where the paper is silent, or we differ (docs/methods/duo_segnet.md says why):
+* every term trains; in the published code agreement, Dice and a part of the adversarial term do not;
+* BCE between masks is soft cross-entropy, and the critic sees K softmax channels, each sample by itself;
+* what a case was not annotated for is background to the critic; crop i of u is shown as labelled crop i;
+* L_seg is halved under the paper recipe only; the labelled crops are shared out, at least one a network;
+* the mean of both averaged networks predicts, under the paper recipe the first network.
 """
 
 from __future__ import annotations
@@ -40,15 +39,15 @@ from semivox.losses import (
     judged,
     segmentation_loss,
 )
+from semivox.methods.conventions import StudentTeacherSettings
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Pair, Player, Stage, Term
 from semivox.networks import build_critic
 
 
 @dataclass(frozen=True)
-class DuoSegNetSettings:
+class DuoSegNetSettings(StudentTeacherSettings):
     paper_steps: int = 15000
-    """Steps of a run, after the paper's successor; constants counted in steps scale with the run's length by
-    it. [ours]"""
+    """Steps of its successor's run; constants counted in steps scale with the run's length by it. [ours]"""
     segmentation: float = 1.0
     """Weight of each network's supervised loss, Dice + cross-entropy; the paper's is 0.5. [ours]"""
     agreement: float = 0.4
@@ -58,22 +57,18 @@ class DuoSegNetSettings:
     adversarial: float = 0.2
     """Weight of passing for a label on unlabelled crops; 0 drops these terms and the critic. [code]"""
     critic: Literal["pixel", "image", "none"] = "pixel"
-    """pixel: 1x1 convolutions; image: strided convolutions that see the image too; none: no critic. [code]"""
+    """pixel: 1x1 convolutions; image: strided ones, the image seen too (SASSNet's idea); none. [code]"""
     critic_lr: float = 5e-5
     """Constant learning rate of the critic's RMSprop, under every recipe. [code]"""
     views: Literal[1, 2] = 2
     """Networks; 1: a single one with all labelled scans and no agreement. [code]"""
     shared_labels: bool = False
     """Both networks see all labelled scans, not a half each; needed with one labelled patient. [code]"""
-    ema_decay: float = 0.99
-    """Decay of the averaged weights that predict (at paper_steps). [ours]"""
     dropout: float = 0.5
     """Share of channels dropped at the networks' dropout places. [ours]"""
 
 
 class DuoSegNet(Method):
-    """Two networks with a half of the labels each agree, and try to pass for labels before a critic."""
-
     Settings = DuoSegNetSettings
     predictor: ClassVar[tuple[str, ...]] = ("teacher", "second_teacher")
     paper: ClassVar[Mapping[str, Any]] = {
@@ -101,22 +96,16 @@ class DuoSegNet(Method):
         s, (n_l, n_u) = self.settings, facts.batch
         streams = {}
         for i, name in enumerate(("labeled", "labeled_second")[: s.views]):
-            streams[name] = Stream(
-                "labeled",
-                size=max(1, (n_l + s.views - 1 - i) // s.views),
-                target="label",
-                where="foreground",
-                part=(0, 1) if s.shared_labels else (i, s.views),
-            )
+            size, part = max(1, (n_l + s.views - 1 - i) // s.views), (i, s.views)
+            part = (0, 1) if s.shared_labels else part
+            streams[name] = Stream("labeled", size=size, target="label", where="foreground", part=part)
         streams["unlabeled"] = Stream("unlabeled", size=n_u, where="body")
         players = [Player("segmenter", self.names)]
         if self.critic is not None:
             rmsprop = Optimizer("rmsprop", lr=s.critic_lr, weight_decay=0.0, schedule="constant", clip=0.0)
             players.append(Player("critic", ("critic",), rmsprop))
-        pairs = (
-            Pair("student", "teacher", s.ema_decay),
-            Pair(self.names[-1], "second_teacher", s.ema_decay),  # one view: both average the same network
-        )
+        roles = ("student", "teacher"), (self.names[-1], "second_teacher")  # one view: both average the same
+        pairs = tuple(Pair(name, average, s.ema_decay) for name, average in roles)
         return [Stage("train", streams, tuple(players), pairs)]
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
@@ -126,12 +115,11 @@ class DuoSegNet(Method):
         terms: dict[str, Term] = {}
         logits_l, logits_u = [], []  # of each network (B, K, X, Y[, Z])
         for name, suffix, half in zip(self.names, suffixes, halves, strict=True):
-            assert half.target is not None
             x = torch.cat([half.views["weak"], unlabeled.views["weak"]])  # (B, C, X, Y[, Z])
             logits = getattr(self, name)(x, drop=at.rng(f"dropout/{name}")).logits
-            logits_l.append(logits[: len(half.target)])
-            logits_u.append(logits[len(half.target) :])
-            loss = segmentation_loss(logits_l[-1], half.target, half.valid, half.annotated)
+            logits_l.append(logits[: len(half.valid)])
+            logits_u.append(logits[len(half.valid) :])
+            loss = segmentation_loss(logits_l[-1], half.labels, half.valid, half.annotated)
             terms[f"segmentation{suffix}"] = Term(loss, s.segmentation)
         if s.agreement and s.views == 2:
             for suffix, own, other in zip(suffixes, logits_u, reversed(logits_u), strict=True):
@@ -152,11 +140,8 @@ class DuoSegNet(Method):
         """The critic's own loss: labels are real, what the networks predict there is fake."""
         seen, x, valid, real = [], [], [], []
         for half, logits in zip(halves, logits_l, strict=True):
-            assert half.target is not None
-            for fractions, r in (
-                (full_fractions(half.target, half.annotated), 1.0),
-                (logits.detach().softmax(1), 0.0),
-            ):
+            label = full_fractions(half.labels, half.annotated)
+            for fractions, r in ((label, 1.0), (logits.detach().softmax(1), 0.0)):
                 seen.append(judged(fractions, half.valid, half.annotated))
                 x.append(half.views["weak"])
                 valid.append(half.valid)

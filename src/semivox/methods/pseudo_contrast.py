@@ -1,5 +1,8 @@
-"""Local contrast of pseudo-labelled voxels (Chaitanya, Erdil, Karani, Konukoglu; MedIA 87:102792, 2023,
-arXiv 2112.09645).
+"""Local contrast of pseudo-labelled voxels.
+
+Idea: voxels are like the mean of their class in two scans, labelled or pseudo-labelled
+Paper: Chaitanya, Erdil, Karani, Konukoglu; MedIA 2023; arXiv 2112.09645
+Basis: published code
 
     L = L_seg(labelled) + lambda L_loc(labelled and pseudo-labelled)
 
@@ -15,17 +18,12 @@ in x has the loss (losses.class_means)
 
 Pseudo-labels guide the contrast alone: no voxel is trained to be what a pseudo-label says.
 
-Where the paper is silent, or we differ: the loss is divided once, after the sum over pairs (published code
-divides inside its loop, so that about one pair in ten counts); inter takes the mean over an anchor's two
-positives; a pair is two scans that share a class (two crops of one, where no other has it), not all classes,
-and what a crop lacks is left out; crops are deformed, their labels with them, as well as changed in
-intensity; class means are weighted by class fractions; with one foreground class inter would have no negative
-and intra be 0, so there the background joins; classes that were not annotated take no part, nor does the
-background that may hide them; the largest component, of a class in one piece, replaces the dense CRF; labels
-come from the last iterate of a round, not from the best on a validation set; the joint rounds keep the
-baseline's segmentation head (new in the paper), and a round goes on with the last one's weights; the
-projection has no normalisation layer; a step's paired crops are as many as its plan's unlabelled ones.
-Where the budget holds fewer labellings than ``rounds``, the ones left are longer.
+Where the paper is silent, or we differ (docs/methods/pseudo_contrast.md says why):
+* the loss is divided once, after the sum over pairs; inter takes the mean over an anchor's two positives;
+* a pair is two scans that share a class; what a crop lacks is left out; crops are deformed, not only changed;
+* with one foreground class the background joins; what was not annotated, or may hide it, takes no part;
+* class means are weighted by class fractions; the largest component replaces the dense CRF;
+* labels come from the last iterate; rounds keep the segmentation head; fewer rounds are longer ones.
 """
 
 from __future__ import annotations
@@ -35,24 +33,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
 
-from semivox.batches import Crops, Stream
-from semivox.losses import (
-    class_mean_contrast,
-    class_means,
-    known_classes,
-    sample_positions,
-    segmentation_loss,
-    vectors_at,
-)
-from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Relabel, Stage, Term
+from semivox.batches import Stream
+from semivox.losses import local_class_contrast, segmentation_loss
+from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings
+from semivox.methods.declare import At, Batch, Facts, Player, Relabel, Stage, Term
 from semivox.networks import PixelProjection
-from semivox.randomness import BatchKey
 
 
 @dataclass(frozen=True)
-class PseudoContrastSettings:
+class PseudoContrastSettings(StudentTeacherSettings):
     paper_steps: int = 20000
     """Steps of the paper's run; constants counted in steps scale with the run's length by it. [code]"""
     pretrain: float = 5000 / 20000
@@ -86,42 +76,30 @@ class PseudoContrastSettings:
     """Share of channels dropped at the network's dropout places, in the student. [ours]"""
 
 
-class PseudoContrast(Method):
-    """Voxels are like their class's mean in two scans, labelled or pseudo-labelled."""
-
+class PseudoContrast(StudentTeacher):
     Settings = PseudoContrastSettings
+    settings: PseudoContrastSettings
     paper: ClassVar[Mapping[str, Any]] = {
         "optimizer.kind": "adam",
         "optimizer.lr": 1e-3,
         "optimizer.schedule": "constant",
         "optimizer.weight_decay": 0.0,
     }
-    paper_predictor: ClassVar[tuple[str, ...]] = ("student",)
 
     def __init__(self, facts: Facts, settings: PseudoContrastSettings) -> None:
-        super().__init__()
-        self.settings = settings
+        super().__init__(facts, settings)
         background = {"auto": facts.classes == 2, "always": True, "never": False}
         self.compared = list(range(0 if background[settings.include_background] else 1, facts.classes))
-        self.student = facts.network("student", dropout=settings.dropout)
-        self.teacher = facts.network("student", dropout=settings.dropout)
-        channels = facts.plan.network.features[0]
-        key = facts.key / "network" / "projection"
+        channels, key = facts.plan.network.features[0], facts.key / "network" / "projection"
         self.projection = PixelProjection(channels, facts.dims, key=key, outputs=settings.embedding)
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
         s, (n_l, n_u) = self.settings, facts.batch
         rounds = s.rounds if facts.sweeps is None else min(s.rounds, facts.sweeps)
-        pairs = (Pair("student", "teacher", s.ema_decay),)
-
         alone = Stream("labeled", size=n_l + n_u, target="label", where="foreground")
-        baseline = Stage(
-            "labeled",
-            {"labeled": alone},
-            (Player("segmenter", ("student",)),),
-            pairs,
-            share=s.pretrain if rounds else 1.0,
-        )
+        players, share = (Player("segmenter", ("student",)),), s.pretrain if rounds else 1.0
+        baseline = Stage("labeled", {"labeled": alone}, players, self.pairs(), share)
+
         labeled = Stream("labeled", size=n_l, target="label", where="foreground")
         pseudo = s.contrast_on != "labeled"
         paired = Stream(
@@ -138,7 +116,7 @@ class PseudoContrast(Method):
                     f"round{r + 1}",
                     {"labeled": labeled, "pairs": paired},
                     (Player("segmenter", ("student", "projection")),),
-                    pairs,
+                    self.pairs(),
                     share=(1 - s.pretrain) / rounds,
                     relabel=Relabel(clean=s.clean) if pseudo else None,
                 )
@@ -147,34 +125,24 @@ class PseudoContrast(Method):
         ]
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
-        s, labeled = self.settings, batch["labeled"]
-        assert labeled.target is not None
+        s, labeled, pairs = self.settings, batch["labeled"], batch.get("pairs")
         x = labeled.views["weak"]  # (B, C, X, Y[, Z])
         n_l = len(x)
-        if "pairs" in batch:
-            x = torch.cat([x, batch["pairs"].views["weak"]])
+        if pairs is not None:
+            x = torch.cat([x, pairs.views["weak"]])
         output = self.student(x, drop=at.rng("dropout/student"))
-        loss = segmentation_loss(output.logits[:n_l], labeled.target, labeled.valid, labeled.annotated)
+        loss = segmentation_loss(output.logits[:n_l], labeled.labels, labeled.valid, labeled.annotated)
         terms = {"segmentation": Term(loss)}
-        if "pairs" in batch and s.contrast:
-            embeddings = self.projection(output.features["decoder"][n_l:])  # (B, D, X, Y[, Z])
-            loss = self._contrast(embeddings, batch["pairs"], at.rng("anchors"))
+        if pairs is not None and s.contrast:
+            loss = local_class_contrast(
+                self.projection(output.features["decoder"][n_l:]),  # (B, D, X, Y[, Z])
+                (pairs.labels, pairs.valid, pairs.annotated),
+                self.compared,
+                s.anchors,
+                at.rng("anchors"),
+                temperature=s.temperature,
+                reach=s.reach,
+                negatives=s.negatives,
+            )
             terms["contrast"] = Term(loss, s.contrast)
         return terms
-
-    def _contrast(self, embeddings: Tensor, pairs: Crops, key: BatchKey) -> Tensor:
-        s = self.settings
-        assert pairs.target is not None
-        known = known_classes(pairs.target, pairs.valid, pairs.annotated)  # (B, K, X, Y[, Z])
-        most, label = known.flatten(2).max(1)  # (B, P)
-        index, drawn = sample_positions(label, most >= 0.5, self.compared, s.anchors, key)  # (B, K', N)
-        means, present = class_means(embeddings, known[:, self.compared])  # (B, K', D), (B, K')
-        return class_mean_contrast(
-            vectors_at(embeddings, index),
-            drawn,
-            means,
-            present,
-            temperature=s.temperature,
-            reach=s.reach,
-            negatives=s.negatives,
-        )

@@ -51,6 +51,15 @@ class PixelProjection(nn.Module):
         return self.last(functional.relu(self.hidden(x)))
 
 
+def pixel_projection(channels: int, dims: int, key: Key, hidden: int | None, outputs: int = 128) -> nn.Module:
+    """A :class:`PixelProjection` with ``hidden`` channels between; None: one 1x1 convolution alone."""
+    if hidden is not None:
+        return PixelProjection(channels, dims, key, outputs, hidden)
+    single = convolution(channels, outputs, (1,) * dims, bias=True)
+    initialise(single, key)
+    return single
+
+
 class VectorProjection(nn.Module):
     """Vectors (B, C) -> vectors (B, outputs), not normalised: linear, ReLU, linear."""
 
@@ -64,4 +73,4 @@ class VectorProjection(nn.Module):
         return self.last(functional.relu(self.hidden(x)))
 
 
-__all__ = ["PixelProjection", "SliceProjection", "VectorProjection"]
+__all__ = ["PixelProjection", "SliceProjection", "VectorProjection", "pixel_projection"]
