@@ -32,9 +32,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from semivox.batches.crops import Crops
-from semivox.batches.perturb import boxes, pasted
-from semivox.batches.stream import Stream
+from semivox.batches import Crops, Stream, boxes, pasted
 from semivox.losses import segmentation_loss
 from semivox.methods.cleanup import largest_components
 from semivox.methods.conventions import PUBLISHED_SGD, StudentTeacher, StudentTeacherSettings

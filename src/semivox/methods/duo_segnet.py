@@ -29,8 +29,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from semivox.batches.crops import Crops
-from semivox.batches.stream import Stream
+from semivox.batches import Crops, Stream
 from semivox.losses import (
     AgreementForm,
     agreement_loss,

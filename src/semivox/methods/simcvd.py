@@ -31,8 +31,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from semivox.batches.perturb import changed
-from semivox.batches.stream import Stream
+from semivox.batches import Stream, changed
 from semivox.losses import (
     boundary_aware_slices,
     clipped_noise,
