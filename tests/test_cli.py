@@ -340,7 +340,7 @@ def test_a_comparison_from_list_to_table(house: House, tmp_path: Path, capsys: C
 def test_a_failed_cell_is_3_and_a_stopped_one_4(
     house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
 ) -> None:
-    out, runner = tmp_path / "out", "semivox.commands.cell_run.CellRunner.run"
+    out, runner = tmp_path / "out", "semivox.comparison.cell_run.CellRunner.run"
     monkeypatch.setattr(runner, raising(ValueError("odd")))
     assert main(comparison(house, out)) == 3
     captured = capsys.readouterr()

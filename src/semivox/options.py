@@ -136,11 +136,7 @@ def from_options(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Functi
 def arguments(options: type) -> list[Argument]:
     """The fields of ``options`` that are on the command line, its own before those of its bases."""
     found, meanings, hints = [], meanings_of(options), hints_of(options)
-    distance = {  # to the class that defines it
-        name: steps
-        for steps, base in enumerate(options.__mro__)
-        for name in getattr(base, "__dataclass_fields__", {})
-    }
+    distance = _distance(options)
     for field in sorted(dataclasses.fields(options), key=lambda f: distance[f.name]):
         hint = hints[field.name]
         mark = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Positional | Flag)), None)
@@ -148,6 +144,15 @@ def arguments(options: type) -> list[Argument]:
             continue
         found.append(_argument(field, mark, hint.__origin__, meanings[field.name]))
     return found
+
+
+def _distance(options: type) -> dict[str, int]:
+    """Field -> how many classes up it is defined: a class's own come before those of its bases."""
+    return {
+        name: steps
+        for steps, base in enumerate(options.__mro__)
+        for name in getattr(base, "__dataclass_fields__", {})
+    }
 
 
 def _argument(
@@ -225,18 +230,21 @@ class _Names(dict[str, Any]):
 
 
 def _signature(options: type, body: Callable[..., Any]) -> inspect.Signature:
-    hints = hints_of(options)
+    hints, distance = hints_of(options), _distance(options)
     parameters = [
         p.replace(annotation=getattr(hints[name], "__origin__", hints[name]))
         if hasattr(hints[name], "__metadata__")
         else p
         for name, p in inspect.signature(options).parameters.items()
     ]
+    parameters.sort(key=lambda p: (p.kind, distance[p.name] * (p.kind is p.KEYWORD_ONLY)))
     return inspect.Signature(parameters, return_annotation=inspect.signature(body).return_annotation)
 
 
 def _docstring(options: type, written: str) -> str:
     """``written`` with the section ``Parameters`` before ``Returns`` or ``Raises``."""
+    distance = _distance(options)
+    meanings = dict(sorted(meanings_of(options).items(), key=lambda item: distance[item[0]]))
     head, *rest = re.split(r"\n\n(?=(?:Returns|Raises)\n-)", inspect.cleandoc(written), maxsplit=1)
-    lines = [line for name, (text, _) in meanings_of(options).items() for line in (name, f"    {text}")]
+    lines = [line for name, (text, _) in meanings.items() for line in (name, f"    {text}")]
     return "\n\n".join([head, "\n".join(["Parameters", "-" * 10, *lines]), *rest])

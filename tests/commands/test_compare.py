@@ -24,9 +24,9 @@ from safetensors.torch import load_file
 
 import semivox
 from semivox.commands import compare as module
-from semivox.commands.cell_run import Brief, CellRunner
 from semivox.commands.compare import Comparison, list_cells, render, render_cells
 from semivox.commands.train import train
+from semivox.comparison.cell_run import Brief, CellRunner
 from semivox.comparison.cells import Cell, claim, read_failure, state_of, write_finished
 from semivox.errors import DataError, SettingsError, Stopped
 from semivox.evaluation import METRICS, paired_difference
@@ -473,7 +473,7 @@ class CellRunner:  # in place of training, so that torch is not loaded
         write_finished(cell, dict.fromkeys(
             "steps seconds dice model_id plan precision threads device processor commit torch".split(), 1))
 
-sys.modules["semivox.commands.cell_run"] = types.SimpleNamespace(CellRunner=CellRunner, check_settings=id)
+sys.modules["semivox.comparison.cell_run"] = types.SimpleNamespace(CellRunner=CellRunner, check_settings=id)
 display = types.ModuleType("semivox.training.display"); display.Silent = lambda: types.SimpleNamespace(say=id)
 sys.modules["semivox.training.display"] = display
 from semivox.commands import compare

@@ -71,6 +71,11 @@ TEXTS = [
 ]  # fmt: skip
 
 
+def test_auto_is_no_method_to_compare() -> None:
+    with pytest.raises(SettingsError, match="methods by name"):
+        read_methods("auto,cps", "supervised")
+
+
 def test_names_are_safe_unique_and_lasting() -> None:
     names = [safe_name(text) for text in TEXTS]
     assert len({name.lower() for name in names}) == len(TEXTS)  # on file systems that ignore case too

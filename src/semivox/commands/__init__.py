@@ -9,7 +9,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("semivox.commands.check", "read every scan and label; say what is wrong and how to mend it"),
     "import": ("semivox.commands.import_data", "other layouts -> a data folder"),
     "plan": ("semivox.commands.plan", "working resolution, patch, network and what they cost"),
-    "train": ("semivox.commands.train_command", "a data folder -> a run folder with a model"),
+    "train": ("semivox.commands.train", "a data folder -> a run folder with a model"),
     "predict": ("semivox.commands.predict", "scans -> masks on each scan's own grid"),
     "evaluate": ("semivox.commands.evaluate", "masks against reference labels, with intervals"),
     "compare": ("semivox.commands.compare", "methods x labelled sets x seeds at equal compute -> one table"),

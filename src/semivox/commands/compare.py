@@ -18,7 +18,7 @@ from semivox.training.options import DATA, GROUPS, MACHINE, METHOD, RUN
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from semivox.commands.cell_run import CellRunner
+    from semivox.comparison.cell_run import CellRunner
     from semivox.comparison.cells import Cell, State
     from semivox.comparison.request import Request
     from semivox.training.display import Display
@@ -59,7 +59,7 @@ def compare(options: CompareOptions) -> Comparison:
         raise SettingsError("no such cell", found=f"--cell {cell}", expected=f"1 to {len(cells)}")
     check_kept(request)
 
-    from semivox.commands.cell_run import check_settings
+    from semivox.comparison.cell_run import check_settings
 
     check_settings(request)
     asked = keep(request)
@@ -118,7 +118,7 @@ def _work(request: Request, cells: Sequence[Cell], display: Display, wait: bool)
     Cells that another process works on are looked at again later, since it may stop and leave them
     unfinished. A cell that failed since this call began is not tried again, whichever process tried it.
     """
-    from semivox.commands.cell_run import CellRunner
+    from semivox.comparison.cell_run import CellRunner
     from semivox.comparison.cells import claim, holder, read_failure, read_finished
 
     runner = CellRunner(request, display)

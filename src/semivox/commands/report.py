@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from semivox.inference.record import Row
     from semivox.report.run_record import RunRecord
 
-PAGE = "report.html"
-
 
 @dataclass(frozen=True)
 class ReportOptions:
@@ -56,6 +54,8 @@ def report(options: ReportOptions) -> Path:
         ``path`` is neither a run nor a comparison; the run has no model to predict with; cases of ``test``
         were trained on with their labels, have other classes or channels, or cannot be read.
     """
+    from semivox.evaluation.places import PAGE
+
     path, test = Path(options.path), options.test
     page = path / PAGE if options.out is None else Path(options.out)
     if (path / "comparison.json").is_file():

@@ -2,55 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from semivox.runs.asked import Asked
-from semivox.runs.run import TrainResult, carry_out
-from semivox.training.display import Display
+from semivox.options import Command, from_options
+from semivox.terminal import stoppable
+from semivox.training.options import GROUPS, TrainOptions
+
+if TYPE_CHECKING:
+    from semivox.runs.run import TrainResult
 
 
-def train(
-    data: str | Path,
-    out: str | Path,
-    *,
-    method: str | None = None,
-    labeled: str | int | None = None,
-    steps: int | None = None,
-    budget: float | str | None = None,
-    seed: int | None = None,
-    recipe: str | None = None,
-    plan: str | Path | None = None,
-    init: str | Path | None = None,
-    watch: str | Path | None = None,
-    config: str | Path | None = None,
-    settings: Mapping[str, Any] | Sequence[str] = (),
-    resume: bool = False,
-    device: str | None = None,
-    precision: str | None = None,
-    threads: int | None = None,
-    devices: int | None = None,
-    nodes: int | None = None,
-    cache: str | Path | None = None,
-    workers: int | None = None,
-    display: Display | None = None,
-) -> TrainResult:
-    """Train ``method`` on the data folder ``data`` into the new folder ``out``.
+@from_options(TrainOptions)
+def train(options: TrainOptions) -> TrainResult:
+    """Train a method on a data folder into a new run folder.
 
-    ``labeled`` is K, "Kp", "K@SEED" or a file of names; ``budget`` is in seconds, or "30m", "2h";
-    ``settings`` are dotted names with values (or "KEY=VALUE" strings). What is None has the default of
-    :class:`semivox.training.config.RunSettings`. Raises DataError or SettingsError before anything is
-    trained, Stopped after a signal (saved, resumable), TrainingFailed when training cannot go on.
+    What is None has the default of :class:`semivox.training.config.RunSettings`. ``devices`` > 1: as many
+    processes share every batch, each with a GPU of its own or a part of the cores. This one is the first; it
+    starts the others and ends them (with ``nodes`` > 1 torchrun does).
 
-    ``devices`` > 1: as many processes share every batch, each with a GPU of its own or a part of the cores.
-    This one is the first; it starts the others and ends them (with ``nodes`` > 1 torchrun does).
+    Raises
+    ------
+    DataError, SettingsError
+        Before anything is trained.
+    Stopped
+        A signal came; the run is saved and can be resumed.
+    TrainingFailed
+        Training cannot go on.
     """
-    asked = {name: value for name, value in locals().items() if name != "display"}
-    return carry_out(Asked(**asked), display, _write_page)
+    from semivox.runs.run import carry_out
+
+    return carry_out(options, _write_page)
 
 
 def _write_page(run: Path) -> None:
     from semivox.commands.report import report  # here: a run must not fail for want of matplotlib
 
     report(run)
+
+
+def main(given: TrainOptions) -> int:
+    """Train, and show how it goes."""
+    from semivox.training.display import ConsoleDisplay
+
+    again = f"semivox train {given.data} --out {given.out} --resume ..."
+    with stoppable(f"the same command with --resume goes on: {again}"), ConsoleDisplay() as display:
+        train.of(replace(given, display=display))
+    return 0
+
+
+COMMAND = Command(
+    TrainOptions,
+    main,
+    (
+        "semivox train my_scans --out run --budget 2h",
+        "semivox train my_scans --out run --method mean_teacher --labeled 8 --steps 2000",
+        "semivox train my_scans --out run --resume",
+    ),
+    groups=GROUPS,
+)

@@ -13,7 +13,7 @@ from semivox.cohort.split import COUNT
 from semivox.errors import SettingsError
 from semivox.methods.catalog import CATALOG, parse_method
 
-ALL = "all"
+ALL, AUTO = "all", "auto"
 LONGEST = 80
 OPEN, CLOSE = "{[", "}]"
 
@@ -115,6 +115,10 @@ def safe_name(text: str, digest: str | None = None) -> str:
 def _method(text: str) -> Choice:
     """Its settings sorted by name and spaces left out, so that one variant is written one way."""
     name, _, _ = parse_method(text)  # raises for what it cannot read
+    if name == AUTO:
+        raise SettingsError(
+            "a comparison is of methods by name", found=AUTO, expected="names, see `semivox methods`, or all"
+        )
     head, _, rest = text.strip().partition("{")
     pairs = (part.partition("=") for part in split_list(rest.rstrip().removesuffix("}")))
     inside = ",".join(sorted(f"{key.strip()}={value.strip()}" for key, _, value in pairs))

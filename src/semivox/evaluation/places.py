@@ -7,6 +7,8 @@ from pathlib import Path
 
 EVALUATIONS, MASKS = "evaluations", "masks"
 EVALUATION, SOURCE, CALIBRATION = "evaluation.json", "source.json", "calibration.json"
+PAGE = "report.html"
+"""The page of a run or a comparison, in its folder."""
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,17 @@ from semivox.errors import DataError, SettingsError, TrainingFailed
 from semivox.methods.declare import Method
 from semivox.prepare import plan_from_json
 from semivox.prepare.plan_json import disagreements
-from semivox.runs.asked import Asked
 from semivox.training.config import Config
 from semivox.training.display import Display
 from semivox.training.launch import rank_here
+from semivox.training.options import TrainOptions
 
 SHOWN = 3
 """Warnings told in full before training."""
 
 
 def refuse_before_preparing(
-    asked: Asked,
+    asked: TrainOptions,
     config: Config,
     method_class: type[Method],
     cohort: Cohort,

@@ -6,30 +6,26 @@ from pathlib import Path
 
 from semivox.cohort import Cohort, Split
 from semivox.prepare import Plan, Store, build_store, costs_here, fingerprint, make_plan, plan_from_json
-from semivox.runs.asked import Asked
 from semivox.training.config import Config
 from semivox.training.display import Display
+from semivox.training.options import TrainOptions
 
 
-def planned(asked: Asked, config: Config, cohort: Cohort, split: Split, display: Display) -> Plan:
+def planned(asked: TrainOptions, config: Config, cohort: Cohort, split: Split, display: Display) -> Plan:
     """Fingerprint -> plan; a given plan is taken as it is."""
     if asked.plan_file is not None:
-        plan = plan_from_json(Path(asked.plan_file))
-    else:
-        measured = fingerprint(
-            cohort,
-            split,
-            progress=lambda done, total: display.work("fingerprint", done, total),
-            cache=asked.cache_folder,
-            workers=asked.workers,
-        )
-        plan = make_plan(measured, config.run.budget, costs_here(), config.plan)
-    for line in plan.assumptions:
-        display.say(line)
-    return plan
+        return plan_from_json(Path(asked.plan_file))
+    measured = fingerprint(
+        cohort,
+        split,
+        progress=lambda done, total: display.work("fingerprint", done, total),
+        cache=asked.cache_folder,
+        workers=asked.workers,
+    )
+    return make_plan(measured, config.run.budget, costs_here(), config.plan)
 
 
-def stored(asked: Asked, cohort: Cohort, split: Split, plan: Plan, display: Display) -> Store:
+def stored(asked: TrainOptions, cohort: Cohort, split: Split, plan: Plan, display: Display) -> Store:
     """The scans as the plan wants them, from the cache where they are there."""
     return build_store(
         cohort,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from semivox.runs.asked import Asked
 from semivox.runs.run import carry_out
 from semivox.training.launch import obey
+from semivox.training.options import TrainOptions
 
 
 def take_part(**asked: Any) -> None:
     """Go through the phases of the run with its first process."""
-    carry_out(Asked(**asked))
+    carry_out(TrainOptions(**asked))
 
 
 if __name__ == "__main__":

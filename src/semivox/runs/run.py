@@ -27,7 +27,7 @@ from semivox.networks import Segmenter
 from semivox.networks.compiled import compiler_fault
 from semivox.prepare import Plan, Store, plan_from_json, plan_to_json, write_plan
 from semivox.randomness import Key
-from semivox.runs.asked import Asked, refuse_taken, settings_of, supervised_if_short
+from semivox.runs.asked import refuse_taken, settings_of, supervised_if_short
 from semivox.runs.faults import refuse_before_preparing, run_faults
 from semivox.runs.live_report import LiveReport
 from semivox.runs.prepare import planned, stored
@@ -44,6 +44,7 @@ from semivox.training.launch import as_json, rank_here, together
 from semivox.training.loop import Progress, fit
 from semivox.training.measured_settings import Make, labellers, measure_settings
 from semivox.training.memory import PeakMemory
+from semivox.training.options import TrainOptions
 from semivox.training.processes import Processes
 from semivox.training.pseudo_label_bank import PseudoLabelBank
 from semivox.training.run_folder import RunFolder
@@ -70,13 +71,13 @@ class TrainResult:
     undertrained: str | None = None
 
 
-def carry_out(asked: Asked, display: Display | None = None, page: Write = lambda run: None) -> TrainResult:
+def carry_out(asked: TrainOptions, page: Write = lambda run: None) -> TrainResult:
     """The run that was ``asked`` for, from the data folder to the model. ``page`` writes its report.
 
     Raises DataError or SettingsError before anything is trained, Stopped after a signal (saved, resumable),
     TrainingFailed when training cannot go on.
     """
-    with Run.open(asked, display, page) as run:
+    with Run.open(asked, page) as run:
         run.prepare()
         run.settle()
         run.train()
@@ -105,9 +106,9 @@ class Run:
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, asked: Asked, display: Display | None, page: Write = lambda run: None) -> Iterator[Run]:
+    def open(cls, asked: TrainOptions, page: Write = lambda run: None) -> Iterator[Run]:
         """The run with its settings, new or read back, in its folder, its processes joined."""
-        run = cls(asked, display, page)
+        run = cls(asked, page)
         where = run.config.run
         with (
             together(where.devices, where.nodes, OTHERS, as_json(asked.given())) as run.processes,
@@ -124,10 +125,10 @@ class Run:
             run.device = run.processes.device(where.device)
             yield run
 
-    def __init__(self, asked: Asked, display: Display | None, page: Write) -> None:
+    def __init__(self, asked: TrainOptions, page: Write) -> None:
         self.began = time.monotonic()
         self.asked = asked
-        self.display: Display = display if display is not None and rank_here() == 0 else Silent()
+        self.display: Display = asked.display if asked.display and rank_here() == 0 else Silent()
         refuse_taken(asked)
         self.cohort = load_cohort(Path(asked.data), None if asked.labeled is None else str(asked.labeled))
         self.config, self.method_class = settings_of(asked, self.cohort, self.display)
@@ -142,6 +143,8 @@ class Run:
         """Plan and prepared scans, and which they are."""
         if self.processes.first:
             self.plan = planned(self.asked, self.config, self.cohort, self.split, self.display)
+            for line in self.plan.assumptions:
+                self.display.say(line)
             self.store = stored(self.asked, self.cohort, self.split, self.plan, self.display)
         self.write(record_cases, self._path("cases.json"), self.cohort, self.split, self.parent)
         told = self.processes.agree(plan_to_json(self.plan) if self.processes.first else {})

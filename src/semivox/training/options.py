@@ -1,16 +1,19 @@
-"""The options that ``train`` and ``compare`` take alike."""
+"""What ``train`` takes, and the part of it that ``compare`` takes too; light, since help is made of it."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from semivox.duration import parse_duration
-from semivox.options import Flag
+from semivox.options import Flag, Positional
 
 if TYPE_CHECKING:
+    from semivox.training.config import Config
     from semivox.training.display import Display
 
 RUN = "semivox.training.config:RunSettings"
@@ -48,3 +51,60 @@ class TrainingOptions:
     display: Display | None = None
     """Told what is done, such as :class:`semivox.training.display.ConsoleDisplay`; without it nothing is
     printed."""
+
+
+@dataclass(frozen=True)
+class TrainOptions(TrainingOptions):
+    """What is trained on what: the arguments of :func:`semivox.train`, as they were given."""
+
+    data: Annotated[str | Path, Positional("DATA")]
+    """A data folder."""
+    out: Annotated[str | Path, Flag("RUN", DATA)]
+    """New run folder."""
+    _: KW_ONLY
+    method: Annotated[str | None, Flag("NAME", METHOD, default="auto", same_as=RUN)] = None
+    """NAME{KEY=VALUE,...} also sets its settings; see ``semivox methods``."""
+    labeled: Annotated[str | int | None, Flag("SET", DATA, same_as=RUN)] = None
+    seed: Annotated[int | None, Flag("S", METHOD, same_as=RUN)] = None
+    init: Annotated[str | Path | None, Flag("RUN0", METHOD, same_as=RUN)] = None
+    watch: Annotated[str | Path | None, Flag("DATA2", DATA)] = None
+    """Measure the labelled cases of this data folder while training; it shows, and changes nothing."""
+    resume: Annotated[bool, Flag("", DATA)] = False
+    """Go on with the run in --out."""
+    devices: Annotated[int | None, Flag("N", MACHINE, same_as=RUN)] = None
+    nodes: Annotated[int | None, Flag("N", MACHINE, same_as=RUN)] = None
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.out)
+
+    def given(self) -> dict[str, Any]:
+        """The fields by name, but for the display, which is of this process."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "display"}
+
+    @cached_property
+    def goes_on(self) -> bool:
+        """Whether there was a run to go on with when this was first asked; its settings are read back."""
+        return self.resume and (self.folder / "config.yaml").exists()
+
+    @property
+    def leaves_method(self) -> bool:
+        """Whether the method is for us to choose."""
+        return self.method == "auto" or (self.method is None and self.config is None)
+
+    @property
+    def cache_folder(self) -> Path | None:
+        return Path(self.cache) if self.cache else None
+
+    @property
+    def plan_file(self) -> str | Path | None:
+        """The plan to follow: the run's own, if it goes on."""
+        return self.folder / "plan.json" if self.goes_on else self.plan
+
+    def resume_command(self, config: Config) -> str:
+        """What goes on with the run; --watch and --cache are of the command, not in the run's settings."""
+        if config.run.nodes > 1:
+            return "the same torchrun line, with --resume"
+        places = {"--out": self.out, "--watch": self.watch, "--cache": self.cache}
+        given = [word for flag, place in places.items() if place for word in (flag, str(Path(place)))]
+        return shlex.join(["semivox", "train", config.data, *given, "--resume"])

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from semivox.cohort import Case
-from semivox.cohort.hashing import sha256_file
+from semivox.cohort import Case, sha256_file
 from semivox.cohort.subset_folder import write_subset_folder
-from semivox.commands.train import train
 from semivox.comparison.cells import Cell, write_finished
-from semivox.comparison.request import SAME, Group, Request
+from semivox.comparison.request import Group, Request
 from semivox.errors import SettingsError
+from semivox.evaluation.places import PAGE
 from semivox.files import read_json
 from semivox.inference.model import load_model
-from semivox.methods.declare import Method
-from semivox.prepare import build_store, costs_here, fingerprint, make_plan, plan_from_json, write_plan
-from semivox.prepare.cache import cache_folder
+from semivox.prepare import cache_folder, write_plan
+from semivox.runs.asked import settings_of
 from semivox.runs.held_out import measure
-from semivox.settings import assignments
-from semivox.training.config import Config, resolve
-from semivox.training.display import Display
+from semivox.runs.prepare import planned, stored
+from semivox.runs.run import carry_out
+from semivox.training.display import Display, Silent
+from semivox.training.options import TrainingOptions, TrainOptions
 
 OWN = {"method": "--methods", "labeled": "--labeled", "seed": "--seeds"}
 """Settings that differ from cell to cell, and the lists they come from."""
+SHARED = fields(TrainingOptions)
+
+
+def training_of(request: Request, group: Group, method: str, seed: int) -> TrainOptions:
+    """What ``train`` would be asked for, for one cell; in which folders, and by which plan, is told later."""
+    shared: dict[str, Any] = {each.name: getattr(request.train, each.name) for each in SHARED}
+    labeled = group.train_labeled
+    return TrainOptions(request.data, request.out, method=method, labeled=labeled, seed=seed, **shared)
 
 
 def check_settings(request: Request) -> None:
@@ -33,10 +41,11 @@ def check_settings(request: Request) -> None:
     that would make cells alike which the lists keep apart."""
     for variant in request.variants:
         group, seed = request.groups[0], request.seeds[0]
-        config, method_class = settings_of(request, group, variant.text, seed)
-        asked = {"labeled": group.train_labeled, "seed": seed}
-        name = settings_of(request, group, variant.text, seed, bare=True)[0].run.method
-        for key, wanted in {**asked, "method": name}.items():
+        asked = training_of(request, group, variant.text, seed)
+        config, method_class = settings_of(asked, group.cohort, Silent())
+        bare, _ = settings_of(replace(asked, settings={}), group.cohort, Silent())
+        kept = {"labeled": group.train_labeled, "seed": seed, "method": bare.run.method}
+        for key, wanted in kept.items():
             if (found := getattr(config.run, key)) != wanted:
                 raise SettingsError(
                     f"run.{key} cannot be set for a comparison",
@@ -51,22 +60,6 @@ def check_settings(request: Request) -> None:
                     found=f"{len(group.split.labeled)} labelled cases and no other ({group.labeled.name})",
                     remedy="add images without labels, or ask for fewer labelled cases",
                 )
-
-
-def settings_of(
-    request: Request, group: Group, method: str, seed: int, bare: bool = False
-) -> tuple[Config, type[Method]]:
-    """What ``train`` will make of a cell's options; ``bare``: without ``--set``."""
-    given = request.train
-    run = {
-        "method": method,
-        "labeled": group.train_labeled,
-        "seed": seed,
-        **{name: getattr(given, name) for name in SAME},
-    }
-    config = Path(given.config) if given.config else None
-    settings = {} if bare else assignments(given.settings)
-    return resolve(request.data, run, config_file=config, assignments=settings)
 
 
 class CellRunner:
@@ -88,17 +81,19 @@ class CellRunner:
         write_finished(cell, _facts(cell))
 
     def _train(self, cell: Cell, group: Group) -> None:
-        given = self.request.train
         if not self._warm:  # a process's first optimizer loads half of torch, which takes seconds
             torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
             self._warm = True
-        train(
-            self.data_of(group), cell.folder, method=cell.variant.text, labeled=group.train_labeled,
-            steps=given.steps, budget=given.budget, seed=cell.seed, recipe=given.recipe,
-            plan=self.plan_of(group), config=given.config, settings=given.settings, resume=True,
-            device=given.device, precision=given.precision, threads=given.threads,
-            cache=self.cache, workers=given.workers, display=self.display,
-        )  # fmt: skip
+        asked = replace(
+            training_of(self.request, group, cell.variant.text, cell.seed),
+            data=self.data_of(group),
+            out=cell.folder,
+            plan=self.plan_of(group),
+            cache=self.cache,
+            resume=True,
+            display=self.display,
+        )
+        carry_out(asked, _write_page)
 
     def _measure(self, cell: Cell, group: Group) -> None:
         given = self.request.train
@@ -127,26 +122,18 @@ class CellRunner:
         return self._plans[place]
 
     def _prepare(self, group: Group) -> Path | None:
-        request, say = self.request, self.display
-        config, _ = settings_of(request, group, request.reference.text, request.seeds[0])
-        given, workers = request.train.plan, request.train.workers
-        if given is not None:
-            path, plan = Path(given), plan_from_json(Path(given))
-        elif config.run.recipe == "paper":
+        request = self.request
+        asked = training_of(request, group, request.reference.text, request.seeds[0])
+        asked = replace(asked, cache=self.cache)
+        config, _ = settings_of(asked, group.cohort, Silent())
+        if asked.plan is None and config.run.recipe == "paper":
             return None
-        else:
-            facts = fingerprint(
-                group.cohort, group.split, lambda done, all_: say.work("fingerprint", done, all_), workers,
-                self.cache,
-            )  # fmt: skip
-            plan = make_plan(facts, config.run.budget, costs_here(), config.plan)
-            path = request.out / "plans" / group.labeled.name / f"{group.fold}.json"
+        plan = planned(asked, config, group.cohort, group.split, self.display)
+        path = request.out / "plans" / group.labeled.name / f"{group.fold}.json"
+        if asked.plan is None:
             write_plan(plan, path)
-        build_store(
-            group.cohort, group.split, plan, self.cache, workers,
-            lambda done, all_: say.work("prepare", done, all_),
-        )  # fmt: skip
-        return path
+        stored(asked, group.cohort, group.split, plan, self.display)
+        return path if asked.plan is None else Path(asked.plan)
 
 
 class Brief:
@@ -162,6 +149,14 @@ class Brief:
         if "(override: " in text or text.startswith("warning: "):
             self._told.add(text)
         self._display.say(text)
+
+
+def _write_page(run: Path) -> None:
+    # here: a run must not fail for want of matplotlib
+    from semivox.report.run_page import write_run_page
+    from semivox.report.run_record import read_run
+
+    write_run_page(read_run(run), run / PAGE)
 
 
 def _is_trained(run: Path) -> bool:
