@@ -25,6 +25,12 @@ def planned(asked: TrainOptions, config: Config, cohort: Cohort, split: Split, d
     return make_plan(measured, config.run.budget, costs_here(), config.plan)
 
 
+def say_assumptions(plan: Plan, display: Display) -> None:
+    """Tell each, with what overrides it."""
+    for line in plan.assumptions:
+        display.say(line)
+
+
 def stored(asked: TrainOptions, cohort: Cohort, split: Split, plan: Plan, display: Display) -> Store:
     """The scans as the plan wants them, from the cache where they are there."""
     return build_store(

@@ -30,7 +30,7 @@ from semivox.randomness import Key
 from semivox.runs.asked import refuse_taken, settings_of, supervised_if_short
 from semivox.runs.faults import refuse_before_preparing, run_faults
 from semivox.runs.live_report import LiveReport
-from semivox.runs.prepare import planned, stored
+from semivox.runs.prepare import planned, say_assumptions, stored
 from semivox.runs.records import announce, announce_labels, copy_source, record_cases, record_environment
 from semivox.runs.signals import StopSignals
 from semivox.runs.watch import Watch
@@ -143,8 +143,7 @@ class Run:
         """Plan and prepared scans, and which they are."""
         if self.processes.first:
             self.plan = planned(self.asked, self.config, self.cohort, self.split, self.display)
-            for line in self.plan.assumptions:
-                self.display.say(line)
+            say_assumptions(self.plan, self.display)
             self.store = stored(self.asked, self.cohort, self.split, self.plan, self.display)
         self.write(record_cases, self._path("cases.json"), self.cohort, self.split, self.parent)
         told = self.processes.agree(plan_to_json(self.plan) if self.processes.first else {})
