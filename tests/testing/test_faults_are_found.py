@@ -18,7 +18,8 @@ from semivox.methods.conventions import labeled_and_unlabeled
 from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
 from semivox.networks import Output, SliceProjection
 from semivox.randomness import BatchKey, Key
-from semivox.testing import MethodFault, check_method
+from semivox.testing import CHECKS, MethodFault, check_method
+from semivox.testing.checks import FOLLOWS
 from semivox.testing.learning import check_learns
 from semivox.testing.runs import check_declaration, check_resume, check_trains
 from semivox.testing.steps import (
@@ -317,6 +318,41 @@ def test_all_faults_are_told_at_once() -> None:
     assert {"declaration", "partly_annotated", "purity"} <= set(named)
     assert "terms" not in named
     assert isinstance(caught.value.__cause__, MethodFault)
+
+
+class UnseededLayer(Plain):
+    """A head of its own, drawn anew each time it is built, decides every term."""
+
+    def __init__(self, facts: Facts, settings: PlainSettings) -> None:
+        super().__init__(facts, settings)
+        self.own = nn.Linear(1, 1)
+
+    def step(self, batch: Batch, at: At) -> dict[str, Term]:
+        factor = self.own(torch.ones(1)).exp().sum()
+        return {
+            name: Term(term.value * factor, term.weight) for name, term in super().step(batch, at).items()
+        }
+
+
+IMPURE = [UnseededLayer, *(method for check, method, _ in FAULTS if check is check_purity)]
+
+
+@pytest.mark.parametrize("method", IMPURE)
+def test_what_follows_from_an_impure_method_is_not_told_as_its_faults(method: type[Method]) -> None:
+    with pytest.raises(MethodFault) as caught:
+        check_method(method, learns=False)
+    first, *rest = str(caught.value).splitlines()[1:]
+    assert first.startswith("purity: ")
+    assert "not run" not in first
+    assert rest == [
+        f"{name}: not run, follows from purity"
+        for name in ("switches", "partly_annotated", "valid", "resume")
+    ]
+
+
+def test_causes_stand_before_what_follows_from_them() -> None:
+    order = list(CHECKS)
+    assert all(order.index(cause) < order.index(name) for name, causes in FOLLOWS.items() for cause in causes)
 
 
 def test_an_error_of_the_method_is_told_with_its_check() -> None:
