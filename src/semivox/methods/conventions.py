@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from semivox.batches import Stream
 from semivox.losses import SdmForm
 from semivox.methods.declare import Facts, Method, Pair, Player, Stage
-from semivox.randomness import BatchKey
 
 #: SGD 0.01, momentum 0.9, weight decay 1e-4, divided by 10 at 2500 and 5000 of 6000 steps (UA-MT and those
 #: that follow its code).
@@ -96,24 +94,6 @@ class StudentTeacher(Method):
     def stages(self, facts: Facts) -> Sequence[Stage]:
         player = Player("segmenter", tuple(self.averages))
         return [Stage("train", self.streams(facts), (player,), self.pairs())]
-
-
-def random_boxes(x: Tensor, share: float, key: BatchKey) -> Tensor:
-    """(B, 1, X, Y[, Z]) 1 in a box at a random place of each crop of ``x`` (B, C, X, Y[, Z]), 0 elsewhere.
-
-    ``share``: the box's sides as a share of the crop's.
-    """
-    size = x.shape[2:]
-    inside = torch.zeros_like(x[:, :1])
-    places = key.uniform((len(x), len(size)))
-    for sample, place in zip(inside, places.tolist(), strict=True):
-        where = []
-        for n, along in zip(size, place, strict=True):
-            side = max(1, round(share * n))
-            start = int(along * (n - side + 1))
-            where.append(slice(start, start + side))
-        sample[(slice(None), *where)] = 1
-    return inside
 
 
 def gaussian_ramp(progress: float) -> float:

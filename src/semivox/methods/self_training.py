@@ -34,9 +34,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semivox.batches import Stream
+from semivox.batches import Stream, boxes, pasted
 from semivox.losses import segmentation_loss
-from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings, random_boxes
+from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings
 from semivox.methods.declare import At, Batch, Facts, Optimizer, Player, Relabel, Stage, Term
 
 
@@ -116,7 +116,7 @@ class SelfTraining(StudentTeacher):
         pseudo = batch["pseudo"]
         x_u, y_u, w_u = pseudo.views[self._view], pseudo.labels, pseudo.valid
         if pairs := round(s.exchange * min(len(x_l), len(x_u))):
-            inside = random_boxes(x_l[:pairs], s.box, at.rng("box"))
+            inside = boxes(x_l[:pairs], at.rng("box"), s.box)
             x_l, x_u = _exchange(x_l, x_u, inside)
             y_l, y_u = _exchange(y_l, y_u, inside)
             # the background of a partly annotated crop may hide what pseudo-labels claim to know
@@ -136,6 +136,6 @@ class SelfTraining(StudentTeacher):
 
 def _exchange(a: Tensor, b: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
     """``a`` and ``b`` with their first samples' voxels exchanged where ``inside`` (n, 1, ...) is 1."""
-    n, where = len(inside), inside > 0
-    ahead, behind = torch.where(where, b[:n], a[:n]), torch.where(where, a[:n], b[:n])
+    n = len(inside)
+    ahead, behind = pasted(a[:n], b[:n], inside), pasted(b[:n], a[:n], inside)
     return torch.cat([ahead, a[n:]]), torch.cat([behind, b[n:]])
