@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -93,6 +94,13 @@ def against_the_order(tree: ast.AST, room: str, package: list[str]) -> list[str]
 
 def test_every_room_has_its_place() -> None:
     assert {room_of(path) for path in FILES} <= set(LEVEL)
+
+
+def test_contributors_are_told_this_order() -> None:
+    text = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    told = re.search(r"^`cohort`(?: →\s`\w+`)+$", text, re.MULTILINE)
+    assert told is not None
+    assert re.findall(r"\w+", told[0]) == [room for rooms in ORDER[1:-1] for room in rooms]
 
 
 def test_imports_run_one_way() -> None:

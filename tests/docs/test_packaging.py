@@ -58,6 +58,20 @@ def test_the_project_has_one_address_and_version() -> None:
     assert all(url.startswith(PROJECT["urls"]["Repository"]) for url in PROJECT["urls"].values())
 
 
+def test_the_readme_leads_somewhere_on_a_package_index_too() -> None:
+    """There it stands alone: each link is absolute; one into the repository names a file that is there."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    assert len(links) > 10
+    assert [link for link in links if not link.startswith("https://")] == []
+    address = PROJECT["urls"]["Repository"]
+    inside = [
+        re.sub(r"^(blob|raw)/main/|#.*$", "", link[len(address) + 1 :]) for link in links if address in link
+    ]
+    assert [path for path in inside if path != "issues" and not (ROOT / path).is_file()] == []
+    assert len(inside) > 10
+
+
 def test_pages_for_users_know_no_insiders_words() -> None:
     """Newcomers cannot resolve them."""
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]

@@ -40,3 +40,23 @@ def test_links_lead_somewhere() -> None:
     local = [(p, link) for p, link in links if "://" not in link]
     assert len(local) > 20
     assert [f"{p.name}: {link}" for p, link in local if not (p.parent / link).exists()] == []
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_links_into_a_page_name_a_heading_of_it() -> None:
+    pages = [*sorted(DOCS.rglob("*.md")), DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md"]
+    links = [
+        (page, (page.parent / name).resolve() if name else page, anchor)
+        for page in pages
+        for name, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
+    ]
+    assert len(links) > 10
+    assert [
+        f"{p.name}: {to.name}#{a}" for p, to, a in links if to.suffix == ".md" and a not in headings(to)
+    ] == []
