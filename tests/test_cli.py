@@ -179,7 +179,7 @@ def test_a_model_of_few_steps_says_that_it_is_not_to_be_used(
 ) -> None:
     run = tmp_path / "run"
     assert main(house.train(house.data, run, "--steps", "2")) == 0
-    warning = "warning: this model is not to be used: 2 steps of training are too few"
+    warning = "warning: this model is not to be used: 2 steps of training taught it too little"
     assert warning in capsys.readouterr().err
     card = json.loads((run / "model.json").read_text())
     assert card["undertrained"] == undertrained(2, begun=False)

@@ -154,7 +154,7 @@ def test_the_function_has_the_fields_of_the_options(name: str) -> None:
     shown = inspect.signature(PYTHON[name]).parameters
     fields = {f.name: f for f in dataclasses.fields(of(name).options)}
     only_typed = set(fields) - set(shown)
-    assert only_typed <= {"json", "list", "devices"}
+    assert only_typed <= {"json", "list", "devices", "verbose"}
     assert set(shown) <= set(fields)
     for key, parameter in shown.items():
         default = fields[key].default

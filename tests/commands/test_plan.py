@@ -10,6 +10,7 @@ import pytest
 
 import semivox
 from semivox.cli import main
+from semivox.cohort.phantom import write_phantom_cohort
 from semivox.errors import SettingsError
 from semivox.prepare.planner import OVERRIDES
 
@@ -44,3 +45,25 @@ def test_every_override_that_is_printed_has_a_setting(phantoms: tuple[Path, Path
 def test_an_unknown_name_is_refused(phantoms: tuple[Path, Path], tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError, match=f"unknown setting '{name}'"):
         semivox.plan(phantoms[0], cache=tmp_path, settings={name: 1})
+
+
+def test_what_is_told_before_the_first_step_is_short(tmp_path: Path, capsys: Capture) -> None:
+    """Of the demo's cohort: twelve lines of a hundred characters; the rest is there for who asks."""
+    data, _ = write_phantom_cohort(tmp_path / "demo", labeled=4, unlabeled=20, test=1)
+    quick = ["--set", "plan.rung=4", "--set", "plan.batch=[1,1]", "--cache", str(tmp_path / "cache")]
+    line = ["train", str(data), "--out", str(tmp_path / "run"), "--steps", "1", *quick]
+
+    def before_the_first_step(*more: str) -> list[str]:
+        assert main([*line, *more]) == 0
+        lines = capsys.readouterr().err.splitlines()
+        return lines[: next(i for i, text in enumerate(lines) if text.startswith("step 1/"))]
+
+    def planned(*more: str) -> list[str]:
+        assert main(["plan", str(data), *quick, *more]) == 0
+        return [text.rstrip() for text in capsys.readouterr().out.splitlines()]
+
+    for told in (before_the_first_step(), planned()):
+        assert 3 <= len(told) <= 12
+        assert [text for text in told if len(text) > 100] == []
+    for told in (before_the_first_step("--verbose", "--out", str(tmp_path / "again")), planned("--verbose")):
+        assert any("(override: --set plan.rung=R" in " ".join(text.split()) for text in told)

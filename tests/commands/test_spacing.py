@@ -102,7 +102,7 @@ def test_every_command_and_page(tmp_path: Path, ending: str, status: str) -> Non
     planned = plan_command.plan(data)
     assert planned.spacing_known == known
     assert planned.native_spacing == (EDGES if known else (1.0,) * dims)
-    words = text_of(plan_command.render(planned))
+    words = text_of(plan_command.render(planned, verbose=True))
     assert bool(UNITS.search(words)) == known
     assert ("header spacings are true" in words) == known
     assert ("not tell the spacing" in words) == (not known)

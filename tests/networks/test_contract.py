@@ -193,7 +193,7 @@ def test_compute_is_one_graph() -> None:
 def test_measuring_leaves_the_network_alone() -> None:
     net = network(ANISOTROPIC, sdm=True)
     before = copy.deepcopy(net.state_dict())
-    seconds = measure_precisions(net, images(ANISOTROPIC), repeats=1)
+    seconds = measure_precisions(net, images(ANISOTROPIC), repeats=1).seconds
     assert set(seconds) == {"fp32", "bf16"}
     assert all(0 < s < 60 for s in seconds.values())
     assert net.precision == "fp32"

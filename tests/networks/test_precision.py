@@ -114,6 +114,7 @@ def test_measuring_ends_as_soon_as_one_is_out(
 
     monkeypatch.setattr(type(network), "forward", timed)
     monkeypatch.setattr(precision, "perf_counter", lambda: now[0])
-    seconds = measure_precisions(network, torch.zeros(2, 1, 8, 8), limit=limit)  # type: ignore[arg-type]
-    assert seconds == pytest.approx(took)
+    found = measure_precisions(network, torch.ones(2, 1, 8, 8), limit=limit)  # type: ignore[arg-type]
+    assert found.error < precision.FAR
+    assert found.seconds == pytest.approx(took)
     assert next(forwards) == 2 * passes

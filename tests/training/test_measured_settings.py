@@ -15,6 +15,7 @@ from torch import nn
 from semivox.batches import Augmentation, Crops
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Player, Relabel, Stage, Term
 from semivox.networks import build_network
+from semivox.networks.precision import Measured
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
 from semivox.testing.displays import Told
@@ -90,15 +91,14 @@ def test_bf16_is_taken_where_the_machine_computes_in_it_rightly_and_faster(
             super().__init__()
             self.student = build_network(NetworkPlan("unet", (4, 8), ((3, 3),) * 2, ((2, 2),)), 1, 2, Key(0))  # type: ignore[assignment]
 
-    def measured(network: nn.Module, example: torch.Tensor, limit: float) -> dict[str, float]:
-        assert seconds, "nothing is to be measured here"
+    def measured(network: nn.Module, example: torch.Tensor, limit: float) -> Measured:
+        assert computes, "nothing is to be measured here"
         assert limit == 7.0
-        return seconds
+        return Measured(seconds, error)
 
     crops = SimpleNamespace(case=torch.zeros(1), views={"weak": torch.zeros(1, 1, 4, 4)})
     source = SimpleNamespace(batch=lambda step: {"labeled": crops})
     monkeypatch.setattr(settle_module, "computes_bf16", lambda device: computes)
-    monkeypatch.setattr(settle_module, "bf16_error", lambda network, example: error)
     monkeypatch.setattr(settle_module, "measure_precisions", measured)
 
     def make(steps: int, precision: str) -> tuple[Facts, Method]:

@@ -73,8 +73,8 @@ def _wished(settings: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
     return {name.removeprefix("plan."): value for name, value in full.items()}
 
 
-def render(plan: Plan) -> Group:
-    """The plan for people: a table of what is done, and every assumption with its override."""
+def render(plan: Plan, verbose: bool = False) -> Group:
+    """The plan for people: a table of what is done; ``verbose``: and every assumption with its override."""
     from rich.console import Group
     from rich.markup import escape
     from rich.table import Table
@@ -91,12 +91,13 @@ def render(plan: Plan) -> Group:
     steps = "open (no budget given)" if plan.steps is None else f"about {plan.steps:,}"
     rows = {
         "spacing": f"{_by(plan.native_spacing)} -> {_by(plan.spacing)} {unit} (x{plan.rung:g})",
-        "median shape": _by(plan.shape),
-        "patch": f"{_by(plan.patch)}, batch {plan.batch[0]} labelled + {plan.batch[1]} unlabelled",
+        "median scan": f"{_by(plan.shape)} voxels at this spacing",
+        "a step sees": f"{plan.batch[0]} labelled + {plan.batch[1]} unlabelled pieces "
+        f"of {_by(plan.patch)} voxels",
         "network": f"{net.kind}, features {', '.join(map(str, net.features))}, {net.norm} normalisation",
         "channels": ", ".join(f"{c.name} ({c.scheme})" for c in plan.channels),
         "classes": "; ".join(
-            f"{c.value} {c.name}: {c.voxels:,.0f} voxels, Dice ceiling {c.dice_ceiling:.3f}"
+            f"{c.value} {c.name}: {c.voxels:,.0f} voxels, Dice at most {c.dice_ceiling:.3f} at this spacing"
             f"{'' if c.one_piece else ', in several pieces'}"
             for c in plan.classes
         ),
@@ -105,6 +106,9 @@ def render(plan: Plan) -> Group:
     }
     for name, value in rows.items():
         table.add_row(name, escape(value))
+    if not verbose:
+        why = Text("\nWhat this assumes, and how to change it: --verbose, or --out plan.json")
+        return Group(table, why)
     notes = [Text(f"  - {sentence}") for sentence in plan.assumptions]
     return Group(table, Text("\nAssumed, and how to change it:", style="bold"), *notes)
 
@@ -113,9 +117,12 @@ def _by(numbers: tuple[float, ...]) -> str:
     return " x ".join(f"{n:.4g}" for n in numbers)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlanArguments(PlanOptions, Json):
     """What the command line takes."""
+
+    verbose: Annotated[bool, Flag()] = False
+    """Also every assumption, and the setting that changes it."""
 
 
 def main(given: PlanArguments) -> int:
@@ -124,7 +131,7 @@ def main(given: PlanArguments) -> int:
 
     with ProgressBar("fingerprint", quiet=given.json) as bar:
         made = plan.of(replace(given, progress=bar))
-    show(plan_to_json(made) if given.json else render(made))
+    show(plan_to_json(made) if given.json else render(made, given.verbose))
     return 0
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from semivox.options import Command, from_options
+from semivox.options import Command, Flag, from_options
 from semivox.terminal import stoppable
-from semivox.training.options import GROUPS, TrainOptions
+from semivox.training.options import GROUPS, SETTINGS, TrainOptions
 
 if TYPE_CHECKING:
     from semivox.runs.run import TrainResult
@@ -42,18 +42,28 @@ def _write_page(run: Path) -> None:
     report(run)
 
 
-def main(given: TrainOptions) -> int:
+@dataclass(frozen=True, kw_only=True)
+class TrainArguments(TrainOptions):
+    """What the command line takes."""
+
+    verbose: Annotated[bool, Flag("", SETTINGS)] = False
+    """Also tell what is assumed, what was measured, and the setting that changes it."""
+
+
+def main(given: TrainArguments) -> int:
     """Train, and show how it goes."""
     from semivox.training.display import ConsoleDisplay
 
     again = f"semivox train {given.data} --out {given.out} --resume ..."
-    with stoppable(f"the same command with --resume goes on: {again}"), ConsoleDisplay() as display:
-        train.of(replace(given, display=display))
+    display = ConsoleDisplay(verbose=given.verbose)
+    options = {f.name: getattr(given, f.name) for f in fields(TrainOptions)} | {"display": display}
+    with stoppable(f"the same command with --resume goes on: {again}"), display:
+        train.of(TrainOptions(**options))
     return 0
 
 
 COMMAND = Command(
-    TrainOptions,
+    TrainArguments,
     main,
     (
         "semivox train my_scans --out run --budget 2h",

@@ -150,6 +150,11 @@ class Brief:
             self._told.add(text)
         self._display.say(text)
 
+    def detail(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._display.detail(text)
+
 
 def _write_page(run: Path) -> None:
     # here: a run must not fail for want of matplotlib

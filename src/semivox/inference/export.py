@@ -124,9 +124,7 @@ def undertrained(steps: int, begun: bool) -> str | None:
     if begun or steps >= ENOUGH_STEPS:
         return None
     few = f"{steps} step{'' if steps == 1 else 's'}"
-    return (
-        f"this model is not to be used: {few} of training are too few to learn from, whatever its numbers say"
-    )
+    return f"this model is not to be used: {few} of training taught it too little"
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

@@ -47,7 +47,9 @@ def refuse_before_preparing(
 
 
 def _refuse_faults(cohort: Cohort, split: Split, display: Display) -> None:
-    report = check_cohort(cohort, split, progress=lambda done, total: display.work("check", done, total))
+    report = check_cohort(
+        cohort, split, progress=lambda done, total: display.work("check the scans", done, total)
+    )
     for warning in report.warnings[:SHOWN]:
         display.say(
             f"warning: {warning.case}: {warning.fault}; found {warning.found}. Remedy: {warning.remedy}"

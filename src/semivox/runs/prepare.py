@@ -18,17 +18,20 @@ def planned(asked: TrainOptions, config: Config, cohort: Cohort, split: Split, d
     measured = fingerprint(
         cohort,
         split,
-        progress=lambda done, total: display.work("fingerprint", done, total),
+        progress=lambda done, total: display.work("measure the scans", done, total),
         cache=asked.cache_folder,
         workers=asked.workers,
     )
     return make_plan(measured, config.run.budget, costs_here(), config.plan)
 
 
-def say_assumptions(plan: Plan, display: Display) -> None:
-    """Tell each, with what overrides it."""
+def say_plan(plan: Plan, display: Display) -> None:
+    """Tell the plan in a line, and in detail each assumption with what overrides it."""
     for line in plan.assumptions:
-        display.say(line)
+        display.detail(line)
+    unit = "mm" if plan.spacing_known else "x the finest pixel"
+    spacing, patch = (" x ".join(f"{n:.3g}" for n in numbers) for numbers in (plan.spacing, plan.patch))
+    display.say(f"plan: scans resampled to {spacing} {unit}, learned in pieces of {patch} voxels")
 
 
 def stored(asked: TrainOptions, cohort: Cohort, split: Split, plan: Plan, display: Display) -> Store:
@@ -39,5 +42,5 @@ def stored(asked: TrainOptions, cohort: Cohort, split: Split, plan: Plan, displa
         plan,
         asked.cache_folder,
         asked.workers,
-        lambda done, total: display.work("prepare", done, total),
+        lambda done, total: display.work("prepare the scans", done, total),
     )

@@ -95,9 +95,12 @@ def announce(
     """Says what is trained on what, and with how much memory and disk."""
     run, size = config.run, " x ".join(str(p) for p in plan.patch)
     memory = psutil.Process().memory_info().rss / 2**30
-    cases = f"{len(split.labeled)} labelled and {len(split.unlabeled)} unlabelled cases"
-    display.say(f"{run.method}: {cases}, {plan.network.kind} on {size} patches, {run.steps} steps")
     display.say(
+        f"{run.method}: {len(split.labeled)} labelled and {len(split.unlabeled)} unlabelled cases, "
+        f"{run.steps} step{'' if run.steps == 1 else 's'}"
+    )
+    display.detail(f"network: {plan.network.kind} on patches of {size}")
+    display.detail(
         f"{run.precision}, {run.threads} threads, seed {run.seed}; {memory:.1f} GiB of memory in use, "
         f"{store.disk_bytes / 2**20:.0f} MiB prepared in {store.root}"
     )

@@ -24,19 +24,19 @@ from semivox.inference import export_model, load_network, parent_of, training_ra
 from semivox.machine import freed_memory_kept
 from semivox.methods.declare import Facts, Method, Stage
 from semivox.networks import Segmenter
-from semivox.networks.compiled import compiler_fault
 from semivox.prepare import Plan, Store, plan_from_json, plan_to_json, write_plan
 from semivox.randomness import Key
 from semivox.runs.asked import refuse_taken, settings_of, supervised_if_short
 from semivox.runs.faults import refuse_before_preparing, run_faults
 from semivox.runs.live_report import LiveReport
-from semivox.runs.prepare import planned, say_assumptions, stored
+from semivox.runs.prepare import planned, say_plan, stored
 from semivox.runs.records import announce, announce_labels, copy_source, record_cases, record_environment
 from semivox.runs.signals import StopSignals
 from semivox.runs.watch import Watch
 from semivox.settings import as_dict
 from semivox.training.checkpoints import load as load_checkpoint
 from semivox.training.checkpoints import save as save_checkpoint
+from semivox.training.compiling import still_compiled
 from semivox.training.config import Config, predictor_of, write_config
 from semivox.training.display import Display, Silent
 from semivox.training.journal import Journal
@@ -143,7 +143,7 @@ class Run:
         """Plan and prepared scans, and which they are."""
         if self.processes.first:
             self.plan = planned(self.asked, self.config, self.cohort, self.split, self.display)
-            say_assumptions(self.plan, self.display)
+            say_plan(self.plan, self.display)
             self.store = stored(self.asked, self.cohort, self.split, self.plan, self.display)
         self.write(record_cases, self._path("cases.json"), self.cohort, self.split, self.parent)
         told = self.processes.agree(plan_to_json(self.plan) if self.processes.first else {})
@@ -205,7 +205,7 @@ class Run:
                     hooks=self,
                     progress=progress,
                     processes=self.processes,
-                    compiled=self._compiled(),
+                    compiled=still_compiled(self.config.run.compile, self.processes, self.display),
                 )
         if progress.step < self.steps:
             self.folder.status("stopped", progress.step)
@@ -379,13 +379,6 @@ class Run:
         # processes that drive GPUs ask each other only where they wait for them anyway
         self.ask_every = run.log_every if processes.ranks > 1 and self.device.type == "cuda" else 1
         self.saved_at, self.stopping = time.monotonic(), False
-
-    def _compiled(self) -> bool:
-        compiled = self.config.run.compile is True and self.processes.ranks == 1
-        if compiled and (fault := compiler_fault()) is not None:
-            self.display.say(f"warning: the run was compiled, and cannot be here: {fault}")
-            return False
-        return compiled
 
     def _save(self, state: Callable[[], dict[str, Any]]) -> None:
         save_checkpoint(self.folder.checkpoints, {**state(), "seconds": self.elapsed()})

@@ -14,6 +14,8 @@ import torch
 
 from semivox.errors import SemivoxError
 from semivox.networks.compiled import compiler_fault
+from semivox.training.display import Display
+from semivox.training.processes import Processes
 
 WORTH_A_TRY = 7200.0
 """Seconds left of a budget from which on a try may pay for itself."""
@@ -60,3 +62,12 @@ def choose(
     both = f"a step takes {seconds:.2f} s compiled, {plain:.2f} s as it is"
     said = f"compile: {'yes' if yes else 'no'}; {both} (override: --set run.compile={'no' if yes else 'yes'})"
     return Choice(yes, seconds if yes else plain, said)
+
+
+def still_compiled(settled: bool | Literal["auto"], processes: Processes, display: Display) -> bool:
+    """Whether a run that was settled so can be compiled here; tells why not."""
+    if settled is not True or processes.ranks > 1:
+        return False
+    if (fault := compiler_fault()) is not None:
+        display.say(f"warning: the run was compiled, and cannot be here: {fault}")
+    return fault is None

@@ -18,20 +18,26 @@ from semivox.training.live_view import LiveView, TrainingState
 class Display(Protocol):
     """What commands tell the outside. The default, :class:`Silent`, is what Python callers get.
 
-    ``say`` a line; ``work`` is done so far; ``step`` of a training, ``record`` where one was logged (else
-    empty); ``watched``: mean Dice of held-out cases after ``step`` steps and ``seconds``.
+    ``say`` a line for everybody, ``detail`` one for who wants to know how and why; ``work`` is done so far;
+    ``step`` of a training, ``record`` where one was logged (else empty); ``watched``: mean Dice of held-out
+    cases after ``step`` steps and ``seconds``.
     """
 
     def say(self, text: str) -> None: ...
+    def detail(self, text: str) -> None: ...
     def work(self, what: str, done: int, total: int) -> None: ...
     def step(self, step: int, steps: int, record: dict[str, Any]) -> None: ...
     def watched(self, step: int, seconds: float, dice: Mapping[str, float | None]) -> None: ...
 
 
 class Silent:
-    """Says nothing; whoever overrides ``say`` is told the results of watching too."""
+    """Says nothing; whoever overrides ``say`` is told details and the results of watching too."""
 
     def say(self, text: str) -> None: ...
+
+    def detail(self, text: str) -> None:
+        self.say(text)
+
     def work(self, what: str, done: int, total: int) -> None: ...
     def step(self, step: int, steps: int, record: dict[str, Any]) -> None: ...
 
@@ -40,9 +46,13 @@ class Silent:
 
 
 class ConsoleDisplay:
-    """``with ConsoleDisplay() as display``: a live view on a terminal, plain lines when piped."""
+    """``with ConsoleDisplay() as display``: a live view on a terminal, plain lines when piped. Details are
+    told if it is ``verbose``."""
 
-    def __init__(self, console: Console | None = None, line_seconds: float = 15.0) -> None:
+    def __init__(
+        self, console: Console | None = None, line_seconds: float = 15.0, verbose: bool = False
+    ) -> None:
+        self.verbose = verbose
         self.console = console or Console(file=sys.stderr, soft_wrap=True)
         self.line_seconds = line_seconds
         live = self.console.is_terminal and not self.console.is_dumb_terminal
@@ -61,6 +71,10 @@ class ConsoleDisplay:
 
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def detail(self, text: str) -> None:
+        if self.verbose:
+            self.say(text)
 
     def work(self, what: str, done: int, total: int) -> None:
         if self._view is not None:

@@ -15,7 +15,7 @@ from torch import nn
 from semivox.batches import Batches, PseudoLabels
 from semivox.duration import show_duration
 from semivox.methods import Facts, Method, Optimizer, Relabel, Stage
-from semivox.networks import Segmenter, bf16_error, computes_bf16, measure_precisions
+from semivox.networks import Segmenter, computes_bf16, measure_precisions
 from semivox.networks.precision import FAR
 from semivox.training import compiling
 from semivox.training.config import Config, RunSettings, predictor_of
@@ -111,7 +111,7 @@ class _Measuring:
         chosen = choose_precision(self.make(), self.batches, self.device, FOR_PRECISION * self.budget)
         precision, why = self.processes.agree(list(chosen))
         self.fix(precision=precision)
-        self.display.say(f"precision: {precision}; {why} (override: --precision)")
+        self.display.detail(f"precision: {precision}; {why} (override: --precision)")
 
     def sweeps(self) -> float:
         """Seconds of labelling all unlabelled scans once; 0 where the method labels none."""
@@ -131,7 +131,7 @@ class _Measuring:
         )
         self.fix(compile=choice.compiled)
         if choice.said:
-            self.display.say(choice.said)
+            self.display.detail(choice.said)
         return choice.seconds
 
     def _step_seconds(self, compiled: bool) -> float:
@@ -151,16 +151,14 @@ class _Measuring:
         passes = sweeps_of(_stages(self.make(), max(1, int(time_left / each))))
         if sweep:
             cases = len(self.bank.store.unlabeled)
-            self.display.say(
+            self.display.detail(
                 f"relabelling: {passes:.3g} passes over {cases} unlabelled scans, of {sweep / cases:.2g} s a "
                 "scan (override: --set run.sweeps=N)"
             )
         steps = max(1, int((time_left - passes * sweep) / each))
         self.fix(steps=steps)
-        self.display.say(
-            f"steps: {steps}, of {each:.2f} s, in the {show_duration(max(0.0, time_left))} left of the "
-            f"budget of {show_duration(self.budget)} (override: --steps)"
-        )
+        left, budget = show_duration(max(0.0, time_left)), show_duration(self.budget)
+        self.display.say(f"time: {left} of {budget} are left, for steps of {each:.2g} s each")
 
 
 def most_sweeps(seconds: float, sweep: float) -> int:
@@ -217,10 +215,10 @@ def choose_precision(
     if not len(crops.case):  # more processes than crops: this one has nothing to measure
         return "fp32", "there is nothing to measure"
     example = next(iter(crops.views.values())).to(device)
-    error = bf16_error(network, example)
-    if error >= FAR:
-        return "fp32", f"bf16 computes wrongly here: its logits differ by {error:.0%}"
-    seconds = measure_precisions(network, example, limit=limit)
+    found = measure_precisions(network, example, limit=limit)
+    if found.error >= FAR:
+        return "fp32", f"bf16 computes wrongly here: its logits differ by {found.error:.0%}"
+    seconds = found.seconds
     measured = ", ".join(f"{name} {s:.2f} s" for name, s in sorted(seconds.items(), key=lambda one: one[1]))
     return min(seconds, key=lambda name: seconds[name]), f"forward and backward take {measured}"
 
