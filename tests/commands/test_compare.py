@@ -694,3 +694,34 @@ def test_an_interrupted_cell_goes_on_to_the_same_bits(
     assert (run / "model.safetensors").stat().st_mtime_ns == stamp
     assert state_of(cell).kind == "finished"
     assert np.isfinite(result.content["cells"][0]["seconds"])
+
+
+def test_an_oracle_is_the_reference_with_every_label(compare: Callable[..., Comparison]) -> None:
+    def dice(cell: Cell, case: str) -> float:
+        return {"all": 0.9}.get(
+            cell.labeled.name, {"supervised": 0.5, "mean_teacher": 0.6}[cell.variant.name]
+        )
+
+    log: list[str] = []
+    result = compare(stand_in(dice, log), methods="supervised,mean_teacher", labeled="1", oracle=True)
+    assert log == [
+        "cells/supervised/1/test/0", "cells/mean_teacher/1/test/0", "cells/supervised/all/test/0",
+    ]  # fmt: skip
+    rows = {(r["variant"], r["labeled"]): r for r in result.content["results"]}
+    assert rows["mean_teacher", "1"]["gap_closed"] == pytest.approx(0.25)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(render(result))
+    words = console.export_text()
+    assert "share of the gap to all labels" in words
+    assert "25%" in words
+
+
+def test_an_oracle_among_the_labelled_sets_is_trained_once(compare: Callable[..., Comparison]) -> None:
+    log: list[str] = []
+    compare(stand_in(log=log), methods="supervised", labeled="1,all", oracle=True)
+    assert log == ["cells/supervised/1/test/0", "cells/supervised/all/test/0"]
+
+
+def test_an_oracle_needs_the_same_cases_for_every_set(compare: Callable[..., Comparison]) -> None:
+    with pytest.raises(SettingsError, match=r"oracle needs held-out cases.*--test"):
+        compare(methods="supervised", labeled="2", oracle=True, folds=2, test=None)

@@ -305,3 +305,31 @@ def test_several_classes_are_shown_one_by_one() -> None:
     page = comparison_markdown({**made, "results": compare_evaluations(rows, ["test"], "supervised")})
     assert "class_1 0.850, class_2 0.600" in page
     assert "0.800 [" in page  # foreground: (0.7 + 0.9) / 2
+
+
+def test_the_share_of_the_gap_is_of_the_mean_differences_over_common_seeds() -> None:
+    rng = np.random.default_rng(9)
+    base, new, best = rng.random((3, 2, 7))
+    best += 1  # all labels are worth something
+    rows = compare_evaluations(
+        [
+            *cells("base", base, PATIENTS),
+            *cells("new", new, PATIENTS),
+            *cells("base", best[:1], PATIENTS, labeled="all"),
+        ],
+        ["test"], "base", oracle="all", resamples=20,
+    )  # fmt: skip
+    gaps = {(row["variant"], row["labeled"]): row["gap_closed"] for row in rows}
+    low, own = base[0].mean(), new[0].mean()  # seed 1 has no run with all labels
+    assert gaps == {
+        ("base", "8"): None,
+        ("new", "8"): pytest.approx((own - low) / (best[0].mean() - low)),
+        ("base", "all"): None,
+    }
+    without = compare_evaluations(
+        [*cells("base", base, PATIENTS), *cells("new", new, PATIENTS)], ["test"], "base", resamples=20
+    )
+    assert [row["gap_closed"] for row in without] == [None, None]
+    worse = [*cells("base", base), *cells("new", new), *cells("base", base - 0.1, labeled="all")]
+    found = compare_evaluations(worse, ["test"], "base", oracle="all", resamples=20)
+    assert [row["gap_closed"] for row in found] == [None, None, None]

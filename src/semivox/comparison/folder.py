@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from semivox.comparison.cells import Cell, read_finished, state_of
 from semivox.comparison.request import TEST, Group, Request
+from semivox.comparison.variants import ALL
 from semivox.evaluation import METRICS, Measured, compare_evaluations, comparison_markdown, read_evaluation
 from semivox.evaluation.comparison import POLICY
 from semivox.files import write_json, write_text
@@ -45,7 +46,7 @@ def write_comparison(request: Request, cells: Sequence[Cell]) -> dict[str, Any]:
             "reference": request.reference.name,
             "folds": list(request.folds),
             "request": dict(request.fixed),
-            "results": compare_evaluations(measured, request.folds, request.reference.name),
+            "results": compare_evaluations(measured, request.folds, request.reference.name, oracle=ALL),
             "notes": notes(rows, request.groups, request.fixed["recipe"]),
             "cells": rows,
             "policy": {**POLICY, "metrics": metrics},

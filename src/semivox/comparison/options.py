@@ -36,5 +36,8 @@ class CompareOptions(TrainingOptions):
     """Instead of --test: cut the labelled cases by patient into so many folds, each held out once."""
     reference: Annotated[str, Flag("NAME", METHOD)] = "supervised"
     """The method that the others are compared with; added if it is not among them."""
+    oracle: Annotated[bool, Flag(group=METHOD)] = False
+    """Also train the reference with every label there is: the most that unlabelled scans can be worth. The
+    table then tells which share of that gap each method closes. Needs --test."""
     cell: Annotated[int | None, Flag("I", CELLS)] = None
     """Work on this cell alone, by its number in --list; for job arrays."""

@@ -68,6 +68,8 @@ class Request:
     labeled: tuple[Choice, ...]
     seeds: tuple[int, ...]
     groups: tuple[Group, ...]
+    oracle: Choice | None
+    """The labelled set with every label, for the reference alone; None: not asked for, or in ``labeled``."""
     fixed: Mapping[str, Any]
     train: CompareOptions
     """As given, but for the budget in seconds, settings as a mapping, and no precision where it is auto."""
@@ -97,6 +99,8 @@ class Request:
             for fold in self.folds
             for seed in self.seeds
         ]
+        if self.oracle is not None:
+            grid += [(self.reference, self.oracle, TEST, seed) for seed in self.seeds]
         return tuple(self.cell(number, *place) for number, place in enumerate(grid, start=1))
 
     def cell(self, number: int, variant: Choice, labeled: Choice, fold: str, seed: int) -> Cell:
@@ -130,6 +134,9 @@ def read_request(given: CompareOptions) -> Request:
         else:
             assert test is not None
             groups.append(_test_group(choice, cohort, Path(test)))
+    oracle = _oracle(given, sets)
+    if oracle is not None:
+        groups.append(_test_group(oracle, load_cohort(data), Path(str(test))))
     for group in groups:
         _refuse_leaks(group)
     train = replace(
@@ -139,7 +146,20 @@ def read_request(given: CompareOptions) -> Request:
         precision=None if given.precision == "auto" else given.precision,
     )
     fixed = _fixed(train, cohorts[0].cases, None if test is None else groups[0].held_out)
-    return Request(variants, first, added, sets, seeds, tuple(groups), fixed, train)
+    return Request(variants, first, added, sets, seeds, tuple(groups), oracle, fixed, train)
+
+
+def _oracle(given: CompareOptions, sets: Sequence[Choice]) -> Choice | None:
+    """The labelled set of the oracle, where it is asked for and not among ``sets``."""
+    if given.oracle and given.test is None:
+        raise SettingsError(
+            "an oracle needs held-out cases that are the same for every labelled set",
+            found="--folds" if given.folds is not None else "no --test",
+            expected="--test DATA2",
+            remedy="give held-out cases with --test, or leave out --oracle",
+        )
+    (everything,) = read_labeled(ALL)
+    return everything if given.oracle and everything not in sets else None
 
 
 def _fixed(train: CompareOptions, cases: Sequence[Case], held_out: Sequence[Case] | None) -> dict[str, Any]:
@@ -182,7 +202,8 @@ def keep(request: Request) -> tuple[Cell, ...]:
         check_kept(request)
         before = read_json(path, newest=FORMAT) if path.exists() else {}
         methods = before.get("methods", {}) | {c.name: c.text for c in request.variants}
-        labeled = before.get("labeled", {}) | {c.name: c.text for c in request.labeled}
+        sets = [*request.labeled, *([request.oracle] if request.oracle is not None else [])]
+        labeled = before.get("labeled", {}) | {c.name: c.text for c in sets}
         asked = list(before.get("cells", []))
         now = ([c.variant.name, c.labeled.name, c.fold, c.seed] for c in request.cells())
         asked += [place for place in now if place not in asked]

@@ -27,6 +27,9 @@ POLICY = {
     "the worse, or exactly 0",
     "verdict": "of foreground Dice: trails (interval wholly below 0), gains (wholly above), open (it holds 0 "
     "or there is none), alone (no seed in common with the reference), reference",
+    "gap_closed": "of foreground Dice, over the seeds that all three have: the method's mean difference to "
+    "the reference as a share of that of the reference trained with every label; null where that is not "
+    "above 0, or not measured",
     "many": "intervals are not widened for the number of methods compared",
 }
 
@@ -50,6 +53,7 @@ def compare_evaluations(
     folds: Sequence[str],
     reference: str,
     *,
+    oracle: str | None = None,
     resamples: int = RESAMPLES,
     key: Key = KEY,
 ) -> list[dict[str, Any]]:
@@ -63,6 +67,8 @@ def compare_evaluations(
         All folds. A seed that lacks one is left out and named under ``incomplete``.
     reference
         The variant that the others are compared with, labelled set by labelled set.
+    oracle
+        The labelled set with every label; with it the reference shows what all labels are worth.
 
     Raises
     ------
@@ -70,6 +76,8 @@ def compare_evaluations(
         The evaluations are of different cases, patients, classes or policies, or a case is in two folds.
     """
     rows = []
+    every_label = [c for c in cells if (c.labeled, c.variant) == (oracle, reference)]
+    ceiling, _ = _seeds(every_label, folds)
     for labeled in dict.fromkeys(cell.labeled for cell in cells):
         pooled: dict[str, dict[int, Evaluation]] = {}
         incomplete: dict[str, list[int]] = {}
@@ -90,6 +98,8 @@ def compare_evaluations(
                 row |= _summary(list(seeds.values()), list(seeds), resamples, key)
                 others = pooled.get(reference, {})
                 row |= _against(seeds, others, variant == reference, resamples, key)
+                beside = labeled != oracle and variant != reference
+                row["gap_closed"] = _gap_closed(seeds, others, ceiling) if beside else None
             rows.append(row)
     return rows
 
@@ -183,6 +193,22 @@ def _against(
             "patients_equal": _table(keys, equal),
         },
     }
+
+
+def _gap_closed(
+    seeds: Mapping[int, Evaluation], reference: Mapping[int, Evaluation], ceiling: Mapping[int, Evaluation]
+) -> float | None:
+    """Share of the reference's gap to all labels that a method closes; None where there is no gap."""
+    common = [seed for seed in seeds if seed in reference and seed in ceiling]
+    if not common:
+        return None
+    groups = [[source[seed] for seed in common] for source in (seeds, reference, ceiling)]
+    cases, _ = same_cases([evaluation for group in groups for evaluation in group])
+    own, low, high = (
+        float(np.nanmean([column(e, cases, "dice", FOREGROUND) for e in evaluations]))
+        for evaluations in groups
+    )
+    return (own - low) / (high - low) if high > low else None
 
 
 def _signs(values: np.ndarray, patients: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

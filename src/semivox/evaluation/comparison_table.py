@@ -52,6 +52,8 @@ def table_rows(content: Content) -> tuple[list[str], list[list[str]]]:
     several = any(2 <= len(r.get("classes", {})) <= FEW_CLASSES for r in results)
     header = ["labelled", "method", "seeds", "steps", "time", DICE.title(), distance.title(), "worst Dice"]
     header += [f"Dice minus {content['reference']}", "better : worse", "verdict"]
+    oracle = any(r.get("gap_closed") is not None for r in results)
+    header += ["share of the gap to all labels"] * oracle
     header += ["Dice of each class"] * several
     rows = []
     for r in results:
@@ -69,6 +71,8 @@ def table_rows(content: Content) -> tuple[list[str], list[list[str]]]:
             DICE.text(None if worst is None else worst["dice"]),
         ]
         row += [*_difference(r["difference"]), r["verdict"]]
+        if oracle:
+            row.append("-" if r.get("gap_closed") is None else f"{r['gap_closed']:.0%}")
         if several:
             means = ((r["classes"][key], r["mean"][key]["dice"]) for key in r["classes"])
             row.append(", ".join(f"{name} {DICE.text(mean)}" for name, mean in means))
