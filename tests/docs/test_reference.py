@@ -23,7 +23,7 @@ def maker(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["commands", "formats", "metrics", "settings"])
+@pytest.mark.parametrize("name", ["commands", "figures", "formats", "metrics", "settings"])
 def test_a_made_page_is_up_to_date(name: str) -> None:
     committed = (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8")
     assert committed == maker(f"make_{name}").page(), f"run: python docs/make_{name}.py"

@@ -160,7 +160,7 @@ def test_calibration_is_pooled_over_cases_and_put_in_words(held: HeldOut) -> Non
         {"count": count, "confidence": [0.92 * c for c in count], "correct": [0.8 * c for c in count]}
     )
     section = section_of(replace(held, reliability={"a": case, "b": case}), CARD)
-    captions = [caption for key, _, figures in section.figures if key == "belief" for _, caption in figures]
+    captions = [caption for key, _, figures in section.figures if key == "belief" for *_, caption in figures]
     assert "Voxels of 2 cases" in captions[0]
     assert "Expected calibration error 0.120" in captions[0]
     assert "surer than it is right, by 12.0\u00a0%" in captions[0]

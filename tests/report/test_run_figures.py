@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from semivox.evaluation.calibration import BINS, Reliability
-from semivox.report import run_figures
+from semivox.report import held_out_figures, run_figures
 from semivox.report.style import svg
 
 
@@ -63,7 +63,7 @@ def test_every_case_is_a_dot_in_the_distribution() -> None:
     dice = {"a": [0.5, 0.9], "b": [0.7, None], "c": [0.8, 0.3]}
     cases = {name: {"1": {"dice": x}, "2": {"dice": y}} for name, (x, y) in dice.items()}
     evaluation = {"classes": {"1": "one", "2": "a_rather_long_class_name"}, "cases": cases}
-    figure = run_figures.dice_distribution(evaluation)
+    figure = held_out_figures.dice_distribution(evaluation)
     axis = figure.axes[0]
     dots = [line.get_xdata() for line in axis.lines if line.get_marker() == "o"]
     assert [sorted(d) for d in dots] == [
@@ -76,20 +76,20 @@ def test_every_case_is_a_dot_in_the_distribution() -> None:
     labels = [t.get_text() for t in axis.get_yticklabels()]
     assert labels == ["one", "a_rather_long_\nclass_name", "mean of classes"]
     assert axis.get_xlim()[0] < 0.3
-    run_figures.dice_distribution({"classes": {"1": "x"}, "cases": {"a": {"1": {"dice": None}}}})
+    held_out_figures.dice_distribution({"classes": {"1": "x"}, "cases": {"a": {"1": {"dice": None}}}})
 
 
 def test_dots_that_lie_close_stand_apart() -> None:
-    heights = run_figures.spread(np.array([0.5, 0.500001, 0.500002, 0.9]))
+    heights = held_out_figures.spread(np.array([0.5, 0.500001, 0.500002, 0.9]))
     assert heights[0] == 0
     assert heights[1] == -heights[2] != 0
     assert heights[3] == 0
-    assert np.abs(run_figures.spread(np.full(100, 0.7))).max() <= 0.3
+    assert np.abs(held_out_figures.spread(np.full(100, 0.7))).max() <= 0.3
 
 
 def test_bland_altman_draws_bias_and_limits_of_agreement() -> None:
     predicted, reference = np.array([10.0, 22, 29, 45]), np.array([12.0, 20, 30, 40])
-    figure = run_figures.bland_altman(predicted, reference, "heart", "ml")
+    figure = held_out_figures.bland_altman(predicted, reference, "heart", "ml")
     difference = np.array([-2.0, 2, -1, 5])
     _, dots, *limits = lines(figure)
     assert dots[:, 0] == pytest.approx([11, 21, 29.5, 42.5])
@@ -97,22 +97,22 @@ def test_bland_altman_draws_bias_and_limits_of_agreement() -> None:
     sd = math.sqrt(((difference - 1) ** 2).sum() / 3)
     assert [line[0, 1] for line in limits] == pytest.approx([1, 1 + 1.96 * sd, 1 - 1.96 * sd])
     assert figure.axes[0].texts[0].get_text() == "+1"
-    assert len(lines(run_figures.bland_altman([1, 2], [1, 1], "two", "ml"))) == 3
-    run_figures.bland_altman([], [], "none", "ml")
+    assert len(lines(held_out_figures.bland_altman([1, 2], [1, 1], "two", "ml"))) == 3
+    held_out_figures.bland_altman([], [], "none", "ml")
 
 
 def test_the_reliability_diagram_shows_bins_that_hold_voxels() -> None:
     count = np.zeros(BINS)
     count[12], count[19] = 100, 300
     found = Reliability(count, count * 0.6, np.where(count > 0, [50.0] * BINS, 0))
-    figure = run_figures.reliability_diagram(found)
+    figure = held_out_figures.reliability_diagram(found)
     assert lines(figure)[1] == pytest.approx(np.array([[0.6, 0.5], [0.6, 50 / 300]]))
     assert [bar.get_height() for bar in figure.axes[1].patches][12] == 0.25
-    run_figures.reliability_diagram(Reliability.empty())
+    held_out_figures.reliability_diagram(Reliability.empty())
 
 
 def test_flagged_cases_stand_out_by_shape_too() -> None:
-    figure = run_figures.uncertainty_figure([0.1, 0.2, 0.3], [0.0, 0.5, 0.2], [False, True, False])
+    figure = held_out_figures.uncertainty_figure([0.1, 0.2, 0.3], [0.0, 0.5, 0.2], [False, True, False])
     plain, marked = figure.axes[0].lines
     assert plain.get_xydata().tolist() == [[0.1, 0.0], [0.3, 0.2]]
     assert marked.get_xydata().tolist() == [[0.2, 0.5]]

@@ -13,17 +13,14 @@ from semivox.lazy import attach
 if TYPE_CHECKING:
     from semivox.report.comparison_figures import case_figure, cost_figure, forest_figure, label_figure
     from semivox.report.comparison_record import read_comparison
-    from semivox.report.masks import mask_figure
-    from semivox.report.run_figures import (
+    from semivox.report.held_out_figures import (
         bland_altman,
         dice_distribution,
-        learning_rate_curve,
-        loss_curve,
         reliability_diagram,
-        term_names,
         uncertainty_figure,
-        watch_curve,
     )
+    from semivox.report.masks import mask_figure
+    from semivox.report.run_figures import learning_rate_curve, loss_curve, term_names, watch_curve
     from semivox.report.run_record import read_held_out, read_run
 
 __all__ = [

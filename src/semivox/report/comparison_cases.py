@@ -227,18 +227,22 @@ def _sheet(plane: Mapping[str, Any]) -> str:
 
 
 def _outlines(drawn: Mapping[str, Any], number: int) -> Markup:
-    """Paths of the reference and, over it, of mask ``number`` on the start slice, in units of the record."""
+    """Paths of the reference and of mask ``number`` on the start slice, in units of the record; a dotted
+    reference lies on top."""
     plane = drawn["planes"][0]
+    several = len(drawn["classes"]) > 1
     paths: dict[str, list[Markup]] = {"truth": [], "mask": []}
     for k, mask in enumerate(drawn["masks"]):
         if k != number and not mask["reference"]:
             continue
         kind = "truth" if mask["reference"] else "mask"
         for rings, class_ in zip(plane["outlines"][k][plane["start"]], drawn["classes"], strict=False):
-            colour, line = (mask if kind == "truth" else class_)["colour"], "".join(map(_ring, rings))
+            colour = (mask["colour"] if kind == "truth" else None) or class_["colour"]
+            line = "".join(map(_ring, rings))
             if line:
                 paths[kind].append(Markup('<path class="{}" stroke="{}" d="{}"/>').format(kind, colour, line))
-    return Markup("").join([*paths["truth"], *paths["mask"]])
+    order = ("mask", "truth") if several else ("truth", "mask")
+    return Markup("").join(path for kind in order for path in paths[kind])
 
 
 def _ring(ring: Sequence[int]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
 import numpy as np
@@ -23,6 +23,7 @@ from matplotlib.ticker import MaxNLocator
 from semivox.duration import show_duration
 from semivox.evaluation import DICE
 from semivox.report.comparison_record import ComparisonRecord, Cost, Estimate, MethodResult, cost_of
+from semivox.report.figure_rows import Drawing, FigureRow, Place
 from semivox.report.style import COLOURS, INK, QUIET, STYLE
 
 WIDTH, FOREST = 7.6, 6.8  # inches
@@ -175,6 +176,53 @@ def wrapped(name: str) -> str:
         while len(line) > WRAP:
             lines, line = [*lines, line[:WRAP]], line[WRAP:]
     return "\n".join([*lines, line] if line or not lines else lines)
+
+
+# ---- on the page of a comparison
+
+
+def _forest(record: ComparisonRecord) -> Iterator[Drawing]:
+    name = record.reference_name
+    caption = (
+        f"Each method's Dice minus that of {name}, case by case and seed by seed; the line is the 95 % "
+        "interval. Best first."
+    )
+    yield Drawing(forest_figure(record), f"Paired differences of Dice to {name}, with intervals", caption)
+
+
+def _labels(record: ComparisonRecord) -> Iterator[Drawing]:
+    if len(record.labeled) > 1:
+        description = "Dice over the number of labelled cases, a panel a method"
+        caption = (
+            "Mean Dice with its 95 % interval over the number of labelled cases. Sets with equally many "
+            "cases stand side by side; the line runs through their mean."
+        )
+        yield Drawing(label_figure(record), description, caption)
+
+
+def _cost(record: ComparisonRecord) -> Iterator[Drawing]:
+    caption = (
+        "Bars are means over a method's finished cells; where there are several, each is a dot. Time counts "
+        "from the start of the command; the comparison prepares shared scans before."
+    )
+    yield Drawing(cost_figure(record), "Training time, steps and memory of each method", caption)
+
+
+def _cases(record: ComparisonRecord) -> Iterator[Drawing]:
+    caption = (
+        f"A line is a case, from method to method; its colour is its Dice under {record.reference_name}. "
+        "Black bars are means. Lines that cross are cases that another method finds easier or harder."
+    )
+    yield Drawing(case_figure(record), "Dice of each case under each method", caption)
+
+
+DIFFERENCES = Place("differences", "Differences")
+FIGURES = (
+    FigureRow(forest_figure, DIFFERENCES, _forest),
+    FigureRow(label_figure, Place("labels", "Dice over labels"), _labels),
+    FigureRow(cost_figure, Place("cost", "Time and memory"), _cost),
+    FigureRow(case_figure, Place("cases", "Every case"), _cases),
+)
 
 
 # ---- parts

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from markupsafe import Markup
-from matplotlib.figure import Figure
-
 from semivox.report import comparison_words as words
 from semivox.report.comparison_cases import CasePicture, case_pictures, choose_cases, shown_set
 from semivox.report.comparison_export import BOLD, comparison_csv, comparison_latex
-from semivox.report.comparison_figures import (
-    case_figure,
-    cost_figure,
-    forest_figure,
-    label_figure,
-    signed,
-)
+from semivox.report.comparison_figures import DIFFERENCES, FIGURES, signed
 from semivox.report.comparison_record import ComparisonRecord, Estimate, MethodResult, read_comparison
+from semivox.report.figure_rows import draw_rows
 from semivox.report.outlines import UNITS
 from semivox.report.page import render_page
-from semivox.report.style import svg
 
 TEMPLATE = "comparison.html.j2"
 
@@ -48,6 +38,7 @@ def page_context(record: ComparisonRecord, test: Path | None = None) -> dict[str
     shown, pictures, missing = shown_set(record), list[CasePicture](), list[str]()
     if shown is not None:
         pictures, missing = case_pictures(record, shown, choose_cases(record, shown), test)
+    figures = draw_rows(FIGURES, record, "comparison") if rows and record.variants else []
     context: dict[str, Any] = {
         "kind": "Comparison",
         "title": words.subject(record),
@@ -61,7 +52,8 @@ def page_context(record: ComparisonRecord, test: Path | None = None) -> dict[str
         "classes": classes if len(classes) > 1 else {},
         "bold": BOLD,
         "downloads": _downloads(record),
-        "figures": _figures(record) if rows and record.variants else {},
+        "first": [placed for placed in figures if placed.key == DIFFERENCES.key],
+        "further": [placed for placed in figures if placed.key != DIFFERENCES.key],
         "shown": shown,
         "pictures": pictures,
         "missing": missing,
@@ -103,23 +95,6 @@ def _downloads(record: ComparisonRecord) -> list[tuple[str, str]]:
     return [(name, f"data:{kind};charset=utf-8,{quote(text)}") for name, (kind, text) in texts.items()]
 
 
-def _figures(record: ComparisonRecord) -> dict[str, Markup]:
-    made: Mapping[str, tuple[Callable[[ComparisonRecord], Figure], str]] = {
-        "forest": (forest_figure, f"Paired differences of Dice to {record.reference_name}, with intervals"),
-        "cost": (cost_figure, "Training time, steps and memory of each method"),
-        "cases": (case_figure, "Dice of each case under each method"),
-        "labels": (label_figure, "Dice over the number of labelled cases, a panel a method"),
-    }
-    with warnings.catch_warnings():
-        # letters that the font of the layout lacks are drawn by the reader's own
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        return {
-            name: svg(draw(record), name, description)
-            for name, (draw, description) in made.items()
-            if name != "labels" or len(record.labeled) > 1
-        }
-
-
 def _definitions(policy: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Of the comparison, and of the metrics."""
     return {
@@ -129,14 +104,14 @@ def _definitions(policy: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _contents(context: Mapping[str, Any]) -> list[tuple[str, str]]:
-    figures = context["figures"]
+    first, further = (
+        [(placed.key, placed.heading, True) for placed in context[name]] for name in ("first", "further")
+    )
     sections = [
         ("result", "Result", True),
-        ("differences", "Differences", "forest" in figures),
+        *first,
         ("classes", "Each class", bool(context["classes"])),
-        ("labels", "Dice over labels", "labels" in figures),
-        ("cost", "Time and memory", "cost" in figures),
-        ("cases", "Every case", "cases" in figures),
+        *further,
         ("pictures", "Side by side", bool(context["pictures"] or context["missing"])),
         ("cells", "Unfinished cells", bool(context["open_cells"])),
         ("measured", "How it was measured", True),

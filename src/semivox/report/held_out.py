@@ -20,7 +20,8 @@ from semivox.evaluation import (
     patient_count,
     spacing_was_known,
 )
-from semivox.report.held_out_figures import Figure, cases_said, counted, figures_of
+from semivox.report.figure_rows import PlacedFigures, draw_rows
+from semivox.report.held_out_figures import FIGURES, Subject, cases_said, counted
 from semivox.report.page import number, percent
 from semivox.report.run_record import HeldOut
 
@@ -59,7 +60,7 @@ class Section:
     review: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     shown: list[Shown] = field(default_factory=list)
-    figures: list[tuple[str, str, list[Figure]]] = field(default_factory=list)
+    figures: list[PlacedFigures] = field(default_factory=list)
 
 
 def section_of(held: HeldOut, card: Mapping[str, Any] | None) -> Section:
@@ -84,7 +85,7 @@ def section_of(held: HeldOut, card: Mapping[str, Any] | None) -> Section:
     if content is not None:
         section.classes = _class_table(content, voxels)
         section.tiles = _tiles(content, section.review, hausdorff(_in_mm(held)), voxels)
-        section.figures = figures_of(held, content, key, voxels)
+        section.figures = draw_rows(FIGURES, Subject(held, voxels), key)
     return section
 
 

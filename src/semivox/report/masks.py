@@ -27,7 +27,7 @@ def mask_figure(
     """Write a PNG: a row for each of the first ``cases`` of ``data``, a column for each predictions folder.
 
     Shown is the slice along the coarsest axis with most reference foreground (of prediction where there is
-    no reference); the white line is the reference, coloured lines are the predicted classes.
+    no reference). The reference is a white line; with several classes a dotted one in the class's colour.
     Raises DataError where a prediction is missing.
     """
     from matplotlib.figure import Figure
@@ -44,7 +44,8 @@ def mask_figure(
             _draw(axis, image, mask, reference, cohort.values)
             axis.set_title(f"{name}: {case.name}", fontsize=7)
     if title:
-        figure.suptitle(f"{title} (white: reference)", fontsize=9)
+        reference = "dotted" if len(cohort.values) > 1 else "white"
+        figure.suptitle(f"{title} ({reference}: reference)", fontsize=9)
     out = Path(out)
     with replacing(out) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
@@ -72,10 +73,14 @@ def _draw(
         shown[..., 0] if shown.shape[2] != 3 else shown, cmap="gray", aspect=aspect, interpolation="nearest"
     )
     for k, value in enumerate(values):
-        for labels, colour, width in ((true, REFERENCE, 0.8), (predicted, COLOURS[k % len(COLOURS)], 1.2)):
+        colour = COLOURS[k % len(COLOURS)]
+        of_reference = (true, colour, 1.2, "dotted") if len(values) > 1 else (true, REFERENCE, 0.8, "solid")
+        for labels, line, width, style in (of_reference, (predicted, colour, 1.2, "solid")):
             region = (labels[0] == value).T
             if region.any() and not region.all():
-                axis.contour(region.astype(float), [0.5], colors=[colour], linewidths=[width])
+                axis.contour(
+                    region.astype(float), [0.5], colors=[line], linewidths=[width], linestyles=[style]
+                )
     axis.set_axis_off()
 
 

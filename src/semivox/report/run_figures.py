@@ -1,31 +1,26 @@
-"""Figures of a run, for its page and for notebooks: each function returns a matplotlib ``Figure``.
+"""Figures of a training, for a run's page and for notebooks: each function returns a matplotlib ``Figure``.
 
-``journal`` is what :func:`semivox.training.journal.read_journal` gives, ``evaluation`` an evaluation file's
-content.
+``journal`` is what :func:`semivox.training.journal.read_journal` gives.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
-from semivox.evaluation import case_value
-from semivox.evaluation.calibration import BINS, Reliability
-from semivox.numerals import show_number
-from semivox.report.style import COLOURS, INK, QUIET, STYLE
+from semivox.report.figure_rows import Drawing, FigureRow, Place
+from semivox.report.run_record import RunRecord
+from semivox.report.style import COLOURS, INK, QUIET, SIZE, STYLE
 
-SIZE = (4.4, 2.7)
-"""Width and height in inches: two beside each other on a desktop, one on a telephone, in readable letters."""
 SMOOTH = 40
 """The bold curve of a loss is a running mean over this part of the journal's lines."""
-FLAGGED = COLOURS[5]
 
 
 def term_names(journal: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -92,115 +87,6 @@ def watch_curve(journal: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-@rc_context(STYLE)
-def dice_distribution(evaluation: Mapping[str, Any]) -> Figure:
-    """The Dice of every case: a row a class, a dot a case, the box from the first to the third quartile with
-    the median, and a diamond at the mean. Several classes get a row for their mean."""
-    keys = list(evaluation["classes"])
-    keys = [*keys, "foreground"] if len(keys) > 1 else keys
-    figure = Figure(figsize=(SIZE[0], max(1.9, 1.0 + 0.5 * len(keys))), layout="constrained")
-    axis = figure.subplots()
-    lowest, names = 1.0, []
-    for y, key in enumerate(keys):
-        dice = np.array([case_value(row, "dice", key) for row in evaluation["cases"].values()])
-        dice = np.sort(dice[~np.isnan(dice)])
-        colour = INK if key == "foreground" else COLOURS[y % len(COLOURS)]
-        names.append("mean of classes" if key == "foreground" else evaluation["classes"][key])
-        if not len(dice):
-            continue
-        lowest = min(lowest, dice[0])
-        first, median, third = np.percentile(dice, [25, 50, 75])
-        axis.barh(y, third - first, left=first, height=0.5, color=colour, alpha=0.18, linewidth=0)
-        axis.plot([median] * 2, [y - 0.25, y + 0.25], color=colour, linewidth=2)
-        axis.plot(dice, y + spread(dice), "o", color=colour, markersize=3, alpha=0.65, markeredgewidth=0)
-        axis.plot(dice.mean(), y, "D", color=colour, markersize=5, markeredgecolor="white")
-    axis.set(xlabel="Dice", yticks=range(len(keys)), ylim=(len(keys) - 0.4, -0.6))
-    axis.set_yticklabels([_broken(name) for name in names])
-    axis.set_xlim(max(-0.02, lowest - 0.06), 1.01)
-    axis.grid(axis="y", visible=False)
-    return figure
-
-
-@rc_context(STYLE)
-def bland_altman(predicted: Sequence[float], reference: Sequence[float], name: str, unit: str) -> Figure:
-    """Predicted minus reference volume against the mean of both, a dot a case; the line is the mean
-    difference, the dashed ones the limits within which 95 % of differences are expected (1.96 standard
-    deviations; Bland and Altman 1986), given for three cases or more."""
-    a, b = np.asarray(predicted, float), np.asarray(reference, float)
-    middle, difference = (a + b) / 2, a - b
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axis = figure.subplots()
-    axis.axhline(0, color=QUIET, linewidth=0.8)
-    axis.plot(middle, difference, "o", color=COLOURS[0], markersize=4, alpha=0.75, markeredgewidth=0)
-    axis.set(title=name, xlabel=f"mean of both, {unit}", ylabel=f"prediction − reference, {unit}")
-    lines = [(difference.mean(), "-")] if len(a) else []
-    if len(a) > 2:
-        lines += [(difference.mean() + sign * 1.96 * difference.std(ddof=1), "--") for sign in (1, -1)]
-    for y, pattern in lines:
-        axis.axhline(y, color=COLOURS[5], linestyle=pattern, linewidth=1.2)
-        axis.annotate(
-            _signed(y), (1, y), (-2, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
-            ha="right", va="bottom", color=COLOURS[5], fontsize=7.5,
-            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
-        )  # fmt: skip
-    axis.margins(y=0.15)
-    if len(a) and middle.min() >= 0:
-        axis.set_xlim(left=max(0, middle.min() - 0.1 * max(np.ptp(middle), middle.max() * 0.1)))
-    return figure
-
-
-@rc_context(STYLE)
-def reliability_diagram(found: Reliability) -> Figure:
-    """The share of right voxels by confidence, beside what it would be if the model were calibrated (dashed);
-    beneath it how many voxels have which confidence."""
-    figure = Figure(figsize=(SIZE[0], 3.3), layout="constrained")
-    axis, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    middles = (np.arange(BINS) + 0.5) / BINS
-    there = found.count > 0
-    axis.plot([0, 1], [0, 1], color=QUIET, linestyle="--", linewidth=1.0)
-    axis.plot(found.mean_confidence[there], found.accuracy[there], "o-", color=COLOURS[0], markersize=4)
-    left = float(np.flatnonzero(there)[0] / BINS) if there.any() else 0.0
-    axis.set(
-        ylabel="share right",
-        xlim=(left - 0.01, 1.01),
-        ylim=(min(left, np.nanmin(found.accuracy, initial=1)) - 0.04, 1.04),
-    )
-    below.bar(middles, found.count / max(1, found.voxels), width=0.9 / BINS, color=COLOURS[4])
-    below.set(xlabel="confidence", ylabel="voxels")
-    below.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    below.yaxis.set_major_locator(MaxNLocator(2))
-    return figure
-
-
-@rc_context(STYLE)
-def uncertainty_figure(
-    entropies: Sequence[float], errors: Sequence[float], flagged: Sequence[bool]
-) -> Figure:
-    """Each case's mean entropy (nats) against 1 - Dice; cases that were flagged for review stand out."""
-    x, y, marked = np.asarray(entropies, float), np.asarray(errors, float), np.asarray(flagged, bool)
-    figure = Figure(figsize=(SIZE[0], 3.3), layout="constrained")
-    axis = figure.subplots()
-    for chosen, colour, marker, label in (
-        (~marked, COLOURS[0], "o", "not flagged"),
-        (marked, FLAGGED, "^", "flagged for review"),
-    ):
-        axis.plot(
-            x[chosen],
-            y[chosen],
-            marker,
-            color=colour,
-            markersize=5,
-            alpha=0.8,
-            markeredgewidth=0,
-            label=label,
-        )
-    axis.set(xlabel="mean entropy, nats", ylabel="1 − Dice")
-    axis.set_ylim(bottom=0)
-    if marked.any():
-        axis.legend()
-    return figure
-
-
 def running_mean(values: Sequence[float], half: int) -> np.ndarray:
     """The mean of each value and up to ``half`` before and after it; NaN is left out."""
     array = np.asarray(values, float)
@@ -210,17 +96,6 @@ def running_mean(values: Sequence[float], half: int) -> np.ndarray:
     high = np.minimum(np.arange(len(array)) + half + 1, len(array))
     found = counts[high] - counts[low]
     return np.where(found > 0, (sums[high] - sums[low]) / np.maximum(found, 1), np.nan)
-
-
-def spread(values: np.ndarray) -> np.ndarray:
-    """Heights at which the dots of sorted ``values`` do not hide each other: those that lie close take turns
-    above and below the line."""
-    heights, taken = np.zeros(len(values)), 0
-    near = 0.012 * max(np.ptp(values), 0.05) if len(values) else 0
-    for i in range(1, len(values)):
-        taken = taken + 1 if values[i] - values[i - 1] < near else 0
-        heights[i] = (1 if taken % 2 else -1) * 0.07 * math.ceil(taken / 2)
-    return np.clip(heights, -0.3, 0.3)
 
 
 def _series(journal: Iterable[Mapping[str, Any]], group: str, name: str) -> tuple[list[int], list[float]]:
@@ -245,16 +120,29 @@ def _mark_stages(axis: Axes, journal: Sequence[Mapping[str, Any]]) -> None:
         )  # fmt: skip
 
 
-def _broken(name: str) -> str:
-    """A long name on two lines, at an underscore or space near its middle."""
-    if len(name) <= 16:
-        return name
-    breaks = [i for i, letter in enumerate(name) if letter in "_ -"]
-    if not breaks:
-        return name
-    at = min(breaks, key=lambda i: abs(i - len(name) / 2))
-    return name[: at + 1].rstrip() + "\n" + name[at + 1 :]
+# ---- on the page of a run
+
+CURVES = Place("curves", "Training curves")
 
 
-def _signed(value: float) -> str:
-    return show_number(value, sign="+").replace("-", "−")
+def _watched(record: RunRecord) -> Iterator[Drawing]:
+    if record.steps and record.watched:
+        caption = "Cases given with --watch. Nothing was chosen by them: the last weights count."
+        yield Drawing(watch_curve(record.journal), "Dice of watched cases by step", caption)
+
+
+def _losses(record: RunRecord) -> Iterator[Drawing]:
+    for k, term in enumerate(term_names(record.steps)):
+        yield Drawing(loss_curve(record.steps, term), f"Loss term {term} by step", key=str(k))
+
+
+def _learning_rate(record: RunRecord) -> Iterator[Drawing]:
+    if record.steps:
+        yield Drawing(learning_rate_curve(record.steps), "Learning rate by step")
+
+
+FIGURES = (
+    FigureRow(watch_curve, CURVES, _watched),
+    FigureRow(loss_curve, CURVES, _losses),
+    FigureRow(learning_rate_curve, CURVES, _learning_rate),
+)

@@ -16,12 +16,12 @@ from markupsafe import Markup
 from semivox.cohort import Case, ending_of, load_cohort, read_case, read_label, stem_of
 from semivox.errors import DataError
 from semivox.methods.catalog import CATALOG
-from semivox.report import run_figures
-from semivox.report.held_out import Figure, Section, Shown, lead_of, section_of
+from semivox.report.figure_rows import PlacedFigures, draw_rows
+from semivox.report.held_out import Section, Shown, lead_of, section_of
 from semivox.report.page import duration, percent, render_page
+from semivox.report.run_figures import FIGURES
 from semivox.report.run_record import HeldOut, RunRecord
 from semivox.report.slices import slice_record
-from semivox.report.style import svg
 
 SLICES_BYTES, CASE_BYTES = 11_000_000, 1_100_000
 """What all slices of a page may take, and those of one case."""
@@ -33,7 +33,7 @@ def write_run_page(record: RunRecord, out: Path, first: str | None = None) -> Pa
     sections = [section_of(held, record.card) for held in evaluations]
     share = SLICES_BYTES // max(1, sum(len(section.shown) for section in sections))
     pictures = [_pictures(h, s, min(share, CASE_BYTES)) for h, s in zip(evaluations, sections, strict=True)]
-    curves = _curves(record)
+    curves = draw_rows(FIGURES, record, "run")
     context = {
         "title": f"{record.method} on {_name(record)}",
         "kind": "Training run",
@@ -41,7 +41,7 @@ def write_run_page(record: RunRecord, out: Path, first: str | None = None) -> Pa
         "lead": lead(record, evaluations),
         "progress": _progress(record),
         "undertrained": (record.card or {}).get("undertrained"),
-        "contents": _contents(sections, pictures, bool(curves)),
+        "contents": _contents(sections, pictures, curves),
         "made": f"Made by semivox {_version()} from {record.path}.",
         "tiles": sections[0].tiles if sections else [],
         "facts": _facts(record),
@@ -110,7 +110,7 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
         facts += _plan_facts(plan)
     if record.seconds is not None:
         steps = f"{record.step:,} steps in {duration(record.seconds)}"
-        budget = f", of a budget of {duration(run['budget'])}" if run.get("budget") else ""
+        budget = f"; the plan is for a budget of {duration(run['budget'])}" if run.get("budget") else ""
         facts.append(("Training", steps + budget))
     if machine:
         where = [
@@ -170,24 +170,8 @@ def _pace(record: RunRecord) -> str:
     return f"A step took {seconds} s (median); {percent(waiting)} of the time went into waiting for data."
 
 
-def _curves(record: RunRecord) -> list[Figure]:
-    if not record.steps:
-        return []
-    figures = []
-    if record.watched:
-        drawn = run_figures.watch_curve(record.journal)
-        caption = "Cases given with --watch. Nothing was chosen by them: the last weights count."
-        figures.append((svg(drawn, "curve-watch", "Dice of watched cases by step"), caption))
-    for k, term in enumerate(run_figures.term_names(record.steps)):
-        drawn = run_figures.loss_curve(record.steps, term)
-        figures.append((svg(drawn, f"curve-term-{k}", f"Loss term {term} by step"), ""))
-    drawn = run_figures.learning_rate_curve(record.steps)
-    figures.append((svg(drawn, "curve-rate", "Learning rate by step"), ""))
-    return figures
-
-
 def _contents(
-    sections: Sequence[Section], pictures: Sequence[tuple[list[Any], str]], curves: bool
+    sections: Sequence[Section], pictures: Sequence[tuple[list[Any], str]], curves: Sequence[PlacedFigures]
 ) -> list[tuple[Any, ...]]:
     found: list[tuple[Any, ...]] = [("trained", "What was trained")]
     for section, (records, _) in zip(sections, pictures, strict=True):
@@ -200,7 +184,7 @@ def _contents(
             *((key, heading, figures) for key, heading, figures in section.figures),
         )
         found += [(f"{section.key}-{key}", text, True) for key, text, there in parts if there]
-    return [*found, *([("curves", "Training curves")] if curves else []), ("settings", "Settings")]
+    return [*found, *((curve.key, curve.heading) for curve in curves), ("settings", "Settings")]
 
 
 def _pictures(held: HeldOut, section: Section, budget: int) -> tuple[list[tuple[Shown, dict[str, Any]]], str]:

@@ -34,8 +34,9 @@ MARGIN = 0.35
 """What is left around the masks of a 3D scan, as a part of their extent."""
 THIN = 4.0
 """How much longer than high a picture may be shown where the distance of slices is not known."""
-DASHES = ((), (7, 4), (2, 3), (9, 3, 2, 3))
-"""Line patterns that tell masks apart where colours stand for classes."""
+DASHES = ((), (7, 4), (12, 3), (9, 3, 4, 3))
+DOTS = (1.5, 2.5)
+"""Line patterns that tell masks apart where colours stand for classes; dots are the reference."""
 
 Box = tuple[slice, ...]
 
@@ -209,14 +210,16 @@ def _bytes_of(record: Mapping[str, Any]) -> int:
 
 
 def _described(names: Sequence[str], has_reference: bool, classes: int) -> list[dict[str, Any]]:
-    """Colours stand for classes, or, where there is one class, for masks. The reference is white."""
+    """Colours stand for classes and the reference is dotted; where there is one class, colours stand for
+    masks and the reference is white."""
     rows: list[dict[str, Any]] = []
     for k, name in enumerate(names):
         colour = COLOURS[k % len(COLOURS)] if classes == 1 else None
         dash = () if classes == 1 else DASHES[k % len(DASHES)]
         rows.append({"name": name, "reference": False, "colour": colour, "dash": list(dash)})
     if has_reference:
-        rows.append({"name": "reference", "reference": True, "colour": REFERENCE, "dash": []})
+        drawn = {"colour": REFERENCE, "dash": []} if classes == 1 else {"colour": None, "dash": list(DOTS)}
+        rows.append({"name": "reference", "reference": True, **drawn})
     return rows
 
 

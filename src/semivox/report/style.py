@@ -53,6 +53,9 @@ STYLE = {
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
+SIZE = (4.4, 2.7)
+"""Width and height in inches: two beside each other on a desktop, one on a telephone, in readable letters."""
+
 
 def svg(figure: Figure, name: str, description: str) -> Markup:
     """The figure as an SVG element whose ids all begin with ``name`` (unique in the page; letters, digits,

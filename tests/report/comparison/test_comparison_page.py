@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
+from semivox.report import comparison_page
 from semivox.report.comparison_export import comparison_latex
 from semivox.report.comparison_page import write_comparison_page
-from semivox.report.comparison_record import read_comparison
+from semivox.report.comparison_record import ComparisonRecord, read_comparison
+from semivox.report.figure_rows import Drawing, FigureRow, Place
 
 HandMade = Callable[..., Path]
 OpenPage = Callable[..., Any]
@@ -208,3 +211,24 @@ def test_the_page_repeats_and_is_small(full: Path, tmp_path: Path) -> None:
     again = write_comparison_page(full, tmp_path / "again.html")
     assert lines(again) == lines(full / "report.html")
     assert again.stat().st_size < 15e6
+
+
+def test_a_row_is_all_that_a_figure_of_the_page_takes(
+    full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def empty(record: ComparisonRecord) -> Figure:
+        return Figure()
+
+    row = FigureRow(
+        empty,
+        Place("new-place", "A new place"),
+        lambda record: [Drawing(empty(record), "Nothing", "Of all.")],
+    )
+    monkeypatch.setattr(comparison_page, "FIGURES", (*comparison_page.FIGURES, row))
+    text = write_comparison_page(full, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '<a href="#new-place">A new place</a>' in text
+    section = text[text.index('<section id="new-place">') :]
+    section = section[: section.index("</section>")]
+    assert "<h2>A new place</h2>" in section
+    assert 'aria-label="Nothing"' in section
+    assert "<figcaption>Of all.</figcaption>" in section

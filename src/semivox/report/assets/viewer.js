@@ -5,7 +5,7 @@
 
      case       its name
      classes    [{value, name, colour}]
-     masks      [{name, reference, colour, dash}]: colour null means that of each class; the reference's is white
+     masks      [{name, reference, colour, dash}]: colour null means that of each class
      units      units of the outlines' coordinates to a pixel of a tile
      intensity  [value of black, value of white], null in colour
      planes     [{name,                the first is the one to look at first
