@@ -28,6 +28,7 @@ from semivox.methods.catalog import CATALOG, load_method
 from semivox.networks.shard import Shard
 from semivox.testing.synthetic import tiny
 from semivox.training.checkpoints import load as load_checkpoint
+from semivox.training.display import Silent
 from semivox.training.journal import read_journal
 from semivox.training.launch import LAUNCHER, as_json, together
 from semivox.training.processes import ALONE, gathered, partial_parameters
@@ -117,7 +118,7 @@ def test_the_command_line_on_two_devices_yields_the_weights_of_one(
     assert {path.name for path in (tmp_path / "two").iterdir()} == files
 
 
-class Tell:
+class Tell(Silent):
     """A display that notes what is said, and calls ``act`` once ``step`` steps are done."""
 
     def __init__(self, step: int = 0, act: Any = None) -> None:
@@ -126,7 +127,6 @@ class Tell:
     def say(self, text: str) -> None:
         self.said.append(text)
 
-    def work(self, what: str, done: int, total: int) -> None: ...
     def step(self, step: int, steps: int, record: dict[str, Any]) -> None:
         if step == self.at:
             self.act()

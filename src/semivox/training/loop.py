@@ -29,7 +29,7 @@ from semivox.training.processes import ALONE, Processes, partial_parameters
 from semivox.training.stages import enter, pair_ages, remaining, schedule_spans, stages_of
 
 AHEAD = 2
-"""Batches made ahead for a GPU."""
+"""Batches made while a GPU works on another one; a CPU has no core to spare for that."""
 
 
 class Events(Protocol):
@@ -94,14 +94,12 @@ def fit(
     """Train ``method`` for ``facts.steps`` steps, or from ``progress`` on; returns where it stopped.
 
     ``source_of(stage)`` makes a stage's batches; ``rebuild()`` makes the method with its initial weights
-    (asked for only by stages that start from ``initial`` or with ``fresh`` modules). Of several
-    ``processes`` all call this alike, each with the source of its own samples. ``compiled``: networks run
-    compiled in the steps. Raises TrainingFailed on a non-finite loss, naming step, term and cases;
-    SettingsError for stages that cannot be.
+    (for stages that start from ``initial`` or with ``fresh`` modules). Of several ``processes`` all call this
+    alike, each with the source of its own samples. ``compiled``: networks run compiled in the steps.
+    Raises TrainingFailed on a non-finite loss (step, term, cases); SettingsError for stages that cannot be.
     """
     events: Events = hooks or Hooks()
-    device = device or torch.device("cpu")
-    progress = progress or Progress()
+    device, progress = device or torch.device("cpu"), progress or Progress()
     stages = stages_of(method, facts) if stages is None else list(stages)
     ages, spans = pair_ages(stages, facts.steps), schedule_spans(stages, facts.steps)
     loop = _Loop(method, facts, optimizer, paper_steps, device, progress, stages, processes, compiled)
@@ -116,9 +114,7 @@ def fit(
             loop.keep_end(stage)
             continue
         moving = _StageInMotion(loop, stage, (begin, end), spans[index], ages[index])
-        # while a GPU works on a batch the next ones are made; a CPU has no core to spare for that
         made = prefetch(source_of(stage), progress.step, end, 0 if device.type == "cpu" else AHEAD)
-
         while progress.step < end:
             clock = _Clock()
             batch = processes.batch(next(made), stage.streams, device)
@@ -127,9 +123,9 @@ def fit(
             moving.move()
             moving.follow()
             step, progress.step = progress.step, progress.step + 1
-            record: dict[str, Any] = {}
-            if step % log_every == 0 or progress.step == facts.steps:
-                record = moving.record(step, terms, clock)
+            logged = step % log_every == 0 or progress.step == facts.steps
+            record = moving.record(step, terms, clock) if logged else {}
+            if record:
                 events.journal(record)
             if progress.step == end:
                 loop.keep_end(stage)
