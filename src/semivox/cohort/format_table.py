@@ -129,7 +129,8 @@ FORMATS = (
         module="png",
         dims="2D",
         spacing="none: unknown",
-        channels="red, green, blue; alpha is dropped; a palette gives colours, in a label its indices",
+        channels="red, green, blue; alpha is dropped; a palette gives colours, in a label its indices. "
+        "Numbers are those stored, of 1 to 16 bits; several pictures (animation) are refused",
         instead="tiff",
         colours=True,
     ),
@@ -142,7 +143,9 @@ FORMATS = (
         spacing="OME's `PhysicalSizeX`, `Y`, `Z`, else ImageJ's `unit` and `spacing`, else resolution per "
         "inch or centimetre (2D only), except 1, 72 dpi and 96 dpi, which programs write unasked. Nominal "
         "where only a ratio is told; else unknown. Place and direction are not kept",
-        channels="an axis C, or red, green, blue; alpha is dropped",
+        channels="an axis C, or the samples of a pixel but for alpha (ExtraSamples 1 or 2). Numbers are "
+        "those stored, whether white is 0 or not, and of a palette the indices; refused are a label with a "
+        "compression that may change it (JPEG), colours that are no RGB, and pictures of unlike size",
         colours=True,
     ),
 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tifffile
-from PIL import Image, ImageSequence
 
 from semivox.cohort.geometry import Geometry
-from semivox.cohort.png import pixels
+from semivox.cohort.tiff_pages import alpha_samples, whole_series
 from semivox.cohort.tiff_spacing import spacing_note, told_spacing
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError
@@ -19,49 +19,28 @@ STACK_AXES = "ZIQTR"  # tifffile's letters for a page axis
 
 
 def read(path: Path, label: bool = False) -> Volume:
-    """(C, X, Y), or (C, X, Y, Z) for a stack of pages; alpha is dropped."""
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            series = tiff.series[0]
-            axes, array = series.axes, series.asarray()
-            order = _tiff_order(path, axes, array.shape)
-            edges, status = told_spacing(tiff, order.dims)
-    except ValueError as error:
-        if "imagecodecs" not in str(error):
-            raise
-        # Pillow brings its own LZW and JPEG decoders
-        with Image.open(path) as picture:
-            pages = [pixels(page, label=True) for page in ImageSequence.Iterator(picture)]
-        array = pages[0] if len(pages) == 1 else np.stack(pages)
-        axes = ("I" if len(pages) > 1 else "") + "YX" + ("S" if pages[0].ndim == 3 else "")
-        order = _tiff_order(path, axes, array.shape)
-        with tifffile.TiffFile(path) as tiff:
-            edges, status = told_spacing(tiff, order.dims)
-    array = array.reshape(order.squeezed).transpose(order.to_cxyz)
-    if order.has_channels:
-        array = _without_alpha(array, axes)
-    else:
-        array = array[None]
-    return Volume(np.ascontiguousarray(array), _affine(edges), Source(path, "tiff"), status)
+    """(C, X, Y), or (C, X, Y, Z) for a stack of pages: the stored numbers; alpha is dropped."""
+    with _open(path) as tiff:
+        layout = _layout(path, tiff, label)
+        array = layout.series.asarray()
+    grid = layout.grid
+    array = array.reshape(layout.squeezed).transpose(layout.to_cxyz)
+    array = array[list(layout.channels)] if layout.has_channels else array[None]
+    array = np.ascontiguousarray(array).astype(grid.dtype, copy=False)
+    if array.shape != (grid.channels, *grid.shape):
+        raise ValueError(f"voxels of shape {array.shape}, where the header says {grid.shape}")
+    return Volume(array, grid.affine, Source(path, "tiff"), grid.spacing_status)
 
 
 def geometry(path: Path, label: bool = False) -> Geometry:
     """Header only."""
-    with tifffile.TiffFile(path) as tiff:
-        series = tiff.series[0]
-        order = _tiff_order(path, series.axes, series.shape)
-        shape = tuple(order.squeezed[a] for a in order.to_cxyz)
-        edges, status = told_spacing(tiff, order.dims)
-        affine = _affine(edges)
-        if not order.has_channels:
-            return Geometry(shape, 1, affine, np.dtype(series.dtype), status)
-        channels = 3 if shape[0] == 4 and "S" in series.axes else shape[0]
-        return Geometry(shape[1:], channels, affine, np.dtype(series.dtype), status)
+    with _open(path) as tiff:
+        return _layout(path, tiff, label).grid
 
 
 def read_note(path: Path) -> str:
     """The first page's description."""
-    with tifffile.TiffFile(path) as tiff:
+    with _open(path) as tiff:
         return str(tiff.pages[0].description)
 
 
@@ -95,38 +74,42 @@ def _affine(edges: Sequence[float]) -> np.ndarray:
     return np.diag([*edges, *[1.0] * (4 - len(edges))])
 
 
-class _Order:
-    """How a TIFF series' axes become (C, X, Y[, Z]): drop unit axes, then transpose."""
+@dataclass(frozen=True)
+class _Layout:
+    """How a series becomes (C, X, Y[, Z]): drop unit axes, transpose, keep ``channels``, all but alpha."""
 
-    def __init__(self, letters: str, shape: tuple[int, ...]) -> None:
-        self.squeezed = shape
-        self.has_channels = any(letter in "CS" for letter in letters)
-        channel = [i for i, letter in enumerate(letters) if letter in "CS"]
-        stack = [i for i, letter in enumerate(letters) if letter in STACK_AXES]
-        self.dims = 2 + len(stack)
-        self.to_cxyz = (*channel, letters.index("X"), letters.index("Y"), *stack)
+    series: tifffile.TiffPageSeries
+    squeezed: tuple[int, ...]
+    to_cxyz: tuple[int, ...]
+    has_channels: bool
+    channels: tuple[int, ...]
+    grid: Geometry
 
 
-def _tiff_order(path: Path, axes: str, shape: tuple[int, ...]) -> _Order:
-    kept = [(a, s) for a, s in zip(axes, shape, strict=True) if s > 1 or a in "XY"]
-    letters = "".join(a for a, _ in kept)
-    order_ok = letters.count("X") == letters.count("Y") == 1
-    stack = sum(letters.count(a) for a in STACK_AXES)
-    if (
-        not order_ok
-        or stack > 1
-        or letters.count("C") + letters.count("S") > 1
-        or len(letters) > 2 + stack + 1
-    ):
+def _open(path: Path) -> tifffile.TiffFile:
+    return tifffile.TiffFile(path, _multifile=False)  # a description may name other files: they stay closed
+
+
+def _layout(path: Path, tiff: tifffile.TiffFile, label: bool) -> _Layout:
+    series = whole_series(path, tiff, label)
+    kept = [(a, s) for a, s in zip(series.axes, series.shape, strict=True) if s > 1 or a in "XY"]
+    letters, squeezed = "".join(a for a, _ in kept), tuple(s for _, s in kept)
+    stack = [i for i, letter in enumerate(letters) if letter in STACK_AXES]
+    channel = [i for i, letter in enumerate(letters) if letter in "CS"]
+    once = letters.count("X") == letters.count("Y") == 1
+    if not once or len(stack) > 1 or len(channel) > 1 or len(letters) > 2 + len(stack) + len(channel):
         raise DataError(
             "the axes of this TIFF are not understood",
             path=path,
-            found=f"axes {axes} of {shape}",
+            found=f"axes {series.axes} of {series.shape}",
             expected="rows and columns, at most one stack axis and one channel axis",
             remedy="save it as one image or one stack",
         )
-    return _Order(letters, tuple(s for _, s in kept))
-
-
-def _without_alpha(array: np.ndarray, axes: str) -> np.ndarray:
-    return array[:3] if array.shape[0] == 4 and "S" in axes else array
+    to_cxyz = (*channel, letters.index("X"), letters.index("Y"), *stack)
+    shape = tuple(squeezed[a] for a in to_cxyz[len(channel) :])
+    alpha = alpha_samples(series.keyframe) if "S" in letters else ()
+    channels = tuple(c for c in range(squeezed[channel[0]]) if c not in alpha) if channel else (0,)
+    edges, status = told_spacing(tiff, len(shape))
+    dtype = np.dtype(np.uint8 if series.dtype == bool else series.dtype).newbyteorder("=")
+    grid = Geometry(shape, len(channels), _affine(edges), dtype, status)
+    return _Layout(series, squeezed, to_cxyz, bool(channel), channels, grid)
