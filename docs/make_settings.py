@@ -15,7 +15,7 @@ from typing import Any
 
 from semivox.batches.augmentation import Augmentation
 from semivox.commands.methods import written
-from semivox.methods.catalog import CATALOG, load_method
+from semivox.methods import CATALOG, entry, load_method
 from semivox.methods.declare import Optimizer
 from semivox.methods.origins import ORIGINS, split_origin
 from semivox.prepare.planner import OVERRIDES
@@ -76,9 +76,9 @@ def page() -> str:
     lines += ["| name | meaning |", "|---|---|"]
     lines += [f"| `plan.{name}` | {PLAN_MEANING[name]} |" for name in OVERRIDES]
     lines += ["", METHODS]
-    for name, entry in CATALOG.items():
-        method = load_method(name)
-        lines += [f"## Method {name}\n", f"{_sentence(entry.idea)} See [{name}](../methods/{name}.md).\n"]
+    for name in CATALOG:
+        method, idea = load_method(name), _sentence(entry(name).idea)
+        lines += [f"## Method {name}\n", f"{idea} See [{name}](../methods/{name}.md).\n"]
         lines += _table("method", method.Settings)
         for preset, changes in method.presets.items():
             lines.append(f"`{name}:{preset}` sets {_changes(changes)}.\n")

@@ -132,7 +132,7 @@ def test_files_stay_small() -> None:
 
 
 # Longer than a method may be, still: none may grow, and no other joins them.
-TOO_LONG = {"cvrl": 216, "self_ensembling": 220}
+TOO_LONG = {"cvrl": 189, "self_ensembling": 175}
 
 
 def test_a_method_fits_on_a_page() -> None:

@@ -18,6 +18,7 @@ from semivox.commands.compare import list_cells
 from semivox.commands.methods import methods, render
 from semivox.commands.train import train
 from semivox.errors import SettingsError
+from semivox.methods import catalog
 from semivox.methods.catalog import CATALOG
 from semivox.methods.origins import ORIGINS
 
@@ -89,11 +90,11 @@ def test_the_table_fits_its_terminal(width: int) -> None:
     assert not any("…" in line for line in lines)
     assert [line.split()[0] for line in lines if line.startswith(tuple(CATALOG))] == list(CATALOG)
     words = " ".join(" ".join(lines).split())
-    for entry in CATALOG.values():
-        facts = f"{entry.paper} {entry.year} · {entry.needs} · {entry.dims} · {entry.basis}"
+    for entry in map(catalog.entry, CATALOG):
+        facts = " · ".join(filter(None, (entry.paper, entry.needs, entry.dims, entry.basis)))
         assert f"{facts} " in words
     if width == 100:  # the idea in one line, beside the name
-        assert [name for name, e in CATALOG.items() if f"{name:<17}{e.idea}" not in lines] == []
+        assert [n for n in CATALOG if f"{n:<17}{catalog.entry(n).idea}" not in lines] == []
 
 
 def test_the_table_needs_no_torch(package: str) -> None:
@@ -173,7 +174,7 @@ def test_paragraphs_flow_and_equations_stay() -> None:
         "A title\nin two lines.\n\n    L = a\n        + b\n\n* one\n  goes on\n* two:\n\n      x = y\n\n"
         "  ends\n\nlast\nline\n"
     )
-    content = {**methods("supervised"), "about": about}
+    content = {**methods("supervised"), "about": about, "idea": ""}
     expected = [
         "A title in two lines.", "", "    L = a", "        + b", "",
         "* one goes on", "* two:", "", "      x = y", "", "  ends", "", "last line",

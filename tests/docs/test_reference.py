@@ -29,6 +29,24 @@ def test_a_made_page_is_up_to_date(name: str) -> None:
     assert committed == maker(f"make_{name}").page(), f"run: python docs/make_{name}.py"
 
 
+def test_what_pages_say_of_methods_is_up_to_date() -> None:
+    made = maker("make_methods").made()
+    assert {path.stem for path in made} == {"README", *CATALOG}
+    stale = [path.name for path, text in made.items() if path.read_text(encoding="utf-8") != text]
+    assert stale == [], "run: python docs/make_methods.py"
+
+
+def test_a_page_without_its_marks_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    make_methods = maker("make_methods")
+    for text in ("nothing", "<!-- a -->", "<!-- a -->\n<!-- /a -->\n<!-- a -->\n<!-- /a -->\n"):
+        page.write_text(text)
+        with pytest.raises(ValueError, match="needs one <!-- a -->"):
+            make_methods.filled(page, "a", "x")
+    page.write_text("by hand\n<!-- a -->\nold\n<!-- /a -->\nby hand")
+    assert make_methods.filled(page, "a", "new") == "by hand\n<!-- a -->\n\nnew\n\n<!-- /a -->\nby hand"
+
+
 def test_every_method_has_a_page() -> None:
     assert {path.stem for path in (DOCS / "methods").glob("*.md")} >= set(CATALOG)
 

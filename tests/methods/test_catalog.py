@@ -16,6 +16,7 @@ from semivox.methods import catalog
 from semivox.methods.catalog import CATALOG, load_method, parse_method, preset_settings
 from semivox.methods.declare import Method
 from semivox.methods.origins import ORIGINS, split_origin
+from semivox.methods.words import KEYS, Words, split_words, words_in
 from semivox.settings import field_docs
 from semivox.training.config import resolve
 
@@ -81,11 +82,61 @@ def test_an_unknown_method_is_refused(name: str) -> None:
 
 
 def test_every_entry_of_the_catalogue_is_a_method() -> None:
-    for name, entry in CATALOG.items():
+    for name in CATALOG:
         method = load_method(name)
-        assert ("unlabelled" in entry.needs) == method.needs_unlabeled
+        assert ("unlabelled" in catalog.entry(name).needs) == method.needs_unlabeled
         for preset in method.presets:
             method.Settings(**preset_settings(name, method, preset))
+
+
+# ---- words
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_method_has_its_words_in_its_file_alone(name: str) -> None:
+    method, row = load_method(name), catalog.entry(name)
+    words, about = split_words(sys.modules[method.__module__].__doc__)
+    assert words == words_in(method.__module__)  # read from the source, and as it was imported
+    assert words is not None
+    assert row.idea == words.idea
+    assert row.basis
+    assert row.idea[-1] != "."
+    assert (row.paper == "") == (name in ("supervised", "self_training"))
+    assert not any(f"{key}: " in about for key in KEYS)
+    assert row.idea not in about
+    if "__doc__" in vars(method) and method.__doc__:
+        assert row.idea.lower() not in method.__doc__.lower()
+
+
+def test_words_are_read_from_the_head_of_a_docstring() -> None:
+    words, about = split_words(
+        """A method,
+        named so.
+
+        Idea: to be
+          sure
+        Paper: One, Two; Journal 2019; arXiv 1.2
+        Paper: One, Two, Three; Some Place 2021 (part of it)
+        Basis: code
+
+            L = 1
+
+        Paper: no, this is text
+        """
+    )
+    assert words is not None
+    assert (words.idea, words.basis, words.needs) == ("to be sure", "code", "labelled + unlabelled")
+    assert words.cited == "One & Two, Journal 2019; One et al., Some Place 2021"
+    assert words.papers[0].link == "arXiv 1.2"
+    assert about == "A method,\nnamed so.\n\n    L = 1\n\nPaper: no, this is text"
+    assert split_words("Only this.\n\nAnd that.") == (None, "Only this.\n\nAnd that.")
+    assert split_words(None) == (None, "")
+    with pytest.raises(ValueError, match="Names; Venue 2019"):
+        split_words("M.\n\nIdea: x\nPaper: somebody")
+
+
+def test_a_module_without_its_source_has_no_words() -> None:
+    assert words_in("semivox.methods.nowhere") == Words()
 
 
 # ---- where defaults come from
@@ -192,7 +243,7 @@ def test_names_of_ours_win(install: Install) -> None:
     install("clash", {"cps": "theirs_clash:CPS", "auto": "theirs_clash:Auto"}, theirs_clash="raise OSError")
     rows = catalog.listed()
     assert list(rows) == [*CATALOG, "theirs_clash:Auto", "theirs_clash:CPS"]
-    assert rows["cps"] == CATALOG["cps"]
+    assert rows["cps"] == catalog.entry("cps")
     assert load_method("cps").__module__ == "semivox.methods.cps"
     assert parse_method("cps:CPS") == ("cps", "CPS", {})
     with pytest.raises(SettingsError, match="OSError"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from semivox.methods.origins import ORIGINS, split_origin
@@ -32,7 +33,16 @@ def methods(options: MethodsOptions) -> dict[str, Any]:
     ``name`` may have a preset behind it, which must be one of the method's and changes nothing. Raises
     SettingsError for an unknown name.
     """
-    from semivox.methods.catalog import RECOMMENDED, listed, load_method, parse_method, preset_settings
+    from semivox.methods.catalog import (
+        CATALOG,
+        RECOMMENDED,
+        described,
+        listed,
+        load_method,
+        parse_method,
+        preset_settings,
+    )
+    from semivox.methods.words import split_words
 
     name = options.name
     if name is None:
@@ -41,16 +51,20 @@ def methods(options: MethodsOptions) -> dict[str, Any]:
     name, preset, _ = parse_method(name)
     method = load_method(name)
     preset_settings(name, method, preset)
-    entry, settings = listed().get(name), _settings(method.Settings)
+    settings = _settings(method.Settings)
     recipe = plain(method.paper)
     if "paper_steps" in settings:
         recipe = {"run.steps": settings["paper_steps"]["default"], **recipe}
-    module = __import__(method.__module__, fromlist=["__doc__"]).__doc__ or ""
+    words, about = split_words(sys.modules[method.__module__].__doc__)
+    row = listed().get(name)
+    if words and name not in CATALOG:  # a file's, or an installed method's, which the list does not import
+        basis = "; ".join(filter(None, (words.basis, row.basis if row else "")))
+        row = described(row.where if row else name, replace(words, basis=basis))
     return {
         "format": 1,
         "name": name,
-        **(dataclasses.asdict(entry) if entry else {}),
-        "about": module,
+        **(dataclasses.asdict(row) if row else {}),
+        "about": about,
         "settings": settings,
         "presets": {key: plain(changes) for key, changes in method.presets.items()},
         "paper_recipe": recipe,
@@ -88,15 +102,18 @@ def _catalogue(content: Mapping[str, Any]) -> RenderableType:
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
-    heading = Text("idea\npaper, year · needs · 2D/3D · where its settings are from\n", style="bold")
+    heading = Text("idea\npaper · needs · 2D/3D · where its settings are from\n", style="bold")
     table.add_row(Text("method", style="bold"), heading)
     for name, row in content["methods"].items():
         shown = f"{name}\n(auto)" if name == content["recommended"] else name
-        cited = f"{row['paper']} {row['year'] or ''}".strip()
-        facts = " · ".join(fact for fact in (cited, row["needs"], row["dims"], row["basis"]) if fact)
-        table.add_row(Text(shown), Text.assemble(row["idea"] or row["where"], "\n", (facts, "dim")))
+        table.add_row(Text(shown), Text.assemble(row["idea"] or row["where"], "\n", (_facts(row), "dim")))
     last = "semivox methods NAME shows a method's settings; FILE.py:Class is a method of your own"
     return Group(table, Text(f"\nauto: taken when no method is named\n{last}"))
+
+
+def _facts(row: Mapping[str, Any]) -> str:
+    """Paper, what it needs, where its settings are from, in one line."""
+    return " · ".join(row[key] for key in ("paper", "needs", "dims", "basis") if row.get(key))
 
 
 def _method(content: Mapping[str, Any]) -> RenderableType:
@@ -115,7 +132,11 @@ def _method(content: Mapping[str, Any]) -> RenderableType:
     meaning = "; ".join(f"{origin}: {text}" for origin, text in ORIGINS.items() if origin in used)
     if meaning:
         lines.append(f"from says where a default was taken from. {meaning}")
-    return Group(Text(_flowing(content["about"].strip())), table, *map(Text, lines))
+    about = _flowing(content["about"].strip())
+    if content.get("idea"):
+        title, _, rest = about.partition("\n")
+        about = "\n".join([title, content["idea"], _facts(content), rest])
+    return Group(Text(about), table, *map(Text, lines))
 
 
 def _flowing(text: str) -> str:

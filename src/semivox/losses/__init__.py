@@ -31,7 +31,15 @@ from semivox.losses.local import (
     voxel_contrast,
     voxel_labels,
 )
-from semivox.losses.sampling import known_classes, pooled, region_pairs, sample_positions, vectors_at
+from semivox.losses.sampling import (
+    confident_positions,
+    known_classes,
+    pooled,
+    region_pairs,
+    sample_positions,
+    valid_region_pairs,
+    vectors_at,
+)
 from semivox.losses.segmentation import (
     cross_entropy,
     dice_loss,
@@ -65,6 +73,7 @@ __all__ = [
     "class_mean_contrast",
     "class_means",
     "clipped_noise",
+    "confident_positions",
     "critic_loss",
     "crop_contrast",
     "crop_slice_contrast",
@@ -101,6 +110,7 @@ __all__ = [
     "to_slices",
     "unit",
     "valid_positions",
+    "valid_region_pairs",
     "vectors_at",
     "view_pools",
     "volume_contrast",

@@ -103,3 +103,29 @@ def region_pairs(
     comparable = (crop[:, None] == crop) | cross_image
     positives = comparable & (distance < 0.5)
     return positives, ~comparable | (~positives & (distance < window + 0.5))
+
+
+def confident_positions(
+    planes: Tensor, size: Sequence[int], threshold: float, classes: Sequence[int], count: int, key: BatchKey
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``count`` positions of each of ``classes`` in each sample -> index, label, present, as in
+    :func:`sample_positions`, all (B, len(classes), count).
+
+    planes (B, K, X, Y[, Z]): how surely a voxel is of each class, 0 where it must not be drawn. They are
+    averaged over the cells of a grid of ``size``; a position is of its surest class, if above ``threshold``.
+    """
+    confidence, pseudo_label = pooled(planes, size).flatten(2).max(1)  # (B, P)
+    index, present = sample_positions(pseudo_label, confidence > threshold, classes, count, key)
+    label = torch.tensor(classes, device=index.device)[:, None].expand_as(index)
+    return index, label, present
+
+
+def valid_region_pairs(
+    valid: Tensor, box: Tensor, grid: Sequence[int], window: int, cross_image: bool = False
+) -> tuple[Tensor, Tensor]:
+    """:func:`region_pairs` of crops at ``box`` (B, dims, 2) voxels, without cells that are mostly outside of
+    ``valid`` (B, 1, X, Y[, Z])."""
+    cell = box.new_tensor([n / g for n, g in zip(valid.shape[2:], grid, strict=True)])  # voxels an axis
+    inside = pooled(valid, grid).flatten() > 0.5  # (N,)
+    positives, exclude = region_pairs(box[..., 0] / cell, grid, window, cross_image)
+    return positives & inside[:, None], exclude | ~inside

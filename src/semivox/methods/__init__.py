@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from semivox.methods.catalog import (
         CATALOG,
         RECOMMENDED,
+        entry,
         listed,
         load_method,
         parse_method,
@@ -32,6 +33,7 @@ __all__ = [
     "Relabel",
     "Stage",
     "Term",
+    "entry",
     "listed",
     "load_method",
     "parse_method",

@@ -1,4 +1,5 @@
-"""The methods, as one readable table. Names only: nothing is imported until a method is asked for."""
+"""The methods by name. Nothing is imported until a method is asked for; the words about it are read from its
+file."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import yaml
 from semivox.errors import SettingsError
 from semivox.methods.installed import installed, is_preset, load_installed
 from semivox.methods.loading import load_class
+from semivox.methods.words import Words, words_in
 
 if TYPE_CHECKING:
     from semivox.methods.declare import Method
@@ -19,131 +21,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: where the class is, its paper, what it needs; ``basis``: what its settings were taken from."""
+    """A method as it is listed: where its class is, and the words about it (see ``words``)."""
 
     where: str
     paper: str
     year: int | None
     idea: str
     basis: str
-    needs: str = "labelled + unlabelled"
-    dims: str = "2D, 3D"
+    needs: str = ""
+    dims: str = ""
 
 
-CATALOG: dict[str, Entry] = {
-    "supervised": Entry(
-        "semivox.methods.supervised:Supervised",
-        "baseline",
-        2016,
-        "Dice + cross-entropy on the labelled scans, averaged weights",
-        "usual in the field",
-        needs="labelled",
-    ),
-    "self_training": Entry(
-        "semivox.methods.self_training:SelfTraining",
-        "semivox",
-        2026,
-        "a teacher that has finished learning labels whole scans; a student learns from them",
-        "measured here",
-    ),
-    "mean_teacher": Entry(
-        "semivox.methods.mean_teacher:MeanTeacher",
-        "Tarvainen & Valpola, NeurIPS",
-        2017,
-        "student and its moving average agree on noisy unlabelled scans",
-        "benchmark code",
-    ),
-    "ua_mt": Entry(
-        "semivox.methods.ua_mt:UAMT",
-        "Yu et al., MICCAI",
-        2019,
-        "a mean teacher that is heard where its dropout passes agree",
-        "published code",
-    ),
-    "entropy_min": Entry(
-        "semivox.methods.entropy_min:EntropyMin",
-        "Grandvalet & Bengio, NeurIPS; Vu et al., CVPR",
-        2019,
-        "confident predictions on all scans",
-        "benchmark code",
-    ),
-    "cps": Entry(
-        "semivox.methods.cps:CPS",
-        "Chen et al., CVPR",
-        2021,
-        "two networks are each other's teachers, by hard pseudo-labels",
-        "benchmark code",
-    ),
-    "urpc": Entry(
-        "semivox.methods.urpc:URPC",
-        "Luo et al., MedIA",
-        2022,
-        "predictions of several decoder scales agree with their mean",
-        "benchmark code",
-    ),
-    "dtc": Entry(
-        "semivox.methods.dtc:DTC",
-        "Luo et al., AAAI",
-        2021,
-        "a network's distance map and its probabilities agree",
-        "published code",
-    ),
-    "bcp": Entry(
-        "semivox.methods.bcp:BCP",
-        "Bai et al., CVPR",
-        2023,
-        "boxes change places between labelled and pseudo-labelled crops",
-        "published code",
-    ),
-    "simcvd": Entry(
-        "semivox.methods.simcvd:SimCVD",
-        "You et al., IEEE TMI",
-        2022,
-        "boundary-aware contrast of slices and pairwise distillation between dropout views",
-        "public notes, no code",
-    ),
-    "cvrl": Entry(
-        "semivox.methods.cvrl:CVRL",
-        "You et al., MICCAI",
-        2022,
-        "voxels find their scan and themselves in a momentum encoder; boundaries attract",
-        "abstracts, rest ours",
-    ),
-    "self_ensembling": Entry(
-        "semivox.methods.self_ensembling:SelfEnsembling",
-        "Xiang et al., arXiv",
-        2021,
-        "features of one pseudo-class gather, of different ones part, student to teacher",
-        "abstract, rest ours",
-    ),
-    "local_contrast": Entry(
-        "semivox.methods.local_contrast:LocalContrast",
-        "Hu et al., MICCAI",
-        2021,
-        "contrast of whole crops of all scans, then of labelled voxels, before fine-tuning",
-        "published code, notes",
-    ),
-    "atso": Entry(
-        "semivox.methods.atso:ATSO",
-        "Huo et al., CVPR",
-        2021,
-        "parts of the unlabelled scans take turns: one is learned from, the next is labelled",
-        "abstract, rest ours",
-    ),
-    "duo_segnet": Entry(
-        "semivox.methods.duo_segnet:DuoSegNet",
-        "Peiris et al., MICCAI",
-        2021,
-        "two networks with half of the labels each agree, and try to fool a critic",
-        "published code",
-    ),
-    "pseudo_contrast": Entry(
-        "semivox.methods.pseudo_contrast:PseudoContrast",
-        "Chaitanya et al., MedIA",
-        2023,
-        "voxels are like the mean of their class in two scans, labelled or pseudo-labelled",
-        "published code",
-    ),
+#: Name -> module:Class, in the order in which they are listed.
+CATALOG: dict[str, str] = {
+    "supervised": "semivox.methods.supervised:Supervised",
+    "self_training": "semivox.methods.self_training:SelfTraining",
+    "mean_teacher": "semivox.methods.mean_teacher:MeanTeacher",
+    "ua_mt": "semivox.methods.ua_mt:UAMT",
+    "entropy_min": "semivox.methods.entropy_min:EntropyMin",
+    "cps": "semivox.methods.cps:CPS",
+    "urpc": "semivox.methods.urpc:URPC",
+    "dtc": "semivox.methods.dtc:DTC",
+    "bcp": "semivox.methods.bcp:BCP",
+    "simcvd": "semivox.methods.simcvd:SimCVD",
+    "cvrl": "semivox.methods.cvrl:CVRL",
+    "self_ensembling": "semivox.methods.self_ensembling:SelfEnsembling",
+    "local_contrast": "semivox.methods.local_contrast:LocalContrast",
+    "atso": "semivox.methods.atso:ATSO",
+    "duo_segnet": "semivox.methods.duo_segnet:DuoSegNet",
+    "pseudo_contrast": "semivox.methods.pseudo_contrast:PseudoContrast",
 }
 
 #: What ``auto`` stands for where there are unlabelled scans: what leads at equal compute in docs/results.md.
@@ -193,17 +99,29 @@ def preset_settings(name: str, method: type[Method], preset: str | None) -> dict
     return dict(method.presets[preset])
 
 
+def entry(name: str) -> Entry:
+    """The row of a method of the catalogue, by its name."""
+    where = CATALOG[name]
+    return described(where, words_in(where.partition(":")[0]))
+
+
+def described(where: str, words: Words) -> Entry:
+    """The row of the method at ``where``, module:Class, of which ``words`` tell."""
+    year = max((paper.year for paper in words.papers), default=None)
+    return Entry(where, words.cited, year, words.idea, words.basis, words.needs, words.dims)
+
+
 def listed() -> dict[str, Entry]:
     """The catalogue, then the installed methods, each by what one writes to get it.
 
     That is module:Class for a name that is taken, by the catalogue or by a second package.
     """
-    rows, others = dict(CATALOG), installed()
+    rows, others = {name: entry(name) for name in CATALOG}, installed()
     names = [found.name for found in others]
     for found in others:
         free = found.name not in TAKEN and names.count(found.name) == 1 and re.fullmatch(PLAIN, found.name)
         key = found.name if free else found.where
-        rows[key] = Entry(found.where, "", None, "", f"installed: {found.package}", "", "")
+        rows[key] = Entry(found.where, "", None, "", f"installed: {found.package}")
     return rows
 
 
@@ -211,7 +129,7 @@ def load_method(name: str) -> type[Method]:
     """The class of a method: a name of the catalogue or of an installed package (ours first),
     ``FILE.py:Class`` or ``package.module:Class``. Raises SettingsError where there is none."""
     if name in CATALOG:
-        return load_class(CATALOG[name].where)
+        return load_class(CATALOG[name])
     if ":" in name:
         return load_class(name)
     found = load_installed(name)

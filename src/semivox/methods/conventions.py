@@ -87,9 +87,10 @@ class StudentTeacher(Method):
         return labeled_and_unlabeled(facts, sdm=self.sdm)
 
     def pairs(self) -> tuple[Pair, ...]:
-        """Every average and what it follows."""
+        """Every average and what it follows; none of a head that is switched off."""
         decay = self.settings.ema_decay
-        return tuple(Pair(student, teacher, decay) for student, teacher in self.averages.items())
+        names = {s: t for s, t in self.averages.items() if any(True for _ in getattr(self, s).parameters())}
+        return tuple(Pair(student, teacher, decay) for student, teacher in names.items())
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
         player = Player("segmenter", tuple(self.averages))

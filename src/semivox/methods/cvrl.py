@@ -1,4 +1,9 @@
-"""CVRL, momentum contrastive voxel-wise representation learning (You, Zhao, Staib, Duncan; arXiv 2105.07059).
+"""CVRL, momentum contrastive voxel-wise representation learning.
+
+Idea: features of a voxel match the teacher's of that voxel and scan; boundaries attract
+Paper: You, Zhao, Staib, Duncan; arXiv 2021; arXiv 2105.07059 v1
+Paper: You, Zhao, Staib, Duncan; MICCAI 2022; arXiv 2105.07059
+Basis: abstracts, rest ours
 
 Two papers have this name: the preprint of 2021 (preset ``v1``, the default) and MICCAI 2022 (``miccai``).
 
@@ -16,27 +21,25 @@ Two papers have this name: the preprint of 2021 (preset ``v1``, the default) and
 
 The teacher is the moving average of the student, heads included. w(t) is a Gaussian warm-up.
 
-No code was published and only abstracts were read, so confidence is low: which terms there are is the
-papers'; the formulas are the usual ones of their kind; the contrast weights, temperature, decay and sizes
-are from memory or ours. Ours alone: a head of its own for each of volume, high and low (linear, ReLU,
-linear, 128 outputs), that only sampled places pass; the summary is the mean feature of the valid voxels,
-sent through the same head as the voxels, so that the head learns; the teacher sees an independent draw of
-the mild intensity changes, in the same place and pose, so voxels correspond without resampling; places lie
-where the crop is valid, spread evenly; other crops of the same case are no negatives; elastic weights of 1,
-because |k| is in cycles per mm (on the source's integer grid it is about as large as the crop has mm).
+Which terms there are is the papers'; no code was published and only abstracts were read, so formulas are the
+usual ones and constants from memory or ours (docs/methods/cvrl.md). Ours alone:
+* a head for each of volume, high and low; the summary passes the head of its voxels, so that it learns;
+* the teacher sees another draw of the mild intensity changes, in the same place and pose;
+* places lie where the crop is valid, spread evenly; other crops of the same case are no negatives;
+* elastic weights of 1, because |k| is in cycles per mm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from semivox.batches import Crops
+from semivox.batches import Crops, Stream
 from semivox.losses import (
     ElasticDims,
     dimension_contrast,
@@ -49,63 +52,59 @@ from semivox.losses import (
     vectors_at,
     volume_contrast,
 )
-from semivox.methods.conventions import PUBLISHED_SGD, gaussian_ramp, labeled_and_unlabeled
-from semivox.methods.declare import At, Batch, Facts, Method, Pair, Player, Stage, Term
-from semivox.networks import Output, Queue, VectorProjection
+from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings, gaussian_ramp
+from semivox.methods.declare import At, Batch, Facts, Term
+from semivox.networks import Output, Queue, vector_projections
 
 TAPS = {"volume": "decoder", "high": "decoder", "low": "bottleneck_dropped"}
 OUTPUTS = 128
+Losses = Iterator[tuple[str, Tensor]]
 
 
 @dataclass(frozen=True)
-class CVRLSettings:
+class CVRLSettings(StudentTeacherSettings):
     paper_steps: int = 6000
-    """Steps that the constants are meant for; those counted in steps scale with the run's length by it.
-    [field]"""
+    """Steps of a published run; constants counted in steps scale with the run's length by it. [memory]"""
     volume: float = 0.1
-    """Weight of the voxel-to-volume contrast; 0 drops it and the queue stays empty. [ours]"""
+    """Weight of the voxel-to-volume contrast; 0 drops it and the queue stays empty. [memory]"""
     voxel_high: float = 0.1
-    """Weight of the voxel-to-voxel contrast of decoder features; 0 drops it. [ours]"""
+    """Weight of the voxel-to-voxel contrast of decoder features; 0 drops it. [memory]"""
     voxel_low: float = 0.0
-    """Weight of the voxel-to-voxel contrast of bottleneck features (miccai: 0.1); 0 drops it. [ours]"""
+    """Weight of the voxel-to-voxel contrast of bottleneck features (miccai: 0.1); 0 drops it. [memory]"""
     dimension_high: float = 0.0
-    """Weight of the contrast of the dimensions of decoder embeddings (miccai: 0.1); 0 drops it. [ours]"""
+    """Weight of the contrast of dimensions of decoder embeddings (miccai: 0.1); 0 drops it. [memory]"""
     dimension_low: float = 0.0
-    """Weight of the contrast of the dimensions of bottleneck embeddings (miccai: 0.1); 0 drops it. [ours]"""
+    """Weight of the contrast of dimensions of bottleneck embeddings (miccai: 0.1); 0 drops it. [memory]"""
     elastic: float = 1.0
     """Weight of the elastic energy between prediction and label (miccai: 0); 0 drops it. [ours]"""
     elastic_unlabeled: float = 1.0
     """Weight of the elastic energy between student and teacher, unlabelled (miccai: 0); 0 drops it. [ours]"""
     consistency: float = 0.0
-    """Weight of the mean squared error between student and teacher (miccai: 0.1); 0 drops it. [ours]"""
+    """Weight of the mean squared error between student and teacher (miccai: 0.1); 0 drops it. [memory]"""
     temperature: float = 0.5
-    """tau of every contrast. [field]"""
+    """tau of every contrast. [memory]"""
     queue: int = 256
-    """Crop summaries remembered for the voxel-to-volume contrast; at least one batch is. [ours]"""
+    """Crop summaries remembered for the voxel-to-volume contrast; at least one batch is. [memory]"""
     voxels: int = 256
     """Places sampled in each crop, at each level. [ours]"""
     view: Literal["intensity", "dropout"] = "intensity"
-    """How the teacher's view differs: another draw of the mild intensity changes and no dropout, or a dropout
-    mask of its own on the same image. The student has its dropout in both. [ours]"""
+    """How the teacher's view differs: other intensity changes and no dropout, or a dropout mask. [ours]"""
     momentum: bool = True
-    """The teacher gives keys, summaries and soft labels; off: the student itself, without gradient.
-    [abstract]"""
+    """Keys, summaries, soft labels are the teacher's; off: the student's, without gradient. [abstract]"""
     elastic_alpha: float = 1.0
-    """alpha of the elastic energy; other values than 1 make a prediction equal to the label no minimum.
-    [ours]"""
+    """alpha of the elastic energy; only with 1 a prediction equal to the label is its minimum. [ours]"""
     elastic_dims: ElasticDims = "slice"
     """Elastic energy of each slice along the last axis, or of the volume; in 2D they are the same. [ours]"""
     ema_decay: float = 0.99
-    """Decay of the teacher (at paper_steps). [field]"""
+    """Decay of the teacher (at paper_steps). [memory]"""
     dropout: float = 0.5
     """Share of channels dropped at the network's dropout places, in the student. [field]"""
 
 
-class CVRL(Method):
-    """Voxels find their own volume and themselves in a momentum encoder; boundaries attract each other."""
-
+class CVRL(StudentTeacher):
     Settings = CVRLSettings
-    paper: ClassVar[Mapping[str, Any]] = PUBLISHED_SGD
+    settings: CVRLSettings
+    averages: ClassVar[Mapping[str, str]] = {"student": "teacher", "heads": "teacher_heads"}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "v1": {},
         "miccai": {
@@ -115,102 +114,76 @@ class CVRL(Method):
     }
 
     def __init__(self, facts: Facts, settings: CVRLSettings) -> None:
-        super().__init__()
-        self.settings = s = settings
-        self.student = facts.network("student", dropout=s.dropout)
-        self.teacher = facts.network("student", dropout=s.dropout)
-        weights = {
-            "volume": s.volume,
-            "high": s.voxel_high or s.dimension_high,
-            "low": s.voxel_low or s.dimension_low,
-        }
-        levels = [level for level, weight in weights.items() if weight]
-        self.heads, self.teacher_heads = self._heads(levels, facts), self._heads(levels, facts)
+        super().__init__(facts, settings)
+        s, key = settings, facts.key / "network" / "head"
+        high, low = s.voxel_high or s.dimension_high, s.voxel_low or s.dimension_low
+        weights = {"volume": s.volume, "high": high, "low": low}
+        taps = {level: TAPS[level] for level, weight in weights.items() if weight}
+        self.heads = vector_projections(self.student, taps, key, OUTPUTS)
+        self.teacher_heads = vector_projections(self.student, taps, key, OUTPUTS)
         self.queue = Queue(max(s.queue, facts.batch[1]), OUTPUTS)
-        self.spacing = facts.plan.spacing
+        alpha, dims = s.elastic_alpha, s.elastic_dims
+        self.energy = partial(elastic_energy, spacing=facts.plan.spacing, alpha=alpha, dims=dims)
 
-    def _heads(self, levels: Sequence[str], facts: Facts) -> nn.ModuleDict:
-        inputs = cast(Mapping[str, int], self.student.feature_channels)
-        key = facts.key / "network" / "head"
-        return nn.ModuleDict(
-            {name: VectorProjection(inputs[TAPS[name]], key / name, OUTPUTS) for name in levels}
-        )
-
-    def stages(self, facts: Facts) -> Sequence[Stage]:
-        streams = labeled_and_unlabeled(facts)
+    def streams(self, facts: Facts) -> dict[str, Stream]:
+        streams = super().streams(facts)
         if self.settings.view == "intensity":
             streams["unlabeled"] = replace(streams["unlabeled"], views=("weak", "intensity"))
-        pairs = [Pair("student", "teacher", self.settings.ema_decay)]
-        if self.heads:
-            pairs.append(Pair("heads", "teacher_heads", self.settings.ema_decay))
-        return [Stage("train", streams, (Player("segmenter", ("student", "heads")),), tuple(pairs))]
+        return streams
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
-        s, ramp = self.settings, gaussian_ramp(at.progress)
-        labeled, unlabeled = batch["labeled"], batch["unlabeled"]
-        assert labeled.target is not None
+        s, labeled, unlabeled = self.settings, batch["labeled"], batch["unlabeled"]
         x_l, x_u = labeled.views["weak"], unlabeled.views["weak"]  # (B, C, X, Y[, Z])
-        n_l = len(x_l)
+        n_l, ramp, y_l = len(x_l), gaussian_ramp(at.progress), labeled.labels
 
         student: Output = self.student(torch.cat([x_l, x_u]), drop=at.rng("dropout/student"))
         logits_l, logits_u = student.logits[:n_l], student.logits[n_l:]
-        known = labeled.valid, labeled.annotated
-        terms = {"segmentation": Term(segmentation_loss(logits_l, labeled.target, *known))}
+        loss = segmentation_loss(logits_l, y_l, labeled.valid, labeled.annotated)
+        terms = {"segmentation": Term(loss)}
         if s.elastic:
-            terms["elastic"] = Term(self._elastic(logits_l, labeled.target, *known), s.elastic)
+            probs, known = logits_l.softmax(1)[:, 1:], labeled.annotated
+            loss = self.energy(probs, y_l, valid=labeled.valid, annotated=known)
+            terms["elastic"] = Term(loss, s.elastic)
         if not (self.heads or s.elastic_unlabeled or s.consistency):
             return terms
 
         teacher = self._look(unlabeled, at)
         if s.elastic_unlabeled:
-            y_u = teacher.logits.softmax(1)[:, 1:]  # soft pseudo-label
-            energy = self._elastic(logits_u, y_u, unlabeled.valid)
-            terms["elastic_unlabeled"] = Term(energy, s.elastic_unlabeled * ramp)
+            probs_s, probs_t = (logits.softmax(1)[:, 1:] for logits in (logits_u, teacher.logits))
+            loss = self.energy(probs_s, probs_t, valid=unlabeled.valid)  # a soft pseudo-label
+            terms["elastic_unlabeled"] = Term(loss, s.elastic_unlabeled * ramp)
         if s.consistency:
-            agreement = softmax_mse(logits_u, teacher.logits, unlabeled.valid)
-            terms["consistency"] = Term(agreement, s.consistency * ramp)
+            loss = softmax_mse(logits_u, teacher.logits, unlabeled.valid)
+            terms["consistency"] = Term(loss, s.consistency * ramp)
         for name, loss in self._contrasts(student, teacher, unlabeled, at):
             terms[name] = Term(loss, getattr(s, name) * ramp)
         return terms
 
-    def _contrasts(
-        self, student: Output, teacher: Output, unlabeled: Crops, at: At
-    ) -> Iterator[tuple[str, Tensor]]:
+    @torch.no_grad()
+    def _look(self, unlabeled: Crops, at: At) -> Output:
+        """The teacher's output on its view of the unlabelled crops."""
+        drop = at.rng("dropout/teacher") if self.settings.view == "dropout" else None
+        x_t = unlabeled.views["intensity" if self.settings.view == "intensity" else "weak"]
+        return (self.teacher if self.settings.momentum else self.student)(x_t, drop=drop, norm="batch")
+
+    def _contrasts(self, student: Output, teacher: Output, crops: Crops, at: At) -> Losses:
         """(setting, loss) of each contrast that has a weight."""
-        s, case, tau = self.settings, unlabeled.case, self.settings.temperature
+        s, case, valid, tau = self.settings, crops.case, crops.valid, self.settings.temperature
         for level, head in self.heads.items():
-            features_t = teacher.features[TAPS[level]]  # (B, F, ...)
-            features_s = student.features[TAPS[level]][-len(case) :]
-            key = at.rng(f"positions/{level}")
-            index, present = valid_positions(unlabeled.valid, features_t.shape[2:], s.voxels, key)
-            z_s = head(vectors_at(features_s, index))  # (B, n, D)
-            head_t = (self.teacher_heads if s.momentum else self.heads)[level]
-            if level == "volume":
-                with torch.no_grad():
-                    g_t = head_t(mean_feature(features_t, unlabeled.valid))  # (B, D)
-                # pushed first: this batch's other cases are among the negatives
-                self.queue.push(g_t, torch.where(present.any(1), case, -1))
-                negatives, exclude = self.queue.vectors, self.queue.exclude(case)
-                yield "volume", volume_contrast(z_s, g_t, present, negatives, exclude, temperature=tau)
-                continue
+            f_s, f_t = (output.features[TAPS[level]][-len(case) :] for output in (student, teacher))
+            index, present = valid_positions(valid, f_t.shape[2:], s.voxels, at.rng(f"positions/{level}"))
+            z_s = head(vectors_at(f_s, index))  # (B, n, D)
             with torch.no_grad():
-                z_t = head_t(vectors_at(features_t, index))
+                head_t = (self.teacher_heads if s.momentum else self.heads)[level]
+                z_t = head_t(mean_feature(f_t, valid) if level == "volume" else vectors_at(f_t, index))
+            if level == "volume":
+                # pushed first: this batch's other cases are among the negatives
+                self.queue.push(z_t, torch.where(present.any(1), case, -1))
+                negatives, exclude = self.queue.vectors, self.queue.exclude(case)
+                yield level, volume_contrast(z_s, z_t, present, negatives, exclude, temperature=tau)
+                continue
             if getattr(s, f"voxel_{level}"):
                 yield f"voxel_{level}", same_voxel_contrast(z_s, z_t, present, case, temperature=tau)
             if getattr(s, f"dimension_{level}"):
                 rows = z_s.flatten(0, 1), z_t.flatten(0, 1), present.flatten()
                 yield f"dimension_{level}", dimension_contrast(*rows, temperature=tau)
-
-    @torch.no_grad()
-    def _look(self, unlabeled: Crops, at: At) -> Output:
-        """The teacher's output on its view of the unlabelled crops."""
-        s = self.settings
-        drop = at.rng("dropout/teacher") if s.view == "dropout" else None
-        x_t = unlabeled.views["intensity" if s.view == "intensity" else "weak"]
-        output: Output = (self.teacher if s.momentum else self.student)(x_t, drop=drop, norm="batch")
-        return output
-
-    def _elastic(self, logits: Tensor, y: Tensor, valid: Tensor, annotated: Tensor | None = None) -> Tensor:
-        alpha, dims = self.settings.elastic_alpha, self.settings.elastic_dims
-        energy = partial(elastic_energy, spacing=self.spacing, alpha=alpha, dims=dims)
-        return energy(logits.softmax(1)[:, 1:], y, valid=valid, annotated=annotated)

@@ -11,6 +11,7 @@ ORIGINS = {
     "code": "published code of the method, its authors' or the field's benchmark",
     "abstract": "the paper's abstract",
     "field": "usual in related work, not known of this paper",
+    "memory": "recalled of the paper, not looked up",
     "ours": "chosen here",
 }
 

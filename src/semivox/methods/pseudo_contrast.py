@@ -1,6 +1,6 @@
 """Local contrast of pseudo-labelled voxels.
 
-Idea: voxels are like the mean of their class in two scans, labelled or pseudo-labelled
+Idea: a voxel's features approach the mean of its class, by labels and pseudo-labels
 Paper: Chaitanya, Erdil, Karani, Konukoglu; MedIA 2023; arXiv 2112.09645
 Basis: published code
 

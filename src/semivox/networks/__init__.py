@@ -4,13 +4,20 @@ from semivox.networks.build import build_from_description, build_network, count_
 from semivox.networks.contract import NormMode, Output, SegmentationNetwork
 from semivox.networks.critics import CriticKind, ImageCritic, PixelCritic, build_critic
 from semivox.networks.folding import fold_norms
-from semivox.networks.heads import PixelProjection, SliceProjection, VectorProjection, pixel_projection
+from semivox.networks.heads import (
+    PixelProjection,
+    SliceProjection,
+    VectorProjection,
+    pixel_projection,
+    vector_projections,
+)
 from semivox.networks.monai import MonaiNetwork
 from semivox.networks.precision import bf16_error, computes_bf16, measure_precisions
-from semivox.networks.queue import Queue
+from semivox.networks.queue import ClassQueues, Queue
 from semivox.networks.segmenter import Precision, Segmenter
 
 __all__ = [
+    "ClassQueues",
     "CriticKind",
     "ImageCritic",
     "MonaiNetwork",
@@ -34,4 +41,5 @@ __all__ = [
     "fold_norms",
     "measure_precisions",
     "pixel_projection",
+    "vector_projections",
 ]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import cast
+
 from torch import Tensor, nn
 from torch.nn import functional
 
+from semivox.errors import SettingsError
 from semivox.networks.layers import convolution, initialise, linear
 from semivox.randomness import Key
 
@@ -73,4 +77,17 @@ class VectorProjection(nn.Module):
         return self.last(functional.relu(self.hidden(x)))
 
 
-__all__ = ["PixelProjection", "SliceProjection", "VectorProjection", "pixel_projection"]
+def vector_projections(network: nn.Module, taps: Mapping[str, str], key: Key, outputs: int) -> nn.ModuleDict:
+    """A :class:`VectorProjection` by each name of ``taps``, as wide as the feature of ``network`` it names;
+    equal each time it is called. Raises SettingsError for a feature that the network does not give."""
+    channels = cast(Mapping[str, int], network.feature_channels)
+    if missing := set(taps.values()) - set(channels):
+        raise SettingsError(
+            "the network has no such features", found=", ".join(missing), expected=", ".join(channels)
+        )
+    return nn.ModuleDict(
+        {name: VectorProjection(channels[feature], key / name, outputs) for name, feature in taps.items()}
+    )
+
+
+__all__ = ["PixelProjection", "SliceProjection", "VectorProjection", "pixel_projection", "vector_projections"]

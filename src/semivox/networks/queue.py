@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -65,4 +68,23 @@ class Queue(nn.Module):
         return own | ~self.filled
 
 
-__all__ = ["Queue"]
+class ClassQueues(nn.ModuleList):
+    """A :class:`Queue` of ``size`` for each of ``classes``, so that frequent ones push out no rare ones."""
+
+    def __init__(self, classes: Sequence[int], size: int, outputs: int) -> None:
+        super().__init__(Queue(size, outputs) for _ in classes)
+        self.classes = tuple(classes)
+
+    @property
+    def memory(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Vectors, classes and cases of each queue."""
+        return [(queue.vectors, queue.label, queue.case) for queue in cast(list[Queue], list(self))]
+
+    def push(self, vectors: Tensor, case: Tensor, label: Tensor, present: Tensor) -> None:
+        """The rows of ``vectors`` (n, D) that are ``present`` (n,) bool, each into the queue of its label."""
+        for c, queue in zip(self.classes, cast(list[Queue], list(self)), strict=True):
+            new = present & (label == c)
+            queue.push(vectors[new], case[new], label[new])
+
+
+__all__ = ["ClassQueues", "Queue"]

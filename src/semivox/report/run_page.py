@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from semivox.cohort import Case, ending_of, load_cohort, read_case, read_label, stem_of
 from semivox.errors import DataError
-from semivox.methods.catalog import CATALOG
+from semivox.methods import CATALOG, entry
 from semivox.report.figure_rows import PlacedFigures, draw_rows
 from semivox.report.held_out import Section, Shown, lead_of, section_of
 from semivox.report.page import duration, percent, render_page
@@ -136,9 +136,8 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def _method(record: RunRecord) -> str:
-    entry = CATALOG.get(record.method)
     recipe = record.run.get("recipe")
-    told = f"{record.method}: {entry.idea}" if entry else record.method
+    told = f"{record.method}: {entry(record.method).idea}" if record.method in CATALOG else record.method
     return told + (f" ({recipe} recipe)" if recipe else "")
 
 
