@@ -186,7 +186,7 @@ def test_a_scan_too_large_for_its_probabilities_is_predicted_all_the_same(
     entries = json.loads((run / "evaluations" / phantoms[1].name / "calibration.json").read_text())["cases"]
     assert all(set(entry) == {"label_sha256", "reference_voxels"} for entry in entries.values())
     assert "Expected calibration error" not in text
-    assert "held-out cases of" in text
+    assert f"{len(entries)} held-out cases ({len(entries)} patients) of" in text
 
 
 def test_the_command_line_and_the_name_in_python(

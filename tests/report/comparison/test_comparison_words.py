@@ -114,7 +114,7 @@ def test_the_command_asks_for_the_same_again(hand_made: HandMade) -> None:
     assert (found.methods, found.labeled, found.seeds) == (",".join(methods), "8,3p", "0,3")
     assert (found.reference, found.budget, found.steps) == ("supervised", 1234567.5, None)
     assert (found.recipe, found.precision, found.threads) == ("paper", "bf16", 2)
-    assert found.set == ["plan.rung=2"]
+    assert found.settings == ["plan.rung=2"]
     folds = hand_made(["supervised"], folds=("fold0", "fold1"), budget=None, steps=9)
     path = folds / "comparison.json"
     content = json.loads(path.read_text())
