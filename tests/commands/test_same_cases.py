@@ -10,6 +10,7 @@ import pytest
 
 import semivox
 from semivox.cohort import load_cohort
+from semivox.comparison.options import CompareOptions
 from semivox.comparison.request import read_request
 from semivox.errors import DataError
 
@@ -118,7 +119,9 @@ def test_rank(folders: Folders, run: Path, tmp_path: Path) -> None:
 
 
 def test_compare(folders: Folders, tmp_path: Path) -> None:
-    request = read_request(folders[0], tmp_path / "cmp", methods="supervised", test=folders[1], steps=1)
+    request = read_request(
+        CompareOptions(folders[0], tmp_path / "cmp", methods="supervised", test=folders[1], steps=1)
+    )
     (group,) = request.groups
     assert tuple(case.name for case in group.held_out) == TEST
     assert tuple(c.name for c in (*group.split.labeled, *group.split.unlabeled)) == TRAIN
@@ -140,7 +143,7 @@ def test_a_held_out_folder_may_have_another_layout(
     declared = next(load_cohort(f).classes for f in (train, test) if (f / "dataset.json").is_file())
     assert found["classes"] == {str(value): name for value, name in declared.items()}
     semivox.rank(tmp_path / "run", train, out=tmp_path / "ranking")
-    read_request(train, tmp_path / "cmp", methods="supervised", test=test, steps=1)
+    read_request(CompareOptions(train, tmp_path / "cmp", methods="supervised", test=test, steps=1))
 
 
 def test_a_folder_of_another_task_is_refused_by_all_in_the_same_words(
@@ -158,7 +161,9 @@ def test_a_folder_of_another_task_is_refused_by_all_in_the_same_words(
         lambda: semivox.train(
             train, tmp_path / "new", method="supervised", steps=1, settings=small, watch=test
         ),
-        lambda: read_request(train, tmp_path / "cmp", methods="supervised", test=test, steps=1),
+        lambda: read_request(
+            CompareOptions(train, tmp_path / "cmp", methods="supervised", test=test, steps=1)
+        ),
     ):
         with pytest.raises(DataError, match=words):
             refused()
