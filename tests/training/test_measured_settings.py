@@ -140,7 +140,11 @@ class TimedBank:
 
 
 def settled(
-    monkeypatch: pytest.MonkeyPatch, a_case: float, kind: type[Sleeps] = Relabels, **run: Any
+    monkeypatch: pytest.MonkeyPatch,
+    a_case: float,
+    kind: type[Sleeps] = Relabels,
+    began: float = 0.0,
+    **run: Any,
 ) -> tuple[RunSettings, list[str], int]:
     """What a run of 1000 s (970 without the reserve) at 0.5 s a step is settled to, what it said, and how
     often it timed labelling."""
@@ -157,7 +161,7 @@ def settled(
         return make
 
     result = measure_settings(
-        config, maker, cast(Any, None), cast(Any, bank), torch.device("cpu"), 0.0, display
+        config, maker, cast(Any, None), cast(Any, bank), torch.device("cpu"), began, display
     )
     return result.run, display.said, bank.timed
 
@@ -180,6 +184,12 @@ def test_at_least_one_sweep_and_one_step(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (run.sweeps, run.steps) == (1, int((970 - 500) / 0.5))
     run, *_ = settled(monkeypatch, 1000.0)
     assert (run.sweeps, run.steps) == (1, 1)
+
+
+def test_a_budget_that_is_over_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, said, timed = settled(monkeypatch, 1.0, budget=1.0, began=-2.0)
+    assert (run.steps, run.sweeps, timed) == (1, 1, 0)
+    assert said == ["time: the budget of 1 s was over before the first step"]
 
 
 def test_sweeps_are_measured_only_where_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:

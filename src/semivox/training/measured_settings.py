@@ -59,7 +59,9 @@ def measure_settings(
     measuring = _Measuring(settled, maker, source, bank, device, began, display, processes)
     if measuring.run.precision == "auto":
         measuring.precision()
-    if measuring.run.steps is None:
+    if measuring.run.steps is None and measuring.left() <= 0:
+        measuring.nothing_left()
+    elif measuring.run.steps is None:
         sweep = measuring.sweeps()
         measuring.steps(sweep, measuring.compile(measuring.left))
     elif measuring.run.compile is True:
@@ -106,6 +108,11 @@ class _Measuring:
     def left(self) -> float:
         """Seconds of the budget that are left for training."""
         return self.processes.agree(self.budget * (1 - RESERVE) - (time.monotonic() - self.began))
+
+    def nothing_left(self) -> None:
+        """One step, and nothing that would only take more time."""
+        self.fix(steps=1, sweeps=self.run.sweeps or 1, compile=False)
+        self.display.say(f"time: the budget of {show_duration(self.budget)} was over before the first step")
 
     def precision(self) -> None:
         chosen = choose_precision(self.make(), self.batches, self.device, FOR_PRECISION * self.budget)
