@@ -78,3 +78,12 @@ def test_links_into_a_page_name_a_heading_of_it() -> None:
     assert [
         f"{p.name}: {to.name}#{a}" for p, to, a in links if to.suffix == ".md" and a not in headings(to)
     ] == []
+
+
+def test_every_page_can_be_found_from_the_first() -> None:
+    first = DOCS / "README.md"
+    linked = {
+        (DOCS / link).resolve() for link in re.findall(r"\]\(([^)#]+)", first.read_text(encoding="utf-8"))
+    }
+    files = {*DOCS.rglob("*.md"), *(path for path in (DOCS / "examples").iterdir() if path.is_file())}
+    assert {str(path.relative_to(DOCS)) for path in files - {first} - linked} == set()
