@@ -265,3 +265,94 @@ def test_predict_loads_neither_monai_nor_lightning_nor_matplotlib() -> None:
     heavy = {"monai", "lightning", "lightning_fabric", "matplotlib", "medpy"}
     assert not heavy & loaded
     assert not {"tensorboard", "mlflow", "wandb"} & loaded
+
+
+# Where files are deleted, moved or opened for writing, and why the place is the program's own or the user's.
+# Everything else calls semivox.files, whose names are bare and whose folders are no links. A row read from a
+# file must never become a place here.
+TOUCHES = {
+    "files.py": {"replace", "unlink", "rmtree", "os.open", "mkstemp", "write_text", "open:a"},  # the one door
+    "cli.py": {"os.open"},  # /dev/null in the place of a closed pipe
+    "training/memory.py": {"write_text"},  # /proc/self/clear_refs
+    "cohort/cases_csv.py": {"open:w"},  # a temporary of `replacing`
+    "cohort/new_folder.py": {
+        "mkdtemp",
+        "rmdir",
+        "write_text",
+        "open:w",
+    },  # a folder of its own, until it is whole
+    "cohort/nifti.py": {"nib.save"},  # formats write a temporary of `replacing`
+    "cohort/importers/folders.py": {"copyfile"},  # into a new folder
+    "cohort/importers/msd.py": {"copyfile"},  # into a new folder
+    "prepare/store_entry.py": {"mkdtemp", "write_text", "np.save"},  # a folder of its own, then moved
+    "training/checkpoints.py": {"torch.save"},  # a temporary of `replacing`
+    "training/launch.py": {"TemporaryFile"},
+    "training/pseudo_label_bank.py": {"np.save", "TemporaryDirectory"},  # temporaries
+    "report/contact_sheet.py": {"np.savez"},  # in the temporary folder of `rank`
+    "inference/export.py": {"save_file"},  # a temporary of `replacing`
+    "runs/records.py": {"copyfile"},  # a temporary of `replacing`
+    "commands/rank.py": {"TemporaryDirectory"},
+    "prepare/cache.py": {"TemporaryFile"},  # whether the folder can be written to
+    "testing/runs.py": {"TemporaryDirectory", "copytree"},  # a developer's checks
+    "testing/learning.py": {"TemporaryDirectory"},
+}
+
+
+def touched(tree: ast.AST) -> set[str]:
+    """Calls that delete, move, or open for writing, by a short name."""
+    short = {
+        "unlink", "rmtree", "rmdir", "rename", "renames", "removedirs", "write_bytes", "write_text", "touch",
+        "symlink_to", "hardlink_to", "copyfile", "copytree", "copy2", "copymode", "mkstemp", "mkdtemp",
+        "NamedTemporaryFile", "TemporaryDirectory", "TemporaryFile", "tofile", "savetxt", "to_filename",
+        "save_file",
+    }  # fmt: skip
+    whole = {"os.remove", "os.open", "os.link", "os.symlink", "os.truncate", "shutil.copy", "shutil.move",
+             "nib.save", "np.save", "np.savez", "np.savez_compressed", "torch.save"}  # fmt: skip
+    ours = {"write_text"}  # semivox.files has it too, as a plain function
+    found = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        last = called.rpartition(".")[2]
+        if called in whole:
+            found.add(called)
+        elif last in short and not (last in ours and called == last):
+            found.add(last)
+        elif last == "replace" and (
+            called == "os.replace" or (len(node.args) == 1 and "." in called and not node.keywords)
+        ):
+            found.add("replace")
+        elif last in ("open", "fdopen") and called != "os.open":
+            modes = [a.value for a in [*node.args, *(k.value for k in node.keywords if k.arg == "mode")]
+                     if isinstance(a, ast.Constant) and isinstance(a.value, str)]  # fmt: skip
+            if modes and set(modes[-1]) & set("wax+") and len(modes[-1]) <= 3:
+                found.add(f"open:{modes[-1][0]}")
+    return found
+
+
+def test_files_are_touched_in_the_listed_places_only() -> None:
+    found = {str(path.relative_to(SOURCE)): touched(tree_of(path)) for path in FILES}
+    assert {name: calls for name, calls in found.items() if calls} == TOUCHES
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(folder / row['mask']).unlink(missing_ok=True)",
+        "os.remove(name)",
+        "os.replace(a, b)",
+        "path.rename(other)",
+        "path.replace(other)",
+        "shutil.rmtree(folder)",
+        "folder.rmdir()",
+        "open(name, 'w')",
+        "path.open('ab')",
+        "open(name, mode='x')",
+        "path.write_text('')",
+        "np.save(path, array)",
+        "shutil.move(a, b)",
+    ],
+)
+def test_the_rule_sees_what_touches_files(line: str) -> None:
+    assert len(touched(ast.parse(line))) == 1

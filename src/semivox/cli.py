@@ -18,6 +18,7 @@ from typing import Any
 from semivox.arguments import CommandParser, completion, run
 from semivox.commands import COMMANDS
 from semivox.errors import BUG, SemivoxError
+from semivox.files import write_text
 
 SHELLS = ("bash", "zsh", "tcsh")
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
@@ -61,8 +62,8 @@ def _write_bug(arguments: argparse.Namespace, argv: Sequence[str]) -> str:
     folder = Path(out) if out and Path(out).is_dir() else Path()
     path = folder / ("error.log" if out and Path(out).is_dir() else "semivox-error.log")
     try:
-        path.write_text(f"semivox {shlex.join(argv)}\n{traceback.format_exc()}", encoding="utf-8")
-    except OSError:
+        write_text(path, f"semivox {shlex.join(argv)}\n{traceback.format_exc()}")
+    except SemivoxError:
         return traceback.format_exc()
     return f"The details are in {path}; please report them."
 

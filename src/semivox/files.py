@@ -1,10 +1,15 @@
-"""Writing files so that a reader never meets half of one: a temporary name beside it, then rename."""
+"""Writing files so that a reader never meets half of one: a temporary name beside it, then rename.
+
+Everything that deletes, moves or appends goes through here. What is read from a folder never decides where:
+names are those that the program itself would choose, :func:`inside` the folder that the user gave.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +41,62 @@ def replacing(path: Path) -> Iterator[Path]:
         raise _cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_bare(name: object) -> bool:
+    """Whether ``name`` is a file's own name: no folder before it, and not ``.`` or ``..``."""
+    separators = {"/", "\0", os.sep, os.altsep or os.sep}
+    return isinstance(name, str) and name not in ("", ".", "..") and not separators & set(name)
+
+
+def inside(folder: Path, *names: str) -> Path:
+    """``folder / names[0] / names[1] ...``, which surely lies in ``folder``.
+
+    Raises DataError for a name that is not bare, and where a folder on the way is a link: it may lead
+    anywhere. The last name may be a link; to write or remove it leaves alone what it points to. ``folder``
+    itself is the user's choice.
+    """
+    path = Path(folder)
+    for name in names:
+        if path != Path(folder) and path.is_symlink():
+            raise DataError(
+                "is a link in a folder that semivox writes to, and may lead out of it",
+                path=path,
+                expected="a folder",
+                remedy="move what it points to into its place, or give another folder",
+            )
+        if not is_bare(name):
+            raise DataError(
+                "not a name of a file", path=folder, found=repr(name)[:200], expected="a bare name"
+            )
+        path /= name
+    return path
+
+
+def remove_file(folder: Path, *names: str) -> None:
+    """Remove the file ``inside(folder, *names)``, if it is there."""
+    inside(folder, *names).unlink(missing_ok=True)
+
+
+def remove_folder(folder: Path, *names: str) -> None:
+    """Remove the folder ``inside(folder, *names)`` with all it holds, as far as possible; not what links
+    in it, or itself, point to."""
+    shutil.rmtree(inside(folder, *names), ignore_errors=True)
+
+
+def move(path: Path, name: str) -> None:
+    """Give ``path`` another bare ``name`` in its folder; what had the name is replaced."""
+    os.replace(path, inside(path.parent, name))
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append ``text`` as UTF-8 to a file of ours; a link in its place is not followed but refused."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    with open(handle, "a", encoding="utf-8") as file:
+        file.write(text)
 
 
 def umask() -> int:

@@ -12,6 +12,7 @@ import pytest
 
 from semivox.cohort.case import Case
 from semivox.cohort.scans import find_scans
+from semivox.errors import DataError
 from semivox.inference import Segmentation, load_model
 from semivox.inference.folder import Wanted, predict_folder
 from semivox.inference.model import Model
@@ -131,3 +132,35 @@ def test_the_mask_on_disk_is_the_models(model: Model, scans: tuple[Case, ...], t
     predict_folder(model, scans[:1], tmp_path / "out", Wanted())
     written = np.asarray(nib.load(tmp_path / "out/a.nii.gz").dataobj)
     np.testing.assert_array_equal(written, model.predict(scans[0].images).mask)
+
+
+@pytest.mark.parametrize(
+    "named", ["../precious.txt", "/{}/precious.txt", "sub/a.nii.gz", "..", "b.nii.gz", 7]
+)
+def test_a_record_never_names_what_is_removed(
+    model: Model, scans: tuple[Case, ...], tmp_path: Path, named: object
+) -> None:
+    out, precious = tmp_path / "out", tmp_path / "precious.txt"
+    predict_folder(model, scans[:2], out, Wanted())
+    (out / "sub").mkdir()
+    others = [precious, out / "sub/a.nii.gz", out / "b.nii.gz"]
+    for path in others[:2]:
+        path.write_text("years of work")
+    content = json.loads((out / "predictions.json").read_text())
+    content["cases"][0]["mask"] = named.format(tmp_path) if isinstance(named, str) else named
+    (out / "predictions.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"predictions\.json: holds a row that predict did not write"):
+        predict_folder(model, scans[:1], out, Wanted())
+    assert all(path.is_file() for path in others)
+
+
+@pytest.mark.parametrize("folder", ["probabilities", "uncertainty"])
+def test_maps_are_not_removed_through_a_link(
+    model: Model, scans: tuple[Case, ...], tmp_path: Path, folder: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / folder).symlink_to(scans[0].images[0].parent, target_is_directory=True)
+    with pytest.raises(DataError, match="is a link"):
+        predict_folder(model, scans[:1], out, Wanted())
+    assert scans[0].images[0].is_file()

@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from semivox.errors import DataError
-from semivox.files import umask
+from semivox.files import move, remove_folder, umask
 
 
 @contextlib.contextmanager
@@ -34,10 +32,10 @@ def new_folder(destination: Path) -> Iterator[Path]:
         yield building
         refuse_occupied(destination)
         building.chmod(0o777 & ~umask())  # mkdtemp's folders are private
-        os.replace(building, destination)  # an empty folder in that place is replaced
+        move(building, destination.absolute().name)  # an empty folder in that place is replaced
     except BaseException as error:
         if building is not None:
-            shutil.rmtree(building, ignore_errors=True)
+            remove_folder(building.parent, building.name)
         with contextlib.suppress(OSError):
             for folder in made:  # deepest first; only folders made here, and only if still empty
                 folder.rmdir()

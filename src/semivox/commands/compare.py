@@ -157,9 +157,9 @@ def _work(request: Request, cells: Sequence[Cell], display: Display, wait: bool)
 
 def _try(runner: CellRunner, cell: Cell, display: Display) -> None:
     """Run one cell; its failure is written down and told, and stops nothing else."""
-    from semivox.comparison.cells import FAILED, write_failure
+    from semivox.comparison.cells import forget_failure, write_failure
 
-    (cell.folder / FAILED).unlink(missing_ok=True)
+    forget_failure(cell)
     try:
         runner.run(cell)
     except Stopped as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from semivox.errors import DataError
-from semivox.files import read_json
+from semivox.files import inside, read_json
 from semivox.options import Command, Flag, Positional, from_options
 from semivox.terminal import case_line
 
@@ -117,7 +117,7 @@ def evaluation_folder(run: Path, test: Path) -> Path:
     path's hash where another folder of that name was measured before."""
     from semivox.evaluation.places import EVALUATIONS, SOURCE
 
-    place = run / EVALUATIONS / (test.resolve().name or "test")
+    place = inside(run, EVALUATIONS, test.resolve().name or "test")
     source = place / SOURCE
     if source.is_file() and read_json(source).get("data") != str(test.resolve()):
         digest = hashlib.sha256(str(test.resolve()).encode()).hexdigest()[:8]

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from semivox.comparison.variants import Choice
 from semivox.errors import DataError, SemivoxError, SettingsError
 from semivox.evaluation.places import CellFolder
-from semivox.files import read_json, write_json
+from semivox.files import read_json, remove_file, write_json
 
 CLAIM, FAILED, LOCK = "claim.json", "failed.json", ".claim.lock"
 FORMAT = 1
@@ -85,7 +85,7 @@ def claim(folder: Path, patience: float = 0.0) -> Iterator[bool]:
         yield mine
     finally:
         if mine:
-            (folder / CLAIM).unlink(missing_ok=True)
+            remove_file(folder, CLAIM)
             lock.release()
 
 
@@ -117,7 +117,7 @@ def read_finished(cell: Cell) -> dict[str, Any] | None:
 def write_finished(cell: Cell, content: Mapping[str, Any]) -> None:
     """Mark the cell as finished; what it says comes last, after the evaluation."""
     write_json(cell.result, {"format": FORMAT, "request": dict(cell.request), **content})
-    (cell.folder / FAILED).unlink(missing_ok=True)
+    forget_failure(cell)
 
 
 def read_failure(cell: Cell) -> dict[str, Any] | None:
@@ -128,6 +128,11 @@ def read_failure(cell: Cell) -> dict[str, Any] | None:
         if (cell.folder / FAILED).exists():
             raise
         return None  # another process may have tried it again meanwhile
+
+
+def forget_failure(cell: Cell) -> None:
+    """Remove ``failed.json``."""
+    remove_file(cell.folder, FAILED)
 
 
 def write_failure(cell: Cell, error: Exception) -> None:

@@ -22,7 +22,7 @@ from semivox.cohort import (
     write_volume,
 )
 from semivox.errors import DataError, SemivoxError, SettingsError
-from semivox.files import read_json, write_json
+from semivox.files import inside, read_json, remove_file, write_json
 from semivox.inference.model import Model
 from semivox.inference.ranges import departures
 from semivox.inference.record import Record, Row
@@ -176,7 +176,7 @@ class _Case:
             self._remove()
             self._write_maps(segmentation)
             reasons = departures(segmentation, model.card.get("training"), tuple(model.card["may_be_empty"]))
-            mask = segmentation.save(self.out / self.scan.name, self.wanted.format)
+            mask = segmentation.save(inside(self.out, self.scan.name), self.wanted.format)
         except Exception as error:
             return self._fail(digest, seconds + time.perf_counter() - started, error)
         row = Row(
@@ -218,10 +218,10 @@ class _Case:
     def _remove(self) -> None:
         """Take away what an earlier call wrote for the case: it must not pass for this one's."""
         if self.before is not None and self.before.mask is not None:
-            (self.out / self.before.mask).unlink(missing_ok=True)
+            remove_file(self.out, self.before.mask)
         for folder in (PROBABILITIES, UNCERTAINTY):
             for path in _maps(self.scan.name, self.out / folder):
-                path.unlink(missing_ok=True)
+                remove_file(self.out, folder, path.name)
 
     def _write_maps(self, segmentation: Segmentation) -> None:
         """Maps keep half precision's digits: the rest would only be noise that does not compress."""
@@ -229,7 +229,7 @@ class _Case:
         for folder, array in maps.items():
             if array is not None:
                 channels = (array if folder == PROBABILITIES else array[None]).astype(np.float16)
-                path = self.out / folder / self.scan.name
+                path = inside(self.out, folder, self.scan.name)
                 write_volume(path, channels, segmentation.volume, self.wanted.format)
 
 
@@ -258,6 +258,8 @@ def _check_folder(model: Model, scans: Sequence[Case], out: Path) -> None:
             path=out,
             remedy="choose another folder for --out",
         )
+    for folder in (PROBABILITIES, UNCERTAINTY):
+        inside(out, folder, "any")  # neither leads out of it
     described = out / "dataset.json"
     if out.exists() and not out.is_dir():
         raise DataError("is not a folder", path=out, remedy="choose another --out")

@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from semivox.files import read_json, write_json, write_text
+from semivox.cohort import stem_of
+from semivox.errors import DataError
+from semivox.files import is_bare, read_json, write_json, write_text
 
 FORMAT = 1
 JSON, CSV = "predictions.json", "predictions.csv"
@@ -61,8 +63,7 @@ class Record:
         self.rows: dict[str, Row] = {}
         self._next = 0.0  # when `put` may write again
         if (self.folder / JSON).is_file():
-            for entry in read_json(self.folder / JSON, newest=FORMAT).get("cases", []):
-                row = Row(**{name: value for name, value in entry.items() if name in Row.__annotations__})
+            for row in read_rows(self.folder / JSON):
                 if row.mask is not None and (self.folder / row.mask).is_file():
                     self.rows[row.case] = row
 
@@ -82,6 +83,34 @@ class Record:
         write_text(self.folder / CSV, as_csv(rows, list(self.head["classes"])))
         ended = time.monotonic()
         self._next = ended + max(REST_SECONDS, REST_FACTOR * (ended - started))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a ``predictions.json``. Raises DataError for one that predict did not write: its mask,
+    too, is one that predict would have named."""
+    entries = read_json(path, newest=FORMAT).get("cases", [])
+    rows = []
+    for entry in entries if isinstance(entries, list) else [entries]:
+        try:
+            row = Row(**{name: value for name, value in entry.items() if name in Row.__annotations__})
+        except (AttributeError, TypeError) as error:
+            raise _no_row(path, error) from None
+        if not is_bare(row.case):
+            raise _no_row(path, f"case {row.case!r}")
+        if row.mask is not None and not (is_bare(row.mask) and stem_of(Path(row.mask)) == row.case):
+            raise _no_row(path, f"mask {row.mask!r} of case {row.case!r}")
+        rows.append(row)
+    return rows
+
+
+def _no_row(path: Path, found: object) -> DataError:
+    return DataError(
+        "holds a row that predict did not write",
+        path=path,
+        found=str(found)[:300],
+        expected="one case a row, with the mask CASE.ENDING in the same folder",
+        remedy="choose another folder for --out, or move this file away",
+    )
 
 
 def as_csv(rows: Iterable[Row], values: Sequence[str]) -> str:

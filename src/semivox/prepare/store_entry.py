@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from semivox.cohort import Case, read_case, read_geometry
 from semivox.errors import DataError
+from semivox.files import move, remove_folder
 from semivox.prepare.grid import Grid
 from semivox.prepare.normalise import normalise
 from semivox.prepare.plan import Plan
@@ -56,12 +56,12 @@ def build_entry(job: Job) -> None:
             meta["files"] = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
             (temporary / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
             temporary.chmod(0o755)  # mkdtemp keeps its folders private; a store may be shared
-            shutil.rmtree(job.folder, ignore_errors=True)  # an entry that is not whole
-            temporary.rename(job.folder)
+            remove_folder(job.folder.parent, job.folder.name)  # an entry that is not whole
+            move(temporary, job.folder.name)
         except OSError as error:
             raise _cannot_write(job, error) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove_folder(temporary.parent, temporary.name)
 
 
 def is_whole(folder: Path) -> bool:
@@ -84,7 +84,7 @@ def remove_leftovers(root: Path) -> None:
     """Remove what a killed build left. Call it under the store's lock."""
     for kind in ("images", "targets"):
         for folder in (root / kind).glob(f"{_TEMPORARY}*"):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(root, kind, folder.name)
 
 
 def _write_image(job: Job, folder: Path) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from semivox.cohort import Case, load_cohort
 from semivox.errors import DataError
 from semivox.evaluation.folders import evaluate_folders
-from semivox.evaluation.places import EVALUATION, MASKS, SOURCE
-from semivox.files import write_json
+from semivox.evaluation.places import EVALUATION, EVALUATIONS, MASKS, SOURCE
+from semivox.files import inside, write_json
 from semivox.inference.folder import Wanted, predict_folder
 from semivox.inference.model import Model
 from semivox.inference.record import Row
@@ -30,6 +30,7 @@ def measure(
     Cases that are up to date are left alone, but those named in ``anew``. ``progress(done, all, row)`` is
     called after each case. Raises DataError if a scan cannot be predicted.
     """
+    inside(place.parent.parent, EVALUATIONS, place.name, MASKS, "any")  # no link leads out of the run
     done = 0
     failed: list[Row] = []
 

@@ -6,7 +6,6 @@ A checkpoint damaged by a crash or a disk is reported, and the other one is used
 from __future__ import annotations
 
 import errno
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 
 from semivox.errors import DataError
-from semivox.files import replacing
+from semivox.files import move, replacing
 
 FORMAT = 1
 
@@ -28,7 +27,7 @@ def save(folder: Path, state: dict[str, Any]) -> None:
         except RuntimeError as error:  # how torch reports a full disk
             raise OSError(errno.ENOSPC, str(error).splitlines()[0]) from error
         if last.exists():
-            os.replace(last, previous)
+            move(last, previous.name)
 
 
 def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:

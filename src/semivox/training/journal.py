@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from semivox.files import write_text
+from semivox.files import append_text, write_text
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -26,8 +26,7 @@ class Journal:
 
     def write(self, record: dict[str, Any]) -> None:
         line = json.dumps(_finite(record), allow_nan=False)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        append_text(self.path, line + "\n")
         for listen in self.listeners:
             listen(record)
 

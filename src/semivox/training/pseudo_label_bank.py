@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shutil
 import statistics
 import tempfile
 import time
@@ -28,7 +27,7 @@ from torch import nn
 
 from semivox.batches import PseudoLabel, part_of
 from semivox.errors import DataError
-from semivox.files import read_json, replacing, write_json
+from semivox.files import read_json, remove_file, remove_folder, replacing, write_json
 from semivox.methods import Relabel
 from semivox.prepare import FULL, Plan, Store
 from semivox.randomness import Key
@@ -68,7 +67,7 @@ class PseudoLabelBank:
 
     def clear(self) -> None:
         """Forget everything: a new run begins."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_folder(self.folder.parent, self.folder.name)
 
     def relabel(
         self,
@@ -303,8 +302,9 @@ def _await(manifest: Path) -> None:
 
 
 def _remove(generation: Path) -> None:
-    (generation / "manifest.json").unlink(missing_ok=True)  # first: half of a generation must not count
-    shutil.rmtree(generation, ignore_errors=True)
+    # the manifest first: half of a generation must not count
+    remove_file(generation.parent.parent, generation.parent.name, generation.name, "manifest.json")
+    remove_folder(generation.parent.parent, generation.parent.name, generation.name)
 
 
 def _lost(fault: str, path: Path, found: object) -> DataError:

@@ -12,9 +12,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from semivox.errors import DataError, SettingsError, Stopped
-from semivox.files import read_json, write_json
+from semivox.files import inside, read_json, remove_file, write_json
 
 HEARTBEAT_SECONDS = 5.0
+PARTS = ("pseudo_labels", "source", "evaluations")
+"""Folders that a run may hold beside its checkpoints."""
 
 
 class RunFolder:
@@ -42,6 +44,8 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            for name in (self.checkpoints.name, *PARTS):
+                inside(self.path, name, "any")  # none may lead out of the run
             self.checkpoints.mkdir(exist_ok=True)
             self._new = not (self.path / "config.yaml").exists()
             if self._new:
@@ -70,7 +74,7 @@ class RunFolder:
         if error is not None:
             with contextlib.suppress(DataError, OSError):  # a full disk: the error itself is to be told
                 if state == "preparing" and self._new and self._writes:
-                    (self.path / "config.yaml").unlink(missing_ok=True)
+                    remove_file(self.path, "config.yaml")
                 if state in ("preparing", "training"):
                     interrupted = isinstance(error, Stopped | KeyboardInterrupt)
                     self.status("stopped" if interrupted else "failed", self._status["step"])
@@ -78,7 +82,7 @@ class RunFolder:
 
     def _forget_earlier_try(self) -> None:
         for name in ("cases.json", "environment.json"):
-            (self.path / name).unlink(missing_ok=True)
+            remove_file(self.path, name)
 
     def status(self, state: str, step: int, **more: Any) -> None:
         """Write ``status.json`` now."""
