@@ -8,15 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+import torch
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from semivox.errors import DataError, SettingsError
+from semivox.networks import build_network
 from semivox.prepare.architecture import choose_network, choose_patch
 from semivox.prepare.costs import COSTS, Costs, costs_here, network_macs, step_memory, step_seconds
 from semivox.prepare.fingerprint import RUNGS, CaseFingerprint, Fingerprint, Intensity
 from semivox.prepare.plan_json import plan_from_json, plan_to_json, write_plan
 from semivox.prepare.planner import COMMON_VOXELS, MIN_STEPS, make_plan
+from semivox.randomness import Key
 
 SOME = Intensity(-50.0, 250.0, 80.0, 40.0)
 
@@ -219,6 +222,34 @@ def test_every_patch_fits_its_network(shape: list[int], spacing: list[float], vo
     for axis, p in enumerate(patch):
         pools = math.prod(stride[axis] for stride in network.strides)
         assert pools == 1 or p / pools >= (3 if network.kind == "vnet" else 4)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    st.lists(st.integers(1, 64), min_size=2, max_size=3),
+    st.lists(st.floats(0.1, 10), min_size=3, max_size=3),
+    st.sampled_from((60.0, 3600.0)),
+)
+@example([48, 40, 1], [2.5, 2.5, 1.0], 3600.0)
+@example([64, 48, 6], [3.0, 3.0, 0.5], 3600.0)
+@example([6, 5, 4], [1.0, 1.0, 1.5], 3600.0)
+@example([1, 1, 1], [1.0, 1.0, 1.0], 3600.0)
+@example([1, 1], [1.0, 0.1, 1.0], 3600.0)
+def test_every_plan_can_be_built(shape: list[int], spacing: list[float], budget: float) -> None:
+    plan = make_plan(cohort(tuple(shape), tuple(spacing[: len(shape)])), budget)
+    assert plan_from_json(plan_to_json(plan)) == plan
+    network = build_network(plan.network, 1, 2, Key(1))
+    if math.prod(plan.patch) <= 4096:
+        logits = network(torch.ones(2, 1, *plan.patch), norm="batch").logits
+        assert logits.shape == (2, 2, *plan.patch)
+        assert torch.isfinite(logits).all()
+
+
+def test_long_axes_are_pooled_where_the_finest_is_too_short() -> None:
+    for shape, spacing in (((48, 40, 1), (2.5, 2.5, 1.0)), ((64, 48, 6), (3.0, 3.0, 0.5))):
+        network = make_plan(cohort(shape, spacing)).network
+        assert network.strides[:2] == ((2, 2, 1), (2, 2, 1))
+    assert make_plan(cohort((6, 5, 4), (1.0, 1.0, 1.5))).network.strides == ((1, 1, 1),)
 
 
 def test_the_plan_holds_its_promises() -> None:

@@ -22,6 +22,9 @@ THICK = 2.0
 LEAST_EXTENT = 4
 """An axis is pooled only while it keeps at least so many voxels."""
 
+LEAST_LEVELS = 2
+"""Scans too small to be pooled get a second level of the same size."""
+
 
 def choose_network(extent: Sequence[float], spacing: Sequence[float], kind: str | None = None) -> NetworkPlan:
     """The network for a patch of about ``extent`` voxels at ``spacing``; ``kind`` asks for one of the two."""
@@ -65,14 +68,25 @@ def _unet(extent: Sequence[float], spacing: Sequence[float]) -> NetworkPlan:
     kernels: list[tuple[int, ...]] = []
     strides: list[tuple[int, ...]] = []
     wide = [1] * dims
+    ruling = _ruling_axes(size, grain)
     while True:
-        thin = [g < THICK * min(grain) for g in grain]
+        finest = min(grain[a] for a in ruling)
+        thin = [g < THICK * finest for g in grain]
         wide = [3 if w == 3 or t else 1 for w, t in zip(wide, thin, strict=True)]
         kernels.append(tuple(wide))
         stride = tuple(2 if t and s >= 2 * LEAST_EXTENT else 1 for t, s in zip(thin, size, strict=True))
-        if len(kernels) == len(features) or max(stride) == 1:
+        if len(kernels) == len(features) or (max(stride) == 1 and len(kernels) >= LEAST_LEVELS):
             # each sample by itself: where scans differ in contrast, running statistics fit none of them
             return NetworkPlan("unet", features[: len(kernels)], tuple(kernels), tuple(strides), "instance")
         strides.append(stride)
         size = [s / f for s, f in zip(size, stride, strict=True)]
         grain = [g * f for g, f in zip(grain, stride, strict=True)]
+
+
+def _ruling_axes(size: Sequence[float], grain: Sequence[float]) -> list[int]:
+    """The axes whose spacing the others are measured by: all; where those near the finest spacing have
+    too few voxels to be pooled (a single slice, a thin slab of fine slices), the ones that have enough."""
+    every = list(range(len(size)))
+    long = [a for a in every if size[a] >= 2 * LEAST_EXTENT]
+    pooled_at_once = any(grain[a] < THICK * min(grain) for a in long)
+    return every if pooled_at_once or not long else long
