@@ -1,4 +1,8 @@
-"""MC-Net, mutual consistency of two decoders (Wu, Xu, Ge, Cai, Zhang; MICCAI 2021).
+"""MC-Net, mutual consistency of two decoders.
+
+Idea: two decoders on one encoder learn each other's sharpened answers
+Paper: Wu, Xu, Ge, Cai, Zhang; MICCAI 2021
+Basis: published code
 
 One encoder, two decoders that differ in how they upsample: f_1 by transposed convolutions, f_2 by linear
 interpolation. Where they disagree a voxel is hard; on all crops each learns the other's sharpened answer:
@@ -48,8 +52,6 @@ class MCNetSettings:
 
 
 class MCNet(Method):
-    """Two decoders on one encoder agree, sharply."""
-
     Settings = MCNetSettings
     paper: ClassVar[Mapping[str, Any]] = PUBLISHED_SGD
 

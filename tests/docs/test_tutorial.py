@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,21 @@ def test_every_name_of_the_report_package_is_there() -> None:
 
     for name in report.__all__:
         assert callable(getattr(report, name)), name
+
+
+def test_the_step_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    def said() -> list[str]:
+        runpy.run_path(str(DOCS / "examples" / "step_once.py"))
+        return capsys.readouterr().out.splitlines()
+
+    lines = said()
+    named = re.compile(r"term (\w+): ([\d.]+) x ([\d.]+) into segmenter")
+    terms = {m[1]: (float(m[2]), float(m[3])) for m in map(named.fullmatch, lines) if m}
+    assert list(terms) == ["segmentation", "consistency"]
+    assert all(value > 0 and weight > 0 for value, weight in terms.values())
+    assert lines[0] == "stream labeled: (2, 1, 16, 16), target: True"
+    assert lines[1] == "stream unlabeled: (2, 1, 16, 16), target: False"
+    gradients = dict(line.split(": ") for line in lines if line.startswith("gradient of "))
+    assert float(gradients["gradient of student"]) > 0
+    assert float(gradients["gradient of teacher"]) == 0
+    assert said() == lines  # as the file says
