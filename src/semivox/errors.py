@@ -6,7 +6,11 @@ exits with its ``exit_code``; from Python it is an ordinary exception.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+MOST_FOUND = 2000
+"""Letters that an error shows of what was found."""
 
 BUG = 70
 """Exit code of an error that is no :class:`SemivoxError`: a fault of semivox."""
@@ -26,6 +30,7 @@ class SemivoxError(Exception):
         expected: object = None,
         remedy: str | None = None,
     ) -> None:
+        found = _shortened(found)
         self.fault, self.path, self.found, self.expected, self.remedy = fault, path, found, expected, remedy
         text = f"{path}: {fault}" if path is not None else fault
         if found is not None:
@@ -35,6 +40,14 @@ class SemivoxError(Exception):
         if remedy is not None:
             text = f"{text.rstrip('.')}. Remedy: {remedy}"
         super().__init__(text)
+
+
+def _shortened(found: object) -> object:
+    """Without the middle of numbers of many digits, and of texts that fill a screen."""
+    whole = str(found)
+    text = re.sub(r"\d{40,}", lambda run: f"{run[0][:8]}... ({len(run[0])} digits)", whole)
+    text = text if len(text) <= MOST_FOUND else f"{text[: MOST_FOUND - 4]} ..."
+    return found if text == whole else text
 
 
 class DataError(SemivoxError):

@@ -6,8 +6,10 @@ names are those that the program itself would choose, :func:`inside` the folder 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -126,10 +128,51 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def read_text(path: Path) -> str:
+    """A text that people write too: UTF-8, or UTF-16 with its mark, as spreadsheets save it.
+
+    Raises DataError for any other encoding: which one it is cannot be told from the bytes.
+    """
+    try:
+        raw = Path(path).read_bytes()
+        utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = raw.decode("utf-16" if utf16 else "utf-8-sig")
+        if "\0" in text:
+            raise ValueError("a zero byte: UTF-16 without its mark, or no text at all")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            "cannot be read as text",
+            path=path,
+            found=error,
+            expected="UTF-8, or UTF-16 with a byte order mark",
+            remedy="save it as UTF-8 (in Excel: CSV UTF-8)",
+        ) from None
+    return text
+
+
+def load_json(path: Path) -> Any:
+    """What a JSON file holds: every number finite. Raises OSError or ValueError."""
+
+    def no_constant(name: str) -> None:
+        raise ValueError(f"{name} is no number")
+
+    def finite(text: str) -> float:
+        if math.isinf(number := float(text)):
+            raise ValueError(f"{text[:20]} is too large")
+        return number
+
+    try:
+        return json.loads(
+            Path(path).read_text(encoding="utf-8-sig"), parse_constant=no_constant, parse_float=finite
+        )
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
 def read_json(path: Path, newest: int = 1) -> dict[str, Any]:
     """Read a JSON object written by semivox; a ``format`` newer than ``newest`` is refused by name."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = load_json(path)
     except FileNotFoundError:
         raise DataError(
             "is missing", path=path, remedy="give the folder that a finished command wrote"
@@ -141,7 +184,9 @@ def read_json(path: Path, newest: int = 1) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError("holds no JSON object", path=path, found=type(content).__name__)
     found = content.get("format", 1)
-    if isinstance(found, int) and found > newest:
+    if not isinstance(found, int) or found < 1:
+        raise DataError("tells no format of semivox", path=path, found=repr(found)[:80], expected="a number")
+    if found > newest:
         raise DataError(
             "was written by a newer semivox",
             path=path,

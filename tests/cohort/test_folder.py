@@ -262,6 +262,10 @@ def test_a_listed_case_without_image(tmp_path):
         ("case,patient\n,p\n", "names no case"),
         ("case,role\na,train\n", "unknown role"),
         ("case,use\na,maybe\n", "unknown use"),
+        ('case,patient\na,"p\nb,p\nc,p\n', "line 2.*quote"),
+        ('case,note\na,"dark\nb,q\nc,"late\n', "line 2.*quote"),
+        ('case,note\na,"x"y\n', "line 2"),
+        ("case,note\na," + 200_000 * "x" + "\n", "line 2"),
         ("case,annotated\na,liver\n", "no declared class.*liver.*organ"),
     ],
 )
@@ -270,6 +274,19 @@ def test_faults_of_cases_csv(tmp_path, content, fault):
     with pytest.raises(DataError, match=fault) as caught:
         load_cohort(tmp_path)
     assert caught.value.path == tmp_path / "cases.csv"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1", "utf-16-le"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_cases_csv_as_spreadsheets_save_it(tmp_path, encoding, delimiter):
+    folder(tmp_path, THREE, NNUNET)
+    table = "case,patient\r\nb,Jos\u00e9\r\na,Jos\u00e9\r\n".replace(",", delimiter)
+    (tmp_path / "cases.csv").write_bytes(table.encode(encoding))
+    if encoding in ("latin-1", "utf-16-le"):  # which one it is cannot be told
+        with pytest.raises(DataError, match=r"cases.csv: cannot be read as text.*save it as UTF-8"):
+            load_cohort(tmp_path)
+    else:
+        assert [case.patient for case in load_cohort(tmp_path).cases][:2] == ["Jos\u00e9", "Jos\u00e9"]
 
 
 # --- dataset.json --------------------------------------------------------------------------------------

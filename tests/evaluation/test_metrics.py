@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -191,6 +192,26 @@ def test_ignored_voxels_count_nowhere() -> None:
     assert case_metrics(strange, r_marked, [1], (1.0, 1.0, 2.0), ignore=9) == expected
     with pytest.raises(DataError, match="no class"):
         case_metrics(p, r_marked, [1], (1.0, 1.0, 2.0))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.int64, np.uint64])
+def test_time_does_not_grow_with_a_label_value(dtype: type) -> None:
+    labels = np.zeros((6, 5, 4), dtype)
+    labels[1:3, 1:4, 1:3] = 2
+    stray = labels.copy()
+    stray[0, 0, 0] = 300_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="300000000"):
+            case_metrics(stray, labels, [2], (1.0, 1.0, 2.0))
+        named = case_metrics(stray, stray, [2, 300_000_000], (1.0, 1.0, 2.0))  # declared as a class
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    known = case_metrics(
+        np.where(stray > 2, 3, stray), np.where(stray > 2, 3, stray), [2, 3], (1.0, 1.0, 2.0)
+    )
+    assert list(named.values()) == list(known.values())
 
 
 def test_classes_are_apart_and_unannotated_ones_have_no_row() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from semivox.cohort.dataset_json import class_value
 from semivox.errors import DataError
-from semivox.files import replacing
+from semivox.files import read_text, replacing
 
 COLUMNS = ("case", "patient", "annotated", "role", "use")
 ROLES = ("", "unlabeled", "test")
@@ -100,13 +100,27 @@ def exclude_cases(path: Path, names: Iterable[str], order: Iterable[str]) -> Non
 
 
 def _table(path: Path) -> tuple[list[str], list[list[str]], str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError("not readable as UTF-8 text", path=path, found=str(error)) from error
+    text = read_text(path)
     first = text.split("\n", 1)[0]
-    delimiter = ";" if "," not in first and ";" in first else ","  # spreadsheets write ";" in some countries
-    table = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    # spreadsheets write ";" in some countries, and tabs where they write UTF-16
+    delimiter = next((d for d in ",;\t" if d in first), ",")
+    table: list[list[str]] = []
+    begun = 0  # lines before this row
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        for row in reader:
+            if any("\n" in cell or "\r" in cell for cell in row):  # it holds the rows up to the next quote
+                raise csv.Error("a quote that does not end in its line")
+            table.append(row)
+            begun = reader.line_num
+    except csv.Error as error:
+        raise DataError(
+            "a line cannot be read as cells",
+            path=path,
+            found=f"line {begun + 1}: {error}",
+            expected="quotes in pairs, within one line",
+            remedy="close the quote, or write it twice where it belongs to the text",
+        ) from None
     header = [name.strip().lower() for name in table[0]] if table else []
     if "case" not in header or len(set(header)) < len(header):
         raise DataError(

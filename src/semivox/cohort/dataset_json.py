@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 from semivox.cohort.format_table import ENDINGS
 from semivox.errors import DataError
+from semivox.files import load_json
+from semivox.numerals import whole_number
 
 EXAMPLE = '{"channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 1}, "file_ending": ".nii.gz"}'
 
@@ -82,7 +83,7 @@ def _file_keys(path: Path, content: Mapping[str, Any]) -> FileKeys:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = load_json(path)
     except (OSError, ValueError) as error:
         raise DataError(
             "not readable as JSON", path=path, found=str(error), remedy="mend the file; e.g. " + EXAMPLE
@@ -107,7 +108,7 @@ def _labels(path: Path, labels: Any) -> tuple[dict[int, str], int | None]:
             remedy="name every label value",
         )  # fmt: skip
     # MSD writes value -> name, nnU-Net name -> value
-    by_value = all(str(k).strip().isdigit() for k in labels) and all(
+    by_value = all(whole_number(k) is not None for k in labels) and all(
         isinstance(v, str) for v in labels.values()
     )
     named: dict[int, str] = {}
@@ -121,12 +122,12 @@ def _labels(path: Path, labels: Any) -> tuple[dict[int, str], int | None]:
                 expected="one value a label",
                 remedy="declare each value as its own class",
             )
-        if isinstance(value, bool) or not str(value).strip().isdigit():
+        number = None if isinstance(value, bool) else whole_number(value)
+        if number is None:
             raise DataError(
                 "a label value is not a whole number", path=path, found=f"{name!r}: {value!r}",
                 expected="0, 1, 2, ...",
             )  # fmt: skip
-        number = int(value)
         if number in named or number == ignore or (number and name in named.values()):
             raise DataError("a label is declared twice", path=path, found=f"{name!r}: {number}")
         if str(name).lower() == "ignore" and number != 0:
@@ -143,12 +144,9 @@ def _channels(path: Path, names: Any) -> tuple[str, ...]:
     if names is None:
         return ()
     if isinstance(names, dict):
-        try:
-            indices = sorted(names, key=int)
-        except ValueError:
-            indices = []
-        if [int(i) for i in indices] == list(range(len(names))) and names:
-            return tuple(str(names[i]) for i in indices)
+        by_index = {whole_number(index): str(name) for index, name in names.items()}
+        if set(by_index) == set(range(len(names))) and names:
+            return tuple(by_index[i] for i in range(len(names)))
     elif isinstance(names, list) and names:
         return tuple(str(n) for n in names)
     raise DataError(

@@ -16,6 +16,9 @@ from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError, SettingsError
 from semivox.files import replacing
 
+HIGHEST = 2**53
+"""Label values above it are no longer exact in a float."""
+
 T = TypeVar("T")
 
 
@@ -114,6 +117,14 @@ def read_label(path: str | Path) -> Volume:
                 remedy="save the label without interpolation",
             )
         low, high = (int(whole.min(initial=0)), int(whole.max(initial=0)))
+        if max(-low, high) > HIGHEST:
+            raise DataError(
+                "a label value is too large",
+                path=path,
+                found=f"{high if high > HIGHEST else low:.3g}",
+                expected=f"values up to {HIGHEST}",
+                remedy="save the label with whole numbers 0, 1, 2, ...",
+            )
         array = whole.astype(smallest_integer(low, high))
     return replace(volume, array=array)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from semivox.cohort.case import Case, Cohort, Split
 from semivox.errors import SettingsError
+from semivox.files import read_text
 from semivox.randomness import Key
 
 COUNT = re.compile(r"(\d+)(p?)(?:@(\d+))?")
@@ -85,7 +86,7 @@ def _named(cohort: Cohort, candidates: list[Case], path: Path) -> list[Case]:
             found=str(path),
             expected="8, 7p, 8@3, 7p@3, or a file with one case name a line",
         )
-    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
+    lines = (line.split("#")[0].strip() for line in read_text(path).splitlines())
     names = [line for line in lines if line]
     labelled = {case.name: case for case in candidates}
     known = {case.name for case in cohort.cases}

@@ -13,6 +13,9 @@ from scipy.ndimage import find_objects
 from semivox.errors import DataError, SettingsError
 from semivox.evaluation.metrics import METRICS, MaskPair, Policy
 
+FEW_VALUES = 1000
+"""Up to this label value boxes are found for every number in turn."""
+
 Scores = dict[str, float | None]
 Box = tuple[slice, ...]
 
@@ -125,7 +128,12 @@ def _boxes(labels: np.ndarray, values: Sequence[int], name: str, path: Path | No
     """Bounding box of each label value that occurs; DataError for a value that is no class."""
     if labels.dtype == bool:
         labels = labels.view(np.uint8)
-    found = {i + 1: box for i, box in enumerate(find_objects(labels)) if box is not None}
+    there: Sequence[int] = range(1, FEW_VALUES + 1)  # most labels are their own ranks
+    ranks = labels
+    if labels.size and int(labels.max()) > FEW_VALUES:
+        there, ranks = _ranked(labels)
+    boxes = zip(there, find_objects(ranks), strict=False)
+    found = {int(value): box for value, box in boxes if box is not None}
     strangers = sorted(set(found) - set(values))
     if labels.dtype.kind == "i" and labels.size and (lowest := int(labels.min())) < 0:
         strangers.insert(0, lowest)
@@ -133,10 +141,20 @@ def _boxes(labels: np.ndarray, values: Sequence[int], name: str, path: Path | No
         raise DataError(
             f"the {name} holds values that are no class",
             path=path,
-            found=", ".join(map(str, strangers[:8])),
+            found=", ".join(map(str, strangers[:8])) + (" ..." if len(strangers) > 8 else ""),
             expected=f"0 (background), {', '.join(map(str, values))}",
         )
     return found
+
+
+def _ranked(labels: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """The positive values that occur, and the labels as 1, 2, ... in their order (0 for all others).
+
+    Work then grows with how many values there are, not with how large they are.
+    """
+    there = np.unique(labels[labels > 0])
+    ranks = np.where(labels > 0, np.searchsorted(there, labels) + 1, 0)
+    return [int(value) for value in there], ranks
 
 
 def _union(*boxes: Box | None) -> Box:

@@ -7,16 +7,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from semivox.errors import DataError
+from semivox.files import read_text
 
 
 def read_list(path: Path) -> list[str]:
     """The names of a list file, one a line; empty lines and lines that begin with ``#`` do not count."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            "the list cannot be read", path=path, found=error, expected="a text file with one name a line"
-        ) from error
+    lines = read_text(Path(path)).splitlines()
     names = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
     if not names:
         raise DataError("the list is empty", path=path, expected="one case name a line")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,8 @@ from semivox.cohort.importers.hdf5 import no_files
 from semivox.cohort.importers.lists import choose
 from semivox.cohort.new_folder import new_folder, write_tables
 from semivox.errors import DataError
+from semivox.files import load_json
+from semivox.numerals import whole_number
 
 
 def import_msd(src: Path, dst: Path, list_file: Path | None = None) -> Path:
@@ -56,15 +57,15 @@ def import_msd(src: Path, dst: Path, list_file: Path | None = None) -> Path:
 def _description(src: Path) -> Mapping[str, Any]:
     path = src / "dataset.json"
     try:
-        described = json.loads(path.read_text(encoding="utf-8-sig"))
+        described = load_json(path)
     except (OSError, ValueError) as error:
         raise DataError("cannot be read as JSON", path=path, found=error, remedy="copy it again") from error
     understood = (
         isinstance(described, dict)
         and isinstance(modality := described.get("modality", described.get("channel_names")), dict)
-        and all(key.isdigit() for key in modality)
+        and all(whole_number(key) is not None for key in modality)
         and isinstance(described.get("labels"), dict)
-        and all(key.isdigit() for key in described["labels"])
+        and all(whole_number(key) is not None for key in described["labels"])
         and isinstance(described.get("training"), list)
         and described["training"]
         and all(isinstance(p, dict) and isinstance(p.get("image"), str) for p in described["training"])
