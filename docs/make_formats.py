@@ -20,6 +20,24 @@ What is read, where spacing comes from, and what a mask is written as. This page
 | format | endings | dimensions | spacing and place | channels |
 |---|---|---|---|---|
 """
+GRIDS = """
+## When two files lie on one grid
+
+An image and its label, or the channels of a case, must agree in shape, and as far as both tell it in spacing
+and place. A trailing axis of length 1 is no axis. A header that tells no place (a NIfTI whose form codes are
+both 0, a NRRD with `spacings` alone, a TIFF) contradicts none. Otherwise the message names what headers show:
+
+| cause | remedy |
+|---|---|
+| a sform and a qform disagree, the label was drawn by the other | copy the image's header to the label |
+| the label's header says 1 mm voxels at 0: it was lost | copy the image's header to the label |
+| the same box, with axes that run another way | turn the label to the axes of its image |
+| another place | if it was drawn on this image, copy the header; else resample |
+| another shape | resample, without interpolation |
+
+Copying a header leaves the voxels as they are. A file whose affine holds NaN, an axis of length 0, or axes
+that do not span its dimensions is refused by name.
+"""
 WRITTEN = """
 ## Written as
 
@@ -32,7 +50,7 @@ By default a mask is written in the format of its scan. `--format` chooses anoth
 
 def page() -> str:
     """The whole page."""
-    return HEAD + "".join(map(_read, FORMATS)) + WRITTEN + "".join(map(_written, FORMATS))
+    return HEAD + "".join(map(_read, FORMATS)) + GRIDS + WRITTEN + "".join(map(_written, FORMATS))
 
 
 def _read(row: Format) -> str:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
         write_mask,
         write_volume,
     )
-    from semivox.cohort.geometry import Geometry, Positioned, cohort_spacing, grid_difference
+    from semivox.cohort.geometry import Geometry, Positioned, cohort_spacing, grid_difference, is_sheared
+    from semivox.cohort.grid_mismatch import grid_error
     from semivox.cohort.hashing import sha256_file
     from semivox.cohort.identity import (
         case_identity,
@@ -78,6 +79,7 @@ __all__ = [
     "files_sha256",
     "find_scans",
     "grid_difference",
+    "grid_error",
     "import_folders",
     "import_msd",
     "import_pancreas_h5",
@@ -85,6 +87,7 @@ __all__ = [
     "import_uamt_h5",
     "in_order",
     "is_recorded",
+    "is_sheared",
     "label_sha256",
     "load_cohort",
     "make_phantom",

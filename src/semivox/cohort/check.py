@@ -12,7 +12,8 @@ from semivox.cohort.case import Case, Cohort, Split
 from semivox.cohort.check_report import CheckReport, Finding
 from semivox.cohort.folder import scan_folder
 from semivox.cohort.formats import read_case, read_geometry, read_label
-from semivox.cohort.geometry import Geometry, cohort_spacing, grid_difference
+from semivox.cohort.geometry import Geometry, cohort_spacing
+from semivox.cohort.grid_mismatch import grid_error
 from semivox.cohort.identity import case_identity
 from semivox.cohort.intensity import Intensity, unusual_intensities
 from semivox.cohort.prediction_mark import is_unedited_prediction
@@ -105,7 +106,9 @@ def _check_case(
     else:
         case_identity(case, volume)  # for the run's record, which then need not read it again
         array = volume.array
-        grid = Geometry(volume.shape, volume.channels, volume.affine, array.dtype, volume.spacing_status)
+        grid = Geometry(
+            volume.shape, volume.channels, volume.affine, array.dtype, volume.spacing_status, volume.placed
+        )
         grids[case.name] = grid
         if volume.channels != len(cohort.channels):
             yield "error", _wrong_channels(cohort, case, volume.channels)
@@ -161,18 +164,9 @@ def _check_label(
             ),
         )
     if grid is not None:
-        different = grid_difference(label, grid)
+        different = grid_error("image and label lie on different grids", path, label, case.images[0], grid)
         if different is not None:
-            yield (
-                "error",
-                DataError(
-                    "image and label lie on different grids",
-                    path=path,
-                    found=different,
-                    expected=f"the grid of {case.images[0].name}",
-                    remedy="resample the label to its image (nearest neighbour)",
-                ),
-            )
+            yield "error", different
     values, counts = np.unique(label.array, return_counts=True)
     voxels = {int(v): int(n) for v, n in zip(values, counts, strict=True)}
     known = {0, *cohort.classes, *(() if cohort.ignore is None else (cohort.ignore,))}

@@ -95,7 +95,8 @@ FORMATS = (
         module="nifti",
         dims="2D, 3D",
         spacing="affine (sform, else qform, else pixdim) in the unit of `xyzt_units`; no unit means mm. "
-        "Unknown where neither unit nor affine is filled in and every edge is 1",
+        "Unknown where neither unit nor affine is filled in and every edge is 1 or 0. Whether a file is "
+        "compressed its first bytes decide",
         channels="the fourth axis, or the fifth (vectors)",
         choices=("nii.gz",),
     ),
@@ -106,7 +107,8 @@ FORMATS = (
         module="itk",
         dims="2D, 3D",
         spacing="`space directions` or `spacings` in the unit of `space units` or `units`; no unit means mm. "
-        "Unknown without them; nominal in a unit that is no length",
+        "Unknown without them; nominal in a unit that is no length. A 2D slice of another plane than "
+        "z = 0 is written as a volume of one slice",
         channels="vector components, or the fourth axis",
         choices=("nrrd",),
         detached={".nhdr": ".nrrd"},
@@ -117,7 +119,8 @@ FORMATS = (
         endings=(".mha", ".mhd"),
         module="itk",
         dims="2D, 3D",
-        spacing="`ElementSpacing` in the unit of `DistanceUnits`; no unit means mm. Unknown without it",
+        spacing="`ElementSpacing` in the unit of `DistanceUnits`; no unit means mm. Unknown without it. "
+        "2D slices as in NRRD",
         channels="vector components, or the fourth axis",
         choices=("mha",),
         detached={".mhd": ".mha"},

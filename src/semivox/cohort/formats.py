@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -10,8 +10,10 @@ from typing import TypeVar
 import numpy as np
 
 from semivox.cohort.case import Case
+from semivox.cohort.first_bytes import format_by_content
 from semivox.cohort.format_table import BY_NAME, DETACHED, ENDINGS, WRITABLE, Format
-from semivox.cohort.geometry import Geometry, grid_difference
+from semivox.cohort.geometry import Geometry, Positioned, broken, broken_geometry, same_shape
+from semivox.cohort.grid_mismatch import grid_error
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError, SettingsError
 from semivox.files import replacing
@@ -52,7 +54,9 @@ def read_geometry(path: str | Path, label: bool = False) -> Geometry:
     """Shape, channels, affine and dtype from the header alone; ``label`` reads a palette PNG as indices."""
     path = Path(path)
     codec = _format_of(path).codec
-    return _reading(path, lambda p: codec.geometry(p, label))
+    grid = _reading(path, lambda p: codec.geometry(p, label))
+    _refuse_broken(path, grid)
+    return grid
 
 
 def read_note(path: str | Path) -> str:
@@ -72,22 +76,18 @@ def read_case(case: Case) -> Volume:
     volumes = [read_volume(path) for path in case.images]
     first = volumes[0]
     for path, volume in zip(case.images[1:], volumes[1:], strict=True):
-        different = grid_difference(volume, first)
-        if different is not None:
-            raise DataError(
-                "channel files lie on different grids",
-                path=path,
-                found=different,
-                expected=f"the grid of {case.images[0].name}",
-                remedy="resample the channels of a case to one grid",
-            )
+        error = grid_error("channel files lie on different grids", path, volume, case.images[0], first)
+        if error is not None:
+            raise error
     if len(volumes) == 1:
         return first
-    return replace(first, array=np.concatenate([v.array for v in volumes]))
+    return replace(first, array=np.concatenate([_shaped(v, first.shape).array for v in volumes]))
 
 
-def read_label(path: str | Path) -> Volume:
+def read_label(path: str | Path, shape: Sequence[int] | None = None) -> Volume:
     """A label: one channel, integer dtype. Whole numbers stored as floats are accepted.
+
+    ``shape``: that of its image. A label that differs from it by trailing axes of length 1 alone is given it.
 
     Raises
     ------
@@ -126,7 +126,15 @@ def read_label(path: str | Path) -> Volume:
                 remedy="save the label with whole numbers 0, 1, 2, ...",
             )
         array = whole.astype(smallest_integer(low, high))
-    return replace(volume, array=array)
+    return _shaped(replace(volume, array=array), shape)
+
+
+def _shaped(volume: Volume, shape: Sequence[int] | None) -> Volume:
+    if shape is None or not same_shape(volume.shape, shape):
+        return volume
+    array = volume.array.reshape(volume.channels, *shape)
+    # a 2D file may know nothing of the third axis
+    return replace(volume, array=array, placed=volume.placed and volume.dims == array.ndim - 1)
 
 
 def write_mask(
@@ -192,7 +200,15 @@ def _target(path: Path, source: Source, format: str) -> Path:
 
 def _read(path: Path, label: bool) -> Volume:
     codec = _format_of(path).codec
-    return _reading(path, lambda p: codec.read(p, label))
+    volume = _reading(path, lambda p: codec.read(p, label))
+    _refuse_broken(path, volume)
+    return volume
+
+
+def _refuse_broken(path: Path, grid: Positioned) -> None:
+    what = broken_geometry(grid.affine, len(grid.shape))
+    if what is not None:
+        raise broken(path, what)
 
 
 def _format_of(path: Path) -> Format:
@@ -216,6 +232,15 @@ def _reading(path: Path, reader: Callable[[Path], T]) -> T:
     except DataError:
         raise
     except Exception as error:  # decoders raise nearly anything on broken bytes
+        real = format_by_content(path)
+        if real is not None and real not in ENDINGS[ending_of(path) or ""].endings:
+            raise DataError(
+                "the name's ending does not fit the content",
+                path=path,
+                found=f"the first bytes of a {real} file",
+                expected=f"a {ending_of(path)} file",
+                remedy=f"rename it to {stem_of(path)}{real}" if real in ENDINGS else "convert it",
+            ) from error
         said = " ".join(str(error).split()).replace(str(path), path.name)[:200]
         raise DataError(
             "unreadable or truncated file",

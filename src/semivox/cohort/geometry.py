@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from semivox.cohort.volume import SpacingStatus, edges_of
+from semivox.errors import DataError
 
 # Two grids are one when no corner voxel of one lies further than this part of a voxel edge from its twin.
 # Headers store geometry in single precision or decimals, so copies of one grid differ by about 1e-4.
@@ -37,17 +39,21 @@ class Positioned(Protocol):
     @property
     def spacing_status(self) -> SpacingStatus: ...
 
+    @property
+    def placed(self) -> bool: ...
+
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a header says. ``shape`` is (X, Y[, Z]), ``affine`` (4, 4) and ``spacing_status`` as in Volume,
-    ``dtype`` as read."""
+    """What a header says. ``shape`` is (X, Y[, Z]), ``affine`` (4, 4), ``spacing_status`` and ``placed``
+    as in Volume, ``dtype`` as read."""
 
     shape: tuple[int, ...]
     channels: int
     affine: np.ndarray
     dtype: np.dtype
     spacing_status: SpacingStatus = "known"
+    placed: bool = True
 
     @property
     def dims(self) -> int:
@@ -65,27 +71,96 @@ class Geometry:
         return self.voxel_edges if self.spacing_status == "known" else None
 
 
+def same_shape(one: Sequence[int], other: Sequence[int]) -> bool:
+    """Equal but for trailing axes of length 1, which are no axes: some programs add or drop them."""
+    longest = max(len(one), len(other))
+    return _padded(one, longest) == _padded(other, longest)
+
+
 def grid_difference(one: Positioned, other: Positioned) -> str | None:
     """None if both are one grid, else what differs, in words (shape, spacing, or place in mm).
 
-    Where only one of them knows its spacing, or one knows nothing, their shapes are all that can differ.
+    Where only one of them knows its spacing, or one knows nothing, their shapes are all that can differ. A
+    grid without a place, or a 2D file beside a 3D one of one slice, can differ in shape and spacing.
     """
-    if tuple(one.shape) != tuple(other.shape):
+    if not same_shape(one.shape, other.shape):
         return f"shape {tuple(one.shape)} against {tuple(other.shape)}"
     if one.spacing_status != other.spacing_status or one.spacing_status == "unknown":
         return None
-    dims = len(one.shape)
-    corners = np.array(
-        [[*corner, *([0] * (3 - dims)), 1] for corner in product(*[(0, s - 1) for s in one.shape])]
-    )
-    apart_mm = np.linalg.norm((corners @ (one.affine - other.affine).T)[:, :3], axis=1).max()
+    dims = min(len(one.shape), len(other.shape))
     edges, others = (np.array(edges_of(grid.affine, dims)) for grid in (one, other))
+    long = np.array(one.shape[:dims]) > 1
+    other_edges = f"spacing {_mm(edges)} mm against {_mm(others)} mm"
+    if not one.placed or not other.placed or len(one.shape) != len(other.shape):
+        return None if np.allclose(edges[long], others[long], rtol=1e-3, atol=0) else other_edges
+    apart = _corners(one) - _corners(other)
+    if dims == 2 and not (_tells_z(one) and _tells_z(other)):
+        apart = apart[:, :2]
+    apart_mm = np.linalg.norm(apart, axis=1).max()
     # "not <=" so that a NaN in a header counts as a difference
     if not apart_mm <= TOLERANCE * min(edges.min(), others.min()):
         if not np.allclose(edges, others, rtol=1e-3, atol=0):
-            return f"spacing {_mm(edges)} mm against {_mm(others)} mm"
+            return other_edges
         return f"corners up to {apart_mm:.3g} mm apart (origin or direction differ)"
     return None
+
+
+def same_box(one: Positioned, other: Positioned) -> bool:
+    """Whether two grids have the same corners, in whatever order: their axes are turned, not their place."""
+    tolerance = TOLERANCE * min(edges_of(one.affine, len(one.shape)))
+    apart = np.linalg.norm(_corners(one)[:, None] - _corners(other)[None], axis=2)
+    return bool((apart.min(axis=0) <= tolerance).all() and (apart.min(axis=1) <= tolerance).all())
+
+
+def broken_geometry(affine: np.ndarray, dims: int) -> str | None:
+    """What is wrong with an affine, in words: not finite, an edge of 0, or axes that lie in one another."""
+    axes = affine[:3, :dims]
+    if not np.isfinite(axes).all() or not np.isfinite(affine[:3, 3]).all():
+        return "NaN or infinity in its affine"
+    lengths = np.linalg.norm(axes, axis=0)
+    if not lengths.all() or not np.isfinite(lengths).all():
+        return f"voxels of {_mm(lengths)}"
+    # of the directions: the determinant of the axes themselves is as small as the voxels
+    directions = axes / lengths
+    if np.linalg.det(directions.T @ directions) < 1e-12:
+        return f"axes that do not span {dims} dimensions"
+    return None
+
+
+def broken(path: Path, what: str) -> DataError:
+    """The error for a file whose geometry is broken."""
+    return DataError(
+        "the geometry of this file is broken",
+        path=path,
+        found=what,
+        expected="finite axes of a length above 0 that point in different directions",
+        remedy="repair its header, for example with that of a file of the same grid, or leave the case out "
+        "(use=no in cases.csv)",
+    )
+
+
+def is_sheared(affine: np.ndarray, dims: int) -> bool:
+    """Whether the axes are not at right angles, as after a tilt of the gantry (0.06 degrees and more)."""
+    axes = affine[:3, :dims] / np.linalg.norm(affine[:3, :dims], axis=0)
+    return bool(np.abs(axes.T @ axes - np.eye(dims)).max() > 1e-3)
+
+
+def _tells_z(grid: Positioned) -> bool:
+    """A 2D file of ITK's formats has x and y alone."""
+    return bool(grid.affine[2, [0, 1, 3]].any())
+
+
+def _padded(shape: Sequence[int], dims: int) -> tuple[int, ...]:
+    return (*shape, *[1] * (dims - len(shape)))
+
+
+def _corners(grid: Positioned) -> np.ndarray:
+    """(2^d, 3): the centres of the corner voxels in mm."""
+    ends = [(0, extent - 1) for extent in _padded(grid.shape, 3)]
+    corners = np.array(
+        [[*corner, 1] for corner in product(*ends[: len(grid.shape)], *[(0,)] * (3 - len(grid.shape)))]
+    )
+    return np.asarray((corners @ grid.affine.T)[:, :3])
 
 
 def _mm(spacing: np.ndarray) -> str:

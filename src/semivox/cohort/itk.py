@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from semivox.cohort.geometry import Geometry
-from semivox.cohort.text_header import STATUS, told_spacing
+from semivox.cohort.text_header import STATUS, told
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError
 
@@ -28,10 +28,10 @@ def read(path: Path, label: bool = False) -> Volume:
     if image.GetDimension() == 4:
         components = _time_as_channels(path, components)
     array = components.transpose(0, *range(components.ndim - 1, 0, -1))
-    mm, status = told_spacing(path)
+    mm, status, placed = told(path)
     header = _header(image, mm)
     source = Source(path, FORMATS.get(path.suffix.lower(), "nrrd"), header)
-    return Volume(np.ascontiguousarray(array), _affine(**header), source, status)
+    return Volume(np.ascontiguousarray(array), _affine(**header), source, status, placed)
 
 
 def geometry(path: Path, label: bool = False) -> Geometry:
@@ -42,10 +42,10 @@ def geometry(path: Path, label: bool = False) -> Geometry:
     size, channels = reader.GetSize(), reader.GetNumberOfComponents()
     if len(size) == 4:
         size, channels = size[:3], channels * size[3]
-    mm, status = told_spacing(path)
+    mm, status, placed = told(path)
     affine = _affine(**_header(reader, mm))
     pixel = sitk.Image([1] * 2, reader.GetPixelID(), reader.GetNumberOfComponents())
-    return Geometry(tuple(size), channels, affine, sitk.GetArrayViewFromImage(pixel).dtype, status)
+    return Geometry(tuple(size), channels, affine, sitk.GetArrayViewFromImage(pixel).dtype, status, placed)
 
 
 def read_note(path: Path) -> str:
@@ -63,7 +63,10 @@ def holds(array: np.ndarray) -> bool:
 
 def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
     """Write ``(C, X, Y[, Z])`` compressed; several channels become a vector image. A ``note`` gets a key in
-    the header."""
+    the header. A 2D image of another plane than x and y becomes a volume of one slice, to keep its place."""
+    affine = like.affine
+    if array.ndim == 3 and not _is_xy(affine):
+        array, affine = array[..., None], _with_normal(affine)
     dims = array.ndim - 1
     flipped = array.transpose(0, *range(dims, 0, -1))
     vector = array.shape[0] > 1
@@ -73,11 +76,11 @@ def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
     if (
         "direction" in header
         and len(header["spacing"]) == dims
-        and np.array_equal(_affine(header["origin"], header["spacing"], header["direction"]), like.affine)
+        and np.array_equal(_affine(header["origin"], header["spacing"], header["direction"]), affine)
     ):
         origin, spacing, direction = header["origin"], header["spacing"], header["direction"]
     else:
-        lps = LPS_TO_RAS @ like.affine
+        lps = LPS_TO_RAS @ affine
         spacing = np.linalg.norm(lps[:3, :dims], axis=0)
         direction = (lps[:dims, :dims] / spacing).ravel()
         origin = lps[:dims, 3]
@@ -89,6 +92,25 @@ def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
     if like.spacing_status != "known":
         image.SetMetaData(STATUS, like.spacing_status)
     sitk.WriteImage(image, str(path), useCompression=True)
+
+
+def _is_xy(affine: np.ndarray) -> bool:
+    """Whether the plane can be told by x and y alone, as a 2D file does."""
+    if affine[2, 3]:
+        return False
+    axes = affine[:3, :2] / np.linalg.norm(affine[:3, :2], axis=0)
+    return bool(np.abs(axes[2]).max() < 1e-3 and abs(np.linalg.det(axes[:2])) > 1e-6)
+
+
+def _with_normal(affine: np.ndarray) -> np.ndarray:
+    """With a third axis at a right angle to the first two; as long as the affine's own, or 1."""
+    made = affine.copy()
+    normal = np.cross(affine[:3, 0], affine[:3, 1])
+    length = float(np.linalg.norm(affine[:3, 2]))
+    made[:3, 2] = normal / np.linalg.norm(normal) * (length if 0 < length < np.inf else 1.0)
+    if made[:3, 2] @ affine[:3, 2] < 0:
+        made[:3, 2] *= -1
+    return made
 
 
 def _header(image: Any, mm: float) -> dict[str, Any]:

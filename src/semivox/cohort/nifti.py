@@ -3,46 +3,69 @@
 from __future__ import annotations
 
 import gzip
+import io
+import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 
-from semivox.cohort.geometry import Geometry
+from semivox.cohort.geometry import Geometry, broken
 from semivox.cohort.units import mm_per_unit
 from semivox.cohort.volume import Source, SpacingStatus, Volume
 from semivox.errors import DataError
 
+UNHEARD = logging.Logger("semivox.nifti")  # outside the tree of loggers
+UNHEARD.addHandler(logging.NullHandler())
+
 
 def read(path: Path, label: bool = False) -> Volume:
     """The voxels with scaling applied, channels first; a 4D file's last axis is its channels."""
-    if path.name.lower().endswith(".gz"):
-        # inflated in one go: nibabel stops at the last voxel and would never see a wrong checksum
-        image = _image_class(data := gzip.decompress(path.read_bytes())).from_bytes(data)
-    else:
-        image = nib.load(path, mmap=False)
-    _check_scalar(path, image)
-    array = np.asarray(image.dataobj, dtype=None if _unscaled(image) else np.float32)
+    with path.open("rb") as file:
+        if _is_gzip(file):
+            # inflated in one go: nibabel stops at the last voxel and would never see a wrong checksum
+            stream: Any = io.BytesIO(gzip.decompress(file.read()))
+        else:
+            stream = file
+        told = _told(path, stream)
+        voxels = ArrayProxy(stream, told.header, mmap=False)
+        array = np.asarray(voxels, dtype=None if _unscaled(told.header) else np.float32)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    header = {"nifti": image.header.copy()}
-    source = Source(path, "nifti", header)
-    return Volume(_channels_first(path, array), _affine_mm(image), source, _spacing_status(image.header))
+    kept = told.header.copy()
+    if told.grid.spacing_status == "unknown":
+        kept.set_xyzt_units("unknown")  # a mask tells no more than its scan
+    grid = told.grid
+    source = Source(path, "nifti", {"nifti": kept})
+    return Volume(_channels_first(path, array), grid.affine, source, grid.spacing_status, grid.placed)
 
 
 def geometry(path: Path, label: bool = False) -> Geometry:
     """Header only."""
-    image = nib.load(path)
-    _check_scalar(path, image)
-    shape, channels = _split_shape(path, image.shape)
-    stored = np.dtype(image.get_data_dtype()).newbyteorder("=")
-    dtype = stored if _unscaled(image) else np.dtype(np.float32)
-    return Geometry(shape, channels, _affine_mm(image), dtype, _spacing_status(image.header))
+    return _read_header(path).grid
 
 
 def read_note(path: Path) -> str:
     """The header's free text, ``descrip``."""
-    return bytes(nib.load(path).header["descrip"].item()).decode("latin-1")
+    return bytes(_read_header(path).header["descrip"].item()).decode("latin-1")
+
+
+def affines_of(header: Any) -> dict[str, np.ndarray]:
+    """Name -> (4, 4) in mm: "sform" and "qform", those that are filled in; "header" where neither is."""
+    mm = mm_per_unit(header.get_xyzt_units()[0]) or 1.0  # "unknown" is taken as mm
+    found = {}
+    if int(header["sform_code"]) != 0:
+        found["sform"] = header.get_sform()
+    if int(header["qform_code"]) != 0:
+        found["qform"] = header.get_qform()
+    scale = np.diag([mm, mm, mm, 1.0])
+    return {name: scale @ affine for name, affine in (found or {"header": header.get_best_affine()}).items()}
+
+
+def affines_of_file(path: Path) -> dict[str, np.ndarray]:
+    """:func:`affines_of` a file's header."""
+    return affines_of(_read_header(path).header)
 
 
 def holds(array: np.ndarray) -> bool:
@@ -79,17 +102,61 @@ def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
     nib.save(image, path)
 
 
-def _unscaled(image: Any) -> bool:
-    return bool(image.dataobj.slope == 1 and image.dataobj.inter == 0)
+class _Told(NamedTuple):
+    header: Any
+    grid: Geometry
 
 
-def _image_class(data: bytes) -> Any:
-    is_second = 540 in (int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big"))
-    return nib.Nifti2Image if is_second else nib.Nifti1Image
+def _is_gzip(file: BinaryIO) -> bool:
+    """By the first bytes: names are wrong at times."""
+    start = file.read(2)
+    file.seek(0)
+    return start == b"\x1f\x8b"
 
 
-def _affine_mm(image: Any) -> np.ndarray:
-    return _affine_mm_of(image.header)
+def _read_header(path: Path) -> _Told:
+    with path.open("rb") as file:
+        if _is_gzip(file):
+            with gzip.GzipFile(fileobj=file) as inflated:
+                return _told(path, inflated)
+        return _told(path, file)
+
+
+def _told(path: Path, stream: Any) -> _Told:
+    """What the header at the start of a stream says."""
+    start = stream.read(540)
+    second = 540 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
+    header_class = nib.Nifti2Header if second else nib.Nifti1Header
+    start = start[: header_class.template_dtype.itemsize]
+    raw = header_class.from_fileobj(io.BytesIO(start), check=False)
+    header = raw.copy()
+    header.check_fix(UNHEARD)  # what nibabel mends in a header is judged below
+    if header["magic"].item().startswith(b"ni"):
+        raise DataError(
+            "a header whose voxels lie in a second file",
+            path=path,
+            found="a NIfTI of two files (.hdr, .img)",
+            expected="one file",
+            remedy="convert it to .nii.gz",
+        )
+    _check_scalar(path, header)
+    shape, channels = _split_shape(path, header.get_data_shape())
+    stored = np.dtype(header.get_data_dtype()).newbyteorder("=")
+    dtype = stored if _unscaled(header) else np.dtype(np.float32)
+    placed = int(header["sform_code"]) != 0 or int(header["qform_code"]) != 0
+    status = _spacing_status(header)
+    if int(header["sform_code"]) == 0:  # then the lengths count that stand in pixdim; nibabel makes 1 of 0
+        lengths = np.asarray(raw["pixdim"][1 : 1 + len(shape)], dtype=np.float64)
+        if not placed and not lengths.any():
+            status = "unknown"
+        elif not (np.isfinite(lengths).all() and lengths.all()):
+            raise broken(path, f"voxel edges {', '.join(f'{v:g}' for v in lengths)} in pixdim")
+    return _Told(header, Geometry(shape, channels, _affine_mm_of(header), dtype, status, placed))
+
+
+def _unscaled(header: Any) -> bool:
+    slope, inter = header.get_slope_inter()
+    return slope in (None, 1) and inter in (None, 0)
 
 
 def _affine_mm_of(header: Any) -> np.ndarray:
@@ -104,10 +171,8 @@ def _spacing_status(header: Any) -> SpacingStatus:
     return "known" if told or any(edge != 1 for edge in header.get_zooms()[:3]) else "unknown"
 
 
-def _check_scalar(path: Path, image: Any) -> None:
-    if not isinstance(image, nib.Nifti1Pair):
-        raise DataError("not a NIfTI file", path=path, found=type(image).__name__, expected="NIfTI-1 or -2")
-    dtype = image.get_data_dtype()
+def _check_scalar(path: Path, header: Any) -> None:
+    dtype = header.get_data_dtype()
     if dtype.fields is not None or dtype.kind not in "iuf":
         raise DataError(
             "voxels are not plain numbers",
@@ -119,6 +184,8 @@ def _check_scalar(path: Path, image: Any) -> None:
 
 
 def _split_shape(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+    while len(shape) > 4 and shape[-1] == 1:
+        shape = shape[:-1]
     if len(shape) == 5 and shape[3] == 1:  # NIfTI's place for vectors
         return tuple(shape[:3]), int(shape[4])
     if len(shape) in (2, 3, 4):

@@ -45,7 +45,7 @@ class _Stored:
     @property
     def geometry(self) -> Geometry:
         dtype = np.dtype(np.uint16 if self.depth == 16 else np.uint8)
-        return Geometry(self.size, self.channels, np.eye(4), dtype, "unknown")
+        return Geometry(self.size, self.channels, np.eye(4), dtype, "unknown", placed=False)
 
 
 def read(path: Path, label: bool = False) -> Volume:
@@ -65,7 +65,9 @@ def read(path: Path, label: bool = False) -> Volume:
         rows = stored.colours[indices]
     grid = stored.geometry
     array = rows[..., : grid.channels].transpose(2, 1, 0).astype(grid.dtype, copy=False)
-    return Volume(np.ascontiguousarray(array), grid.affine, Source(path, "png"), grid.spacing_status)
+    return Volume(
+        np.ascontiguousarray(array), grid.affine, Source(path, "png"), grid.spacing_status, placed=False
+    )
 
 
 def geometry(path: Path, label: bool = False) -> Geometry:

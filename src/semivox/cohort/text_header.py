@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from semivox.cohort.units import mm_per_unit
 from semivox.cohort.volume import SpacingStatus
@@ -15,11 +16,24 @@ STATUS = "semivox_spacing"
 """Our own key, in both formats: the status of a volume whose spacing is not known."""
 
 
-def told_spacing(path: Path) -> tuple[float, SpacingStatus]:
-    """Millimetres in the unit of the file's lengths, and what they are worth."""
+class Told(NamedTuple):
+    """Millimetres in the unit of a file's lengths, what they are worth, and whether a place is told."""
+
+    mm: float
+    status: SpacingStatus
+    placed: bool
+
+
+def told(path: Path) -> Told:
+    """What the header says of its lengths and its place."""
     with path.open("rb") as file:
         head = file.read(LONGEST)
     fields = _nrrd(head) if head.startswith(b"NRRD") else _metaimage(head)
+    placed = any(re.search(r"\d", fields.get(key, "")) for key in PLACES)
+    return Told(*_spacing(fields), placed)
+
+
+def _spacing(fields: Mapping[str, str]) -> tuple[float, SpacingStatus]:
     if fields.get(STATUS) == "nominal":
         return 1.0, "nominal"
     if fields.get(STATUS) == "unknown" or not any(re.search(r"\d", fields.get(key, "")) for key in GIVEN):
@@ -32,6 +46,16 @@ def told_spacing(path: Path) -> tuple[float, SpacingStatus]:
 
 
 GIVEN = ("spacedirections", "spacings", "elementspacing", "elementsize")
+PLACES = (
+    "spacedirections",
+    "spaceorigin",
+    "offset",
+    "position",
+    "origin",
+    "transformmatrix",
+    "rotation",
+    "orientation",
+)
 UNITS = ("spaceunits", "units", "distanceunits")
 NO_LENGTHS = ("", "?", "???", "none", "s", "sec", "ms")
 """What stands in a list of units beside lengths: nothing, or the unit of a time axis."""

@@ -29,7 +29,7 @@ def read(path: Path, label: bool = False) -> Volume:
     array = np.ascontiguousarray(array).astype(grid.dtype, copy=False)
     if array.shape != (grid.channels, *grid.shape):
         raise ValueError(f"voxels of shape {array.shape}, where the header says {grid.shape}")
-    return Volume(array, grid.affine, Source(path, "tiff"), grid.spacing_status)
+    return Volume(array, grid.affine, Source(path, "tiff"), grid.spacing_status, placed=False)
 
 
 def geometry(path: Path, label: bool = False) -> Geometry:
@@ -111,5 +111,5 @@ def _layout(path: Path, tiff: tifffile.TiffFile, label: bool) -> _Layout:
     channels = tuple(c for c in range(squeezed[channel[0]]) if c not in alpha) if channel else (0,)
     edges, status = told_spacing(tiff, len(shape))
     dtype = np.dtype(np.uint8 if series.dtype == bool else series.dtype).newbyteorder("=")
-    grid = Geometry(shape, len(channels), _affine(edges), dtype, status)
+    grid = Geometry(shape, len(channels), _affine(edges), dtype, status, placed=False)
     return _Layout(series, squeezed, to_cxyz, bool(channel), channels, grid)

@@ -39,12 +39,16 @@ class Volume:
         Where it came from.
     spacing_status
         Whether the affine's lengths are mm.
+    placed
+        Whether the file tells where the voxels lie and which way the axes run. If not, the affine's lengths
+        are all that counts.
     """
 
     array: np.ndarray
     affine: np.ndarray
     source: Source = field(default_factory=Source)
     spacing_status: SpacingStatus = "known"
+    placed: bool = True
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort import grid_difference, read_label
+from semivox.cohort import grid_error, read_label
 from semivox.errors import DataError
 from semivox.evaluation.case_metrics import Scores, case_metrics, check_settings
 from semivox.evaluation.intervals import RESAMPLES, mean_and_interval
@@ -96,16 +96,13 @@ def score_pair(pair: Pair, *, matched: Pairs, tolerance_mm: float, policy: Polic
     if pair.prediction is None:
         mask = np.zeros_like(reference.array[0])
     else:
-        prediction = read_label(pair.prediction)
-        different = grid_difference(prediction, reference)
-        if different is not None:
-            raise DataError(
-                "prediction and reference lie on different grids",
-                path=pair.prediction,
-                found=different,
-                expected=f"the grid of {pair.reference}",
-                remedy="resample the prediction to the grid of the scan (semivox predict writes it so)",
-            )
+        prediction = read_label(pair.prediction, reference.shape)
+        error = grid_error(
+            "prediction and reference lie on different grids",
+            pair.prediction, prediction, pair.reference, reference,
+        )  # fmt: skip
+        if error is not None:
+            raise error
         mask = prediction.array[0]
         spacing_mm = spacing_mm or prediction.spacing_mm
     scores = case_metrics(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort import Case, Geometry, Volume, grid_difference, read_label
+from semivox.cohort import Case, Geometry, Volume, grid_error, read_label
 from semivox.errors import DataError
 from semivox.prepare.grid import Grid
 from semivox.prepare.resample import resample
@@ -55,16 +55,10 @@ def read_label_on(
     """
     if case.label is None:
         raise DataError("a labelled case has no label file", path=case.images[0])
-    label = read_label(case.label)
-    difference = grid_difference(label, scan)
-    if difference is not None:
-        raise DataError(
-            "the label does not lie on its image's grid",
-            path=case.label,
-            found=difference,
-            expected=f"the grid of {case.images[0].name}",
-            remedy="resample the label to its image, without interpolation",
-        )
+    label = read_label(case.label, scan.shape)
+    error = grid_error("the label does not lie on its image's grid", case.label, label, case.images[0], scan)
+    if error is not None:
+        raise error
     check_values(label.array, values, ignore, case.label)
     return label.array
 

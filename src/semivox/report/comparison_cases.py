@@ -179,12 +179,13 @@ def _picture(
 ) -> CasePicture:
     image = read_case(case)
     grid = image.array.shape[1:]
-    label = read_label(case.label).array[0] if case.label is not None and case.label.is_file() else None
+    labelled = case.label is not None and case.label.is_file()
+    label = read_label(case.label, grid).array[0] if labelled and case.label is not None else None
     masks = {}
     for variant in shown.variants:
         files = [p for c in cells if c.variant == variant for p in _mask_files(c.masks, case.name)]
         if files:
-            masks[variant] = read_label(files[0]).array[0]
+            masks[variant] = read_label(files[0], grid).array[0]
     if not masks:
         raise DataError("no method's mask is there", path=record.folder / "cells")
     for name, array in [*masks.items(), *([] if label is None else [("the label", label)])]:
