@@ -12,10 +12,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 AT_MOST = {
-    "lines of a function": 95,
-    "functions over 80 lines": 2,
+    "lines of a function": 73,
+    "functions over 80 lines": 0,
     "import circles": 0,
-    "imports past a face": 60,
+    "imports past a face": 28,
 }
 """Each may only shrink: whoever makes one smaller writes the smaller number here."""
 
