@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from literal.training import TWINS
 from literal.vnet import without_cancelled_biases
-from semivox.batches import Crops
+from semivox.batches import Crops, boxes
 from semivox.losses import clipped_noise
 from semivox.methods.catalog import load_method
 from semivox.methods.declare import At, Facts, Method
@@ -128,7 +128,7 @@ def twin_of(name: str, method: Any, at: At) -> Any:
     noise = iter(at.rng(f"noise/{draw}") for draw in NOISE_DRAWS.get(name, ["teacher"]))
     twin.noise = lambda x: clipped_noise(next(noise), x)
     if name == "bcp":
-        twin.mask = lambda x: 1 - method._box(x, at.rng("box"))[:, 0]
+        twin.mask = lambda x: 1 - boxes(x, at.rng("box"), method.settings.box)[:, 0]
     return twin
 
 
