@@ -160,6 +160,11 @@ def _unscaled(header: Any) -> bool:
 
 
 def _affine_mm_of(header: Any) -> np.ndarray:
+    """Voxel index to mm. A header that tells nothing has nibabel's radiological axes, a picture's its own,
+    as in PNG and TIFF, from which such a file was made."""
+    flat = int(np.prod(header.get_data_shape()[2:3])) == 1
+    if flat and _spacing_status(header) == "unknown":
+        return np.eye(4)
     affine = np.array(header.get_best_affine(), dtype=np.float64)
     affine[:3] *= mm_per_unit(header.get_xyzt_units()[0]) or 1.0  # "unknown" is taken as mm
     return affine
