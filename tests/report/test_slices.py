@@ -17,8 +17,8 @@ from scipy import ndimage
 
 from semivox.cohort import Volume, load_cohort, read_case, read_label
 from semivox.report.outlines import UNITS, outlines, simplified
+from semivox.report.patient_planes import PLANES, coarsest, to_ras
 from semivox.report.slices import LEAST_LONGEST, LEAST_MOST, slice_record
-from semivox.report.upright import PLANES, coarsest, to_ras
 
 
 def inside(rings: list[list[int]], shape: tuple[int, int], pixel: float) -> np.ndarray:

@@ -54,7 +54,7 @@ def report(options: ReportOptions) -> Path:
         ``path`` is neither a run nor a comparison; the run has no model to predict with; cases of ``test``
         were trained on with their labels, have other classes or channels, or cannot be read.
     """
-    from semivox.evaluation.places import PAGE
+    from semivox.evaluation.result_paths import PAGE
 
     path, test = Path(options.path), options.test
     page = path / PAGE if options.out is None else Path(options.out)
@@ -91,7 +91,7 @@ COMMAND = Command(
 def _measure(record: RunRecord, test: Path, options: ReportOptions) -> str:
     """Predict and measure the cases of ``test``; returns the name of their evaluation."""
     from semivox.cohort import Task, load_cohort, refuse_other_task
-    from semivox.evaluation.places import CALIBRATION
+    from semivox.evaluation.result_paths import CALIBRATION
     from semivox.inference.model import load_model
     from semivox.runs.calibration import CalibratingModel, read_calibration, write_calibration
     from semivox.runs.held_out import measure
@@ -115,7 +115,7 @@ def _measure(record: RunRecord, test: Path, options: ReportOptions) -> str:
 def evaluation_folder(run: Path, test: Path) -> Path:
     """``RUN/evaluations/NAME`` for the cases of ``test``: NAME is the folder's name, with eight digits of its
     path's hash where another folder of that name was measured before."""
-    from semivox.evaluation.places import EVALUATIONS, SOURCE
+    from semivox.evaluation.result_paths import EVALUATIONS, SOURCE
 
     place = inside(run, EVALUATIONS, test.resolve().name or "test")
     source = place / SOURCE

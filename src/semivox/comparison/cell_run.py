@@ -13,7 +13,7 @@ from semivox.cohort.subset_folder import write_subset_folder
 from semivox.comparison.cells import Cell, write_finished
 from semivox.comparison.request import Group, Request
 from semivox.errors import SettingsError
-from semivox.evaluation.places import PAGE
+from semivox.evaluation.result_paths import PAGE
 from semivox.files import read_json
 from semivox.inference.model import load_model
 from semivox.prepare import cache_folder, write_plan

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from semivox.comparison.variants import Choice
 from semivox.errors import DataError, SemivoxError, SettingsError
-from semivox.evaluation.places import CellFolder
+from semivox.evaluation.result_paths import CellFolder
 from semivox.files import read_json, remove_file, write_json
 
 CLAIM, FAILED, LOCK = "claim.json", "failed.json", ".claim.lock"

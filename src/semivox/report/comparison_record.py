@@ -14,7 +14,7 @@ from typing import Any
 
 from semivox.errors import DataError
 from semivox.evaluation import FOREGROUND, Metric, case_value, hausdorff, read_evaluation, spacing_was_known
-from semivox.evaluation.places import CellFolder
+from semivox.evaluation.result_paths import CellFolder
 from semivox.files import read_json
 
 COMPARISON, REQUEST = "comparison.json", "request.json"

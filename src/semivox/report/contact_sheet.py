@@ -15,8 +15,8 @@ from semivox.cohort import Volume
 from semivox.files import replacing
 from semivox.prepare import Grid
 from semivox.report.masks import COLOURS
+from semivox.report.patient_planes import coarsest, to_ras
 from semivox.report.style import INK, QUIET
-from semivox.report.upright import coarsest, to_ras
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ import numpy as np
 from semivox.cohort import Volume, load_cohort, read_case, read_label
 from semivox.errors import DataError
 from semivox.files import replacing
-from semivox.report.upright import coarsest, to_ras
+from semivox.report.patient_planes import coarsest, to_ras
 
 REFERENCE = "#ffffff"
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#d55e00")  # Okabe-Ito: colour-blind safe

@@ -17,7 +17,7 @@ import yaml
 from semivox.errors import DataError
 from semivox.evaluation import read_evaluation
 from semivox.evaluation.calibration import Reliability
-from semivox.evaluation.places import CALIBRATION, EVALUATION, EVALUATIONS, MASKS, SOURCE
+from semivox.evaluation.result_paths import CALIBRATION, EVALUATION, EVALUATIONS, MASKS, SOURCE
 from semivox.files import read_json
 from semivox.training.journal import read_journal
 

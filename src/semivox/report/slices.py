@@ -20,7 +20,7 @@ from PIL import Image
 from semivox.cohort import Volume
 from semivox.report.masks import COLOURS, REFERENCE
 from semivox.report.outlines import UNITS, Rings, outlines
-from semivox.report.upright import PLANES, Plane, coarsest, to_ras
+from semivox.report.patient_planes import PLANES, Plane, coarsest, to_ras
 
 QUALITY = 82
 """Of the JPEGs."""

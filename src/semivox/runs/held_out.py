@@ -8,7 +8,7 @@ from pathlib import Path
 from semivox.cohort import Case, load_cohort
 from semivox.errors import DataError
 from semivox.evaluation.folders import evaluate_folders
-from semivox.evaluation.places import EVALUATION, EVALUATIONS, MASKS, SOURCE
+from semivox.evaluation.result_paths import EVALUATION, EVALUATIONS, MASKS, SOURCE
 from semivox.files import inside, write_json
 from semivox.inference.folder import Wanted, predict_folder
 from semivox.inference.model import Model
