@@ -25,7 +25,8 @@ nothing of that, so methods are not compared by it. *Both empty* and *one empty*
 prediction and reference, or one of them, have no voxel of the class; "diagonal" is that of the image, or 0
 with `--policy literature`. A number that does not exist is null.
 
-Tables show distances in millimetres where the spacing of the scans is known, else in voxels.
+Tables show distances in millimetres where the spacing of the scans is known, else in voxels. Where
+the axes of a scan are not at right angles (a tilted gantry), distances and volumes follow its affine.
 """
 BETTER = {"higher": "higher", "lower": "lower", "zero": "near 0"}
 COLUMNS = ("name", "heading", "decimals", "better", "both empty", "one empty", "spacing", "definition")

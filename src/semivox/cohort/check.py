@@ -17,6 +17,7 @@ from semivox.cohort.grid_mismatch import grid_error
 from semivox.cohort.identity import case_identity
 from semivox.cohort.intensity import Intensity, unusual_intensities
 from semivox.cohort.prediction_mark import is_unedited_prediction
+from semivox.cohort.unusual_grids import far_spacings, forms_disagree, sheared_grids, two_forms
 from semivox.errors import DataError
 
 Progress = Callable[[int, int], None]
@@ -54,10 +55,11 @@ def check_cohort(
     grids: dict[str, Geometry] = {}
     intensities: dict[str, Intensity] = {}
     present: Counter[int] = Counter()
+    disagreeing: list[str] = []
     for done, case in enumerate(cohort.cases, start=1):
         if case.name not in skipped:
             for severity, error in _check_case(
-                cohort, case, case.name in labelled, grids, intensities, present
+                cohort, case, case.name in labelled, grids, intensities, present, disagreeing
             ):
                 findings.append(Finding.of(severity, case.name, error))
         if progress is not None:
@@ -68,6 +70,9 @@ def check_cohort(
     images = {case.name: case.images[0] for case in cohort.cases if case.images}
     for name, error in unusual_intensities(intensities, images, cohort.channels):
         findings.append(Finding.of("warning", name, error))
+    findings += [Finding.of("warning", name, error) for name, error in far_spacings(grids, images)]
+    findings += [Finding.of("warning", "", error) for error in sheared_grids(cohort.root, grids)]
+    findings += [Finding.of("warning", "", error) for error in two_forms(cohort.root, disagreeing)]
     findings += [Finding.of("warning", "", error) for error in _cut_patients(cohort, split)]
     return CheckReport(
         root=cohort.root,
@@ -96,8 +101,10 @@ def _check_case(
     grids: dict[str, Geometry],
     intensities: dict[str, Intensity],
     present: Counter[int],
+    disagreeing: list[str],
 ) -> Iterator[tuple[str, DataError]]:
-    """Faults of one case; its grid, intensities and classes are added to the mappings."""
+    """Faults of one case; its grid, intensities and classes are added to the mappings, and its name to those
+    whose sform and qform disagree."""
     grid = None
     try:
         volume = read_case(case)
@@ -110,6 +117,8 @@ def _check_case(
             volume.shape, volume.channels, volume.affine, array.dtype, volume.spacing_status, volume.placed
         )
         grids[case.name] = grid
+        if forms_disagree(volume):
+            disagreeing.append(case.name)
         if volume.channels != len(cohort.channels):
             yield "error", _wrong_channels(cohort, case, volume.channels)
         bad = int(array.size - np.isfinite(array).sum()) if array.dtype.kind == "f" else 0

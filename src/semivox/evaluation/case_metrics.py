@@ -31,6 +31,7 @@ def case_metrics(
     policy: Policy = "default",
     annotated: Sequence[int] | None = None,
     paths: tuple[Path | None, Path | None] = (None, None),
+    axes_mm: np.ndarray | None = None,
 ) -> dict[int, Scores]:
     """Metrics of each class of one case.
 
@@ -53,6 +54,9 @@ def case_metrics(
         Classes annotated in the reference; the others get no row. None: all.
     paths
         Files of prediction and reference, to be named in errors.
+    axes_mm
+        ``(3, d)``: the step to the next voxel along each axis where the axes are not at right angles, as of
+        an affine; distances and volumes follow it. None: they are.
 
     Returns
     -------
@@ -76,6 +80,7 @@ def case_metrics(
         # No metric depends on the order of the axes; NumPy is fastest when the last one is contiguous.
         prediction, reference = prediction.T, reference.T
         spacing_mm = None if spacing_mm is None else spacing_mm[::-1]
+        axes_mm = None if axes_mm is None else axes_mm[:, ::-1]
     if ignore is not None:
         counted = reference != ignore
         prediction, reference = prediction * counted, reference * counted
@@ -91,6 +96,7 @@ def case_metrics(
             image_shape=prediction.shape,
             tolerance_mm=tolerance_mm,
             policy=policy,
+            axes_mm=axes_mm,
         )
     return rows
 
@@ -103,6 +109,7 @@ def class_metrics(
     image_shape: Sequence[int] | None = None,
     tolerance_mm: float = 2.0,
     policy: Policy = "default",
+    axes_mm: np.ndarray | None = None,
 ) -> Scores:
     """Metrics of one pair of boolean masks, which may be crops that hold all of both masks.
 
@@ -111,7 +118,7 @@ def class_metrics(
     """
     shape = tuple(prediction.shape if image_shape is None else image_shape)
     pair = MaskPair(
-        prediction, reference, None if spacing_mm is None else tuple(spacing_mm), shape, tolerance_mm
+        prediction, reference, None if spacing_mm is None else tuple(spacing_mm), shape, tolerance_mm, axes_mm
     )
     return {name: metric.of(pair, policy) for name, metric in METRICS.items()}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort import grid_error, read_label
+from semivox.cohort import Volume, grid_error, is_sheared, read_label
 from semivox.errors import DataError
 from semivox.evaluation.case_metrics import Scores, case_metrics, check_settings
 from semivox.evaluation.intervals import RESAMPLES, mean_and_interval
@@ -92,7 +92,7 @@ def evaluate_folders(
 def score_pair(pair: Pair, *, matched: Pairs, tolerance_mm: float, policy: Policy) -> Rows:
     """Read one case's two files and return its metrics, class by class."""
     reference = read_label(pair.reference)
-    spacing_mm = reference.spacing_mm
+    spacing_mm, axes_mm = reference.spacing_mm, _sheared_axes(reference)
     if pair.prediction is None:
         mask = np.zeros_like(reference.array[0])
     else:
@@ -105,6 +105,7 @@ def score_pair(pair: Pair, *, matched: Pairs, tolerance_mm: float, policy: Polic
             raise error
         mask = prediction.array[0]
         spacing_mm = spacing_mm or prediction.spacing_mm
+        axes_mm = _sheared_axes(prediction) if axes_mm is None else axes_mm
     scores = case_metrics(
         mask,
         reference.array[0],
@@ -115,8 +116,16 @@ def score_pair(pair: Pair, *, matched: Pairs, tolerance_mm: float, policy: Polic
         policy=policy,
         annotated=pair.annotated,
         paths=(pair.prediction, pair.reference),
+        axes_mm=axes_mm if matched.spacing_known else None,
     )
     return {str(value): row for value, row in scores.items()}
+
+
+def _sheared_axes(mask: Volume) -> np.ndarray | None:
+    """``(3, d)``: the axes in mm of a mask that says they are not at right angles."""
+    if mask.spacing_mm is None or not mask.placed or not is_sheared(mask.affine, mask.dims):
+        return None
+    return mask.affine[:3, : mask.dims]
 
 
 def summarise(

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +37,8 @@ class MaskPair:
         Of the whole image.
     tolerance_mm
         Surface distance up to which a surface voxel counts as right.
+    axes_mm
+        ``(3, d)``: the step to the next voxel along each axis, in mm, where the axes are not at right angles.
     """
 
     prediction: np.ndarray
@@ -43,6 +46,14 @@ class MaskPair:
     spacing_mm: tuple[float, ...] | None
     image_shape: tuple[int, ...]
     tolerance_mm: float
+    axes_mm: np.ndarray | None = None
+
+    @property
+    def voxel_mm3(self) -> float:
+        """The volume of a voxel of a 3D image."""
+        if self.axes_mm is not None:
+            return abs(float(np.linalg.det(self.axes_mm)))
+        return math.prod(self.spacing(in_mm=True))
 
     @cached_property
     def predicted_voxels(self) -> int:
@@ -58,8 +69,10 @@ class MaskPair:
 
     @cached_property
     def _distances(self) -> list[SurfaceDistances]:
-        units = (False,) if self.spacing_mm is None else (False, True)
-        return surface_distances(self.prediction, self.reference, *map(self.spacing, units))
+        steps: list[tuple[float, ...] | np.ndarray] = [self.spacing(in_mm=False)]
+        if self.spacing_mm is not None:
+            steps.append(self.spacing_mm if self.axes_mm is None else self.axes_mm)
+        return surface_distances(self.prediction, self.reference, *steps)
 
     def distances(self, in_mm: bool) -> SurfaceDistances:
         """Both directed sets of surface distances, in mm or in voxels; neither mask may be empty."""
@@ -74,7 +87,11 @@ class MaskPair:
         return self.spacing_mm
 
     def diagonal(self, in_mm: bool) -> float:
-        """Of the whole image."""
+        """Of the whole image; the longest where its axes are not at right angles."""
+        if in_mm and self.axes_mm is not None:
+            edges = self.axes_mm * self.image_shape
+            signs = product((1, -1), repeat=len(self.image_shape))
+            return float(max(np.linalg.norm(edges @ np.array(sign)) for sign in signs))
         return float(np.linalg.norm(np.asarray(self.image_shape, float) * np.asarray(self.spacing(in_mm))))
 
 
@@ -203,7 +220,7 @@ def _nsd(pair: MaskPair) -> float:
 def _volume_error_ml(pair: MaskPair) -> float | None:
     if len(pair.image_shape) != 3:
         return None
-    return (pair.predicted_voxels - pair.reference_voxels) * math.prod(pair.spacing(in_mm=True)) / 1000.0
+    return (pair.predicted_voxels - pair.reference_voxels) * pair.voxel_mm3 / 1000.0
 
 
 def _volume_error_rel(pair: MaskPair) -> float | None:

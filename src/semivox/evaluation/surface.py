@@ -34,7 +34,7 @@ def surface(mask: np.ndarray) -> np.ndarray:
 
 
 def surface_distances(
-    prediction: np.ndarray, reference: np.ndarray, *spacings: Sequence[float]
+    prediction: np.ndarray, reference: np.ndarray, *spacings: Sequence[float] | np.ndarray
 ) -> list[SurfaceDistances]:
     """Both directed sets of surface distances, once for each spacing.
 
@@ -43,7 +43,8 @@ def surface_distances(
     prediction, reference
         Boolean masks of one shape ``(X, Y[, Z])``, neither empty.
     spacings
-        Distance between neighbouring voxels along each axis; the answer is in the same unit.
+        Distance between neighbouring voxels along each axis, or the step along each axis as the columns of a
+        matrix ``(3, d)`` where they are not at right angles; the answer is in the same unit.
     """
     shape = prediction.shape
     of_prediction, of_reference = surface(prediction).ravel(), surface(reference).ravel()
@@ -54,6 +55,10 @@ def surface_distances(
     answers: list[SurfaceDistances] = []
     for i, spacing in enumerate(spacings):
         scale = np.asarray(spacing, dtype=np.float64)
+        if scale.ndim == 2:
+            p, r = points_p @ scale.T, points_r @ scale.T
+            answers.append(SurfaceDistances(_nearest(p, apart_p, r), _nearest(r, apart_r, p)))
+            continue
         ratio = scale / np.asarray(spacings[0], dtype=np.float64)
         if i and np.ptp(ratio) <= 1e-9 * ratio[0]:  # the same grid but for its unit
             answers.append(SurfaceDistances(*(d * ratio[0] for d in answers[0])))

@@ -1,0 +1,122 @@
+"""Grids that can be read and are odd are warned of, and measured as they lie."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from semivox.cohort.check import check_cohort
+from semivox.evaluation.folders import evaluate_folders
+
+SHAPE = (12, 10, 8)
+AFFINE = np.diag([1, 1, 2, 1.0])
+
+
+def save(path: Path, array: np.ndarray, affine: np.ndarray, qform: np.ndarray | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(array, affine)
+    image.header.set_xyzt_units("mm")
+    if qform is not None:
+        image.set_sform(affine, 1)
+        image.set_qform(qform, 1)
+    nib.save(image, path)
+
+
+def cohort(root: Path, affines: list[np.ndarray], qform: np.ndarray | None = None) -> Path:
+    root.mkdir(exist_ok=True)
+    (root / "dataset.json").write_text(
+        json.dumps(
+            {"channel_names": {"0": "CT"}, "labels": {"background": 0, "ball": 1}, "file_ending": ".nii.gz"}
+        )
+    )
+    label = np.zeros(SHAPE, np.uint8)
+    label[3:6, 3:6, 3:6] = 1
+    for i, affine in enumerate(affines):
+        noise = np.random.default_rng(i).normal(0, 9, SHAPE).astype(np.float32)
+        save(root / f"imagesTr/c{i}_0000.nii.gz", noise, affine, qform if i == 1 else None)
+        save(root / f"labelsTr/c{i}.nii.gz", label, affine)
+    return root
+
+
+def warned(root: Path) -> list[tuple[str, str]]:
+    report = check_cohort(root)
+    assert not report.errors
+    return [(f.case or f.found, f.fault) for f in report.findings]
+
+
+def tilted(degrees: float, mm: float = 2.0) -> np.ndarray:
+    affine = np.diag([1, 1, mm, 1.0])
+    affine[1, 2] = np.tan(np.radians(degrees)) * mm
+    return affine
+
+
+@pytest.mark.parametrize(
+    ("factor", "axes"),
+    [
+        (1000, (0, 1, 2)), (1e-3, (0, 1, 2)), (10, (0, 1, 2)), (0.1, (0, 1, 2)),
+        (1000, (2,)), (10, (2,)), (1e-3, (2,)), (0.05, (2,)), (1000, (0,)),
+    ],
+)  # fmt: skip
+def test_a_spacing_far_from_the_others_is_warned_of(tmp_path, factor, axes):
+    odd = AFFINE.copy()
+    odd[list(axes), list(axes)] *= factor
+    assert [
+        case for case, fault in warned(cohort(tmp_path, [AFFINE, AFFINE, odd, AFFINE])) if "far from" in fault
+    ] == ["c2"]
+
+
+def test_usual_spacings_and_orders_of_axes_are_not(tmp_path):
+    turned = AFFINE[:, [2, 0, 1, 3]]
+    thin, thick = AFFINE @ np.diag([0.6, 0.6, 0.3, 1]), AFFINE @ np.diag([0.9, 0.9, 3, 1])
+    assert warned(cohort(tmp_path, [AFFINE, turned, thin, thick])) == []
+
+
+@pytest.mark.parametrize(("degrees", "told"), [(25, True), (-3, True), (0.01, False)])
+def test_a_tilt_of_the_gantry_is_warned_of(tmp_path, degrees, told):
+    found = warned(cohort(tmp_path, [AFFINE, tilted(degrees), AFFINE]))
+    assert [name for name, _ in found] == (["c1"] if told else [])
+
+
+def test_two_places_of_one_scan_are_warned_of(tmp_path):
+    other = AFFINE.copy()
+    other[0, 3] = 5
+    found = warned(cohort(tmp_path, [AFFINE] * 3, qform=other))
+    assert [(name, "sform and qform" in fault) for name, fault in found] == [("c1", True)]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_tilted_scan_is_measured_as_it_lies(tmp_path, order, empty):
+    """Against distances between all surface points in mm, and volumes from the determinant."""
+    affine = tilted(25) @ np.diag([0.7, 0.9, 1, 1])
+    rng = np.random.default_rng(0)
+    reference = np.zeros(SHAPE, np.uint8, order=order)
+    reference[2:7, 3:8, 2:6] = 1
+    prediction = (
+        np.zeros_like(reference) if empty else (reference & (rng.random(SHAPE) > 0.3)).astype(np.uint8)
+    )
+    save(tmp_path / "l/a.nii.gz", reference, affine)
+    save(tmp_path / "p/a.nii.gz", prediction, affine)
+    row = evaluate_folders(tmp_path / "p", tmp_path / "l")["cases"]["a"]["1"]
+    voxel_ml = abs(np.linalg.det(affine[:3, :3])) / 1000
+    difference = int(prediction.sum()) - int(reference.sum())
+    assert row["volume_error_ml"] == pytest.approx(difference * voxel_ml)
+    if empty:
+        corners = np.array([[i, j, k] for i in (0, 12) for j in (0, 10) for k in (0, 8)]) @ affine[:3, :3].T
+        longest = max(np.linalg.norm(a - b) for a in corners for b in corners)
+        assert row["hd95_mm"] == pytest.approx(longest)
+        return
+
+    def points(mask):
+        padded = np.pad(mask.astype(bool), 1)
+        inner = np.all([np.roll(padded, s, a) for a in range(3) for s in (1, -1)], axis=0)
+        return np.argwhere((padded & ~inner)[1:-1, 1:-1, 1:-1]) @ affine[:3, :3].T
+
+    apart = np.linalg.norm(points(prediction)[:, None] - points(reference)[None], axis=2)
+    both = np.concatenate([apart.min(axis=1), apart.min(axis=0)])
+    assert row["hd95_mm"] == pytest.approx(np.percentile(both, 95))
+    assert row["nsd"] == pytest.approx(np.mean(both <= 2.0))
