@@ -69,13 +69,7 @@ def case_metrics(
         The shapes differ, or a value is neither background nor one of ``values``.
     """
     check_settings(policy, tolerance_mm)
-    if prediction.shape != reference.shape:
-        raise DataError(
-            "prediction and reference differ in shape",
-            path=paths[0],
-            found=prediction.shape,
-            expected=reference.shape,
-        )
+    _refuse_other_shape(prediction, reference, paths[0])
     if prediction.flags.f_contiguous and reference.flags.f_contiguous:
         # No metric depends on the order of the axes; NumPy is fastest when the last one is contiguous.
         prediction, reference = prediction.T, reference.T
@@ -99,6 +93,16 @@ def case_metrics(
             axes_mm=axes_mm,
         )
     return rows
+
+
+def _refuse_other_shape(prediction: np.ndarray, reference: np.ndarray, path: Path | None) -> None:
+    if prediction.shape != reference.shape:
+        raise DataError(
+            "prediction and reference differ in shape",
+            path=path,
+            found=prediction.shape,
+            expected=reference.shape,
+        )
 
 
 def class_metrics(
