@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from semivox.errors import SettingsError
@@ -50,10 +52,19 @@ def _load_module(name: str) -> Any:
         raise SettingsError(f"cannot import {name!r}", found=f"{type(error).__name__}: {error}") from error
 
 
+class _Source(SourceFileLoader):
+    """Runs the text that stands in the file, not a compiled form that may lie beside it."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _load_file(path: Path) -> Any:
     if not path.is_file():
         raise SettingsError("the method's file is missing", path=path)
-    spec = importlib.util.spec_from_file_location(f"semivox_user_{path.stem}", path)
+    refuse_in_run(path)
+    name = f"semivox_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Source(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -67,3 +78,16 @@ def _load_file(path: Path) -> Any:
             "the method's file cannot be run", path=path, found=f"{where}{type(error).__name__}: {error}"
         ) from error
     return module
+
+
+def refuse_in_run(file: Path) -> None:
+    """Raise SettingsError for a file that lies in a run folder."""
+    for folder in file.resolve().parents:
+        marks = ("status.json", "model.json", "checkpoints", "environment.json")
+        if (folder / "config.yaml").is_file() and any((folder / mark).exists() for mark in marks):
+            raise SettingsError(
+                "a method is never imported from a run folder",
+                path=file,
+                found=f"the run {folder}",
+                remedy="copy the file out of it, read it, and name the copy",
+            )

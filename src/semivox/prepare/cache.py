@@ -28,7 +28,7 @@ def cache_folder(data: str | Path, cache: str | Path | None = None) -> Path:
     if _unwritable(own) is None:
         return own
     name = hashlib.sha256(str(own.parent).encode()).hexdigest()[:16]
-    folder = _user_cache() / "semivox" / f"{own.parent.name}-{name}"
+    folder = user_cache() / "semivox" / f"{own.parent.name}-{name}"
     _refuse_unwritable(folder, "no folder for prepared data can be written to")
     return folder
 
@@ -56,7 +56,8 @@ def _unwritable(folder: Path) -> str | None:
     return None
 
 
-def _user_cache() -> Path:
+def user_cache() -> Path:
+    """The folder of the user's own for what can be made again."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     if sys.platform == "darwin":

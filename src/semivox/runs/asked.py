@@ -11,6 +11,7 @@ from semivox.duration import budget_seconds
 from semivox.errors import SettingsError
 from semivox.methods.catalog import RECOMMENDED
 from semivox.methods.declare import Method
+from semivox.runs.environment import recorded_method
 from semivox.settings import assignments
 from semivox.training.config import Config, read_config, refuse_changes, resolve
 from semivox.training.display import Display
@@ -27,7 +28,9 @@ def settings_of(asked: TrainOptions, cohort: Cohort, display: Display) -> tuple[
     """The settings to train with. Raises SettingsError where they cannot be, or not in this folder."""
     options, changes = _options(asked), assignments(asked.settings)
     if asked.goes_on:
-        config, method_class = read_config(asked.folder / "config.yaml")
+        config, method_class = read_config(
+            asked.folder / "config.yaml", options.get("method"), recorded_method(asked.folder)
+        )
         return refuse_changes(config, options, changes), method_class
     if asked.leaves_method:
         options["method"] = _recommended(asked, cohort, display)

@@ -10,17 +10,25 @@ from typing import Any
 
 import torch
 
+from semivox.errors import DataError
+from semivox.files import read_json
 from semivox.machine import cpus, memory_bytes
 
 PACKAGES = ("semivox", "torch", "numpy", "scipy", "nibabel", "SimpleITK", "edt", "pydantic", "safetensors")
 
 
 def environment(
-    threads: int, device: torch.device, precision: str, processes: int = 1, package: str | None = None
+    threads: int,
+    device: torch.device,
+    precision: str,
+    processes: int = 1,
+    package: str | None = None,
+    method_sha256: str | None = None,
 ) -> dict[str, Any]:
     """Versions, commit, machine, threads; what "the same machine" means for a bit-for-bit repeat.
 
-    ``package``: the distribution that brings the method, where it is not one of ours.
+    ``package``: the distribution that brings the method, where it is not one of ours; ``method_sha256``: the
+    hash of the user's file that it is in.
     """
     return {
         "format": 1,
@@ -35,12 +43,31 @@ def environment(
         "processes": processes,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "precision": precision,
+        **({} if method_sha256 is None else {"method_sha256": method_sha256}),
     }
+
+
+def recorded_method(run: Path) -> str | None:
+    """The hash of the method's file that a run began with; None where it says none."""
+    try:
+        found = read_json(run / "environment.json").get("method_sha256")
+    except DataError:
+        return None
+    return found if isinstance(found, str) else None
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What keeps a resumed run from being bit for bit the uninterrupted one."""
-    watched = ("python", "packages", "processor", "threads", "processes", "device", "precision")
+    watched = (
+        "python",
+        "packages",
+        "processor",
+        "threads",
+        "processes",
+        "device",
+        "precision",
+        "method_sha256",
+    )
     before = {"processes": 1, **before}  # records of earlier versions have none
     return [f"{k}: {before.get(k)} -> {now.get(k)}" for k in watched if before.get(k) != now.get(k)]
 

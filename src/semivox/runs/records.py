@@ -15,6 +15,7 @@ from semivox.errors import DataError
 from semivox.files import read_json, replacing, write_json
 from semivox.methods.catalog import CATALOG, parse_method
 from semivox.methods.installed import package_of
+from semivox.methods.trust import method_sha256
 from semivox.prepare import Plan, Store
 from semivox.runs.environment import differences, environment
 from semivox.training.config import Config
@@ -82,7 +83,14 @@ def record_environment(
     """``environment.json``; says what keeps a resumed run from being bit for bit the uninterrupted one."""
     method = parse_method(settled.run.method)[0]
     package = None if method in CATALOG else package_of(method)
-    now = environment(torch.get_num_threads(), device, settled.run.precision, processes.ranks, package)
+    now = environment(
+        torch.get_num_threads(),
+        device,
+        settled.run.precision,
+        processes.ranks,
+        package,
+        method_sha256(method),
+    )
     if path.exists():
         for line in differences(read_json(path), now):
             display.say(f"warning: not bit for bit what the uninterrupted run would be: {line}")

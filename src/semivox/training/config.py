@@ -18,6 +18,7 @@ from semivox.batches import Augmentation
 from semivox.errors import DataError, SettingsError
 from semivox.files import write_text
 from semivox.methods import Method, Optimizer, load_method, parse_method, preset_settings
+from semivox.methods.trust import permitted
 from semivox.prepare.planner import OVERRIDES
 from semivox.settings import as_dict, complete, flatten, names_of, override
 from semivox.training.sinks.installed import refuse_missing
@@ -116,18 +117,24 @@ def resolve(
     *,
     config_file: Path | None = None,
     assignments: Mapping[str, Any] | None = None,
+    named: str | None = None,
+    recorded: str | None = None,
 ) -> tuple[Config, type[Method]]:
     """The settings of a run: defaults, recipe, config file, then assignments (dotted names).
 
     ``run`` holds options given by their own flag, by their name in :class:`RunSettings`; they rank with
-    ``assignments``. Raises SettingsError for unknown names (with the nearest) and wrong values.
+    ``assignments``. ``named``: the method on the command line, by default that of ``run``; ``recorded``: the
+    hash of its method's file in the run that ``config_file`` is of. Raises SettingsError for unknown names
+    (with the nearest), wrong values, and for code that only the file names (:mod:`semivox.methods.trust`).
     """
     from_file = _read_config(config_file) if config_file is not None else {}
+    named = named or run.get("method")
     asked = {**from_file, **{f"run.{k}": v for k, v in run.items() if v is not None}}
     name, preset, method_settings = parse_method(str(asked.pop("run.method", RunSettings.method)))
     if name != parse_method(str(from_file.get("run.method", name)))[0]:
         # the same run with another method: the file's settings of its own method do not apply
         asked = {k: v for k, v in asked.items() if not k.startswith("method.")}
+    name = permitted(name, named and parse_method(str(named))[0], config_file, recorded)
     method_class = load_method(name)
     from_preset = {f"method.{k}": v for k, v in preset_settings(name, method_class, preset).items()}
 
@@ -207,11 +214,13 @@ def _read_config(path: Path) -> dict[str, Any]:
     return flatten(content)
 
 
-def read_config(path: Path) -> tuple[Config, type[Method]]:
-    """The settings a run folder was started with."""
+def read_config(
+    path: Path, named: str | None = None, recorded: str | None = None
+) -> tuple[Config, type[Method]]:
+    """The settings a run folder was started with; ``named`` and ``recorded`` as in :func:`resolve`."""
     _read_config(path)  # raises what there is to say about the file
     data = yaml.safe_load(Path(path).read_text(encoding="utf-8")).get("data", "")
-    return resolve(Path(data), {}, config_file=path)
+    return resolve(Path(data), {}, config_file=path, named=named, recorded=recorded)
 
 
 def refuse_changes(saved: Config, run: Mapping[str, Any], assignments: Mapping[str, Any]) -> Config:
