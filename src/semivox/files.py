@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from semivox.contents import check_content
 from semivox.errors import DataError
 
 
@@ -169,8 +170,11 @@ def load_json(path: Path) -> Any:
         raise ValueError("nested too deep") from None
 
 
-def read_json(path: Path, newest: int = 1) -> dict[str, Any]:
-    """Read a JSON object written by semivox; a ``format`` newer than ``newest`` is refused by name."""
+def read_json(path: Path, newest: int = 1, kind: Any = None) -> dict[str, Any]:
+    """Read a JSON object written by semivox; a ``format`` newer than ``newest`` is refused by name.
+
+    ``kind``: what it must hold, a row of :mod:`semivox.contents`. Raises DataError.
+    """
     try:
         content = load_json(path)
     except FileNotFoundError:
@@ -194,4 +198,6 @@ def read_json(path: Path, newest: int = 1) -> dict[str, Any]:
             expected=f"format {newest} or older",
             remedy="upgrade semivox",
         )
+    if kind is not None:
+        check_content(content, kind, path, "write it anew, or put back the file of then")
     return content

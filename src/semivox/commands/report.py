@@ -12,6 +12,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from semivox.contents import Source
 from semivox.errors import DataError
 from semivox.files import inside, read_json
 from semivox.options import Command, Flag, Positional, from_options
@@ -119,7 +120,7 @@ def evaluation_folder(run: Path, test: Path) -> Path:
 
     place = inside(run, EVALUATIONS, test.resolve().name or "test")
     source = place / SOURCE
-    if source.is_file() and read_json(source).get("data") != str(test.resolve()):
+    if source.is_file() and read_json(source, kind=Source).get("data") != str(test.resolve()):
         digest = hashlib.sha256(str(test.resolve()).encode()).hexdigest()[:8]
         return place.with_name(f"{place.name}-{digest}")
     return place

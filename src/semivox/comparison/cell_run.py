@@ -12,6 +12,7 @@ from semivox.cohort import Case, sha256_file
 from semivox.cohort.subset_folder import write_subset_folder
 from semivox.comparison.cells import Cell, write_finished
 from semivox.comparison.request import Group, Request
+from semivox.contents import Status
 from semivox.errors import SettingsError
 from semivox.evaluation.result_paths import PAGE
 from semivox.files import read_json
@@ -167,7 +168,7 @@ def _write_page(run: Path) -> None:
 def _is_trained(run: Path) -> bool:
     if not (run / "model.json").is_file() or not (run / "status.json").is_file():
         return False
-    return bool(read_json(run / "status.json").get("state") == "done")
+    return bool(read_json(run / "status.json", kind=Status).get("state") == "done")
 
 
 def _facts(cell: Cell) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from semivox.cohort import Volume, grid_error, is_sheared, read_label
+from semivox.contents import Evaluation, check_content
 from semivox.errors import DataError
 from semivox.evaluation.case_metrics import Scores, case_metrics, check_settings
 from semivox.evaluation.intervals import RESAMPLES, mean_and_interval
@@ -162,6 +163,7 @@ def read_evaluation(path: str | Path) -> dict[str, Any]:
     content = read_json(Path(path), newest=FORMAT)
     if absent := [key for key in ("cases", "mean", "classes") if key not in content]:
         raise DataError("is no evaluation file", path=path, expected=f"the keys {', '.join(absent)}")
+    check_content(content, Evaluation, Path(path), "evaluate again")
     return content
 
 

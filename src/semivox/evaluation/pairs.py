@@ -19,6 +19,7 @@ from semivox.cohort import (
     read_label,
     stem_of,
 )
+from semivox.contents import Outcomes
 from semivox.errors import DataError
 from semivox.files import read_json
 
@@ -168,7 +169,7 @@ def _values_of(files: Mapping[str, Path]) -> dict[int, str]:
 
 def _refusals(predictions: Path) -> dict[str, str]:
     record = predictions / "predictions.json"
-    rows = read_json(record).get("cases", []) if record.is_file() else []
+    rows = read_json(record, kind=Outcomes).get("cases", []) if record.is_file() else []
     refused: dict[str, str] = {}
     for row in rows:
         if row.get("flag") == "refuse" or row.get("status") in ("failed", "refuse"):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from semivox.cohort import Cohort, Task, channels_differ, classes_differ
+from semivox.contents import Roles
 from semivox.errors import DataError
 from semivox.files import read_json
 from semivox.inference.weights import read_card
@@ -40,7 +41,7 @@ def parent_of(run: Path, cohort: Cohort, labeled: int) -> dict[str, Any]:
                 remedy="if only names differ, take that run's in dataset.json; else leave out --init",
             )
     cases = run / "cases.json"
-    rows = read_json(cases)["cases"] if cases.is_file() else None
+    rows = read_json(cases, kind=Roles)["cases"] if cases.is_file() else None
     return {
         "path": str(run),
         "model_id": card["model_id"],

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from semivox.cohort import stem_of
+from semivox.contents import Predictions
 from semivox.errors import DataError
 from semivox.files import is_bare, read_json, write_json, write_text
 
@@ -88,9 +89,8 @@ class Record:
 def read_rows(path: Path) -> list[Row]:
     """The rows of a ``predictions.json``. Raises DataError for one that predict did not write: its mask,
     too, is one that predict would have named."""
-    entries = read_json(path, newest=FORMAT).get("cases", [])
     rows = []
-    for entry in entries if isinstance(entries, list) else [entries]:
+    for entry in read_json(path, newest=FORMAT, kind=Predictions)["cases"]:
         try:
             row = Row(**{name: value for name, value in entry.items() if name in Row.__annotations__})
         except (AttributeError, TypeError) as error:

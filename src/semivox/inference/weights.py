@@ -39,6 +39,9 @@ def read_card(run: str | Path) -> dict[str, Any]:
             expected=f"sha256 {str(card.get('model_id'))[:12]}...",
             remedy="copy the run folder again, or resume the training to write both files anew",
         )
+    from semivox.inference.card import check_card  # pydantic takes its time
+
+    check_card(card, run / CARD, run / WEIGHTS)
     return _without_made_up_spacing(card)
 
 
@@ -81,7 +84,19 @@ def _network(run: Path, card: Mapping[str, Any], role: str, precision: Literal["
     try:
         with safe_open(run / WEIGHTS, framework="pt") as file:
             keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118 (not a dict)
-            network.load_state_dict({key[len(prefix) :]: file.get_tensor(key) for key in keys})
+            tensors = {key[len(prefix) :]: file.get_tensor(key) for key in keys}
+        own = network.state_dict()
+        for name, tensor in tensors.items():
+            whole = name in own and not own[name].is_floating_point()
+            if tensor.is_floating_point() == whole or not tensor.isfinite().all():
+                raise DataError(
+                    f"the weights of {role!r} are no weights",
+                    path=run / WEIGHTS,
+                    found=f"{name}: {tensor.dtype}" + ("" if tensor.isfinite().all() else ", not finite"),
+                    expected=str(own[name].dtype) if name in own else "finite numbers",
+                    remedy="copy the run folder again, or resume the training to write the model anew",
+                )
+        network.load_state_dict(tensors)
     except (SafetensorError, RuntimeError) as error:
         raise DataError(
             f"the weights of {role!r} cannot be read", path=run / WEIGHTS, found=str(error).splitlines()[0]

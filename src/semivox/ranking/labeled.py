@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from semivox.cohort import Case, Cohort, case_identity, files_sha256, is_recorded
+from semivox.contents import Cases
 from semivox.errors import DataError
 from semivox.files import read_json
 
@@ -31,7 +32,7 @@ def labeled_cases(run: Path, cohort: Cohort) -> Labeled:
     with the same name. Files are hashed only as far as that needs."""
     if not (run / CASES).is_file():
         return Labeled((), (), frozenset(), (f"there is no {run / CASES}, which names the labelled scans",))
-    rows = [row for row in read_json(run / CASES)["cases"] if row["role"] == "labeled"]
+    rows = [row for row in read_json(run / CASES, kind=Cases)["cases"] if row["role"] == "labeled"]
     own = {case.name: case for case in cohort.cases}
     found: dict[str, Case] = {}
     for row in rows:

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from semivox.contents import Comparison, Roles, Status, check_content
 from semivox.errors import DataError
 from semivox.evaluation import FOREGROUND, Metric, case_value, hausdorff, read_evaluation, spacing_was_known
 from semivox.evaluation.result_paths import CellFolder
@@ -172,6 +173,7 @@ def read_comparison(folder: str | Path) -> ComparisonRecord:
     content = read_json(path, newest=FORMAT)
     if absent := [key for key in ("reference", "results", "cells") if key not in content]:
         raise DataError("is no comparison", path=path, expected=f"the keys {', '.join(absent)}")
+    check_content(content, Comparison, path, "repeat the command that made it")
     cells = tuple(_cell(folder, row) for row in content["cells"])
     results = read_results(content)
     counts = {name: _labeled_cases(name, cells) for name in dict.fromkeys(c.labeled for c in cells)}
@@ -271,7 +273,7 @@ def _cell(folder: Path, row: Mapping[str, Any]) -> CellRecord:
     status = cell.folder / "status.json"
     if cell.finished or not status.is_file():
         return cell
-    return replace(cell, steps=read_json(status).get("step"))
+    return replace(cell, steps=read_json(status, kind=Status).get("step"))
 
 
 def _estimates(row: Mapping[str, Any]) -> dict[str, dict[str, Estimate]]:
@@ -288,7 +290,7 @@ def _labeled_cases(name: str, cells: Sequence[CellRecord]) -> float | None:
     for fold in dict.fromkeys(c.fold for c in cells if c.labeled == name):
         for cell in (c for c in cells if (c.labeled, c.fold) == (name, fold)):
             if (listed := cell.folder / "cases.json").is_file():
-                cases = read_json(listed)["cases"]
+                cases = read_json(listed, kind=Roles)["cases"]
                 found.append(sum(case["role"] == "labeled" for case in cases))
                 break
     if found:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from semivox.contents import Environment
 from semivox.duration import show_duration
 from semivox.errors import DataError
 from semivox.files import read_json
@@ -152,7 +153,7 @@ def packages(record: ComparisonRecord) -> str:
     """Python and packages of the first finished cell that says so."""
     for cell in record.cells:
         if (path := cell.folder / "environment.json").is_file():
-            said = read_json(path)
+            said = read_json(path, kind=Environment)
             named = {"python": said.get("python"), **said.get("packages", {})}
             return ", ".join(f"{name} {version}" for name, version in named.items() if version)
     return ""

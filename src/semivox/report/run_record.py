@@ -14,11 +14,13 @@ from typing import Any
 
 import yaml
 
+from semivox.contents import Calibration, Cases, Environment, Predictions, ShownCard, Source, Status
 from semivox.errors import DataError
 from semivox.evaluation import read_evaluation
 from semivox.evaluation.calibration import Reliability
 from semivox.evaluation.result_paths import CALIBRATION, EVALUATION, EVALUATIONS, MASKS, SOURCE
 from semivox.files import read_json
+from semivox.prepare import plan_from_json, plan_to_json
 from semivox.training.journal import read_journal
 
 SILENT_SECONDS = 600.0
@@ -156,19 +158,19 @@ def read_run(path: str | Path) -> RunRecord:
             row.get("sha256") or "",
             row.get("files_sha256"),
         )
-        for row in _json(path / "cases.json").get("cases", [])
+        for row in _json(path / "cases.json", Cases).get("cases", [])
     )
     journal = path / "metrics.jsonl"
     folders = sorted(p for p in (path / EVALUATIONS).glob("*") if p.is_dir())
     return RunRecord(
         path=path,
         config=_config(path / "config.yaml"),
-        plan=_json(path / "plan.json") or None,
-        environment=_json(path / "environment.json"),
-        status=_json(path / "status.json"),
+        plan=_plan(path / "plan.json"),
+        environment=_json(path / "environment.json", Environment),
+        status=_json(path / "status.json", Status),
         cases=cases,
         journal=tuple(r for r in read_journal(journal) if isinstance(r, dict)) if journal.is_file() else (),
-        card=_json(path / "model.json") or None,
+        card=_json(path / "model.json", ShownCard) or None,
         evaluations=tuple(h for p in folders if (h := read_held_out(p, cases)) is not None),
     )
 
@@ -177,17 +179,17 @@ def read_held_out(folder: Path, cases: tuple[RunCase, ...] = ()) -> HeldOut | No
     """Read ``evaluations/NAME``; None where it holds neither an evaluation nor predictions. ``cases`` are
     those of the run."""
     content = read_evaluation(folder / EVALUATION) if (folder / EVALUATION).is_file() else None
-    predictions = _json(folder / MASKS / "predictions.json")
+    predictions = _json(folder / MASKS / "predictions.json", Predictions)
     if content is None and not predictions:
         return None
     rows = {row["case"]: row for row in predictions.get("cases", [])}
-    calibration = _json(folder / CALIBRATION).get("cases", {})
+    calibration = _json(folder / CALIBRATION, Calibration).get("cases", {})
     roles = {digest: case.role for case in cases for digest in (case.sha256, case.files_sha256) if digest}
     role_of = {
         name: roles.get(row.get("input_sha256")) or roles.get(row.get("input_files_sha256"))
         for name, row in rows.items()
     }
-    data = _json(folder / SOURCE).get("data")
+    data = _json(folder / SOURCE, Source).get("data")
     classes = (content or predictions).get("classes", {})
     return HeldOut(
         name=folder.name,
@@ -206,8 +208,12 @@ def read_held_out(folder: Path, cases: tuple[RunCase, ...] = ()) -> HeldOut | No
     )
 
 
-def _json(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
+def _json(path: Path, kind: Any = None) -> dict[str, Any]:
+    return read_json(path, kind=kind) if path.is_file() else {}
+
+
+def _plan(path: Path) -> dict[str, Any] | None:
+    return plan_to_json(plan_from_json(path)) if path.is_file() else None
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -215,7 +221,7 @@ def _config(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         said = " ".join(str(error).split())
         raise DataError("the settings file cannot be read", path=path, found=said) from None
     if not isinstance(content, dict):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from semivox.cohort import Case, Cohort, Volume, label_sha256, read_label
+from semivox.contents import Calibration
 from semivox.errors import SemivoxError
 from semivox.evaluation.calibration import reliability
 from semivox.files import read_json, write_json
@@ -71,7 +72,7 @@ def read_calibration(path: Path, model: Model, cohort: Cohort) -> dict[str, dict
     """The entries of ``path`` that this model made of references that have not changed since."""
     if not path.is_file():
         return {}
-    content = read_json(path, newest=FORMAT)
+    content = read_json(path, newest=FORMAT, kind=Calibration)
     if any(content.get(name) != wanted for name, wanted in _made_by(model).items()):
         return {}
     labels = {case.name: label_sha256(case) for case in cohort.cases if case.label is not None}

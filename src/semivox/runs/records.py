@@ -11,6 +11,7 @@ import psutil
 import torch
 
 from semivox.cohort import Case, Cohort, Split, case_identity, files_sha256, label_sha256
+from semivox.contents import Cases, Environment
 from semivox.errors import DataError
 from semivox.files import read_json, replacing, write_json
 from semivox.methods.catalog import CATALOG, parse_method
@@ -41,7 +42,7 @@ def record_cases(path: Path, cohort: Cohort, split: Split, parent: dict[str, Any
     cases = (*split.labeled, *split.unlabeled)
     rows = [row(case, "labeled" if i < len(split.labeled) else "unlabeled") for i, case in enumerate(cases)]
     if path.exists():
-        record = read_json(path)
+        record = read_json(path, kind=Cases)
         before = [_as_of_files(entry) for entry in record["cases"]]
         changed = [b["case"] for b, now in zip(before, rows, strict=False) if b != now]
         if changed or len(before) != len(rows):
@@ -92,7 +93,7 @@ def record_environment(
         method_sha256(method),
     )
     if path.exists():
-        for line in differences(read_json(path), now):
+        for line in differences(read_json(path, kind=Environment), now):
             display.say(f"warning: not bit for bit what the uninterrupted run would be: {line}")
     write_json(path, now)
 

@@ -200,7 +200,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError("the settings file is missing", path=path) from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         said = " ".join(str(error).split())
         raise DataError("the settings file cannot be read", path=path, found=said) from None
     if not isinstance(content, dict):

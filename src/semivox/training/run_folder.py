@@ -11,6 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from semivox.contents import Status
 from semivox.errors import DataError, SettingsError, Stopped
 from semivox.files import inside, read_json, remove_file, write_json
 
@@ -52,7 +53,7 @@ class RunFolder:
                 self._forget_earlier_try()
         except Timeout:
             status = self.path / "status.json"
-            pid = read_json(status).get("pid") if status.exists() else "unknown"
+            pid = read_json(status, kind=Status).get("pid") if status.exists() else "unknown"
             raise SettingsError(
                 "another process is training in this folder",
                 path=self.path,
