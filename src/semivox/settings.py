@@ -73,7 +73,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         )
     try:
         return name.strip(), yaml.safe_load(value) if value.strip() else ""
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         return name.strip(), value
 
 

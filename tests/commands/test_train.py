@@ -515,3 +515,22 @@ def test_a_budget_fixes_sweeps_and_steps(
     passes = min(2, config["sweeps"])
     assert any(line.startswith(f"relabelling: {passes} passes over 3 unlabelled") for line in display.said)
     assert [p.name for p in (run / "pseudo_labels").iterdir()] == ["001"]
+
+
+def test_a_checkpoint_of_another_kind_is_refused(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Stopped):
+        train(
+            phantoms[0], run, method="supervised", steps=5, settings=small, cache=cache, display=StopAfter(2)
+        )
+    (run / "checkpoints/previous.ckpt").unlink(missing_ok=True)
+    whole = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    lacking = [
+        {k: v for k, v in whole.items() if k != name} for name in ("method", "step", "ends", "seconds")
+    ]
+    for state in [*lacking, {**whole, "step": "two"}, {**whole, "method": {}}, {**whole, "method": 3}]:
+        torch.save(state, run / "checkpoints/last.ckpt")
+        with pytest.raises(DataError, match="checkpoint is not one of this run"):
+            train(phantoms[0], run, settings=small, cache=cache, resume=True)

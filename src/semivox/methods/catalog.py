@@ -79,9 +79,9 @@ def parse_method(text: str) -> tuple[str, str | None, dict[str, Any]]:
                 raise SettingsError("cannot read a method's setting", found=repr(part), expected="KEY=VALUE")
             try:
                 settings[key.strip()] = yaml.safe_load(value)
-            except yaml.YAMLError:
+            except (yaml.YAMLError, RecursionError, ValueError):
                 raise SettingsError(
-                    f"cannot read the value of a method's setting {key.strip()!r}", found=repr(value)
+                    f"cannot read the value of a method's setting {key.strip()!r}", found=repr(value)[:200]
                 ) from None
     name, colon, preset = match["name"].rpartition(":")
     if name in CATALOG or re.fullmatch(r".+\.py:\w+|[\w.]+:\w+", name) or is_preset(name, preset):

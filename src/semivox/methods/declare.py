@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from semivox.batches import Crops, Stream
@@ -23,6 +24,7 @@ from semivox.methods.facts import At, Facts
 from semivox.networks import Segmenter
 
 Batch = Mapping[str, Crops]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -31,23 +33,23 @@ class Optimizer:
 
     kind: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
     """Which optimizer."""
-    lr: float = 0.1
+    lr: NotNegative = 0.1
     """Learning rate at the start of a stage."""
-    momentum: float = 0.9
+    momentum: NotNegative = 0.9
     """Momentum of SGD."""
     nesterov: bool = True
     """Nesterov's form of the momentum."""
-    weight_decay: float = 1e-4
+    weight_decay: NotNegative = 1e-4
     """Weight decay."""
     schedule: Literal["poly", "step", "cosine", "constant"] = "poly"
     """poly: lr x (1 - progress)^power; step: lr x factor at each milestone; cosine: to 0; constant."""
-    power: float = 0.9
+    power: NotNegative = 0.9
     """Exponent of the poly schedule."""
     milestones: tuple[float, ...] = ()
     """Where the step schedule falls, as parts of the stage between 0 and 1."""
-    factor: float = 0.1
+    factor: NotNegative = 0.1
     """What the step schedule multiplies the learning rate by."""
-    clip: float = 12.0
+    clip: NotNegative = 12.0
     """Largest norm of a player's gradient; 0: no limit."""
 
 

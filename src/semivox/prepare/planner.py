@@ -63,6 +63,9 @@ MEMORY_SHARE = 0.75
 SMALL_IMAGE = 160 * 160
 """2D patches up to this size come in batches of 16, larger ones of 8."""
 
+MOST = {"patch": 2**27, "batch": 2**20}
+"""Voxels of a patch, and product of a batch's parts, beyond what any machine could hold."""
+
 OVERRIDES = (
     "rung", "spacing", "patch", "batch", "steps", "network.kind", "network.norm", "channels.N.scheme",
 )  # fmt: skip
@@ -303,6 +306,8 @@ def _wishes(fingerprint: Fingerprint, override: Mapping[str, Any]) -> dict[str, 
             expected = f"{count} positive numbers, such as {[64] * count}"
             fits = isinstance(value, list | tuple) and len(value) == count and all(map(_positive, value))
             fits = fits and (name == "spacing" or all(v == int(v) for v in value))
+            if fits and name != "spacing" and math.prod(value) > MOST[name]:
+                expected, fits = f"at most {MOST[name]:,} in all", False
         if not fits:
             raise SettingsError(f"plan.{name} does not fit", found=repr(value), expected=expected)
         whole = name in ("patch", "batch", "steps")
@@ -314,4 +319,4 @@ def _wishes(fingerprint: Fingerprint, override: Mapping[str, Any]) -> dict[str, 
 
 
 def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf

@@ -34,6 +34,7 @@ from semivox.runs.records import announce, announce_labels, copy_source, record_
 from semivox.runs.signals import StopSignals
 from semivox.runs.watch import Watch
 from semivox.settings import as_dict
+from semivox.training.checkpoints import fitting
 from semivox.training.checkpoints import load as load_checkpoint
 from semivox.training.checkpoints import save as save_checkpoint
 from semivox.training.compiling import still_compiled
@@ -355,9 +356,10 @@ class Run:
         for line in reports:
             self.display.say(line)
         if state is not None:
-            self.method.load_state_dict(state["method"])
-            progress = Progress(state["step"], state["optimizers"], state["ends"])
-            self.began -= float(state["seconds"])
+            with fitting(self.folder.checkpoints):
+                self.method.load_state_dict(state["method"])
+                progress = Progress(int(state["step"]), dict(state["optimizers"]), dict(state["ends"]))
+                self.began -= float(state["seconds"])
         self.processes.same(
             progress.step,
             "the processes found different checkpoints",

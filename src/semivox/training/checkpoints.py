@@ -5,8 +5,10 @@ A checkpoint damaged by a crash or a disk is reported, and the other one is used
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,22 @@ def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
             remedy="start the run again in a new folder",
         )
     return None, reports
+
+
+@contextlib.contextmanager
+def fitting(folder: Path) -> Iterator[None]:
+    """Around what takes a checkpoint's content: what does not fit the run becomes a DataError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise DataError(
+            "the checkpoint is not one of this run",
+            path=folder,
+            found=f"{type(error).__name__}: {said}",
+            expected="the weights and optimizers of the run's own method",
+            remedy="put the run's own checkpoint back, or start the run again in a new folder",
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class RunSettings:
     compile: bool | Literal["auto"] = "auto"
     """Compile the networks for the steps: yes, no, or auto, which tries it on a CPU where two hours or more
     of a budget are left, and keeps it where it is faster."""
-    threads: PositiveInt | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """CPU threads of each process; empty: the machine's cores, shared among its processes."""
     devices: PositiveInt = 1
     """Processes on each machine that share every batch: GPUs, or parts of a CPU; a resumed run may have
@@ -72,7 +72,7 @@ class RunSettings:
     """A run folder whose predictor's weights the networks begin with."""
     log_every: PositiveInt = 10
     """Steps between two lines of the journal."""
-    checkpoint_seconds: float = 120.0
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 120.0
     """Seconds between two checkpoints; 0: after every step."""
     watch_share: PositiveFloat = 0.1
     """With --watch: measured each time this share of the run has passed. It chooses nothing."""

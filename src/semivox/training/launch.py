@@ -26,6 +26,7 @@ import torch
 
 from semivox import errors
 from semivox.errors import BUG, SemivoxError, SettingsError, TrainingFailed
+from semivox.machine import cpus
 from semivox.networks.shard import ProcessLost
 from semivox.training.processes import ALONE, Processes, join, leave
 
@@ -55,6 +56,10 @@ def as_json(arguments: Mapping[str, Any]) -> dict[str, Any]:
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in arguments.items()}
     kinds = Mapping, Sequence, str, int, float, bool, type(None)
     return {name: value for name, value in plain.items() if isinstance(value, kinds)}
+
+
+LEAST_MOST = 8
+"""So many processes a machine may have, whatever it is."""
 
 
 @contextlib.contextmanager
@@ -105,6 +110,14 @@ def _joined_by_us(ranks: int, module: str, request: Mapping[str, Any]) -> Iterat
         raise SettingsError(
             "this process already belongs to a group of torch.distributed",
             remedy="call semivox.train with devices=1, or from a process of its own",
+        )
+    most = max(LEAST_MOST, cpus(), torch.cuda.device_count())
+    if ranks > most:
+        raise SettingsError(
+            "a run cannot have so many processes on this machine",
+            found=f"--devices {ranks}",
+            expected=f"1 to {most}",
+            remedy="give --devices the number of GPUs, or leave it out",
         )
     store = distributed.TCPStore("127.0.0.1", 0, ranks, is_master=True, wait_for_workers=False)
     others: list[_Other] = []
