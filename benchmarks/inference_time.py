@@ -33,12 +33,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from semivox.inference.scans import find_scans
 from torch import Tensor, nn
 
 from literal.sliding_window import read_normalised, sliding_window, window_starts, write_mask
 from literal.vnet import VNet, without_cancelled_biases
 from semivox.cohort import load_cohort, read_label, read_volume
+from semivox.cohort.scans import find_scans
 from semivox.evaluation import overlap_dice
 from semivox.inference import load_model, load_networks
 from semivox.inference.folder import Wanted, predict_folder
@@ -83,11 +83,11 @@ class Volume:
     """The scan in the ways that the turns need it."""
 
     def __init__(self, a: argparse.Namespace) -> None:
-        self.run, self.scan = a.run, find_scans([a.image])[0]
+        self.run, self.scan = a.run, find_scans([a.image]).cases[0]
         self.model = load_model(a.run, threads=a.threads)
         self.window = self.model.plan.patch
         self.stride = tuple(a.stride or strides(self.window))
-        _, self.image = working_image(read_volume(self.scan.paths[0]), self.model.plan)
+        _, self.image = working_image(read_volume(self.scan.images[0]), self.model.plan)
 
     @property
     def windows(self) -> int:
@@ -107,7 +107,7 @@ Turn = Callable[[], dict[str, Lap]]
 
 def literal_turn(v: Volume, out: Path) -> Turn:
     network = literal_network(v.run)
-    scan = v.scan.paths[0]
+    scan = v.scan.images[0]
     native = v.image.shape[1:] == read_volume(scan).shape
 
     def turn() -> dict[str, Lap]:

@@ -245,7 +245,7 @@ def test_where_the_cache_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert cache_folder(data) == tmp_path / "env"
     assert cache_folder(data, tmp_path / "own") == tmp_path / "own"
     monkeypatch.delenv("SEMIVOX_CACHE")
-    monkeypatch.setattr(cache_module, "_user_cache", lambda: tmp_path / "home")
+    monkeypatch.setattr(cache_module, "user_cache", lambda: tmp_path / "home")
     refused = cache_module._unwritable
     monkeypatch.setattr(cache_module, "_unwritable", lambda f: "no" if data in f.parents else refused(f))
     assert (tmp_path / "home" / "semivox") in cache_folder(data).parents
