@@ -45,7 +45,7 @@ def test_the_rows_do_not_contradict_each_other() -> None:
         assert all("." + choice in row.endings for choice in row.choices)
         assert row.instead is None or row.instead in BY_NAME
     assert set(DETACHED) == {".nhdr", ".mhd"}
-    assert WRITABLE == ("same", "nii.gz", "nrrd", "mha")
+    assert WRITABLE == ("same", "nii.gz", "nrrd", "seg.nrrd", "mha")
 
 
 @pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.name)

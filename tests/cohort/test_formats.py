@@ -345,7 +345,7 @@ def examples(folder: Path) -> list[Path]:
             continue
         array = RNG.random((1, 20, 21, 22)).astype(np.float32)
         if not row.codec.holds(array):
-            array = RNG.integers(0, 255, (3, 50, 51)).astype(np.uint8)
+            array = RNG.integers(0, 255, (1 if row.names else 3, 50, 51)).astype(np.uint8)
         paths.append(write_volume(folder / f"a{ending}", array, Volume(array, np.eye(4))))
     assert {ENDINGS[ending_of(path)].name for path in paths} == set(BY_NAME)
     return paths

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from semivox.cohort.format_table import DETACHED, ENDINGS
     from semivox.cohort.formats import (
         ending_of,
+        is_scan,
         read_case,
         read_geometry,
         read_label,
+        read_segments,
         read_volume,
         stem_of,
         write_mask,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from semivox.cohort.phantom import make_phantom, write_phantom_cohort
     from semivox.cohort.prediction_mark import mark_of
     from semivox.cohort.scans import find_scans
+    from semivox.cohort.segments import Segment, named_by_segments, segments_of_classes
     from semivox.cohort.split import split_cohort
     from semivox.cohort.volume import Source, Volume, edges_of
 
@@ -65,6 +68,7 @@ __all__ = [
     "Orientation",
     "Positioned",
     "Progress",
+    "Segment",
     "Source",
     "Split",
     "Task",
@@ -87,11 +91,13 @@ __all__ = [
     "import_uamt_h5",
     "in_order",
     "is_recorded",
+    "is_scan",
     "is_sheared",
     "label_sha256",
     "load_cohort",
     "make_phantom",
     "mark_of",
+    "named_by_segments",
     "orientation_of",
     "quick_sha256",
     "read_case",
@@ -99,8 +105,10 @@ __all__ = [
     "read_dataset_json",
     "read_geometry",
     "read_label",
+    "read_segments",
     "read_volume",
     "refuse_other_task",
+    "segments_of_classes",
     "sha256_file",
     "split_cohort",
     "stem_of",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +14,10 @@ import numpy as np
 from semivox.cohort.case import Case, Cohort, Naming
 from semivox.cohort.cases_csv import Row, in_order, read_cases_csv
 from semivox.cohort.dataset_json import EXAMPLE, Declared, FileKeys, read_dataset_json, read_file_keys
-from semivox.cohort.formats import read_geometry, read_label
+from semivox.cohort.formats import read_geometry, read_label, read_segments
 from semivox.cohort.layouts import WHOLE, Found, nnunet_files, pair_files, plain_files
 from semivox.cohort.naming import Files
+from semivox.cohort.segments import Segment, named_by_segments
 from semivox.cohort.split import split_cohort
 from semivox.errors import DataError
 
@@ -77,8 +78,16 @@ def scan_folder(root: str | Path, labeled: str | None = None) -> Scan:
         # the order comes first: it says which label files may be opened for the classes
         rows = read_cases_csv(table, None) if table.is_file() else None
         order = _ordered(table, rows, found)[0]
-        classes = _inferred_classes(root, order, labeled)
-        declared = Declared(FileKeys(), classes, None)
+        segments = _inferred_classes(root, order, labeled)
+        named = all(segment.name != f"class_{value}" for value, segment in segments.items())
+        inferred = frozenset({"channels"}) if named else inferred
+        declared = Declared(
+            FileKeys(),
+            {value: segment.name for value, segment in segments.items()},
+            None,
+            colours={s.name: s.colour for s in segments.values() if s.colour},
+            codes={s.name: asdict(s.code) for s in segments.values() if s.code},
+        )
     rows = read_cases_csv(table, declared.classes) if table.is_file() else None
     cases, errors, warnings = _ordered(table, rows, found)
     cohort = Cohort(
@@ -246,17 +255,21 @@ def _case(files: Files, row: Row) -> Case:
     return Case(files.name, files.images, files.label, row.patient, row.annotated, row.role)
 
 
-def _inferred_classes(root: Path, cases: tuple[Case, ...], labeled: str | None) -> dict[int, str]:
-    """Every value other than 0 in the labelled cases' labels, named ``class_VALUE``."""
+def _inferred_classes(root: Path, cases: tuple[Case, ...], labeled: str | None) -> dict[int, Segment]:
+    """Every value other than 0 in the labelled cases' labels, with the name that their segments give it, else
+    ``class_VALUE``."""
     cohort = Cohort(root, cases, (), {})
     values: set[int] = set()
+    named: list[tuple[Path, tuple[Segment, ...]]] = []
     for case in split_cohort(cohort, labeled).labeled:
         assert case.label is not None
         try:
             values |= {int(v) for v in np.unique(read_label(case.label).array)}
+            named.append((case.label, read_segments(case.label)))
         except DataError:
             continue  # check names it
-    values.discard(0)
+    segments = named_by_segments(named)
+    values = (values | set(segments)) - {0}
     if not values or len(values) > MOST_CLASSES:
         raise DataError(
             "the label files do not tell the classes",
@@ -265,7 +278,7 @@ def _inferred_classes(root: Path, cases: tuple[Case, ...], labeled: str | None) 
             expected=f"1 to {MOST_CLASSES}",
             remedy=f"write a dataset.json such as {EXAMPLE}",
         )
-    return {value: f"class_{value}" for value in sorted(values)}
+    return {v: segments.get(v, Segment(v, f"class_{v}")) for v in sorted(values)}
 
 
 def _channels_of(cases: Iterable[Case]) -> tuple[str, ...]:

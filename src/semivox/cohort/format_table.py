@@ -6,17 +6,18 @@ only asks for names does not load the decoders.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     import numpy as np
 
     from semivox.cohort.geometry import Geometry
+    from semivox.cohort.segments import Segment
     from semivox.cohort.volume import Volume
 
 
@@ -41,6 +42,18 @@ class Codec(Protocol):
         in the header."""
 
 
+class LabelCodec(Codec, Protocol):
+    """What the module of a format of labels with names has; it writes by the last alone."""
+
+    def read_segments(self, path: Path) -> tuple[Segment, ...]:
+        """The names that the header gives to label values."""
+
+    def write_segments(
+        self, path: Path, array: np.ndarray, like: Volume, segments: Sequence[Segment], note: str = ""
+    ) -> None:
+        """Write label values ``(1, X, Y[, Z])`` that ``segments`` names, otherwise as ``write``."""
+
+
 @dataclass(frozen=True)
 class Format:
     """One row.
@@ -52,7 +65,7 @@ class Format:
     title
         Its name for people.
     endings
-        Of its files, with the dot, lower case. No ending of one format ends in that of another.
+        Of its files, with the dot, lower case. Where one ends in another, the longer one counts.
     module
         The module of this package that reads and writes it (a :class:`Codec`).
     dims, spacing, channels
@@ -67,6 +80,8 @@ class Format:
         The format that takes an array this one cannot hold.
     colours
         Whether three channels are red, green and blue.
+    names
+        Whether it holds labels alone, with their names (a :class:`LabelCodec`): never taken for a scan.
     """
 
     name: str
@@ -80,11 +95,17 @@ class Format:
     detached: Mapping[str, str] = field(default_factory=dict)
     instead: str | None = None
     colours: bool = False
+    names: bool = False
 
     @property
     def codec(self) -> Codec:
         """The module, imported now."""
         return _codec(self.module)
+
+    @property
+    def label_codec(self) -> LabelCodec | None:
+        """The module of a format of labels with names, imported now; None for other formats."""
+        return cast("LabelCodec", _codec(self.module)) if self.names else None
 
 
 FORMATS = (
@@ -112,6 +133,20 @@ FORMATS = (
         channels="vector components, or the fourth axis",
         choices=("nrrd",),
         detached={".nhdr": ".nrrd"},
+    ),
+    Format(
+        name="seg-nrrd",
+        title="3D Slicer's segmentation",
+        endings=(".seg.nrrd",),
+        module="slicer_segments",
+        dims="2D, 3D",
+        spacing="as NRRD",
+        channels="a label, never a scan: names, colours and values of `SegmentN_Name`, `_Color` and "
+        "`_LabelValue`. Segments in several layers (`_Layer`) are laid together where no two of them overlap "
+        "or share a value, else refused",
+        choices=("seg.nrrd",),
+        instead="nrrd",
+        names=True,
     ),
     Format(
         name="mha",
@@ -153,8 +188,10 @@ FORMATS = (
     ),
 )
 BY_NAME = {row.name: row for row in FORMATS}
-ENDINGS = {ending: row for row in FORMATS for ending in row.endings}
-"""Ending -> its format."""
+ENDINGS = dict(
+    sorted(((ending, row) for row in FORMATS for ending in row.endings), key=lambda found: -len(found[0]))
+)
+"""Ending -> its format; the longer ones first, for ``.seg.nrrd`` is no ``.nrrd``."""
 DETACHED = {header: one for row in FORMATS for header, one in row.detached.items()}
 """Endings of headers whose voxels lie in a second file -> what is written in their place."""
 WRITABLE = ("same", *(choice for row in FORMATS for choice in row.choices))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +14,7 @@ from semivox.cohort.first_bytes import format_by_content
 from semivox.cohort.format_table import BY_NAME, DETACHED, ENDINGS, WRITABLE, Format
 from semivox.cohort.geometry import Geometry, Positioned, broken, broken_geometry, same_shape
 from semivox.cohort.grid_mismatch import grid_error
+from semivox.cohort.segments import Segment, refuse_other_values, unnamed_segments
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError, SettingsError
 from semivox.files import replacing
@@ -84,17 +85,36 @@ def read_case(case: Case) -> Volume:
     return replace(first, array=np.concatenate([_shaped(v, first.shape).array for v in volumes]))
 
 
-def read_label(path: str | Path, shape: Sequence[int] | None = None) -> Volume:
+def read_segments(path: str | Path) -> tuple[Segment, ...]:
+    """The names that a label's own header gives to its values; none in formats that keep no names."""
+    path = Path(path)
+    codec = _format_of(path).label_codec
+    return () if codec is None else _reading(path, codec.read_segments)
+
+
+def is_scan(path: str | Path) -> bool:
+    """Whether the name's ending is that of a format for scans: not for labels alone."""
+    ending = ending_of(path)
+    return ending is not None and not ENDINGS[ending].names
+
+
+def read_label(
+    path: str | Path, shape: Sequence[int] | None = None, classes: Mapping[int, str] | None = None
+) -> Volume:
     """A label: one channel, integer dtype. Whole numbers stored as floats are accepted.
 
     ``shape``: that of its image. A label that differs from it by trailing axes of length 1 alone is given it.
+    ``classes``: what its values must mean where the file itself names them.
 
     Raises
     ------
     DataError
-        As :func:`read_volume`, or several channels, or values that are not whole numbers.
+        As :func:`read_volume`, or several channels, values that are not whole numbers, or names that
+        contradict ``classes``.
     """
     path = Path(path)
+    if classes is not None:
+        refuse_other_values(path, read_segments(path), classes)
     volume = _read(path, label=True)
     array = volume.array
     if volume.channels != 1:
@@ -138,20 +158,27 @@ def _shaped(volume: Volume, shape: Sequence[int] | None) -> Volume:
 
 
 def write_mask(
-    path: str | Path, mask: np.ndarray, like: Volume, format: str = "same", note: str = ""
+    path: str | Path,
+    mask: np.ndarray,
+    like: Volume,
+    format: str = "same",
+    note: str = "",
+    segments: Sequence[Segment] | None = None,
 ) -> Path:
     """Write label values ``(X, Y[, Z])`` on the grid of ``like``; returns the path written.
 
     ``format`` is one of ``WRITABLE``: "same", "nii.gz", "nrrd" ... "same" keeps an ending that ``path`` has,
     else takes that of ``like``'s file (a detached ``.mhd`` becomes ``.mha``). Other formats put their ending
     in the place of the one that ``path`` has. The integer type is the smallest that holds the values.
-    ``note``: a short text for the file's header. The file appears whole or not at all.
+    ``note``: a short text for the file's header. ``segments``: names of the values, for formats that keep
+    them (None: the values that are there, without names of their own). The file appears whole or not at all.
     """
     mask = np.asarray(mask)
     if mask.dtype.kind not in "iub":
         raise ValueError(f"a mask holds integers, not {mask.dtype}")
     low, high = (int(mask.min(initial=0)), int(mask.max(initial=0)))
-    return _write(Path(path), mask.astype(smallest_integer(low, high))[None], like, format, note)
+    array = mask.astype(smallest_integer(low, high))[None]
+    return _write(Path(path), array, like, format, note, segments)
 
 
 def write_volume(path: str | Path, array: np.ndarray, like: Volume, format: str = "same") -> Path:
@@ -173,7 +200,14 @@ def smallest_integer(low: int, high: int) -> np.dtype:
     raise ValueError(f"no integer type holds {low} .. {high}")
 
 
-def _write(path: Path, array: np.ndarray, like: Volume, format: str, note: str = "") -> Path:
+def _write(
+    path: Path,
+    array: np.ndarray,
+    like: Volume,
+    format: str,
+    note: str = "",
+    segments: Sequence[Segment] | None = None,
+) -> Path:
     if tuple(array.shape[1:]) != like.shape:
         raise ValueError(f"the array has shape {array.shape[1:]}, the scan {like.shape}")
     target = _target(path, like.source, format)
@@ -181,8 +215,13 @@ def _write(path: Path, array: np.ndarray, like: Volume, format: str, note: str =
     if row.instead is not None and not row.codec.holds(array):
         row = BY_NAME[row.instead]
         target = target.with_name(stem_of(target) + row.endings[0])
+    codec = row.label_codec
     with replacing(target) as temporary:
-        row.codec.write(temporary, array, like, note)
+        if codec is None:
+            row.codec.write(temporary, array, like, note)
+        else:
+            named = unnamed_segments(np.unique(array).tolist()) if segments is None else segments
+            codec.write_segments(temporary, array, like, named, note)
     return target
 
 
@@ -233,7 +272,8 @@ def _reading(path: Path, reader: Callable[[Path], T]) -> T:
         raise
     except Exception as error:  # decoders raise nearly anything on broken bytes
         real = format_by_content(path)
-        if real is not None and real not in ENDINGS[ending_of(path) or ""].endings:
+        own = ENDINGS[ending_of(path) or ""].endings
+        if real is not None and real not in own and not path.name.lower().endswith(real):
             raise DataError(
                 "the name's ending does not fit the content",
                 path=path,

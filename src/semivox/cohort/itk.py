@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,12 @@ def holds(array: np.ndarray) -> bool:
     return True
 
 
-def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
+def write(
+    path: Path, array: np.ndarray, like: Volume, note: str = "", keys: Mapping[str, str] | None = None
+) -> None:
     """Write ``(C, X, Y[, Z])`` compressed; several channels become a vector image. A ``note`` gets a key in
-    the header. A 2D image of another plane than x and y becomes a volume of one slice, to keep its place."""
+    the header, beside further ``keys``. A 2D image of another plane than x and y becomes a volume of one
+    slice, to keep its place."""
     affine = like.affine
     if array.ndim == 3 and not _is_xy(affine):
         array, affine = array[..., None], _with_normal(affine)
@@ -87,8 +91,8 @@ def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
     image.SetOrigin([float(v) for v in origin])
     image.SetSpacing([float(v) for v in spacing])
     image.SetDirection([float(v) for v in direction])
-    if note:
-        image.SetMetaData(NOTE, note)
+    for key, text in {**(keys or {}), **({NOTE: note} if note else {})}.items():
+        image.SetMetaData(key, text)
     if like.spacing_status != "known":
         image.SetMetaData(STATUS, like.spacing_status)
     sitk.WriteImage(image, str(path), useCompression=True)

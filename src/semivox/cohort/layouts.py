@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from semivox.cohort.case import Naming
-from semivox.cohort.formats import ending_of, stem_of
+from semivox.cohort.formats import ending_of, is_scan, stem_of
 from semivox.cohort.naming import (
     CHANNEL,
     Files,
     duplicate,
     group_files,
     image_files,
+    label_files,
     without_duplicates,
 )
 from semivox.errors import DataError
@@ -40,20 +41,19 @@ def nnunet_files(root: Path, ending: str | None, channels: int) -> Found:
     naming = Naming(numbered=True, files_per_case=channels)
     images, further = image_files(root / "imagesTr"), image_files(root / "imagesUn")
     ending = ending or _common_ending(images or further)
-    marks = image_files(root / "labelsTr")
-    labels = {stem_of(p): p for p in _with_ending(marks, ending)}
+    marks = label_files(root / "labelsTr")
+    own = [p for p in marks if _is_label_of(p, ending)]
     training = group_files(_with_ending(images, ending), naming)
     if not training and images:
         raise DataError(
             "no image has the declared file ending", path=root / "imagesTr", found=images[0].name,
             expected=f"names like CASE_0000{ending}", remedy="correct file_ending in dataset.json",
         )  # fmt: skip
-    for case in training:
-        case.label = labels.pop(case.name, None)
+    lone = _with_labels(training, own)
     unlabeled = group_files(_with_ending(further, ending), naming)
     cases = _same_count(without_duplicates([*training, *unlabeled]))
-    others = [p for p in (*images, *further, *marks) if ending_of(p) != ending.lower()]
-    return Found(cases, sorted(labels.values()), ending, naming, others)
+    others = [*(p for p in (*images, *further) if ending_of(p) != ending.lower()), *sorted({*marks} - {*own})]
+    return Found(cases, lone, ending, naming, others)
 
 
 def pair_files(
@@ -91,7 +91,8 @@ def pair_files(
     further = group_files(_with_ending(unlisted, ending), naming)
     cases = _same_count(without_duplicates(sorted(cases, key=lambda c: c.name) + further))
     used = {case.label for case in cases}
-    lone = [p for p in _with_ending(image_files(root / "labelsTr"), ending) if p not in used]
+    marks = label_files(root / "labelsTr")
+    lone = [p for p in marks if _is_label_of(p, ending) and p not in used]
     others = [p for p in unlisted if ending_of(p) != ending]
     return Found(cases, lone, ending, naming, others)
 
@@ -100,15 +101,26 @@ def plain_files(root: Path) -> Found:
     """``images/STEM.ext`` with ``labels/STEM.ext`` (the endings may differ), and ``imagesUn``."""
     images = [*image_files(root / "images"), *image_files(root / "imagesUn")]
     cases = without_duplicates(group_files(images, WHOLE))
+    lone = _with_labels(cases, label_files(root / "labels"))
+    return Found(cases, lone, _common_ending(images), WHOLE)
+
+
+def _with_labels(cases: Sequence[Files], paths: Sequence[Path]) -> list[Path]:
+    """Give each case the label of its name; returns those that no case goes with, sorted."""
     labels: dict[str, list[Path]] = defaultdict(list)
-    for path in image_files(root / "labels"):
+    for path in paths:
         labels[stem_of(path)].append(path)
     for case in cases:
         own = labels.pop(case.name, [])
         case.label = own[0] if own else None
         if len(own) > 1:
             case.faults.append(duplicate(case.name, own))
-    return Found(cases, [p for paths in labels.values() for p in paths], _common_ending(images), WHOLE)
+    return sorted(p for paths in labels.values() for p in paths)
+
+
+def _is_label_of(path: Path, ending: str) -> bool:
+    """Of the folder's own ending, or of a format for labels alone, which no image can have."""
+    return ending_of(path) == ending.lower() or not is_scan(path)
 
 
 def _same_count(cases: list[Files]) -> list[Files]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from semivox.cohort.case import Naming
-from semivox.cohort.formats import ending_of, stem_of
+from semivox.cohort.formats import ending_of, is_scan, stem_of
 from semivox.errors import DataError
 
 CHANNEL = re.compile(r"(.+)_(\d{4})")
@@ -96,10 +96,15 @@ def duplicate(name: str, paths: Sequence[Path]) -> DataError:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Readable files in sorted order; hidden ones (macOS leaves ``._name`` copies) are not ours.
+    """Readable scans in sorted order; hidden ones (macOS leaves ``._name`` copies) are not ours.
 
     A link to a file that is gone is listed: whoever reads it names it.
     """
+    return [path for path in entries(folder) if is_scan(path)]
+
+
+def label_files(folder: Path) -> list[Path]:
+    """As :func:`image_files`, with the formats that hold labels alone."""
     return [path for path in entries(folder) if ending_of(path) is not None]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from semivox.cohort.case import Case, Naming
 from semivox.cohort.folder import is_data_folder, naming_of, scan_images
 from semivox.cohort.format_table import ENDINGS
-from semivox.cohort.formats import ending_of
+from semivox.cohort.formats import ending_of, is_scan
 from semivox.cohort.naming import Files, entries, group_files, image_files
 from semivox.errors import DataError
 
@@ -79,7 +79,7 @@ def _of(path: Path, naming: Naming) -> Scans:
 
 def _of_file(path: Path, naming: Naming) -> Scans:
     """The case that a file is of: its folder tells whether a number is a channel's."""
-    if ending_of(path) is None:
+    if not is_scan(path):
         raise DataError(
             "not a scan that semivox reads", path=path, found=path.name, expected=", ".join(ENDINGS)
         )
@@ -124,4 +124,4 @@ def _shared(name: str, path: Path, other: Path) -> DataError:
 
 
 def _belongs(path: Path) -> bool:
-    return ending_of(path) is not None or path.name.lower().endswith(BESIDE)
+    return is_scan(path) or path.name.lower().endswith(BESIDE)

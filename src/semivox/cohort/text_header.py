@@ -24,13 +24,26 @@ class Told(NamedTuple):
     placed: bool
 
 
+def nrrd_head(path: Path) -> str:
+    """The text of a NRRD's header, up to its first empty line."""
+    head = re.split(rb"\r?\n\r?\n", _start(path), maxsplit=1)[0]
+    try:
+        return head.decode("utf-8")
+    except UnicodeDecodeError:  # the standard has ASCII
+        return head.decode("latin-1")
+
+
 def told(path: Path) -> Told:
     """What the header says of its lengths and its place."""
-    with path.open("rb") as file:
-        head = file.read(LONGEST)
+    head = _start(path)
     fields = _nrrd(head) if head.startswith(b"NRRD") else _metaimage(head)
     placed = any(re.search(r"\d", fields.get(key, "")) for key in PLACES)
     return Told(*_spacing(fields), placed)
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(LONGEST)
 
 
 def _spacing(fields: Mapping[str, str]) -> tuple[float, SpacingStatus]:

@@ -92,12 +92,12 @@ def evaluate_folders(
 
 def score_pair(pair: Pair, *, matched: Pairs, tolerance_mm: float, policy: Policy) -> Rows:
     """Read one case's two files and return its metrics, class by class."""
-    reference = read_label(pair.reference)
+    reference = read_label(pair.reference, classes=matched.classes)
     spacing_mm, axes_mm = reference.spacing_mm, _sheared_axes(reference)
     if pair.prediction is None:
         mask = np.zeros_like(reference.array[0])
     else:
-        prediction = read_label(pair.prediction, reference.shape)
+        prediction = read_label(pair.prediction, reference.shape, matched.classes)
         error = grid_error(
             "prediction and reference lie on different grids",
             pair.prediction, prediction, pair.reference, reference,

@@ -13,10 +13,12 @@ from semivox.cohort import (
     ending_of,
     in_order,
     load_cohort,
+    named_by_segments,
     read_cases_csv,
     read_dataset_json,
     read_geometry,
     read_label,
+    read_segments,
     stem_of,
 )
 from semivox.contents import Outcomes
@@ -164,7 +166,8 @@ def _values_of(files: Mapping[str, Path]) -> dict[int, str]:
             path=next(iter(files.values())).parent,
             remedy='write a dataset.json with "labels" beside them',
         )
-    return {value: f"class_{value}" for value in sorted(values)}
+    named = named_by_segments((path, read_segments(path)) for path in files.values())
+    return {value: named[value].name if value in named else f"class_{value}" for value in sorted(values)}
 
 
 def _refusals(predictions: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from semivox.cohort import Case, Naming, Task, Volume, read_case
+from semivox.cohort import Case, Naming, Task, Volume, read_case, segments_of_classes
 from semivox.devices import choose_device
 from semivox.errors import DataError, SettingsError
 from semivox.inference.native_grid import native_classes, working_probabilities
@@ -87,6 +87,9 @@ class Model:
             spacing_known=bool(self.card["spacing_known"]),
             probabilities=grid.to_native(probs) if probabilities else None,
             uncertainty=grid.to_native(entropies[None])[0] if uncertainty else None,
+            segments=segments_of_classes(
+                self.classes, self.card.get("codes", {}), self.card.get("colours", {})
+            ),
         )
 
     def check(self, volume: Volume) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort import Volume, mark_of, write_mask
+from semivox.cohort import Segment, Volume, mark_of, write_mask
 from semivox.components import count_components
 
 
@@ -34,6 +34,8 @@ class Segmentation:
         (K, X, Y[, Z]) float32, index 0 the background, if asked for.
     uncertainty
         (X, Y[, Z]) float32 entropy in nats, if asked for.
+    segments
+        Names, colours and codes of the classes, for formats that keep them.
     """
 
     mask: np.ndarray
@@ -43,6 +45,7 @@ class Segmentation:
     spacing_known: bool = True
     probabilities: np.ndarray | None = None
     uncertainty: np.ndarray | None = None
+    segments: tuple[Segment, ...] | None = None
 
     @property
     def affine(self) -> np.ndarray:
@@ -88,4 +91,4 @@ class Segmentation:
     def save(self, path: str | Path, format: str = "same") -> Path:
         """Write the mask, marked as a prediction (:mod:`semivox.cohort.prediction_mark`); ``format`` as in
         :func:`semivox.cohort.formats.write_mask`. Returns the path."""
-        return write_mask(Path(path), self.mask, self.volume, format, mark_of(self.mask))
+        return write_mask(Path(path), self.mask, self.volume, format, mark_of(self.mask), self.segments)

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from semivox.cohort.format_table import DETACHED, ENDINGS
-from semivox.cohort.formats import ending_of, read_geometry, read_label, stem_of
+from semivox.cohort.formats import ending_of, is_scan, read_geometry, read_label, read_segments, stem_of
 from semivox.cohort.importers.hdf5 import no_files
 from semivox.cohort.importers.lists import choose
+from semivox.cohort.naming import image_files, label_files
 from semivox.cohort.new_folder import new_folder, refuse_occupied, write_tables
+from semivox.cohort.segments import Segment, named_by_segments
 from semivox.errors import DataError
 
 
 def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
     """``SRC/images/CASE.EXT`` and ``SRC/labels/CASE.EXT`` -> data folder; files are copied byte for byte.
 
-    An image without a label is an unlabelled case. The classes are the values found in the labels, named
-    ``class_V``. All files have one ending, and all images one number of channels. A list's entry is a stem.
+    An image without a label is an unlabelled case. The classes are the values found in the labels, with the
+    names of Slicer's segments, else ``class_V``. All files have one ending (but for labels in ``.seg.nrrd``),
+    and all images one number of channels. A list's entry is a stem.
     """
     src = Path(src)
-    images, labels = _files(src / "images"), _files(src / "labels")
+    images, labels = _files(image_files(src / "images")), _files(label_files(src / "labels"))
     if not images:
         raise no_files(src, "images/ and labels/ with files of equal stems")
     cases = choose(images, list_file, src, stem_of)
@@ -36,21 +40,24 @@ def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
             remedy="rename one of the two, or take the label away",
         )
     labels = {case: labels[case] for case in cases if case in labels}
-    ending = _one_ending([*(images[case] for case in cases), *labels.values()])
+    scans = [images[case] for case in cases]
+    ending = _one_ending([*scans, *(path for path in labels.values() if is_scan(path))])
     refuse_occupied(Path(dst))
     channels = _channels([images[case] for case in cases])
-    values = sorted({int(v) for path in labels.values() for v in np.unique(read_label(path).array)} - {0})
+    values = {int(v) for path in labels.values() for v in np.unique(read_label(path).array)} - {0}
+    named = named_by_segments((path, read_segments(path)) for path in labels.values())
+    classes = {v: named.get(v, Segment(v, f"class_{v}")) for v in sorted(values | set(named))}
     with new_folder(Path(dst)) as folder:
         for sub in ("imagesTr", "labelsTr"):
             (folder / sub).mkdir()
         for case in cases:
             shutil.copyfile(images[case], folder / "imagesTr" / f"{case}_0000{ending}")
         for case, path in labels.items():
-            shutil.copyfile(path, folder / "labelsTr" / f"{case}{ending}")
+            shutil.copyfile(path, folder / "labelsTr" / f"{case}{ending_of(path)}")
         dataset: dict[str, Any] = {
             "name": src.resolve().name,
             "channel_names": {str(i): name for i, name in enumerate(channels)},
-            "labels": {"background": 0, **{f"class_{value}": value for value in values}},
+            "labels": {"background": 0, **{segment.name: value for value, segment in classes.items()}},
             "numTraining": len(labels),
             "file_ending": ending,
         }
@@ -60,16 +67,14 @@ def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
     return Path(dst)
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """Stem -> file, of the files that we read."""
+def _files(paths: Iterable[Path]) -> dict[str, Path]:
+    """Stem -> file."""
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.name.startswith(".") or ending_of(path) is None:
-            continue
+    for path in paths:
         if stem_of(path) in found:
             raise DataError(
                 f"two files for the case {stem_of(path)}",
-                path=folder,
+                path=path.parent,
                 found=f"{found[stem_of(path)].name} and {path.name}",
                 remedy="keep one of them",
             )
