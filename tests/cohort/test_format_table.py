@@ -44,7 +44,7 @@ def test_the_rows_do_not_contradict_each_other() -> None:
         assert set(row.detached.values()) <= set(row.endings) - set(row.detached)
         assert all("." + choice in row.endings for choice in row.choices)
         assert row.instead is None or row.instead in BY_NAME
-    assert set(DETACHED) == {".nhdr", ".mhd"}
+    assert set(DETACHED) == {".nhdr", ".mhd", ".hdr"}
     assert WRITABLE == ("same", "nii.gz", "nrrd", "seg.nrrd", "mha")
 
 

@@ -337,17 +337,20 @@ def test_a_tiff_with_two_stack_axes_is_refused(tmp_path):
 # --- broken files --------------------------------------------------------------------------------------
 
 
+READ_ONLY = {"mgh", "jpeg"}
+
+
 def examples(folder: Path) -> list[Path]:
     """A file of every format and ending that is written."""
     paths = []
     for ending, row in ENDINGS.items():
-        if ending in DETACHED:
+        if ending in DETACHED or row.name in READ_ONLY:
             continue
         array = RNG.random((1, 20, 21, 22)).astype(np.float32)
         if not row.codec.holds(array):
             array = RNG.integers(0, 255, (1 if row.names else 3, 50, 51)).astype(np.uint8)
         paths.append(write_volume(folder / f"a{ending}", array, Volume(array, np.eye(4))))
-    assert {ENDINGS[ending_of(path)].name for path in paths} == set(BY_NAME)
+    assert {ENDINGS[ending_of(path)].name for path in paths} == set(BY_NAME) - READ_ONLY
     return paths
 
 

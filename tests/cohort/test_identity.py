@@ -22,7 +22,7 @@ from semivox.cohort.identity import (
     quick_sha256,
 )
 
-PICTURES = (".png", ".tif", ".tiff")
+PICTURES = (".png", ".tif", ".tiff", ".ome.tif", ".ome.tiff", ".jpg", ".jpeg")
 DETACHED = (".mhd", ".nhdr")
 AFFINE = np.array([[-0.7, 0, 0, 31.3], [0, -0.7, 0, -12.9], [0, 0, 1.25, 4.1], [0, 0, 0, 1]])
 

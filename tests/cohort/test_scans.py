@@ -125,9 +125,9 @@ def test_a_data_folder_means_its_cases_in_use(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_named(tmp_path: Path) -> None:
-    touch(tmp_path, "a.nii.gz", "b.mgz", "c.dcm", "notes.txt", "dataset.json", "x.mhd", "x.raw")
+    touch(tmp_path, "a.nii.gz", "b.bmp", "c.fit", "notes.txt", "dataset.json", "x.mhd", "x.raw")
     (tmp_path / "gone.nii.gz").symlink_to(tmp_path / "annex/gone.nii.gz")
     found = find_scans([tmp_path])
     assert [case.name for case in found.cases] == ["a", "gone", "x"]  # a link to nothing is a case that fails
-    assert [path.name for path in found.left_out] == ["b.mgz", "c.dcm"]
+    assert [path.name for path in found.left_out] == ["b.bmp", "c.fit"]
     assert names(tmp_path / "gone.nii.gz") == ["gone"]

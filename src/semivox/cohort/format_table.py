@@ -112,14 +112,16 @@ FORMATS = (
     Format(
         name="nifti",
         title="NIfTI-1 and NIfTI-2",
-        endings=(".nii.gz", ".nii"),
+        endings=(".nii.gz", ".nii", ".hdr"),
         module="nifti",
         dims="2D, 3D",
         spacing="affine (sform, else qform, else pixdim) in the unit of `xyzt_units`; no unit means mm. "
         "Unknown where neither unit nor affine is filled in and every edge is 1 or 0. Whether a file is "
-        "compressed its first bytes decide",
+        "compressed its first bytes decide. `.hdr` is read with the `.img` or `.img.gz` beside it; one of "
+        "Analyze 7.5, which does not tell the way of its axes, is refused",
         channels="the fourth axis, or the fifth (vectors)",
         choices=("nii.gz",),
+        detached={".hdr": ".nii.gz"},
     ),
     Format(
         name="nrrd",
@@ -161,6 +163,16 @@ FORMATS = (
         detached={".mhd": ".mha"},
     ),
     Format(
+        name="mgh",
+        title="FreeSurfer's MGH",
+        endings=(".mgz", ".mgh"),
+        module="mgh",
+        dims="3D",
+        spacing="the header's directions and voxel sizes, in mm; without them (`goodRASFlag` 0) refused",
+        channels="the frames",
+        instead="nifti",
+    ),
+    Format(
         name="png",
         title="PNG",
         endings=(".png",),
@@ -173,9 +185,21 @@ FORMATS = (
         colours=True,
     ),
     Format(
+        name="jpeg",
+        title="JPEG",
+        endings=(".jpg", ".jpeg"),
+        module="jpeg",
+        dims="2D",
+        spacing="none: unknown",
+        channels="grey, or red, green, blue, of 8 bits. As images only: a label is refused, for JPEG changes "
+        "numbers; so is a picture that Exif says to turn",
+        instead="png",
+        colours=True,
+    ),
+    Format(
         name="tiff",
-        title="TIFF",
-        endings=(".tiff", ".tif"),
+        title="TIFF, also OME's",
+        endings=(".ome.tiff", ".ome.tif", ".tiff", ".tif"),
         module="tiff",
         dims="2D, 3D (a stack of pages)",
         spacing="OME's `PhysicalSizeX`, `Y`, `Z`, else ImageJ's `unit` and `spacing`, else resolution per "

@@ -212,7 +212,7 @@ def _write(
         raise ValueError(f"the array has shape {array.shape[1:]}, the scan {like.shape}")
     target = _target(path, like.source, format)
     row = _format_of(target)
-    if row.instead is not None and not row.codec.holds(array):
+    while row.instead is not None and not row.codec.holds(array):
         row = BY_NAME[row.instead]
         target = target.with_name(stem_of(target) + row.endings[0])
     codec = row.label_codec

@@ -1,4 +1,4 @@
-"""NIfTI files: ``.nii`` and ``.nii.gz`` through nibabel; the header is kept to be given back."""
+"""NIfTI files, also pairs of ``.hdr`` and ``.img``, through nibabel; the header is kept to be given back."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ UNHEARD.addHandler(logging.NullHandler())
 
 def read(path: Path, label: bool = False) -> Volume:
     """The voxels with scaling applied, channels first; a 4D file's last axis is its channels."""
-    with path.open("rb") as file:
+    pair = path.suffix.lower() == ".hdr"
+    with (_voxels_of(path) if pair else path).open("rb") as file:
         if _is_gzip(file):
             # inflated in one go: nibabel stops at the last voxel and would never see a wrong checksum
             stream: Any = io.BytesIO(gzip.decompress(file.read()))
         else:
             stream = file
-        told = _told(path, stream)
+        told = _read_header(path) if pair else _told(path, stream)
         voxels = ArrayProxy(stream, told.header, mmap=False)
         array = np.asarray(voxels, dtype=None if _unscaled(told.header) else np.float32)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -107,6 +108,21 @@ class _Told(NamedTuple):
     grid: Geometry
 
 
+def _voxels_of(header: Path) -> Path:
+    """The second file of a pair."""
+    endings = (".img", ".img.gz", ".IMG")
+    beside = [header.with_suffix(ending) for ending in endings]
+    found = next((path for path in beside if path.is_file()), None)
+    if found is None:
+        raise DataError(
+            "a header without its voxels",
+            path=header,
+            expected=f"{beside[0].name} or {beside[1].name} beside it",
+            remedy="copy both files",
+        )
+    return found
+
+
 def _is_gzip(file: BinaryIO) -> bool:
     """By the first bytes: names are wrong at times."""
     start = file.read(2)
@@ -130,15 +146,8 @@ def _told(path: Path, stream: Any) -> _Told:
     start = start[: header_class.template_dtype.itemsize]
     raw = header_class.from_fileobj(io.BytesIO(start), check=False)
     header = raw.copy()
+    _check_magic(path, bytes(header["magic"].item()))
     header.check_fix(UNHEARD)  # what nibabel mends in a header is judged below
-    if header["magic"].item().startswith(b"ni"):
-        raise DataError(
-            "a header whose voxels lie in a second file",
-            path=path,
-            found="a NIfTI of two files (.hdr, .img)",
-            expected="one file",
-            remedy="convert it to .nii.gz",
-        )
     _check_scalar(path, header)
     shape, channels = _split_shape(path, header.get_data_shape())
     stored = np.dtype(header.get_data_dtype()).newbyteorder("=")
@@ -152,6 +161,27 @@ def _told(path: Path, stream: Any) -> _Told:
         elif not (np.isfinite(lengths).all() and lengths.all()):
             raise broken(path, f"voxel edges {', '.join(f'{v:g}' for v in lengths)} in pixdim")
     return _Told(header, Geometry(shape, channels, _affine_mm_of(header), dtype, status, placed))
+
+
+def _check_magic(path: Path, magic: bytes) -> None:
+    """Raise DataError for a pair by another name, and for Analyze."""
+    pair, header = magic.startswith(b"ni"), path.suffix.lower() == ".hdr"
+    if pair and not header:
+        raise DataError(
+            "a header whose voxels lie in a second file",
+            path=path,
+            found="a NIfTI of two files (.hdr, .img)",
+            expected="the ending .hdr, and .img beside it",
+            remedy="convert it to .nii.gz",
+        )
+    if header and not pair:
+        raise DataError(
+            "a header that does not tell which way the axes run",
+            path=path,
+            found="Analyze 7.5, or another format whose headers end in .hdr",
+            expected="a NIfTI pair, which says so in its header",
+            remedy="convert it to .nii.gz with the program that wrote it: others mirror it front to back",
+        )
 
 
 def _unscaled(header: Any) -> bool:

@@ -13,7 +13,8 @@ from semivox.cohort.formats import ending_of, is_scan
 from semivox.cohort.naming import Files, entries, group_files, image_files
 from semivox.errors import DataError
 
-BESIDE = (".json", ".csv", ".txt", ".md", ".html", ".yaml", ".yml", ".raw", ".zraw", ".raw.gz", ".pdf")
+VOXELS = (".img", ".img.gz", ".raw", ".zraw", ".raw.gz")
+BESIDE = (*VOXELS, ".json", ".csv", ".txt", ".md", ".html", ".yaml", ".yml", ".pdf")
 """Endings of what may lie among scans and is none: descriptions, and the voxels of detached headers."""
 
 

@@ -66,6 +66,7 @@ def write(path: Path, array: np.ndarray, like: Volume, note: str = "") -> None:
         compression="zlib",
         metadata={"axes": stored, **spacing},
         description=note or None,
+        ome=False,  # else the name would decide it, and the description be XML
         **resolution,
     )
 
