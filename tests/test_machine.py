@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from semivox import machine
+from semivox.errors import SettingsError
 
 GIB = 2**30
 
@@ -57,3 +58,28 @@ def test_first_version_without_limits(groups: Path) -> None:
     write(groups / "cpu", cpu__cfs_quota_us=-1, cpu__cfs_period_us=100_000)
     assert machine.cpus() == 8
     assert machine.memory_bytes() == psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize(
+    ("told", "size"), [("1000", 1000), ("24GiB", 24 * GIB), ("1.5 g", 3 * GIB // 2), ("512MB", GIB // 2)]
+)
+def test_a_case_may_take_what_is_told(monkeypatch: pytest.MonkeyPatch, told: str, size: int) -> None:
+    monkeypatch.setenv("SEMIVOX_CASE_MEMORY", told)
+    assert machine.case_bytes() == size
+
+
+@pytest.mark.parametrize("told", ["much", "-5", "0", "5 parsecs", "nan", "1e999"])
+def test_what_is_no_size_is_refused(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    monkeypatch.setenv("SEMIVOX_CASE_MEMORY", told)
+    with pytest.raises(SettingsError, match="SEMIVOX_CASE_MEMORY is no size"):
+        machine.case_bytes()
+
+
+def test_a_case_may_take_what_is_free(groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(groups / "lab", memory__max=GIB, memory__current=GIB // 4)
+    assert machine.case_bytes() == GIB - GIB // 4
+    limits = {machine.resource.RLIMIT_AS: (psutil.Process().memory_info().vms + 1000 * 2**20, -1)}
+    monkeypatch.setattr(machine.resource, "getrlimit", limits.__getitem__)
+    assert 0 < machine.case_bytes() <= GIB - GIB // 4
+    limits[machine.resource.RLIMIT_AS] = (1, -1)
+    assert machine.case_bytes() == 0

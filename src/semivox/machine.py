@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import math
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,14 @@ from typing import Any
 
 import psutil
 
+from semivox.errors import SettingsError
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+CASE_MEMORY = "SEMIVOX_CASE_MEMORY"
 GROUPS = Path("/proc/self/cgroup")
 MOUNT = Path("/sys/fs/cgroup")
 
@@ -36,6 +45,28 @@ def free_bytes() -> int:
     """Memory that is free for it now; what the system would give up, such as cached files, counts as free."""
     left = (limit - used for limit, used in _memory_limits())
     return max(0, min([psutil.virtual_memory().available, *left]))
+
+
+def case_bytes() -> int:
+    """Memory that one scan may take now: what is free, or what ``SEMIVOX_CASE_MEMORY`` says (bytes, or with a
+    unit: 24GiB, 500M). Raises SettingsError where that is no size."""
+    told = os.environ.get(CASE_MEMORY, "").strip()
+    if not told:
+        return int(max(0, min(free_bytes(), _address_space())))
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(?:i?b)?", told, re.IGNORECASE)
+    if found is None or (size := int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " "))) < 1:
+        raise SettingsError(
+            f"{CASE_MEMORY} is no size", found=told, expected="such as 24GiB", remedy="set it so, or unset it"
+        )
+    return size
+
+
+def _address_space() -> float:
+    """What is left of ``ulimit -v``; infinite without one."""
+    if resource is None:
+        return math.inf
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return math.inf if most == resource.RLIM_INFINITY else most - psutil.Process().memory_info().vms
 
 
 def _memory_limits() -> Iterator[tuple[int, int]]:
@@ -150,4 +181,4 @@ def _glibc() -> Any:
     return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
 
 
-__all__ = ["cpus", "free_bytes", "freed_memory_kept", "memory_bytes"]
+__all__ = ["case_bytes", "cpus", "free_bytes", "freed_memory_kept", "memory_bytes"]

@@ -322,7 +322,7 @@ def test_our_own_keys(tmp_path):
         ({"labels": {"background": 0}}, "no class"),
         ({"labels": None}, "'labels' is missing"),
         ({"channel_names": {"0": "a", "2": "b"}}, "channel_names"),
-        ({"file_ending": ".jpg"}, "file_ending"),
+        ({"file_ending": ".bmp"}, "file_ending"),
         ({"may_be_empty": ["liver"]}, "no declared class"),
         ({"spacing_known": "no"}, "wrong kind"),
         ({"training": [{"picture": "a"}]}, "entry of 'training'"),

@@ -281,6 +281,13 @@ def _reading(path: Path, reader: Callable[[Path], T]) -> T:
                 expected=f"a {ending_of(path)} file",
                 remedy=f"rename it to {stem_of(path)}{real}" if real in ENDINGS else "convert it",
             ) from error
+        if isinstance(error, MemoryError):
+            raise DataError(
+                "the memory is not enough to read this file",
+                path=path,
+                found=f"{path.stat().st_size} bytes; {error}",
+                remedy="free memory, or cut the scan; if it is small, its header is damaged",
+            ) from error
         said = " ".join(str(error).split()).replace(str(path), path.name)[:200]
         raise DataError(
             "unreadable or truncated file",

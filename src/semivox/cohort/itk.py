@@ -1,60 +1,45 @@
-"""NRRD and MetaImage files through SimpleITK, whose arrays are (Z, Y, X) and whose world is LPS."""
+"""NRRD and MetaImage files. Their headers are read here, word by word, and the voxels behind them as plain
+numbers: SimpleITK's readers can end the process on a damaged header. It writes the files; its arrays are
+(Z, Y, X) and its world is LPS."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
 
+from semivox.cohort import metaimage_header, nrrd_header
 from semivox.cohort.geometry import Geometry
-from semivox.cohort.text_header import STATUS, told
+from semivox.cohort.text_header import STATUS, Head, read_head, told
+from semivox.cohort.text_layout import Layout, itk_header
 from semivox.cohort.volume import Source, Volume
-from semivox.errors import DataError
 
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 NOTE = "semivox"
 """The header's key of a note."""
-FORMATS = {".nrrd": "nrrd", ".nhdr": "nrrd", ".mha": "mha", ".mhd": "mha"}
 
 
 def read(path: Path, label: bool = False) -> Volume:
-    """The voxels, channels first; a vector image's components, or a fourth axis, are its channels."""
-    image = sitk.ReadImage(str(path))
-    array = sitk.GetArrayFromImage(image)
-    vector = image.GetNumberOfComponentsPerPixel() > 1
-    components = np.moveaxis(array, -1, 0) if vector else array[None]  # (C, [T, ][Z, ]Y, X)
-    if image.GetDimension() == 4:
-        components = _time_as_channels(path, components)
-    array = components.transpose(0, *range(components.ndim - 1, 0, -1))
-    mm, status, placed = told(path)
-    header = _header(image, mm)
-    source = Source(path, FORMATS.get(path.suffix.lower(), "nrrd"), header)
-    return Volume(np.ascontiguousarray(array), _affine(**header), source, status, placed)
+    """The voxels, channels first; components, or a fourth axis, are the channels."""
+    head = _head(path)
+    layout = _layout(path, head)
+    array = np.ascontiguousarray(layout.channels_first(layout.block.read(path)))
+    mm, status, placed = told(head)
+    return Volume(array, layout.affine(mm), Source(path, head.kind), status, placed)
 
 
 def geometry(path: Path, label: bool = False) -> Geometry:
     """Header only."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    size, channels = reader.GetSize(), reader.GetNumberOfComponents()
-    if len(size) == 4:
-        size, channels = size[:3], channels * size[3]
-    mm, status, placed = told(path)
-    affine = _affine(**_header(reader, mm))
-    pixel = sitk.Image([1] * 2, reader.GetPixelID(), reader.GetNumberOfComponents())
-    return Geometry(tuple(size), channels, affine, sitk.GetArrayViewFromImage(pixel).dtype, status, placed)
+    head = _head(path)
+    layout = _layout(path, head)
+    mm, status, placed = told(head)
+    dtype = layout.block.dtype.newbyteorder("=")
+    return Geometry(layout.shape, layout.channels, layout.affine(mm), dtype, status, placed)
 
 
 def read_note(path: Path) -> str:
     """The note in a header, or nothing."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    return str(reader.GetMetaData(NOTE)) if reader.HasMetaDataKey(NOTE) else ""
+    return _head(path).fields.get(NOTE, "")
 
 
 def holds(array: np.ndarray) -> bool:
@@ -71,26 +56,17 @@ def write(
     affine = like.affine
     if array.ndim == 3 and not _is_xy(affine):
         array, affine = array[..., None], _with_normal(affine)
+    import SimpleITK as sitk  # noqa: N813 - slow to import, and only masks need it
+
     dims = array.ndim - 1
     flipped = array.transpose(0, *range(dims, 0, -1))
     vector = array.shape[0] > 1
     data = np.moveaxis(flipped, 0, -1) if vector else flipped[0]
     image = sitk.GetImageFromArray(np.ascontiguousarray(data), isVector=vector)
-    header = like.source.header
-    if (
-        "direction" in header
-        and len(header["spacing"]) == dims
-        and np.array_equal(_affine(header["origin"], header["spacing"], header["direction"]), affine)
-    ):
-        origin, spacing, direction = header["origin"], header["spacing"], header["direction"]
-    else:
-        lps = LPS_TO_RAS @ affine
-        spacing = np.linalg.norm(lps[:3, :dims], axis=0)
-        direction = (lps[:dims, :dims] / spacing).ravel()
-        origin = lps[:dims, 3]
-    image.SetOrigin([float(v) for v in origin])
-    image.SetSpacing([float(v) for v in spacing])
-    image.SetDirection([float(v) for v in direction])
+    header = itk_header(affine, dims)
+    image.SetOrigin(header["origin"])
+    image.SetSpacing(header["spacing"])
+    image.SetDirection(header["direction"])
     for key, text in {**(keys or {}), **({NOTE: note} if note else {})}.items():
         image.SetMetaData(key, text)
     if like.spacing_status != "known":
@@ -117,28 +93,13 @@ def _with_normal(affine: np.ndarray) -> np.ndarray:
     return made
 
 
-def _header(image: Any, mm: float) -> dict[str, Any]:
-    """Place, spacing and direction of an image, or of a reader that has read a header, in mm."""
-    origin, spacing = ([v * mm for v in values] for values in (image.GetOrigin(), image.GetSpacing()))
-    return {"origin": origin, "spacing": spacing, "direction": image.GetDirection()}
+def _head(path: Path) -> Head:
+    """Of a file that is what its name says."""
+    head = read_head(path)
+    if (head.kind == "nrrd") != (path.suffix.lower() in (".nrrd", ".nhdr")):
+        raise ValueError(f"a file of another format: {head.kind}")
+    return head
 
 
-def _affine(origin: Any, spacing: Any, direction: Any) -> np.ndarray:
-    dims = len(spacing)
-    kept = min(dims, 3)
-    lps = np.eye(4)
-    lps[:kept, :kept] = (np.reshape(direction, (dims, dims)) * np.asarray(spacing))[:kept, :kept]
-    lps[:kept, 3] = origin[:kept]
-    return np.asarray(LPS_TO_RAS @ lps)
-
-
-def _time_as_channels(path: Path, components: np.ndarray) -> np.ndarray:
-    if components.shape[0] > 1:
-        raise DataError(
-            "has both a fourth axis and several components",
-            path=path,
-            found=f"{components.shape[1]} frames of {components.shape[0]} components",
-            expected="one of them as channels",
-            remedy="write each channel as its own file",
-        )
-    return components[0]
+def _layout(path: Path, head: Head) -> Layout:
+    return (nrrd_header if head.kind == "nrrd" else metaimage_header).layout(path, head)

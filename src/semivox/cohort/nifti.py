@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import logging
 from pathlib import Path
@@ -10,11 +9,14 @@ from typing import Any, BinaryIO, NamedTuple
 
 import nibabel as nib
 import numpy as np
-from nibabel.arrayproxy import ArrayProxy
+from nibabel.volumeutils import apply_read_scaling
 
+from semivox.cohort.claims import check_memory
 from semivox.cohort.geometry import Geometry, broken
+from semivox.cohort.inflating import Inflating
 from semivox.cohort.units import mm_per_unit
 from semivox.cohort.volume import Source, SpacingStatus, Volume
+from semivox.cohort.voxel_block import Block
 from semivox.errors import DataError
 
 UNHEARD = logging.Logger("semivox.nifti")  # outside the tree of loggers
@@ -24,16 +26,20 @@ UNHEARD.addHandler(logging.NullHandler())
 def read(path: Path, label: bool = False) -> Volume:
     """The voxels with scaling applied, channels first; a 4D file's last axis is its channels."""
     pair = path.suffix.lower() == ".hdr"
-    with (_voxels_of(path) if pair else path).open("rb") as file:
-        if _is_gzip(file):
-            # inflated in one go: nibabel stops at the last voxel and would never see a wrong checksum
-            stream: Any = io.BytesIO(gzip.decompress(file.read()))
-        else:
-            stream = file
-        told = _read_header(path) if pair else _told(path, stream)
-        voxels = ArrayProxy(stream, told.header, mmap=False)
-        array = np.asarray(voxels, dtype=None if _unscaled(told.header) else np.float32)
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    voxels = _voxels_of(path) if pair else path
+    with voxels.open("rb") as file:
+        packed = _is_gzip(file)
+        told = _read_header(path) if pair else _told(path, Inflating(file) if packed else file)
+    header = told.header
+    shape, offset = header.get_data_shape(), int(header.get_data_offset())
+    if packed:
+        block = Block((voxels,), header.get_data_dtype(), shape, "deflate", skip=offset)
+    else:
+        block = Block((voxels,), header.get_data_dtype(), shape, "raw", start=offset)
+    array = block.read(path)
+    if not _unscaled(header):
+        check_memory(path, 8 * array.size)
+        array = apply_read_scaling(array, *header.get_slope_inter()).astype(np.float32, copy=False)
     kept = told.header.copy()
     if told.grid.spacing_status == "unknown":
         kept.set_xyzt_units("unknown")  # a mask tells no more than its scan
@@ -133,8 +139,7 @@ def _is_gzip(file: BinaryIO) -> bool:
 def _read_header(path: Path) -> _Told:
     with path.open("rb") as file:
         if _is_gzip(file):
-            with gzip.GzipFile(fileobj=file) as inflated:
-                return _told(path, inflated)
+            return _told(path, Inflating(file))
         return _told(path, file)
 
 
@@ -148,6 +153,8 @@ def _told(path: Path, stream: Any) -> _Told:
     header = raw.copy()
     _check_magic(path, bytes(header["magic"].item()))
     header.check_fix(UNHEARD)  # what nibabel mends in a header is judged below
+    if header.get_data_offset() < 0:
+        raise ValueError(f"voxels at byte {header.get_data_offset()}")
     _check_scalar(path, header)
     shape, channels = _split_shape(path, header.get_data_shape())
     stored = np.dtype(header.get_data_dtype()).newbyteorder("=")
@@ -221,6 +228,8 @@ def _check_scalar(path: Path, header: Any) -> None:
 def _split_shape(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
     while len(shape) > 4 and shape[-1] == 1:
         shape = shape[:-1]
+    if min(shape, default=1) < 1:
+        raise ValueError(f"axes of lengths {shape}")
     if len(shape) == 5 and shape[3] == 1:  # NIfTI's place for vectors
         return tuple(shape[:3]), int(shape[4])
     if len(shape) in (2, 3, 4):

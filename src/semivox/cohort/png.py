@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from semivox.cohort.claims import DEFLATE, check_memory, check_stored
 from semivox.cohort.geometry import Geometry
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError
@@ -118,9 +119,11 @@ def _stored(path: Path, label: bool) -> _Stored:
                     expected="one",
                     remedy="save each as a file of its own, or all as one TIFF stack",
                 )
-    if header is None or header[3] not in SAMPLES:
+    if header is None or header[3] not in SAMPLES or not header[0] or not header[1]:
         raise ValueError("no valid IHDR chunk")
     width, height, depth, colour_type = header[:4]
+    if depth not in (1, 2, 4, 8, 16):
+        raise ValueError(f"a depth of {depth} bits")
     if colour_type == PALETTE and palette is None:
         raise ValueError("no palette")
     means_colours = colour_type == PALETTE and not label
@@ -145,6 +148,9 @@ def _chunks_before_pixels(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 def _samples(path: Path, stored: _Stored) -> np.ndarray:
     """(Y, X, samples) as they are stored, alpha too."""
     width, height = stored.size
+    bits = width * height * SAMPLES[stored.colour_type] * stored.depth
+    check_stored(bits // 8, path.stat().st_size, DEFLATE)
+    check_memory(path, width * height * stored.channels * stored.geometry.dtype.itemsize)
     if stored.depth == 16 and SAMPLES[stored.colour_type] > 1:
         import imagecodecs  # here alone, and large
 

@@ -6,18 +6,22 @@ is missing with zeros, and turns colours it has no name for into numbers. Here s
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any, Literal
 
 import tifffile
 
+from semivox.cohort.claims import DEFLATE, check_memory, check_stored
 from semivox.errors import DataError
 
 MOST_PAGES = 1 << 20
 PLAIN = (0, 1, 2, 3, 4, 5, 34892)  # white or black as 0, RGB, palette, mask, separations, linear raw
 """Photometric interpretations whose samples are the stored numbers; a palette's are its indices."""
 YCBCR = 6
+RATIO = {1: 1, 5: 2560, 8: DEFLATE, 32946: DEFLATE, 32773: 64}
+"""Of none, LZW, deflate and PackBits: how many bytes a stored byte can stand for at most."""
 JPEGS = (6, 7, 33007)
 """Compressions whose decoder turns YCbCr into red, green and blue."""
 LOSSY = {
@@ -50,6 +54,7 @@ def whole_series(path: Path, tiff: tifffile.TiffFile, label: bool) -> tifffile.T
         )
     _check_described(path, tiff, series[0])
     _check_stored(path, series[0].keyframe, label)
+    _check_claims(path, tiff, series[0])
     _check_data(tiff, series[0])
     return series[0]
 
@@ -96,6 +101,17 @@ def _check_data(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Non
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
             if not offset or not count or offset + count > size:
                 raise ValueError(f"a part of page {number} of {len(series)} is missing")
+
+
+def _check_claims(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+    """The file can hold its numbers, and the memory them and a piece of a page, as large as it is stored."""
+    page = series.keyframe
+    piece = math.prod(page.chunks) * page.dtype.itemsize
+    bits = min(page.bitspersample, 8 * page.dtype.itemsize)
+    ratio = RATIO.get(int(page.compression))
+    if ratio is not None:
+        check_stored(series.size * bits // 8, tiff.filehandle.size, ratio)
+    check_memory(path, max(series.nbytes, piece))
 
 
 def _check_described(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
