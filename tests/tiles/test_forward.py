@@ -23,21 +23,23 @@ class Local(nn.Module):
         self.layers = nn.Sequential(
             conv(channels, 4, 3, padding=1), nn.Tanh(), conv(4, classes, 3, padding=1)
         )
-        self.sizes: list[tuple[int, ...]] = []
+        self.sizes: list[tuple[int, ...]] = []  # of each tile
+        self.batches: list[int] = []
 
     def forward(self, x: Tensor, drop: object = None, norm: str = "update") -> Output:
         assert drop is None
         assert norm == "running"
         assert all(n % 4 == 0 for n in x.shape[2:])
         assert torch.is_inference_mode_enabled()
-        self.sizes.append(tuple(x.shape[2:]))
+        self.sizes += [tuple(x.shape[2:])] * len(x)
+        self.batches.append(len(x))
         return Output(3 * self.layers(x))
 
 
 class Constant(nn.Module):
     def forward(self, x: Tensor, drop: object = None, norm: str = "update") -> Output:
         logits = torch.tensor([0.3, -1.0, 2.0]).view(1, 3, *[1] * (x.ndim - 2))
-        return Output(logits.expand(1, 3, *x.shape[2:]))
+        return Output(logits.expand(len(x), 3, *x.shape[2:]))
 
 
 def image(*shape: int, seed: int = 1) -> Tensor:
@@ -126,6 +128,19 @@ def test_no_tile_is_spent_on_padding() -> None:
     assert net.sizes == [(12, 12)] * 2
 
 
+@pytest.mark.parametrize(
+    ("tiles", "room", "batches"), [(3, 9, [3]), (5, 9, [2, 3]), (5, 2, [1, 2, 2]), (3, 1, [1] * 3)]
+)
+def test_tiles_share_a_forward_where_memory_allows(tiles: int, room: int, batches: list[int]) -> None:
+    """The same probabilities however many go at once; ``room`` and AT_ONCE are the most."""
+    net, x = Local(2), image(1, 4 + 4 * tiles, 8)
+    options = {"multiple": (4, 4), "tile": (8, 8)}
+    probs = predict_probabilities([net], x, **options, memory_bytes=room * 8 * 8 * 512)
+    assert (sorted(net.batches), len(net.sizes)) == (batches, tiles)
+    alone = predict_probabilities([net], x, **options, memory_bytes=8 * 8 * 512)
+    torch.testing.assert_close(probs, alone, atol=1e-6, rtol=0)
+
+
 def test_several_networks_are_averaged_as_probabilities() -> None:
     a, b, x = Local(2, seed=0), Local(2, seed=5), image(1, 8, 8)
     options = {"multiple": (4, 4), "memory_bytes": 10**9}
@@ -138,7 +153,7 @@ def test_several_networks_are_averaged_as_probabilities() -> None:
 def test_out_of_memory_falls_back_to_smaller_tiles() -> None:
     class Small(Local):
         def forward(self, x: Tensor, drop: object = None, norm: str = "update") -> Output:
-            if math.prod(x.shape[2:]) > 200:
+            if len(x) * math.prod(x.shape[2:]) > 200:
                 raise torch.OutOfMemoryError("too large")
             return super().forward(x, drop, norm)
 
@@ -146,6 +161,9 @@ def test_out_of_memory_falls_back_to_smaller_tiles() -> None:
     probs = predict_probabilities([net], image(1, 40, 40), multiple=(4, 4), memory_bytes=10**9)
     assert probs.shape == (3, 40, 40)
     torch.testing.assert_close(probs.sum(0), torch.ones(40, 40))
+    net.sizes.clear()  # tiles that fit one by one are not cut
+    predict_probabilities([net], image(1, 40, 40), multiple=(4, 4), tile=(12, 12))
+    assert set(net.sizes) == {(12, 12)}
 
 
 def test_numpy_images_are_taken_and_left_alone() -> None:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from semivox.networks.lone_sample import convolved, is_lone, upsampled
 from semivox.randomness import Key
 
 
@@ -21,13 +22,19 @@ class _Uninitialised:
 class Conv2d(_Uninitialised, nn.Conv2d): ...
 
 
-class Conv3d(_Uninitialised, nn.Conv3d): ...
+class Conv3d(_Uninitialised, nn.Conv3d):
+    def forward(self, x: Tensor) -> Tensor:
+        return convolved(x, self) if is_lone(x, self.weight) else super().forward(x)
 
 
 class ConvTranspose2d(_Uninitialised, nn.ConvTranspose2d): ...
 
 
-class ConvTranspose3d(_Uninitialised, nn.ConvTranspose3d): ...
+class ConvTranspose3d(_Uninitialised, nn.ConvTranspose3d):
+    """With kernel = stride, as :func:`upsampling` makes it."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return upsampled(x, self) if is_lone(x, self.weight) else super().forward(x, output_size)
 
 
 class Linear(_Uninitialised, nn.Linear): ...

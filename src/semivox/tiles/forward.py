@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +15,12 @@ from torch.nn import functional as F
 from semivox.machine import free_bytes
 from semivox.tiles.blend import axis_tiles, tile_shape
 
+T = TypeVar("T")
+
 BYTES_PER_VOXEL = 512  # activations alive at once in a forward of the 16-filter V-Net, float32
+AT_ONCE = 4
+"""Tiles in a forward, where memory allows. Weights are laid out anew for each forward, so that two tiles
+together take 4 to 10 % less time than one after the other; more than four gain nothing."""
 
 
 def predict_probabilities(
@@ -40,7 +46,7 @@ def predict_probabilities(
         image smaller than one, is padded with zeros on both sides, and the margin is cut off again.
     memory_bytes
         What a forward may use (None: half of what is free on the networks' device). What needs more is cut
-        into tiles.
+        into tiles; where it holds several tiles, up to AT_ONCE go in one forward.
     tile
         Size of the tiles, rounded up to ``multiple``; smaller ones where the memory holds no such tile.
         None: the whole image, or tiles as large as the memory allows.
@@ -61,46 +67,63 @@ def predict_probabilities(
     if tile is not None:
         wanted = tuple(min(n, math.ceil(t / m) * m) for n, t, m in zip(shape, tile, multiple, strict=True))
     size = tile_shape(wanted, multiple, budget / bytes_per_voxel)
+    at_once = min(AT_ONCE, max(1, int(budget / bytes_per_voxel / math.prod(size))))
     while True:
         padded, inner = _pad(x, size)
         try:
-            probs = _blended(networks, padded, size, overlap, device)
+            probs = _blended(networks, padded, size, overlap, device, at_once)
             return probs[inner].contiguous()
-        except torch.OutOfMemoryError:  # the estimate was too low for this device: smaller tiles
+        except torch.OutOfMemoryError:  # the estimate was too low for this device: fewer, then smaller tiles
             smaller = tile_shape(size, multiple, math.prod(size) / 2)
-            if smaller == size:
+            if at_once > 1:
+                at_once //= 2
+            elif smaller == size:
                 raise
-            size = smaller
+            else:
+                size = smaller
         torch.cuda.empty_cache()
 
 
 @torch.inference_mode()
 def _blended(
-    networks: Sequence[nn.Module], x: Tensor, size: tuple[int, ...], overlap: float, device: torch.device
+    networks: Sequence[nn.Module],
+    x: Tensor,
+    size: tuple[int, ...],
+    overlap: float,
+    device: torch.device,
+    at_once: int,
 ) -> Tensor:
-    """x (C, ...) in tiles of ``size`` -> (K, ...)."""
+    """x (C, ...) in tiles of ``size``, ``at_once`` in a forward -> (K, ...)."""
     shape = tuple(x.shape[1:])
     if size == shape:
-        return _mean_softmax(networks, x.to(device)).cpu()
+        return _mean_softmax(networks, x[None].to(device))[0].cpu()
     result: Tensor | None = None
     axes = [axis_tiles(length, t, overlap) for length, t in zip(shape, size, strict=True)]
-    for tiles in itertools.product(*axes):
-        where = (slice(None), *(slice(start, start + weights.size) for start, weights in tiles))
-        probs = _mean_softmax(networks, x[where].to(device)).cpu()
-        for axis, (_, weights) in enumerate(tiles):
-            probs *= torch.from_numpy(weights).view(-1, *[1] * (len(size) - 1 - axis))
-        if result is None:
-            result = torch.zeros(probs.shape[0], *shape)
-        result[where] += probs
+    for some in _batches(list(itertools.product(*axes)), at_once):
+        places = [(slice(None), *(slice(start, start + w.size) for start, w in tiles)) for tiles in some]
+        found = _mean_softmax(networks, torch.stack([x[where] for where in places]).to(device)).cpu()
+        for where, tiles, probs in zip(places, some, found, strict=True):
+            for axis, (_, weights) in enumerate(tiles):
+                probs *= torch.from_numpy(weights).view(-1, *[1] * (len(size) - 1 - axis))
+            if result is None:
+                result = torch.zeros(probs.shape[0], *shape)
+            result[where] += probs
     assert result is not None
     return result
 
 
+def _batches(tiles: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    """``tiles`` in as few batches of at most ``most`` as hold them, which differ by one tile at most."""
+    count = -(-len(tiles) // most)
+    ends = [len(tiles) * i // count for i in range(count + 1)]
+    return (tiles[begin:end] for begin, end in itertools.pairwise(ends))
+
+
 def _mean_softmax(networks: Sequence[nn.Module], x: Tensor) -> Tensor:
-    """(C, ...) -> (K, ...)."""
+    """(B, C, ...) -> (B, K, ...)."""
     total: Tensor | None = None
     for network in networks:
-        probs = network(x[None], drop=None, norm="running").logits[0].float().softmax(0)
+        probs = network(x, drop=None, norm="running").logits.float().softmax(1)
         total = probs if total is None else total.add_(probs)
     if total is None:
         raise ValueError("no network to predict with")
