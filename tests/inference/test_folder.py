@@ -166,3 +166,22 @@ def test_maps_are_not_removed_through_a_link(
     with pytest.raises(DataError, match="is a link"):
         predict_folder(model, scans[:1], out, Wanted())
     assert scans[0].images[0].is_file()
+
+
+@pytest.mark.parametrize(("edges", "fault"), [(1000.0, "spacing is far from"), (90.0, "becomes too large")])
+def test_a_scan_that_would_take_all_the_memory_fails_by_name_and_the_others_do_not(
+    model: Model,
+    save_scan: SaveScan,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    edges: float,
+    fault: str,
+) -> None:
+    monkeypatch.setenv("SEMIVOX_CASE_MEMORY", "1GiB")
+    paths = [save_scan(f"scans/{name}.nii.gz", seed=i) for i, name in enumerate("ac")]
+    odd = save_scan("scans/b.nii.gz", affine=np.diag([edges] * 3 + [1]))
+    report = predict_folder(model, find_scans([*paths, odd]).cases, tmp_path / "out", Wanted())
+    assert [row.case for row in report.failed] == ["b"]
+    assert str(odd) in report.failed[0].reason
+    assert fault in report.failed[0].reason
+    assert masks(tmp_path / "out") == ["a", "c"]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from semivox.cohort.cases_csv import in_order, read_cases_csv
     from semivox.cohort.check import Progress, check_cohort
     from semivox.cohort.check_report import CheckReport, Finding
+    from semivox.cohort.claims import check_memory
     from semivox.cohort.dataset_json import Declared, read_dataset_json
     from semivox.cohort.fits import Task, channels_differ, classes_differ, refuse_other_task
     from semivox.cohort.folder import load_cohort
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from semivox.cohort.scans import find_scans
     from semivox.cohort.segments import Segment, named_by_segments, segments_of_classes
     from semivox.cohort.split import split_cohort
+    from semivox.cohort.unusual_grids import too_far, too_large
     from semivox.cohort.volume import Source, Volume, edges_of
 
 __all__ = [
@@ -76,6 +78,7 @@ __all__ = [
     "case_identity",
     "channels_differ",
     "check_cohort",
+    "check_memory",
     "classes_differ",
     "cohort_spacing",
     "edges_of",
@@ -112,6 +115,8 @@ __all__ = [
     "sha256_file",
     "split_cohort",
     "stem_of",
+    "too_far",
+    "too_large",
     "write_mask",
     "write_phantom_cohort",
     "write_volume",

@@ -70,7 +70,10 @@ def check_cohort(
     images = {case.name: case.images[0] for case in cohort.cases if case.images}
     for name, error in unusual_intensities(intensities, images, cohort.channels):
         findings.append(Finding.of("warning", name, error))
-    findings += [Finding.of("warning", name, error) for name, error in far_spacings(grids, images)]
+    spacing = cohort_spacing(cohort.spacing_known, (grid.spacing_status for grid in grids.values()))
+    if spacing == "known":
+        planes = max(len(cohort.channels), len(cohort.classes) + 1)
+        findings += [Finding.of(*found) for found in far_spacings(grids, images, planes)]
     findings += [Finding.of("warning", "", error) for error in sheared_grids(cohort.root, grids)]
     findings += [Finding.of("warning", "", error) for error in two_forms(cohort.root, disagreeing)]
     findings += [Finding.of("warning", "", error) for error in _cut_patients(cohort, split)]
@@ -83,7 +86,7 @@ def check_cohort(
         dims=_majority_dims(grids),
         shapes=tuple(grid.shape for grid in grids.values()),
         spacings_mm=tuple(s for grid in grids.values() if (s := grid.spacing_mm) is not None),
-        spacing=cohort_spacing(cohort.spacing_known, (grid.spacing_status for grid in grids.values())),
+        spacing=spacing,
         classes={name: present[value] for value, name in cohort.classes.items()},
     )
 

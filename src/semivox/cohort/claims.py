@@ -27,7 +27,7 @@ def check_stored(claimed: int, stored: int, ratio: int = 1) -> None:
         raise ValueError(f"the header tells of {claimed} bytes of voxels, the file holds {held}")
 
 
-def check_memory(path: Path, claimed: int) -> None:
+def check_memory(path: Path | None, claimed: int) -> None:
     """Raise DataError where an array of ``claimed`` bytes and a copy of it are more than a case may take."""
     if claimed <= SMALL:
         return

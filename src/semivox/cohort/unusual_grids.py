@@ -3,42 +3,104 @@ whose two affines disagree."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal, Protocol
 
 import numpy as np
 
+from semivox.cohort.claims import SMALL, gib
 from semivox.cohort.geometry import Geometry, grid_difference, is_sheared
 from semivox.cohort.volume import Volume
 from semivox.errors import DataError
+from semivox.machine import case_bytes
 
 FAR = 9.5
 """Times the median of the cohort, or a part of it: a wrong unit is off by 10 or 1000. Slices of 0.5 and of 5
 mm lie both within it in a cohort of 1 to 3 mm."""
+FARTHEST = 100.0
+"""The same, where no scan is believed any more."""
 FEWEST_CASES = 3
 
 
-def far_spacings(grids: Mapping[str, Geometry], paths: Mapping[str, Path]) -> Iterator[tuple[str, DataError]]:
-    """Cases with a voxel edge far from the cohort's median; edges are compared by size, not by axis."""
+class Edged(Protocol):
+    """A Volume, or a Geometry read from a header."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def voxel_edges(self) -> tuple[float, ...]: ...
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...] | None: ...
+
+
+def far_spacings(
+    grids: Mapping[str, Geometry], paths: Mapping[str, Path], planes: int = 1
+) -> Iterator[tuple[Literal["error", "warning"], str, DataError]]:
+    """Cases with a voxel edge far from the cohort's median, by size and not by axis: an error where it is too
+    far, or where ``planes`` of numbers on a grid of the median spacing need more memory than a scan may."""
     edges = {name: sorted(grid.spacing_mm) for name, grid in grids.items() if grid.spacing_mm is not None}
     for dims in (2, 3):
-        alike = {name: np.array(values) for name, values in edges.items() if len(values) == dims}
-        if len(alike) < FEWEST_CASES:
+        alike = {name: values for name, values in edges.items() if len(values) == dims}
+        if not alike:
             continue
         median = np.median(list(alike.values()), axis=0)
-        for name, values in alike.items():
-            if (values > FAR * median).any() or (values * FAR < median).any():
-                yield (
-                    name,
-                    DataError(
-                        "the spacing is far from that of the other cases",
-                        path=paths[name],
-                        found=f"voxels of {_by(grids[name].spacing_mm or ())} mm",
-                        expected=f"about {_by(median)} mm (the cohort's median, edges by size)",
-                        remedy="look at the header: a wrong unit, or a lost spacing? Leave the case out if "
-                        "it cannot be mended (use=no in cases.csv)",
-                    ),
-                )
+        for name in alike:
+            path, grid = paths[name], grids[name]
+            voxels = math.prod(grid.shape) * math.prod(alike[name]) / math.prod(median)
+            error = too_far(path, grid, median) or too_large(path, grid, voxels, median, planes)
+            if error is not None:
+                yield "error", name, error
+            elif len(alike) >= FEWEST_CASES and _times(alike[name], median) > FAR:
+                yield "warning", name, _far(path, grid, median)
+
+
+def too_far(path: Path | None, grid: Edged, median: Sequence[float] | np.ndarray) -> DataError | None:
+    """The error for a grid whose spacing is a hundred times that of its cohort, or a hundredth: no scan of
+    the same kind is, and one voxel would become a million. None for others, and where spacing is not known.
+    """
+    if grid.spacing_mm is None or _times(grid.spacing_mm, median) <= FARTHEST:
+        return None
+    return _far(path, grid, median)
+
+
+def too_large(
+    path: Path | None, grid: Edged, voxels: float, spacing: Sequence[float] | np.ndarray, planes: int
+) -> DataError | None:
+    """The error for a grid that becomes so many ``voxels`` at the working ``spacing`` that ``planes`` float32
+    numbers of each, and as many again on the way, are more than a scan may take of the memory."""
+    needed = voxels * planes * 8
+    if needed <= SMALL or needed <= (limit := case_bytes()):
+        return None
+    return DataError(
+        "the scan becomes too large at the spacing of the cohort",
+        path=path,
+        found=f"{_by(grid.shape)} voxels of {_by(grid.voxel_edges)}, which are {voxels:.3g} voxels of "
+        f"{_by(spacing)} (the cohort's) and need {gib(needed)}",
+        expected=f"at most {gib(limit)}",
+        remedy="look at the header: a wrong unit, or a lost spacing? Else cut the scan, free memory, or "
+        "allow more with SEMIVOX_CASE_MEMORY=24GiB",
+    )
+
+
+def _times(edges: Sequence[float], median: Sequence[float] | np.ndarray) -> float:
+    """By how much the edge that is farthest from the median is larger or smaller; by size, not by axis."""
+    ratio = np.sort(edges) / np.sort(median)
+    return float(max(ratio.max(), (1 / ratio).max()))
+
+
+def _far(path: Path | None, grid: Edged, median: Sequence[float] | np.ndarray) -> DataError:
+    return DataError(
+        "the spacing is far from that of the other cases",
+        path=path,
+        found=f"voxels of {_by(grid.spacing_mm or ())} mm",
+        expected=f"about {_by(np.sort(median))} mm (the cohort's median, edges by size)",
+        remedy="look at the header: a wrong unit, or a lost spacing? Leave the case out if it cannot be "
+        "mended (use=no in cases.csv)",
+    )
 
 
 def sheared_grids(root: Path, grids: Mapping[str, Geometry]) -> Iterator[DataError]:

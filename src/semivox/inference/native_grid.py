@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from semivox.cohort import Volume
-from semivox.prepare import Grid, Plan, normalise, resample
+from semivox.prepare import Grid, Plan, checked_grid, normalise, resample
 from semivox.tiles import predict_planned
 
 
@@ -30,7 +30,7 @@ def working_probabilities(
 
 def working_image(volume: Volume, plan: Plan) -> tuple[Grid, np.ndarray]:
     """The scan's grid, and what the networks see of it: (C, working) float32, turned and normalised."""
-    grid = Grid.of(volume, plan)
+    grid = checked_grid(volume, plan, volume.source.path)
     # Turned and contiguous before anything is summed: a flipped copy then gives the same bits.
     turned = np.ascontiguousarray(grid.orientation.apply(volume.array))
     return grid, resample(normalise(turned, plan.channels), grid.working_shape)

@@ -3,7 +3,7 @@
 from semivox.prepare.cache import cache_folder
 from semivox.prepare.costs import COSTS, Costs, costs_here
 from semivox.prepare.fingerprint import Fingerprint, fingerprint
-from semivox.prepare.grid import Grid
+from semivox.prepare.grid import Grid, checked_grid
 from semivox.prepare.normalise import normalise
 from semivox.prepare.parallel import map_cases
 from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan
@@ -27,6 +27,7 @@ __all__ = [
     "StoredCase",
     "build_store",
     "cache_folder",
+    "checked_grid",
     "costs_here",
     "fingerprint",
     "make_plan",

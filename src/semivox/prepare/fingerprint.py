@@ -25,6 +25,8 @@ from semivox.cohort import (
     orientation_of,
     read_case,
     read_geometry,
+    too_far,
+    too_large,
 )
 from semivox.components import largest_component
 from semivox.errors import DataError, SettingsError
@@ -160,6 +162,10 @@ def _measure_all(cohort: Cohort, split: Split, progress: Progress | None, worker
     statuses = [geometry.spacing_status for geometry in geometries]
     spacing_known = cohort_spacing(cohort.spacing_known, statuses) == "known"
     axes, native_spacing = _working_axes(geometries, spacing_known)
+    if spacing_known:
+        _refuse_odd_grids(
+            cases, geometries, axes, native_spacing, max(len(cohort.channels), len(cohort.classes) + 1)
+        )
     tasks = [
         _Task(
             case, i < len(split.labeled), len(cohort.channels), cohort.values, cohort.ignore,
@@ -212,6 +218,23 @@ def _working_axes(
     last = max(a for a in ras if median[a] * SAME_SPACING >= max(median)) if dims == 3 else dims - 1
     axes = (*(a for a in ras if a != last), last)
     return axes, tuple(median[a] for a in axes)
+
+
+def _refuse_odd_grids(
+    cases: Sequence[Case],
+    geometries: Sequence[Geometry],
+    axes: Sequence[int],
+    native_spacing: Sequence[float],
+    planes: int,
+) -> None:
+    """Raise DataError for the first case that no grid of the cohort's spacing can be made of."""
+    for case, geometry in zip(cases, geometries, strict=True):
+        path = case.images[0]
+        voxels = math.prod(Grid.lay(geometry, axes, native_spacing).working_shape)
+        error = too_far(path, geometry, native_spacing)
+        error = error or too_large(path, geometry, voxels, native_spacing, planes)
+        if error is not None:
+            raise error
 
 
 def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:

@@ -5,10 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort import Orientation, Positioned, edges_of, orientation_of
+from semivox.cohort import (
+    Geometry,
+    Orientation,
+    Positioned,
+    Volume,
+    check_memory,
+    edges_of,
+    orientation_of,
+    too_far,
+    too_large,
+)
 from semivox.prepare.plan import Plan
 from semivox.prepare.resample import resample
 
@@ -67,6 +78,22 @@ class Grid:
     def to_native(self, probabilities: np.ndarray) -> np.ndarray:
         """``(K, *working_shape)`` -> ``(K, *file shape)`` float32, in the file's own axes."""
         return np.ascontiguousarray(self.orientation.invert(resample(probabilities, self.native_shape)))
+
+
+def checked_grid(scan: Volume | Geometry, plan: Plan, path: Path | None) -> Grid:
+    """:meth:`Grid.of` a scan of the file ``path``, of which a grid of this size can be made.
+
+    Raises DataError where its spacing is far from that of the plan's cohort, or its voxels, working ones or
+    its own as float32, need more memory than there is: before any is asked for.
+    """
+    check_memory(path, 4 * len(plan.channels) * math.prod(scan.shape))
+    error = too_far(path, scan, plan.native_spacing) if plan.spacing_known else None
+    grid = Grid.of(scan, plan)
+    planes = max(len(plan.channels), len(plan.classes) + 1)
+    error = error or too_large(path, scan, math.prod(grid.working_shape), plan.spacing, planes)
+    if error is not None:
+        raise error
+    return grid
 
 
 def working_size(size: int, native_spacing: float, spacing: float) -> int:

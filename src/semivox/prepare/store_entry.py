@@ -13,7 +13,7 @@ import numpy as np
 from semivox.cohort import Case, read_case, read_geometry
 from semivox.errors import DataError
 from semivox.files import move, remove_folder
-from semivox.prepare.grid import Grid
+from semivox.prepare.grid import Grid, checked_grid
 from semivox.prepare.normalise import normalise
 from semivox.prepare.plan import Plan
 from semivox.prepare.targets import FULL, class_fractions, read_label_on, valid_voxels
@@ -93,7 +93,7 @@ def _write_image(job: Job, folder: Path) -> dict[str, Any]:
     _check_scan(volume.dims, volume.channels, job, path)
     if not np.isfinite(volume.array).all():
         raise DataError("the image holds NaN or infinity", path=path, remedy="run `semivox check`")
-    grid = Grid.of(volume, job.plan)
+    grid = checked_grid(volume, job.plan, path)
     image = grid.to_working(normalise(volume.array, job.plan.channels))
     fits = float(np.abs(image).max()) < float(np.finfo(np.float16).max)
     bright = image.mean(axis=0)
@@ -108,7 +108,7 @@ def _write_target(job: Job, folder: Path) -> dict[str, Any]:
     scan = read_geometry(job.case.images[0])
     label = read_label_on(job.case, scan, job.values, job.ignore)
     # The image's header decides: a label's rounded affine must not shift the grid.
-    grid = Grid.of(scan, job.plan)
+    grid = checked_grid(scan, job.plan, job.case.images[0])
     target = class_fractions(label, job.values, grid)
     for plane, annotated in zip(target, job.annotated, strict=True):
         if not annotated:
