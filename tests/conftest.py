@@ -21,6 +21,7 @@ def shared_data() -> Path:
 def _own_user_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is kept for the user is kept for the tests alone; commands that they start inherit it."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("user_cache"))
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("user_config"))
 
 
 @pytest.fixture(scope="session")

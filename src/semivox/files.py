@@ -109,6 +109,24 @@ def umask() -> int:
     return mask
 
 
+def create_private(path: Path, text: str) -> str:
+    """Write a new file that its owner alone can read, or leave the one that is there; returns its text.
+
+    Of several processes that come at once, one writes. Raises DataError where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_text(encoding="utf-8")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return text
+
+
 def _cannot_write(path: Path, error: OSError) -> DataError:
     return DataError(
         "cannot be written",

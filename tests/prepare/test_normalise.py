@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from semivox.prepare.normalise import is_ct, normalise
+from semivox.cohort import is_ct
+from semivox.prepare.normalise import normalise
 from semivox.prepare.plan import ChannelPlan
 
 ZSCORE = ChannelPlan("MR", "zscore")

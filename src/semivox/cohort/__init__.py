@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from semivox.lazy import attach
 
 if TYPE_CHECKING:
-    from semivox.cohort.case import Case, Cohort, Naming, Split
+    from semivox.cohort.case import Case, Cohort, Naming, Split, is_ct
     from semivox.cohort.cases_csv import in_order, read_cases_csv
     from semivox.cohort.check import Progress, check_cohort
     from semivox.cohort.check_report import CheckReport, Finding
@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     from semivox.cohort.dataset_json import Declared, read_dataset_json
     from semivox.cohort.fits import Task, channels_differ, classes_differ, refuse_other_task
     from semivox.cohort.folder import load_cohort
-    from semivox.cohort.format_table import DETACHED, ENDINGS
+    from semivox.cohort.format_table import CHOICES, DETACHED, ENDINGS, mask_ending
     from semivox.cohort.formats import (
         ending_of,
+        is_dicom,
         is_scan,
+        is_there,
         read_case,
         read_geometry,
         read_label,
         read_segments,
         read_volume,
+        size_of,
         stem_of,
         write_mask,
         write_volume,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
         quick_sha256,
     )
     from semivox.cohort.importers import (
+        import_dicom,
         import_folders,
         import_msd,
         import_pancreas_h5,
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
     from semivox.cohort.volume import Source, Volume, edges_of
 
 __all__ = [
+    "CHOICES",
     "DETACHED",
     "ENDINGS",
     "Case",
@@ -87,19 +92,24 @@ __all__ = [
     "find_scans",
     "grid_difference",
     "grid_error",
+    "import_dicom",
     "import_folders",
     "import_msd",
     "import_pancreas_h5",
     "import_ssl4mis_h5",
     "import_uamt_h5",
     "in_order",
+    "is_ct",
+    "is_dicom",
     "is_recorded",
     "is_scan",
     "is_sheared",
+    "is_there",
     "label_sha256",
     "load_cohort",
     "make_phantom",
     "mark_of",
+    "mask_ending",
     "named_by_segments",
     "orientation_of",
     "quick_sha256",
@@ -113,6 +123,7 @@ __all__ = [
     "refuse_other_task",
     "segments_of_classes",
     "sha256_file",
+    "size_of",
     "split_cohort",
     "stem_of",
     "too_far",

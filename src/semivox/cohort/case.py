@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,3 +84,8 @@ class Split:
 
     labeled: tuple[Case, ...]
     unlabeled: tuple[Case, ...]
+
+
+def is_ct(channel: str) -> bool:
+    """Whether a channel's name says computed tomography: ``ct`` as a word, in any case."""
+    return re.search(r"(?<![a-z0-9])ct(?![a-z0-9])", channel.lower()) is not None

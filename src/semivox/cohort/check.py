@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort.case import Case, Cohort, Split
+from semivox.cohort.case import Case, Cohort, Split, is_ct
 from semivox.cohort.check_report import CheckReport, Finding
 from semivox.cohort.folder import scan_folder
-from semivox.cohort.formats import read_case, read_geometry, read_label
+from semivox.cohort.formats import is_dicom, read_case, read_geometry, read_label
 from semivox.cohort.geometry import Geometry, cohort_spacing
 from semivox.cohort.grid_mismatch import grid_error
 from semivox.cohort.identity import case_identity
@@ -66,7 +66,8 @@ def check_cohort(
             progress(done, len(cohort.cases))
     findings += [Finding.of("error", case, error) for case, error in _mixed_dims(cohort, grids)]
     findings += [Finding.of("warning", "", error) for error in _mixed_spacing(cohort, grids)]
-    findings += [Finding.of("error", "", error) for error in _empty_classes(cohort, len(labelled), present)]
+    lacking = _empty_classes(cohort, len(labelled), present, split is not None)
+    findings += [Finding.of("error", "", error) for error in lacking]
     images = {case.name: case.images[0] for case in cohort.cases if case.images}
     for name, error in unusual_intensities(intensities, images, cohort.channels):
         findings.append(Finding.of("warning", name, error))
@@ -120,6 +121,9 @@ def _check_case(
             volume.shape, volume.channels, volume.affine, array.dtype, volume.spacing_status, volume.placed
         )
         grids[case.name] = grid
+        for note in volume.notes:
+            yield "warning", DataError(note, path=case.images[0])
+        yield from _other_modality(cohort, case)
         if forms_disagree(volume):
             disagreeing.append(case.name)
         if volume.channels != len(cohort.channels):
@@ -247,6 +251,28 @@ def _mixed_spacing(cohort: Cohort, grids: Mapping[str, Geometry]) -> Iterator[Da
         )
 
 
+def _other_modality(cohort: Cohort, case: Case) -> Iterator[tuple[str, DataError]]:
+    """A channel that is called CT and was made by another machine, or the other way round: CT is clipped to
+    the cohort's range, all else is normalised scan by scan."""
+    for path, channel in zip(case.images, cohort.channels, strict=False):
+        if not is_dicom(path):
+            continue
+        from semivox.cohort.dicom.volume import modality_of
+
+        modality = modality_of(path)
+        if modality and not channel.startswith("channel_") and (modality == "CT") != is_ct(channel):
+            yield (
+                "warning",
+                DataError(
+                    "the scan is of another modality than its channel's name says",
+                    path=path,
+                    found=f"{modality}, in the channel {channel!r}",
+                    expected="a channel called CT for CT, and for nothing else",
+                    remedy="correct 'channel_names' in dataset.json, or leave the scan out",
+                ),
+            )
+
+
 def _wrong_channels(cohort: Cohort, case: Case, channels: int) -> DataError:
     return DataError(
         "wrong number of channels",
@@ -278,7 +304,11 @@ def _mixed_dims(cohort: Cohort, grids: Mapping[str, Geometry]) -> Iterator[tuple
             )
 
 
-def _empty_classes(cohort: Cohort, labelled: int, present: Mapping[int, int]) -> Iterator[DataError]:
+def _empty_classes(
+    cohort: Cohort, labelled: int, present: Mapping[int, int], split_given: bool
+) -> Iterator[DataError]:
+    if labelled == 0 and not cohort.classes and not split_given:
+        return  # series straight from a scanner, to predict or to import
     if labelled == 0:
         yield DataError(
             "no labelled case",

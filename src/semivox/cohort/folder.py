@@ -14,13 +14,16 @@ import numpy as np
 from semivox.cohort.case import Case, Cohort, Naming
 from semivox.cohort.cases_csv import Row, in_order, read_cases_csv
 from semivox.cohort.dataset_json import EXAMPLE, Declared, FileKeys, read_dataset_json, read_file_keys
-from semivox.cohort.formats import read_geometry, read_label, read_segments
-from semivox.cohort.layouts import WHOLE, Found, nnunet_files, pair_files, plain_files
-from semivox.cohort.naming import Files
+from semivox.cohort.dicom.places import holds_dicom, is_archive
+from semivox.cohort.formats import is_dicom, read_geometry, read_label, read_segments
+from semivox.cohort.layouts import WHOLE, Found, dicom_files, nnunet_files, pair_files, plain_files
+from semivox.cohort.naming import Files, image_files
 from semivox.cohort.segments import Segment, named_by_segments
 from semivox.cohort.split import split_cohort
 from semivox.errors import DataError
 
+FOLDERS = ("imagesTr", "imagesUn", "images", "imagesTs")
+"""Of images, in a data folder."""
 MOST_CLASSES = 64  # a label with more values than this is a grey image, or numbered instances
 
 
@@ -62,7 +65,7 @@ def load_cohort(root: str | Path, labeled: str | None = None) -> Cohort:
 def scan_folder(root: str | Path, labeled: str | None = None) -> Scan:
     """As :func:`load_cohort`, but faults of single cases are collected; such cases stay in the cohort."""
     root = Path(root)
-    if not root.is_dir():
+    if not root.is_dir() and not is_archive(root):
         raise DataError("no such folder", path=root, remedy="give the folder that holds dataset.json")
     description = root / "dataset.json"
     declared = read_dataset_json(description) if description.is_file() else None
@@ -74,6 +77,8 @@ def scan_folder(root: str | Path, labeled: str | None = None) -> Scan:
         )
     inferred = _inferred(declared)
     table = root / "cases.csv"
+    if declared is None and _layout(root, None) == "dicom":
+        declared, inferred = Declared(FileKeys(), {}, None), frozenset({"channels", "classes"})
     if declared is None:
         # the order comes first: it says which label files may be opened for the classes
         rows = read_cases_csv(table, None) if table.is_file() else None
@@ -124,12 +129,12 @@ def is_data_folder(root: Path) -> bool:
     """Whether ``root`` has one of the layouts, with or without labels."""
     if any((root / name).is_dir() for name in ("imagesTr", "imagesUn", "images")):
         return True
-    return _layout(root, _file_keys_if_any(root)) == "pairs"
+    return _layout(root, _file_keys_if_any(root)) in ("pairs", "dicom")
 
 
 def naming_of(folder: Path) -> Naming | None:
     """How names are read in ``folder``, one of the folders of images of a data folder; None: it is none."""
-    if folder.name not in ("images", "imagesTr", "imagesTs", "imagesUn"):
+    if folder.name not in FOLDERS:
         return None
     root = folder.parent
     keys = _file_keys_if_any(root)
@@ -153,11 +158,20 @@ def _file_keys_if_any(root: Path) -> FileKeys | None:
     return None
 
 
-def _layout(root: Path, keys: FileKeys | None) -> Literal["pairs", "plain", "nnunet"]:
+def _layout(root: Path, keys: FileKeys | None) -> Literal["pairs", "plain", "nnunet", "dicom"]:
     """The one place where a folder's layout is decided."""
     if keys is not None and keys.pairs is not None:
         return "pairs"
+    if keys is None and not any((root / name).is_dir() for name in FOLDERS) and _is_dicom(root):
+        return "dicom"
     return "plain" if (root / "images").is_dir() and not (root / "imagesTr").is_dir() else "nnunet"
+
+
+def _is_dicom(root: Path) -> bool:
+    """Whether DICOM series are all the scans there are."""
+    if root.name in FOLDERS or any(path.is_file() and not is_dicom(path) for path in image_files(root)):
+        return False
+    return holds_dicom(root)
 
 
 def _refuse_other_layouts(root: Path, declared: Declared | None) -> None:
@@ -186,6 +200,8 @@ def _found(root: Path, keys: FileKeys | None, files_per_case: int = 0) -> Found:
     match _layout(root, keys):
         case "plain":
             return plain_files(root)
+        case "dicom":
+            return dicom_files(root)
         case "pairs":
             assert keys is not None
             assert keys.pairs is not None
@@ -232,7 +248,7 @@ def _ordered(
             warnings.append((row.case, DataError(text, path=table, remedy="add a line for it")))
     for label in found.lone_labels:
         warnings.append(("", DataError("a label without an image", path=label, remedy="add the image")))
-    warnings += [("", fault) for fault in _left_out(found)]
+    warnings += [("", fault) for fault in (*_left_out(found), *found.notes)]
     return cases, tuple(errors), tuple(warnings)
 
 
@@ -252,7 +268,12 @@ def _left_out(found: Found) -> Iterable[DataError]:
 
 
 def _case(files: Files, row: Row) -> Case:
-    return Case(files.name, files.images, files.label, row.patient, row.annotated, row.role)
+    patient = row.patient
+    if patient == files.name and files.images and is_dicom(files.images[0]):
+        from semivox.cohort.dicom.scans import patient_of
+
+        patient = patient_of(files.images[0]) or patient
+    return Case(files.name, files.images, files.label, patient, row.annotated, row.role)
 
 
 def _inferred_classes(root: Path, cases: tuple[Case, ...], labeled: str | None) -> dict[int, Segment]:
@@ -282,12 +303,22 @@ def _inferred_classes(root: Path, cases: tuple[Case, ...], labeled: str | None) 
 
 
 def _channels_of(cases: Iterable[Case]) -> tuple[str, ...]:
-    """Names for channels that nobody declared, from the header of the first case that can be read."""
+    """Names for channels that nobody declared, from the header of the first case that can be read: of DICOM
+    the modality, by which CT is known."""
     for case in cases:
         try:
+            if case.images and all(map(is_dicom, case.images)):
+                return _modalities(case)
             number = sum(read_geometry(path).channels for path in case.images)
         except DataError:
             continue
         if number:
             return tuple(f"channel_{i}" for i in range(number))
     return ("channel_0",)
+
+
+def _modalities(case: Case) -> tuple[str, ...]:
+    from semivox.cohort.dicom.volume import modality_of
+
+    names = [modality_of(path) or f"channel_{i}" for i, path in enumerate(case.images)]
+    return tuple(n if names.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(names))

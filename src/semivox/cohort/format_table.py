@@ -82,6 +82,8 @@ class Format:
         Whether three channels are red, green and blue.
     names
         Whether it holds labels alone, with their names (a :class:`LabelCodec`): never taken for a scan.
+    written
+        Whether it is written at all; else ``instead`` is.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Format:
     instead: str | None = None
     colours: bool = False
     names: bool = False
+    written: bool = True
 
     @property
     def codec(self) -> Codec:
@@ -170,6 +173,20 @@ FORMATS = (
         dims="3D",
         spacing="the header's directions and voxel sizes, in mm; without them (`goodRASFlag` 0) refused",
         channels="the frames",
+        written=False,
+        instead="nifti",
+    ),
+    Format(
+        name="dicom",
+        title="DICOM series",
+        endings=(".dcm", ".zip"),
+        module="dicom.volume",
+        dims="3D",
+        spacing="position and direction of each plane, in mm. Planes are sorted along their normal; missing, "
+        "uneven, doubled or turned ones are refused, a tilted gantry is told. A folder or a zip holds one "
+        "series, single- or multi-frame, native or compressed; files need no ending",
+        channels="one: stored numbers by each plane's slope and intercept",
+        written=False,
         instead="nifti",
     ),
     Format(
@@ -193,6 +210,7 @@ FORMATS = (
         spacing="none: unknown",
         channels="grey, or red, green, blue, of 8 bits. As images only: a label is refused, for JPEG changes "
         "numbers; so is a picture that Exif says to turn",
+        written=False,
         instead="png",
         colours=True,
     ),
@@ -218,8 +236,17 @@ ENDINGS = dict(
 """Ending -> its format; the longer ones first, for ``.seg.nrrd`` is no ``.nrrd``."""
 DETACHED = {header: one for row in FORMATS for header, one in row.detached.items()}
 """Endings of headers whose voxels lie in a second file -> what is written in their place."""
-WRITABLE = ("same", *(choice for row in FORMATS for choice in row.choices))
-"""What ``--format`` takes."""
+CHOICES = {choice: f".{choice}" for row in FORMATS for choice in row.choices}
+"""What ``--format`` takes -> the ending of what is written."""
+WRITABLE = ("same", *CHOICES)
+
+
+def mask_ending(ending: str | None) -> str:
+    """Of the mask of a scan with this ending (None: a folder of DICOM) in the format of its scan."""
+    row = ENDINGS[(ending or ".dcm").lower()]
+    if row.written:
+        return DETACHED.get(ending or "", ending or "")
+    return BY_NAME[str(row.instead)].endings[0]
 
 
 @cache

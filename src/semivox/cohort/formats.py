@@ -10,8 +10,9 @@ from typing import TypeVar
 import numpy as np
 
 from semivox.cohort.case import Case
+from semivox.cohort.dicom.places import SERIES, root_of, stamp_of
 from semivox.cohort.first_bytes import format_by_content
-from semivox.cohort.format_table import BY_NAME, DETACHED, ENDINGS, WRITABLE, Format
+from semivox.cohort.format_table import BY_NAME, CHOICES, DETACHED, ENDINGS, WRITABLE, Format
 from semivox.cohort.geometry import Geometry, Positioned, broken, broken_geometry, same_shape
 from semivox.cohort.grid_mismatch import grid_error
 from semivox.cohort.segments import Segment, refuse_other_values, unnamed_segments
@@ -90,6 +91,27 @@ def read_segments(path: str | Path) -> tuple[Segment, ...]:
     path = Path(path)
     codec = _format_of(path).label_codec
     return () if codec is None else _reading(path, codec.read_segments)
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether a file, or the folder or archive of a DICOM series, exists."""
+    root = root_of(Path(path))
+    return root.is_file() or (root.is_dir() and _format_of(Path(path)).name == "dicom")
+
+
+def size_of(path: str | Path) -> int:
+    """Bytes of a file, or of all that lies where a DICOM series does."""
+    return sum(size for _, size, _ in stamp_of(root_of(Path(path))))
+
+
+def is_dicom(path: str | Path) -> bool:
+    """Whether a path means a DICOM series: by its name, or since it is a folder."""
+    return _is_series(Path(path)) or ending_of(path) in BY_NAME["dicom"].endings
+
+
+def _is_series(path: Path) -> bool:
+    """Whether a path means a DICOM series and is no single file."""
+    return path.name.startswith(SERIES) or path.is_dir()
 
 
 def is_scan(path: str | Path) -> bool:
@@ -230,7 +252,7 @@ def _target(path: Path, source: Source, format: str) -> Path:
         raise SettingsError("no such format to write", found=format, expected=" or ".join(WRITABLE))
     ending = ending_of(path)
     if format != "same":
-        return path.with_name(stem_of(path) + "." + format)
+        return path.with_name(stem_of(path) + CHOICES[format])
     wanted = ending or (ending_of(source.path) if source.path is not None else None) or ".nii.gz"
     if wanted in DETACHED:
         return path.with_name(stem_of(path) + DETACHED[wanted])
@@ -251,6 +273,8 @@ def _refuse_broken(path: Path, grid: Positioned) -> None:
 
 
 def _format_of(path: Path) -> Format:
+    if _is_series(path):
+        return BY_NAME["dicom"]
     ending = ending_of(path)
     if ending is None:
         raise DataError(
@@ -264,13 +288,15 @@ def _format_of(path: Path) -> Format:
 
 
 def _reading(path: Path, reader: Callable[[Path], T]) -> T:
-    if not path.is_file():
+    if not is_there(path):
         raise DataError("no such file", path=path, remedy="check the name, or leave the case out")
     try:
         return reader(path)
     except DataError:
         raise
     except Exception as error:  # decoders raise nearly anything on broken bytes
+        if _is_series(path):
+            raise _unreadable(path, error) from error
         real = format_by_content(path)
         own = ENDINGS[ending_of(path) or ""].endings
         if real is not None and real not in own and not path.name.lower().endswith(real):
@@ -281,18 +307,23 @@ def _reading(path: Path, reader: Callable[[Path], T]) -> T:
                 expected=f"a {ending_of(path)} file",
                 remedy=f"rename it to {stem_of(path)}{real}" if real in ENDINGS else "convert it",
             ) from error
-        if isinstance(error, MemoryError):
-            raise DataError(
-                "the memory is not enough to read this file",
-                path=path,
-                found=f"{path.stat().st_size} bytes; {error}",
-                remedy="free memory, or cut the scan; if it is small, its header is damaged",
-            ) from error
-        said = " ".join(str(error).split()).replace(str(path), path.name)[:200]
-        raise DataError(
-            "unreadable or truncated file",
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    size = f"{size_of(path)} bytes"
+    if isinstance(error, MemoryError):
+        return DataError(
+            "the memory is not enough to read this file",
             path=path,
-            found=f"{type(error).__name__}: {said} ({path.stat().st_size} bytes)",
-            expected=f"a whole {ending_of(path)} file",
-            remedy="copy or export the file again, or leave the case out (use=no in cases.csv)",
-        ) from error
+            found=f"{size}; {error}",
+            remedy="free memory, or cut the scan; if it is small, its header is damaged",
+        )
+    said = " ".join(str(error).split()).replace(str(path), path.name)[:200]
+    return DataError(
+        "unreadable or truncated file",
+        path=path,
+        found=f"{type(error).__name__}: {said} ({size})",
+        expected=f"a whole {ending_of(path) or 'series'} file",
+        remedy="copy or export the file again, or leave the case out (use=no in cases.csv)",
+    )

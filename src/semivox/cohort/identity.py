@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from semivox.cohort.case import Case
+from semivox.cohort.dicom.places import root_of, stamp_of
 from semivox.cohort.format_table import DETACHED
-from semivox.cohort.formats import read_case, read_volume, smallest_integer
+from semivox.cohort.formats import is_dicom, read_case, read_volume, smallest_integer
 from semivox.cohort.hashing import sha256_file
 from semivox.cohort.volume import Volume
 from semivox.errors import DataError
@@ -114,6 +115,10 @@ def _stamp(paths: Sequence[Path]) -> Stamp | None:
     voxels lie elsewhere."""
     stats = []
     for path in paths:
+        if is_dicom(path):
+            stats += [(file, size, changed, 0) for file, size, changed in stamp_of(root_of(path))]
+            stats.append((path.name, 0, 0, 0))
+            continue
         try:
             status = path.stat()
         except OSError:
@@ -126,6 +131,8 @@ def _stamp(paths: Sequence[Path]) -> Stamp | None:
 
 
 def _hash(path: Path) -> str:
+    if is_dicom(path):
+        return _hash_of_objects(path)
     if path.suffix.lower() in DETACHED:
         volume = read_volume(path)
         voxels = hashlib.sha256(volume.array.tobytes() + str(volume.array.dtype).encode()).hexdigest()
@@ -136,3 +143,14 @@ def _hash(path: Path) -> str:
         raise DataError(
             "cannot be read", path=path, found=error.strerror, remedy="see `semivox check`"
         ) from None
+
+
+def _hash_of_objects(path: Path) -> str:
+    """Of the objects of a DICOM scan, wherever they lie and whatever their files are called."""
+    from semivox.cohort.dicom.volume import objects_of
+
+    hashes = []
+    for place in objects_of(path):
+        with place.open() as file:
+            hashes.append(hashlib.sha256(file.read()).hexdigest())
+    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()

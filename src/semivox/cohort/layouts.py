@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from semivox.cohort.case import Naming
-from semivox.cohort.formats import ending_of, is_scan, stem_of
+from semivox.cohort.format_table import ENDINGS
+from semivox.cohort.formats import ending_of, is_scan, is_there, stem_of
 from semivox.cohort.naming import (
     CHANNEL,
     Files,
@@ -27,13 +28,14 @@ WHOLE = Naming(numbered=False, files_per_case=1)
 @dataclass
 class Found:
     """All cases of a folder in sorted order, label files that no image goes with, the files' ending, how
-    names are read, and files that are left out since they end otherwise than declared."""
+    names are read, files that are left out since they end otherwise than declared, and other findings."""
 
     cases: list[Files]
     lone_labels: list[Path]
     file_ending: str
     naming: Naming
     other_endings: list[Path] = field(default_factory=list)
+    notes: list[DataError] = field(default_factory=list)
 
 
 def nnunet_files(root: Path, ending: str | None, channels: int) -> Found:
@@ -52,7 +54,8 @@ def nnunet_files(root: Path, ending: str | None, channels: int) -> Found:
     lone = _with_labels(training, own)
     unlabeled = group_files(_with_ending(further, ending), naming)
     cases = _same_count(without_duplicates([*training, *unlabeled]))
-    others = [*(p for p in (*images, *further) if ending_of(p) != ending.lower()), *sorted({*marks} - {*own})]
+    scans = {*_with_ending(images, ending), *_with_ending(further, ending)}
+    others = [*(p for p in (*images, *further) if p not in scans), *sorted({*marks} - {*own})]
     return Found(cases, lone, ending, naming, others)
 
 
@@ -64,7 +67,7 @@ def pair_files(
     ``numbered_names`` None: a list of existing files whose names end in numbers says that these belong to the
     names.
     """
-    ending = ending_of(pairs[0][0]) or ".nii.gz"
+    ending = ending_of(pairs[0][0]) or _common_ending([root / image for image, _ in pairs])
     naming = Naming(numbered=True, files_per_case=channels)
     beside: dict[Path, dict[str, Files]] = {}
     cases, whole = [], False
@@ -72,7 +75,7 @@ def pair_files(
         image = root / image_name
         name, label = stem_of(image), root / label_name if label_name else None
         case = Files(name, (image,), label)
-        if image.is_file():
+        if is_there(image):
             whole = whole or CHANNEL.fullmatch(name) is not None
         else:
             if image.parent not in beside:
@@ -105,6 +108,15 @@ def plain_files(root: Path) -> Found:
     return Found(cases, lone, _common_ending(images), WHOLE)
 
 
+def dicom_files(root: Path) -> Found:
+    """The scans of a folder or archive of DICOM series, without labels. Raises DataError without pydicom."""
+    from semivox.cohort.dicom.scans import scans_below
+
+    scans, findings = scans_below(root)
+    cases = [Files(scan.name, (scan.path,), None, [scan.fault] if scan.fault else []) for scan in scans]
+    return Found(without_duplicates(cases), [], ".dcm", WHOLE, notes=findings)
+
+
 def _with_labels(cases: Sequence[Files], paths: Sequence[Path]) -> list[Path]:
     """Give each case the label of its name; returns those that no case goes with, sorted."""
     labels: dict[str, list[Path]] = defaultdict(list)
@@ -119,8 +131,9 @@ def _with_labels(cases: Sequence[Files], paths: Sequence[Path]) -> list[Path]:
 
 
 def _is_label_of(path: Path, ending: str) -> bool:
-    """Of the folder's own ending, or of a format for labels alone, which no image can have."""
-    return ending_of(path) == ending.lower() or not is_scan(path)
+    """Of the folder's own ending, or of a format for labels alone, which no image can have; any, where images
+    are of a format that no mask is written in, such as DICOM and JPEG."""
+    return ending_of(path) == ending.lower() or not is_scan(path) or not ENDINGS[ending.lower()].written
 
 
 def _same_count(cases: list[Files]) -> list[Files]:
@@ -147,9 +160,10 @@ def _missing(name: str, path: Path, why: str) -> DataError:
 
 
 def _with_ending(paths: list[Path], ending: str) -> list[Path]:
-    return [p for p in paths if ending_of(p) == ending.lower()]
+    """Also folders, which hold a DICOM series: they have none."""
+    return [p for p in paths if ending_of(p) in (ending.lower(), None)]
 
 
 def _common_ending(paths: Sequence[Path]) -> str:
-    endings = [ending_of(p) or "" for p in paths]
+    endings = [ending_of(p) or ".dcm" for p in paths]
     return max(sorted(set(endings)), key=endings.count, default=".nii.gz")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from semivox.cohort.case import Naming
+from semivox.cohort.dicom.places import holds_dicom, inner_of
 from semivox.cohort.formats import ending_of, is_scan, stem_of
 from semivox.errors import DataError
 
@@ -96,11 +97,14 @@ def duplicate(name: str, paths: Sequence[Path]) -> DataError:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Readable scans in sorted order; hidden ones (macOS leaves ``._name`` copies) are not ours.
+    """Readable scans in sorted order, with folders and archives that hold DICOM objects; hidden ones (macOS
+    leaves ``._name`` copies) are not ours.
 
     A link to a file that is gone is listed: whoever reads it names it.
     """
-    return [path for path in entries(folder) if is_scan(path)]
+    inner = inner_of(folder)
+    files = {path for path in entries(folder) if is_scan(path)}.difference(inner)
+    return sorted([*files, *filter(holds_dicom, inner)])
 
 
 def label_files(folder: Path) -> list[Path]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from semivox.cohort.case import Case, Naming
+from semivox.cohort.dicom.places import holds_dicom, is_archive
 from semivox.cohort.folder import is_data_folder, naming_of, scan_images
 from semivox.cohort.format_table import ENDINGS
 from semivox.cohort.formats import ending_of, is_scan
+from semivox.cohort.layouts import dicom_files
 from semivox.cohort.naming import Files, entries, group_files, image_files
 from semivox.errors import DataError
 
@@ -21,11 +23,13 @@ BESIDE = (*VOXELS, ".json", ".csv", ".txt", ".md", ".html", ".yaml", ".yml", ".p
 @dataclass(frozen=True)
 class Scans:
     """``cases`` sorted by name; ``faults``: what is wrong with the names of some; ``left_out``: files in the
-    folders that are no scan semivox reads, or end otherwise than their data folder declares."""
+    folders that are no scan semivox reads, or end otherwise than their data folder declares; ``notes``: DICOM
+    series that are no scans, with the reason."""
 
     cases: tuple[Case, ...]
     faults: Mapping[str, DataError]
     left_out: tuple[Path, ...]
+    notes: tuple[DataError, ...] = ()
 
 
 def find_scans(paths: Sequence[str | Path], naming: Naming | None = None) -> Scans:
@@ -45,6 +49,7 @@ def find_scans(paths: Sequence[str | Path], naming: Naming | None = None) -> Sca
     found: dict[str, Case] = {}
     faults: dict[str, DataError] = {}
     left_out: list[Path] = []
+    notes: list[DataError] = []
     for path in map(Path, paths):
         scans = _of(path, naming or Naming())
         for scan in scans.cases:
@@ -53,17 +58,20 @@ def find_scans(paths: Sequence[str | Path], naming: Naming | None = None) -> Sca
                 raise _shared(scan.name, scan.images[0], other.images[0])
         faults |= scans.faults
         left_out += scans.left_out
-    return Scans(tuple(found[name] for name in sorted(found)), faults, tuple(left_out))
+        notes += scans.notes
+    return Scans(tuple(found[name] for name in sorted(found)), faults, tuple(left_out), tuple(notes))
 
 
 def _of(path: Path, naming: Naming) -> Scans:
+    if path.is_file() and is_archive(path) and holds_dicom(path):
+        return _of_dicom(path)
     if path.is_file() or (path.is_symlink() and not path.is_dir()):
         return _of_file(path, naming)
     if not path.is_dir():
         raise DataError("no such file or folder", path=path, remedy="check the path")
     if is_data_folder(path):
         cases, faults, found = scan_images(path, naming.files_per_case)
-        scans = Scans(cases, faults, tuple(found.other_endings))
+        scans = Scans(cases, faults, tuple(found.other_endings), tuple(found.notes))
     else:
         files = group_files(image_files(path), naming_in(path, naming), loose=True)
         scans = _as_scans(files, [p for p in entries(path) if not _belongs(p)])
@@ -76,6 +84,13 @@ def _of(path: Path, naming: Naming) -> Scans:
             remedy="give the folder that holds the images itself",
         )
     return scans
+
+
+def _of_dicom(root: Path) -> Scans:
+    """The series of an archive."""
+    found = dicom_files(root)
+    scans = _as_scans(found.cases, [])
+    return replace(scans, notes=tuple(found.notes))
 
 
 def _of_file(path: Path, naming: Naming) -> Scans:

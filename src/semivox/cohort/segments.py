@@ -38,9 +38,9 @@ def segments_of_classes(
 ) -> tuple[Segment, ...]:
     """A segment a class, with what ``codes`` and ``colours`` of ``dataset.json`` say of it by name or value.
 
-    A code is ``"10200004"`` (SNOMED CT, the class's name is its meaning) or an object with ``value`` and, if
-    other than that, ``scheme`` and ``meaning``. A colour is ``"#rrggbb"`` or three numbers 0 to 255. What is
-    none of these is passed over.
+    A code is ``"10200004"`` or ``"SCT 10200004"`` (SNOMED CT; the class's name is its meaning) or an object
+    with ``value`` and, if other than that, ``scheme`` and ``meaning``. A colour is ``"#rrggbb"`` or three
+    numbers 0 to 255. What is none of these is passed over.
     """
     return tuple(
         Segment(
@@ -130,8 +130,9 @@ def _colour(entry: Any) -> str | None:
 
 
 def _code(entry: Any, name: str) -> Code | None:
-    if isinstance(entry, str) and entry.isascii() and entry.isdigit():
-        return Code(entry, "SCT", name)
+    if isinstance(entry, str) and (match := re.fullmatch(r"(?:(\w+)[ :])?\s*([\w.-]+)", entry.strip())):
+        scheme = match[1] or ("SCT" if match[2].isdigit() else None)
+        return Code(match[2], scheme, name) if scheme else None
     if isinstance(entry, Mapping) and isinstance(entry.get("value"), str | int):
         return Code(str(entry["value"]), str(entry.get("scheme", "SCT")), str(entry.get("meaning", name)))
     return None

@@ -14,6 +14,10 @@ SpacingStatus = Literal["known", "nominal", "unknown"]
 that are not to be trusted. "unknown": nothing. Only known spacing is ever a number of millimetres."""
 
 
+NOTES = "notes"
+"""Key of a source's header: what a person should know of the scan."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a volume came from; what a writer needs to give the same kind of file back."""
@@ -63,6 +67,11 @@ class Volume:
     @property
     def channels(self) -> int:
         return int(self.array.shape[0])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the scan, such as a tilted gantry."""
+        return tuple(self.source.header.get(NOTES, ()))
 
     @property
     def voxel_edges(self) -> tuple[float, ...]:

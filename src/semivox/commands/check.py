@@ -77,9 +77,8 @@ def render(report: CheckReport) -> Group:
     lines += [f"{title}: {text}" for title, text in _ranges(report)]
     warnings = _count(len(report.warnings), "warning")
     errors = _count(len(report.errors), "error")
-    verdict = (
-        f"{errors} (training refuses), {warnings}" if report.errors else f"ready for training, {warnings}"
-    )
+    ready = "ready for training" if report.classes else "readable; without labels, to predict or to import"
+    verdict = f"{errors} (training refuses), {warnings}" if report.errors else f"{ready}, {warnings}"
     if report.excluded:
         lines.append(f"left out in cases.csv: {', '.join(report.excluded)}")
     parts: list[Text | Table] = [Text("\n".join(lines))]

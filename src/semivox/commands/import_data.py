@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from semivox.errors import SettingsError
 from semivox.options import Command, Flag, Positional, from_options
 
-Layout = Literal["uamt-h5", "ssl4mis-h5", "pancreas-h5", "msd", "folders"]
+Layout = Literal["uamt-h5", "ssl4mis-h5", "pancreas-h5", "msd", "folders", "dicom"]
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class ImportOptions:
     """What to import."""
 
     layout: Annotated[Layout | str, Positional("LAYOUT")]
-    """Layout of SRC: uamt-h5, ssl4mis-h5, pancreas-h5, msd or folders."""
+    """Layout of SRC: uamt-h5, ssl4mis-h5, pancreas-h5, msd, folders or dicom."""
     src: Annotated[str | Path, Positional("SRC")]
-    """The folder to import."""
+    """The folder to import; of DICOM also a zip."""
     dst: Annotated[str | Path, Positional("DST")]
     """A new or empty folder; it appears whole or not at all."""
     list_file: Annotated[str | Path | None, Flag("FILE", flag="--list", default="all, sorted")] = None
@@ -51,4 +51,8 @@ def main(given: ImportOptions) -> int:
     return 0
 
 
-COMMAND = Command(ImportOptions, main, ("semivox import msd Task04_Hippocampus my_scans",))
+COMMAND = Command(
+    ImportOptions,
+    main,
+    ("semivox import msd Task04_Hippocampus my_scans", "semivox import dicom from_the_scanner my_scans"),
+)

@@ -83,6 +83,7 @@ def predict(options: PredictOptions) -> PredictionReport:
         Wanted(options.format, options.probabilities, options.uncertainty),
         faults=scans.faults,
         left_out=scans.left_out,
+        notes=scans.notes,
         skip_existing=options.skip_existing,
         fail_fast=options.fail_fast,
         progress=options.progress,
@@ -101,6 +102,8 @@ def main(given: PredictOptions) -> int:
     if report.left_out:
         named = ", ".join(path.name for path in report.left_out[:5])
         print(f"{len(report.left_out)} left out, not read as scans: {named}", file=sys.stderr)
+    for note in report.notes:
+        print(note, file=sys.stderr)
     return 3 if report.failed else 0
 
 

@@ -16,10 +16,12 @@ from semivox.cohort import (
     Split,
     Task,
     case_identity,
+    is_there,
     load_cohort,
     read_geometry,
     refuse_other_task,
     sha256_file,
+    size_of,
     split_cohort,
 )
 from semivox.cohort.folds import cut_folds, without_patients
@@ -283,7 +285,7 @@ def _shape(case: Case) -> tuple[int, ...] | None:
 
 
 def _sizes(case: Case) -> tuple[int, ...]:
-    return tuple(path.stat().st_size for path in case.images if path.is_file())
+    return tuple(size_of(path) for path in case.images if is_there(path))
 
 
 def _digest(cases: Sequence[Case]) -> str:

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from semivox.cohort import (
-    DETACHED,
+    CHOICES,
     Case,
     case_identity,
     ending_of,
+    mask_ending,
     quick_sha256,
     read_case,
     stem_of,
@@ -47,13 +48,14 @@ class Wanted:
 @dataclass(frozen=True)
 class PredictionReport:
     """What happened: ``rows`` of this call by case; ``skipped`` cases were up to date already, files that are
-    ``left_out`` are no scans."""
+    ``left_out`` are no scans, nor are the DICOM series of ``notes``."""
 
     out: Path
     model_id: str
     rows: tuple[Row, ...]
     skipped: tuple[str, ...]
     left_out: tuple[Path, ...] = ()
+    notes: tuple[DataError, ...] = ()
     undertrained: str | None = None
     """The warning that the model is not to be used, where it says so."""
 
@@ -76,6 +78,7 @@ def predict_folder(
     *,
     faults: Mapping[str, DataError] | None = None,
     left_out: tuple[Path, ...] = (),
+    notes: tuple[DataError, ...] = (),
     skip_existing: bool = False,
     fail_fast: bool = False,
     progress: Callable[[int, int, Row], None] | None = None,
@@ -83,7 +86,7 @@ def predict_folder(
     """Predict ``scans`` into ``out`` one after the other; a case that fails does not stop the others.
 
     While the network has one scan, a thread measures and writes the mask of the one before.
-    ``faults`` of single cases fail them unread; ``left_out`` goes into the report.
+    ``faults`` of single cases fail them unread; ``left_out`` and ``notes`` go into the report.
     ``progress(done, all, row)`` is called after each case. Raises SettingsError if ``out`` holds predictions
     of other classes, or a mask would take a scan's place.
     """
@@ -122,9 +125,8 @@ def predict_folder(
             if ending is not None:
                 settle(ending)
             record.write()
-    return PredictionReport(
-        out, model.model_id, tuple(rows), tuple(skipped), left_out, model.card.get("undertrained")
-    )
+    undertrained = model.card.get("undertrained")
+    return PredictionReport(out, model.model_id, tuple(rows), tuple(skipped), left_out, notes, undertrained)
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,7 @@ def _up_to_date(model: Model, before: Row, digest: Digest, out: Path, wanted: Wa
     # earlier versions recorded the files' hash in the scan's place
     if not {before.input_sha256, before.input_files_sha256} & {digest.scan, digest.files} - {None}:
         return False
-    if wanted.format != "same" and ending_of(before.mask) != f".{wanted.format}":
+    if wanted.format != "same" and ending_of(before.mask) != CHOICES[wanted.format]:
         return False
     folders = [PROBABILITIES] * wanted.probabilities + [UNCERTAINTY] * wanted.uncertainty
     return (out / before.mask).is_file() and all(_maps(before.case, out / folder) for folder in folders)
@@ -277,12 +279,11 @@ def _check_folder(model: Model, scans: Sequence[Case], out: Path) -> None:
 
 def _write_dataset_json(model: Model, scans: Sequence[Case], out: Path, wanted: Wanted) -> None:
     endings = {ending_of(path) for scan in scans for path in scan.images[:1]}
-    same = str(endings.pop() if len(endings) == 1 else model.card["file_ending"])
-    same = DETACHED.get(same, same)
+    same = mask_ending(endings.pop() if len(endings) == 1 else model.card["file_ending"])
     content = {
         "labels": _labels(model),
         "channel_names": {str(i): name for i, name in enumerate(model.channels)},
-        "file_ending": same if wanted.format == "same" else f".{wanted.format}",
+        "file_ending": same if wanted.format == "same" else CHOICES[wanted.format],
         "spacing_known": model.card["spacing_known"],
         "may_be_empty": [model.classes[value] for value in model.card["may_be_empty"]],
         "codes": model.card["codes"],

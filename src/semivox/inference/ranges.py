@@ -73,11 +73,12 @@ def departures(
     """Reasons to look at a segmentation, in words; none: it resembles the training cases.
 
     ``training`` is what :func:`training_ranges` gave (None: unknown; then only a mask without any foreground
-    is a reason).
+    is a reason, and what the scan itself has against it).
     """
     if training is None:
-        return [] if any(segmentation.voxels.values()) else ["no foreground was found"]
-    reasons = []
+        empty = [] if any(segmentation.voxels.values()) else ["no foreground was found"]
+        return [*segmentation.volume.notes, *empty]
+    reasons = list(segmentation.volume.notes)
     for value, name in sorted(segmentation.classes.items()):
         known = training["classes"].get(str(value))
         if known is not None:

@@ -5,7 +5,6 @@ It runs on the file's own voxels, before any resampling, so that padding is stil
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,11 +32,6 @@ def normalise(array: np.ndarray, channels: Sequence[ChannelPlan]) -> np.ndarray:
         else:
             raise ValueError(f"unknown normalisation scheme {channel.scheme!r}")
     return result
-
-
-def is_ct(name: str) -> bool:
-    """Whether a channel's name says computed tomography: ``ct`` as a word, in any case."""
-    return re.search(r"(?<![a-z0-9])ct(?![a-z0-9])", name.lower()) is not None
 
 
 def _zscore(values: np.ndarray) -> np.ndarray:

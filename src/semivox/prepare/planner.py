@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from statistics import fmean, median
 from typing import Any
 
+from semivox.cohort import is_ct
 from semivox.errors import SettingsError
 from semivox.prepare.architecture import choose_network, choose_patch
 from semivox.prepare.assumptions import (
@@ -27,7 +28,6 @@ from semivox.prepare.assumptions import (
 from semivox.prepare.costs import COSTS, Costs, step_memory, step_seconds
 from semivox.prepare.fingerprint import Fingerprint, rung_spacing
 from semivox.prepare.grid import working_size
-from semivox.prepare.normalise import is_ct
 from semivox.prepare.plan import NORMS, ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.settings import unknown_name
 

@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from semivox.cohort import Case, Cohort, read_case, read_label
+from semivox.cohort import Case, Cohort, is_there, read_case, read_label
 from semivox.cohort.folder import scan_folder
 from semivox.errors import DataError
 from semivox.report.comparison_record import CellRecord, ComparisonRecord
@@ -163,7 +163,7 @@ def _cases(
                 faults.append(str(error))
             continue
         for case in cohort.cases:
-            if case.images and all(path.is_file() for path in case.images):
+            if case.images and all(map(is_there, case.images)):
                 found.setdefault(case.name, (cohort, case))
     return found, faults
 

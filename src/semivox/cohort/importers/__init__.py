@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from semivox.cohort.importers.dicom import import_dicom
 from semivox.cohort.importers.folders import import_folders
 from semivox.cohort.importers.msd import import_msd
 from semivox.cohort.importers.pancreas import import_pancreas_h5
@@ -15,10 +16,12 @@ LAYOUTS: Mapping[str, Callable[[Path, Path, Path | None], Path]] = {
     "pancreas-h5": import_pancreas_h5,
     "msd": import_msd,
     "folders": import_folders,
+    "dicom": import_dicom,
 }
 
 __all__ = [
     "LAYOUTS",
+    "import_dicom",
     "import_folders",
     "import_msd",
     "import_pancreas_h5",

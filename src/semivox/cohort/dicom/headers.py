@@ -1,0 +1,168 @@
+"""What the headers of DICOM objects say: of the object itself, and of each of its frames."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from semivox.cohort.dicom.extra import pydicom_for
+from semivox.cohort.dicom.places import Place, begins_as_dicom, inner_of, places_at, stamp_of
+
+READ = (
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "Modality", "SeriesNumber",
+    "SeriesDescription", "PatientID", "PatientName", "ImageType", "Rows", "Columns", "SamplesPerPixel",
+    "PhotometricInterpretation", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient",
+    "PixelSpacing", "SliceThickness", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+)  # fmt: skip
+MOST = 200_000
+"""Headers that are remembered, over all folders."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One plane: lengths in mm, directions and place in DICOM's left-posterior-superior."""
+
+    number: int
+    orientation: tuple[float, ...] | None
+    position: tuple[float, ...] | None
+    spacing: tuple[float, ...] | None
+    thickness: float | None
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One object. What names the patient is never shown."""
+
+    place: Place
+    uid: str
+    sop_class: str
+    series: str
+    study: str
+    modality: str
+    number: int | None
+    description: str
+    image_type: tuple[str, ...]
+    rows: int
+    columns: int
+    samples: int
+    photometric: str
+    has_lut: bool
+    frames: tuple[Frame, ...]
+    patient: str = field(repr=False, default="")
+    patient_name: str = field(repr=False, default="")
+
+
+_known: OrderedDict[tuple[Path, object], tuple[tuple[Instance, ...], int]] = OrderedDict()
+
+
+def instances_in(root: Path) -> tuple[tuple[Instance, ...], int]:
+    """The objects of a folder, an archive or a file, and how many could not be read. They are read once a
+    process while the files stay as they are; an object that is there twice counts once."""
+    key = (root.absolute(), stamp_of(root))
+    if key in _known:
+        _known.move_to_end(key)
+        return _known[key]
+    pydicom_for(root)
+    found: dict[str, Instance] = {}
+    broken = 0
+    for inner in inner_of(root):
+        instances, unread = instances_in(inner)
+        broken += unread
+        for known in instances:
+            found.setdefault(known.uid, known)
+    for place in filter(begins_as_dicom, places_at(root)):
+        try:
+            with place.open() as file:
+                instance = _instance(root, place, file)
+        except Exception:  # the decoder raises nearly anything on broken bytes
+            broken += 1
+            continue
+        if instance is not None:
+            found.setdefault(instance.uid, instance)
+    _known[key] = tuple(found.values()), broken
+    while sum(len(instances) for instances, _ in _known.values()) > MOST and len(_known) > 1:
+        _known.popitem(last=False)
+    return _known[key]
+
+
+def _instance(root: Path, place: Place, file: Any) -> Instance | None:
+    """None for what is no object, such as a directory of others."""
+    pydicom = pydicom_for(root)
+    dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(READ))
+    if not dataset.get("SOPClassUID") or not dataset.get("SOPInstanceUID"):
+        return None
+    number = dataset.get("SeriesNumber")
+    return Instance(
+        place=place,
+        uid=str(dataset.SOPInstanceUID),
+        sop_class=str(dataset.SOPClassUID),
+        series=str(dataset.get("SeriesInstanceUID", "")),
+        study=str(dataset.get("StudyInstanceUID", "")),
+        modality=str(dataset.get("Modality") or ""),
+        number=None if number is None else int(number),
+        description=" ".join(str(dataset.get("SeriesDescription") or "").split()),
+        image_type=tuple(str(part).upper() for part in dataset.get("ImageType") or ()),
+        rows=int(dataset.get("Rows") or 0),
+        columns=int(dataset.get("Columns") or 0),
+        samples=int(dataset.get("SamplesPerPixel") or 0),
+        photometric=str(dataset.get("PhotometricInterpretation") or ""),
+        has_lut=bool(dataset.get("ModalityLUTSequence")),
+        frames=_frames(dataset),
+        patient=str(dataset.get("PatientID") or ""),
+        patient_name=str(dataset.get("PatientName") or ""),
+    )
+
+
+def _frames(dataset: Any) -> tuple[Frame, ...]:
+    """A frame a plane; of an enhanced object from the groups of each frame, else from those they share."""
+    number = int(dataset.get("NumberOfFrames") or 1)
+    own: Sequence[Any] = dataset.get("PerFrameFunctionalGroupsSequence") or ()
+    shared: Sequence[Any] = dataset.get("SharedFunctionalGroupsSequence") or ()
+    if not own and not shared:
+        flat = _frame(0, (dataset,)) if number == 1 else Frame(0, None, None, None, None, 1.0, 0.0)
+        return tuple(Frame(i, *_without_number(flat)) for i in range(number))
+    return tuple(_frame(i, (*own[i : i + 1], *shared[:1])) for i in range(number))
+
+
+def _frame(number: int, places: Sequence[Any]) -> Frame:
+    """From the first of ``places``, datasets or functional groups, that tells each thing."""
+
+    def told(group: str, name: str) -> Any:
+        for place in places:
+            inner = place.get(group)
+            source = inner[0] if inner else place
+            value = source.get(name)
+            if value is not None and value != "":
+                return value
+        return None
+
+    def numbers(group: str, name: str, count: int) -> tuple[float, ...] | None:
+        value = told(group, name)
+        if value is None or isinstance(value, str) or len(value) != count:
+            return None
+        return tuple(float(part) for part in value)
+
+    measures, rescale = "PixelMeasuresSequence", "PixelValueTransformationSequence"
+    thickness = told(measures, "SliceThickness")
+    slope, intercept = told(rescale, "RescaleSlope"), told(rescale, "RescaleIntercept")
+    return Frame(
+        number,
+        numbers("PlaneOrientationSequence", "ImageOrientationPatient", 6),
+        numbers("PlanePositionSequence", "ImagePositionPatient", 3),
+        numbers(measures, "PixelSpacing", 2),
+        None if thickness is None else float(thickness),
+        1.0 if slope is None else float(slope),
+        0.0 if intercept is None else float(intercept),
+    )
+
+
+def _without_number(frame: Frame) -> tuple[Any, ...]:
+    return (
+        frame.orientation, frame.position, frame.spacing, frame.thickness, frame.slope, frame.intercept
+    )  # fmt: skip

@@ -1,0 +1,118 @@
+"""The numbers of DICOM objects: decoded by numpy (native, RLE) or imagecodecs (JPEG's family), then rescaled.
+
+imagecodecs is installed with semivox and its licences are permissive, so nothing more is needed, and what
+else is installed beside pydicom does not change what is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+
+from semivox.cohort.dicom.extra import pydicom_for
+from semivox.cohort.dicom.headers import Instance
+from semivox.cohort.dicom.series import Stack
+from semivox.errors import DataError
+
+JPEG = "1.2.840.10008.1.2.4."
+DECODERS: dict[str, Callable[[bytes], np.ndarray]] = {
+    JPEG + "50": imagecodecs.jpeg8_decode,
+    JPEG + "51": imagecodecs.jpeg8_decode,
+    JPEG + "57": imagecodecs.ljpeg_decode,
+    JPEG + "70": imagecodecs.ljpeg_decode,
+    JPEG + "80": imagecodecs.jpegls_decode,
+    JPEG + "81": imagecodecs.jpegls_decode,
+    JPEG + "90": imagecodecs.jpeg2k_decode,
+    JPEG + "91": imagecodecs.jpeg2k_decode,
+    JPEG + "201": imagecodecs.htj2k_decode,
+    JPEG + "202": imagecodecs.htj2k_decode,
+    JPEG + "203": imagecodecs.htj2k_decode,
+}
+RLE = "1.2.840.10008.1.2.5"
+
+
+def voxels_of(stack: Stack) -> np.ndarray:
+    """``(1, X, Y, Z)``: rescaled by each plane's own slope and intercept; integers where all slopes are 1."""
+    whole = all(p.frame.slope == 1 and p.frame.intercept.is_integer() for p in stack.planes)
+    array = np.empty((1, *stack.shape), np.int32 if whole else np.float32)
+    frames: dict[str, np.ndarray] = {}
+    left = {
+        uid: sum(p.instance.uid == uid for p in stack.planes)
+        for uid in {p.instance.uid for p in stack.planes}
+    }
+    for z, plane in enumerate(stack.planes):
+        uid = plane.instance.uid
+        if uid not in frames:
+            frames[uid] = stored_frames(stack.series.root, plane.instance)
+        stored = frames[uid][plane.frame.number].T
+        if whole:
+            array[0, ..., z] = stored + np.int64(plane.frame.intercept)
+        else:
+            array[0, ..., z] = stored * np.float64(plane.frame.slope) + plane.frame.intercept
+        left[uid] -= 1
+        if not left[uid]:
+            del frames[uid]
+    return array
+
+
+def stored_frames(root: Path, instance: Instance) -> np.ndarray:
+    """``(frames, rows, columns)``: the numbers as stored.
+
+    Raises DataError where they cannot be decoded; it names the series, not the file, whose name may be the
+    patient's.
+    """
+    try:
+        with instance.place.open() as file:
+            dataset = pydicom_for(root).dcmread(file, force=True)
+        frames = _decoded(dataset, len(instance.frames))
+        if frames.shape != (len(instance.frames), instance.rows, instance.columns):
+            raise ValueError(f"pixels of shape {frames.shape}")
+    except DataError:
+        raise
+    except Exception as error:
+        number = "" if instance.number is None else f" {instance.number}"
+        raise DataError(
+            f"series{number} {instance.description!r}: an image cannot be decoded",
+            path=root,
+            found=f"{type(error).__name__}: {' '.join(str(error).split())[:160]}",
+            remedy="copy or export the series again",
+        ) from error
+    return frames
+
+
+def _decoded(dataset: Any, frames: int) -> np.ndarray:
+    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+    if syntax is None or not syntax.is_compressed or syntax == RLE or not syntax.is_encapsulated:
+        if syntax is None:
+            dataset.file_meta.TransferSyntaxUID = _implied_syntax(dataset)
+        array = np.asarray(dataset.pixel_array)
+        return array.reshape(frames, *array.shape[-2:])
+    decode = DECODERS.get(str(syntax))
+    if decode is None:
+        raise ValueError(f"compressed as {syntax.name}, which is not read")
+    from pydicom.encaps import generate_frames
+
+    parts = [decode(part) for part in generate_frames(dataset.PixelData, number_of_frames=frames)]
+    return _as_declared(np.stack(parts[:frames]), int(dataset.BitsStored), bool(dataset.PixelRepresentation))
+
+
+def _implied_syntax(dataset: Any) -> str:
+    """Of an object without a file's header: pydicom knows how it has read it."""
+    implicit, little = dataset.original_encoding
+    if implicit:
+        return "1.2.840.10008.1.2"
+    return "1.2.840.10008.1.2.1" if little else "1.2.840.10008.1.2.2"
+
+
+def _as_declared(array: np.ndarray, bits: int, signed: bool) -> np.ndarray:
+    """Codestreams do not always tell the sign: the header does."""
+    if signed and array.dtype.kind == "u":
+        wide = array.astype(np.int32) & ((1 << bits) - 1)
+        return wide - ((wide >> (bits - 1)) << bits)
+    if not signed and array.dtype.kind == "i":
+        return array.astype(np.int32) & ((1 << bits) - 1)
+    return array
