@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from semivox.cohort import format_table
-from semivox.cohort.format_table import BY_NAME, DETACHED, ENDINGS, FORMATS, WRITABLE, Format
+from semivox.cohort.format_table import BY_NAME, CHOICES, DETACHED, ENDINGS, FORMATS, WRITABLE, Format
 from semivox.cohort.formats import (
     ending_of,
     read_geometry,
@@ -42,13 +42,14 @@ def test_the_rows_do_not_contradict_each_other() -> None:
     for row in FORMATS:
         assert set(row.detached) <= set(row.endings)
         assert set(row.detached.values()) <= set(row.endings) - set(row.detached)
-        assert all("." + choice in row.endings for choice in row.choices)
+        assert all(CHOICES[choice] in row.endings for choice in row.choices)
         assert row.instead is None or row.instead in BY_NAME
     assert set(DETACHED) == {".nhdr", ".mhd", ".hdr"}
-    assert WRITABLE == ("same", "nii.gz", "nrrd", "seg.nrrd", "mha")
+    assert WRITABLE == ("same", "nii.gz", "nrrd", "seg.nrrd", "mha", "dicom-seg")
 
 
-@pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.name)
+# a DICOM segmentation is written of a DICOM scan alone, see tests/dicom
+@pytest.mark.parametrize("row", [row for row in FORMATS if row.name != "dicom-seg"], ids=lambda row: row.name)
 @pytest.mark.parametrize("dims", [2, 3])
 def test_every_row_writes_what_it_reads(tmp_path: Path, row: Format, dims: int) -> None:
     mask = RNG.integers(0, 5, (9, 8, 7)[:dims]).astype(np.uint8)

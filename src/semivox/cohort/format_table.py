@@ -190,6 +190,19 @@ FORMATS = (
         instead="nifti",
     ),
     Format(
+        name="dicom-seg",
+        title="DICOM segmentation",
+        endings=(".seg.dcm",),
+        module="dicom.segmentation",
+        dims="3D",
+        spacing="position and direction of each frame, in mm; planes left out as empty are background",
+        channels="a label, never a scan: names, colours and codes of the segments. Written (binary) for "
+        "scans that were read from DICOM; fractional or overlapping segments are refused",
+        choices=("dicom-seg",),
+        instead="nifti",
+        names=True,
+    ),
+    Format(
         name="png",
         title="PNG",
         endings=(".png",),
@@ -236,7 +249,11 @@ ENDINGS = dict(
 """Ending -> its format; the longer ones first, for ``.seg.nrrd`` is no ``.nrrd``."""
 DETACHED = {header: one for row in FORMATS for header, one in row.detached.items()}
 """Endings of headers whose voxels lie in a second file -> what is written in their place."""
-CHOICES = {choice: f".{choice}" for row in FORMATS for choice in row.choices}
+CHOICES = {
+    choice: f".{choice}" if f".{choice}" in row.endings else row.endings[0]
+    for row in FORMATS
+    for choice in row.choices
+}
 """What ``--format`` takes -> the ending of what is written."""
 WRITABLE = ("same", *CHOICES)
 
