@@ -349,7 +349,7 @@ def test_a_failed_cell_is_3_and_a_stopped_one_4(
     monkeypatch.setattr(runner, lambda self, cell: os.kill(os.getpid(), signal.SIGTERM))
     assert main(comparison(house, out)) == 4
     assert one_message(capsys, "compare") == (
-        "semivox compare: stopped by SIGTERM. Remedy: the same command goes on"
+        f"semivox compare: stopped by SIGTERM; go on with: semivox {shlex.join(comparison(house, out))}"
     )
     assert not list(out.rglob("claim.json"))
     monkeypatch.undo()
@@ -625,13 +625,13 @@ def test_a_full_disk_at_a_checkpoint(
     with monkeypatch.context() as patched:
         patched.setattr("torch.save", second_fails)
         every = ("--steps", "3", "--set", "run.checkpoint_seconds=0")
-        assert main(house.train(house.data, run, *every)) == 1
+        assert main(house.train(house.data, run, *every)) == 4
     message = one_message(capsys, "train")
     assert "last.ckpt: cannot be written; found No space left on device. Remedy: free disk space" in message
     assert half_written(run) == []
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["last.ckpt"]
     assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["step"] == 1
-    assert json.loads((run / "status.json").read_text())["state"] == "failed"
+    assert json.loads((run / "status.json").read_text())["state"] == "stopped"
     assert main(["train", str(house.data), "--out", str(run), "--cache", str(house.cache), "--resume"]) == 0
 
 
@@ -644,9 +644,9 @@ def test_a_really_full_disk_at_a_checkpoint_and_at_the_export(
 
     def fails_at(name: str, command: list[str]) -> None:
         with no_file_above(20_000):
-            assert main(command) == 1
+            assert main(command) == 4
         message = one_message(capsys, "train")
-        assert f"{run / name}: cannot be written" in message
+        assert f"{run / name}: cannot be written; found File too large. Remedy: free disk space" in message
         assert half_written(run) == []
         assert not (run / name).exists()
         assert not (run / "model.json").exists()
@@ -666,12 +666,12 @@ def test_a_full_disk_at_the_export(
 ) -> None:
     run = tmp_path / "run"
     with monkeypatch.context() as patched:
-        full(patched, "semivox.files.os.replace", lambda path: path.name != name)
-        assert main(house.train(house.data, run, "--steps", "1")) == 1
+        full(patched, "semivox.disk.os.replace", lambda path: path.name != name)
+        assert main(house.train(house.data, run, "--steps", "1")) == 4
     assert f"{run / name}: cannot be written; found No space left" in one_message(capsys, "train")
     assert half_written(run) == []
     assert not (run / "model.json").exists()
-    assert json.loads((run / "status.json").read_text())["state"] == "failed"
+    assert json.loads((run / "status.json").read_text())["state"] == "stopped"
     assert main(["predict", str(run), str(house.test), "--out", str(tmp_path / "masks")]) == 1
     assert "finish the training with --resume" in one_message(capsys, "predict")
     assert main(["train", str(house.data), "--out", str(run), "--cache", str(house.cache), "--resume"]) == 0
@@ -680,7 +680,7 @@ def test_a_full_disk_at_the_export(
 def test_a_disk_that_is_full_for_everything_tells_of_the_first_file(
     house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
 ) -> None:
-    """status.json cannot be written either then; that must not hide what happened."""
+    """There is no room for a new status.json either then; the old one's place tells what happened."""
     run = tmp_path / "run"
     seen: list[str] = []
 
@@ -689,9 +689,10 @@ def test_a_disk_that_is_full_for_everything_tells_of_the_first_file(
         return "last.ckpt" not in seen
 
     with monkeypatch.context() as patched:
-        full(patched, "semivox.files.os.replace", allowed)
-        assert main(house.train(house.data, run, "--steps", "1")) == 1
+        full(patched, "semivox.disk.os.replace", allowed)
+        assert main(house.train(house.data, run, "--steps", "1")) == 4
     assert seen[-1] == "status.json"
+    assert json.loads((run / "status.json").read_text())["state"] == "stopped"
     assert "last.ckpt: cannot be written" in one_message(capsys, "train")
     assert half_written(run) == []
 
@@ -702,10 +703,10 @@ def test_a_full_disk_at_the_journal(
     run = tmp_path / "run"
     fault = OSError(28, "No space left on device", str(run / "metrics.jsonl"))
     with monkeypatch.context() as patched:
-        patched.setattr("semivox.training.journal.Journal.write", raising(fault))
-        assert main(house.train(house.data, run, "--steps", "1")) == 1
+        patched.setattr("semivox.disk.append", raising(fault))
+        assert main(house.train(house.data, run, "--steps", "1")) == 4
     message = one_message(capsys, "train")
-    assert f"{run / 'metrics.jsonl'}: the run cannot be written; found No space left on device" in message
+    assert f"{run / 'metrics.jsonl'}: cannot be written; found No space left on device" in message
     assert message.endswith("--resume")
     assert main(["train", str(house.data), "--out", str(run), "--cache", str(house.cache), "--resume"]) == 0
 
@@ -715,7 +716,7 @@ def test_a_full_disk_while_scans_are_prepared(house: House, tmp_path: Path, caps
     command = [*house.train(house.data, run, "--steps", "1"), "--cache", str(cache)]
     plan = ["--plan", str(house.run / "plan.json")]
     with no_file_above(9_000):
-        assert main([*command, *plan]) == 1
+        assert main([*command, *plan]) == 4
     assert "Remedy: free disk space" in one_message(capsys, "train")
     assert not list(cache.rglob("meta.json"))
     assert main([*command, *plan]) == 0
@@ -731,22 +732,21 @@ def test_a_full_disk_while_predicting(
     earlier = files_of(out)
     capsys.readouterr()
     with monkeypatch.context() as patched:
-        full(patched, "semivox.files.os.replace", lambda path: path.name != second)
-        assert main(command) == 3
-    captured = capsys.readouterr()
-    assert f"{out / second}: cannot be written; found No space left on device" in captured.err
-    assert "Traceback" not in captured.err
+        full(patched, "semivox.disk.os.replace", lambda path: path.name != second)
+        assert main(command) == 4
+    message = one_message(capsys, "predict")
+    assert f"{out / second}: cannot be written; found No space left on device" in message
+    assert message.endswith(f"go on with: semivox {shlex.join(command)} --skip-existing")
     assert half_written(out) == []
-    assert (out / first).read_bytes() == earlier[first]
-    assert not (out / second).exists()  # an older mask must not pass for this one
+    assert {name: files_of(out)[name] for name in (first, second)} == {n: earlier[n] for n in (first, second)}
     rows = {r["case"]: r for r in json.loads((out / "predictions.json").read_text())["cases"]}
-    assert [r["status"] for r in rows.values()] == ["ok", "failed"]
+    assert [r["status"] for r in rows.values()] == ["ok", "ok"]  # of the same model and scans
 
     assert main(command) == 0
     now = files_of(out)
     capsys.readouterr()
     with monkeypatch.context() as patched:
-        full(patched, "semivox.files.os.replace", lambda path: False)
-        assert main(command) == 1
+        full(patched, "semivox.disk.os.replace", lambda path: False)
+        assert main(command) == 4
     assert "cannot be written; found No space left on device" in one_message(capsys, "predict")
     assert files_of(out) == now

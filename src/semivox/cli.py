@@ -8,56 +8,87 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import shlex
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from semivox.arguments import CommandParser, completion, run
+from semivox.arguments import CommandParser, command_of, completion, run
 from semivox.commands import COMMANDS
-from semivox.errors import BUG, SemivoxError
-from semivox.files import write_text
+from semivox.errors import BUG, DiskFault, SemivoxError, Stopped
+from semivox.stopping import StopSignals
 
 SHELLS = ("bash", "zsh", "tcsh")
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+CLOSED = (errno.EROFS, errno.EACCES)
 DISK_REMEDY = "free disk space, or choose a folder that you may write to"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (0 done, 1 data or settings, 2 usage, 3 some cases failed,
     4 stopped and resumable, 5 training failed, 70 a bug)."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    with StopSignals(at_once=True) as stop:
+        try:
+            code = _run(words, stop)
+        except KeyboardInterrupt:  # while the answer to the first one was made
+            code = Stopped.exit_code
+        if argv is None:  # the program ends: with this code, whatever comes now
+            stop.stay_deaf()
+    return code
+
+
+def _run(words: Sequence[str], stop: StopSignals) -> int:
+    arguments = argparse.Namespace(command="")
     try:
-        arguments = _parser().parse_args(argv)
-    except SystemExit as done:  # --help, --version, or a usage error that argparse has told
-        return done.code if isinstance(done.code, int) else 0
-    try:
+        arguments = _parser().parse_args(words)
         code = run(COMMANDS[arguments.command][0], arguments)
         sys.stdout.flush()
         return code
-    except SemivoxError as error:
-        print(f"semivox {arguments.command}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print(f"semivox {arguments.command}: interrupted", file=sys.stderr)
-        return 4
+    except SystemExit as done:  # --help, --version, or a usage error that argparse has told
+        return done.code if isinstance(done.code, int) else 0
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would complain
         return 1
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in DISK:
-            fault = f"{error.filename or 'a file'}: {error.strerror}. Remedy: {DISK_REMEDY}"
-            print(f"semivox {arguments.command}: {fault}", file=sys.stderr)
-            return 1
-        said = f"{type(error).__name__}: {error}"
-        print(f"semivox {arguments.command}: a bug in semivox, sorry: {said}", file=sys.stderr)
-        print(_write_bug(arguments, sys.argv[1:] if argv is None else argv), file=sys.stderr)
+    except (Exception, KeyboardInterrupt) as error:
+        # a library in which the signal came may have made another exception of it
+        if isinstance(error, KeyboardInterrupt) or (stop() and not isinstance(error, Stopped)):
+            _tell(arguments, f"stopped by {stop.name or 'SIGINT'}{_going_on(arguments, words)}")
+            return Stopped.exit_code
+        if isinstance(error, SemivoxError):
+            told = error.exit_code != Stopped.exit_code or "go on with: " in str(error)
+            _tell(arguments, f"{error}{'' if told else _going_on(arguments, words)}")
+            return error.exit_code
+        if isinstance(error, OSError) and error.errno in (*FULL, *CLOSED):
+            _tell(arguments, f"{error.filename or 'a file'}: {error.strerror}. Remedy: {DISK_REMEDY}")
+            return 1 if error.errno in CLOSED else DiskFault.exit_code
+        _tell(arguments, f"a bug in semivox, sorry: {type(error).__name__}: {error}")
+        print(_write_bug(arguments, words), file=sys.stderr)
         return BUG
+
+
+def _tell(arguments: argparse.Namespace, text: str) -> None:
+    print(f"semivox {arguments.command}".rstrip() + f": {text}", file=sys.stderr)
+
+
+def _going_on(arguments: argparse.Namespace, words: Sequence[str]) -> str:
+    """The command that goes on where this one was stopped."""
+    import shlex
+
+    if not arguments.command:
+        return "; nothing was begun"
+    again = command_of(COMMANDS[arguments.command][0]).again
+    flags = [again] if again and again not in words else []
+    return f"; go on with: {shlex.join(['semivox', *words, *flags])}"
 
 
 def _write_bug(arguments: argparse.Namespace, argv: Sequence[str]) -> str:
     """The traceback into OUT/error.log where the command has such a folder, else ./semivox-error.log."""
+    import shlex
+    import traceback
+
+    from semivox.files import write_text
+
     out = getattr(arguments, "out", None)
     folder = Path(out) if out and Path(out).is_dir() else Path()
     path = folder / ("error.log" if out and Path(out).is_dir() else "semivox-error.log")

@@ -54,6 +54,12 @@ class DataError(SemivoxError):
     """A scan, a label or a folder of them is wrong (exit code 1)."""
 
 
+class DiskFault(DataError):  # noqa: N818 - as of a disk that is full
+    """A disk is full or fails. Nothing is lost or half-written; the same command goes on (exit code 4)."""
+
+    exit_code = 4
+
+
 class SettingsError(SemivoxError):
     """A setting is unknown, of the wrong type, or changed where it may not (exit code 1)."""
 
@@ -71,7 +77,7 @@ class PartialFailure(SemivoxError):  # noqa: N818
 
 
 class Stopped(SemivoxError):  # noqa: N818 - not every stop is an error
-    """A run was stopped by a signal after saving; it can be resumed (exit code 4)."""
+    """A run was stopped, by a signal after saving or by its disk; it can be resumed (exit code 4)."""
 
     exit_code = 4
 

@@ -1,49 +1,104 @@
 """Writing files so that a reader never meets half of one: a temporary name beside it, then rename.
 
-Everything that deletes, moves or appends goes through here. What is read from a folder never decides where:
-names are those that the program itself would choose, :func:`inside` the folder that the user gave.
+Everything that the program changes on the disk goes through here (and from here through
+:mod:`semivox.disk`). What is read from a folder never decides where: names are those that the program itself
+would choose, :func:`inside` the folder that the user gave.
 """
 
 from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import json
 import math
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from semivox import disk
 from semivox.contents import check_content
-from semivox.errors import DataError
+from semivox.errors import DataError, DiskFault, SemivoxError
+from semivox.leftovers import temporary
+
+PROBE = bytes(2**20)
+"""Written to a disk to hear from it what a library did not tell."""
+REMEDY = "free disk space or choose another folder; nothing was changed"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""The disk is full or failing: no fault of the data or of what was asked for."""
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, keep: str | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` (same endings); on success it takes ``path``'s place.
 
-    On any failure the temporary file is removed and ``path`` is as it was; a full or read-only disk becomes
-    a DataError that names ``path``.
+    On any failure the temporary file is removed and ``path`` is as it was. What a full, failing or read-only
+    disk refuses becomes a DiskFault or DataError that names ``path``, in whatever words the library told it.
+    ``keep``: another bare name, which what stood at ``path`` gets.
     """
     path = Path(path)
+    with told(path), temporary(path) as made:
+        with _disk_heard(made.path):
+            yield made.path
+        made.hold()
+        disk.change_mode(made.path, 0o666 & ~umask())  # mkstemp's files are private
+        disk.sync_file(made.path)
+        if keep is not None and path.exists():
+            disk.rename(path, inside(path.parent, keep))
+        disk.rename(made.path, path)
+
+
+@contextlib.contextmanager
+def building(path: Path, remedy: str = REMEDY) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``; on success it takes ``path``'s place, with all its bytes on
+    the disk. An empty folder there is replaced, anything else refused. On any failure ``path`` is as it
+    was."""
+    path = Path(path)
+    with told(path, remedy), temporary(path, folder=True) as made:
+        with _disk_heard(made.path / "probe"):
+            yield made.path
+        for folder, _, names in os.walk(made.path):
+            for name in names:
+                disk.sync_file(Path(folder) / name)
+        disk.change_mode(made.path, 0o777 & ~umask())  # mkdtemp's folders are private
+        disk.rename(made.path, path)
+
+
+@contextlib.contextmanager
+def scratch(place: Path) -> Iterator[Path]:
+    """Yield a folder beside ``place`` that is gone when the block ends."""
+    with told(place), temporary(place, folder=True) as made:
+        yield made.path
+
+
+@contextlib.contextmanager
+def told(path: Path, remedy: str = REMEDY, fault: str = "cannot be written") -> Iterator[None]:
+    """What the disk refuses in the block becomes a DiskFault, or a DataError, that names ``path``."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", suffix="-" + path.name, dir=path.parent)
-        os.close(handle)
+        yield
     except OSError as error:
-        raise _cannot_write(path, error) from error
-    temporary = Path(name)
+        kind = DiskFault if error.errno in FULL else DataError
+        found = error.strerror or str(error)
+        raise kind(fault, path=path, found=found, remedy=remedy) from error
+
+
+@contextlib.contextmanager
+def _disk_heard(temporary: Path) -> Iterator[None]:
+    """Libraries tell of a full disk in their own words; here the disk is asked."""
     try:
-        yield temporary
-        temporary.chmod(0o666 & ~umask())  # mkstemp's files are private
-        os.replace(temporary, path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except SemivoxError:
+        raise
+    except Exception as error:
+        if getattr(error, "errno", None) is None:
+            try:
+                disk.append(temporary, PROBE)
+                disk.sync_file(temporary)
+            except OSError as heard:
+                raise heard from error
+        raise
 
 
 def is_bare(name: object) -> bool:
@@ -76,30 +131,64 @@ def inside(folder: Path, *names: str) -> Path:
     return path
 
 
+def make_folder(path: Path) -> None:
+    """With those around it; one that is there stays."""
+    with told(path):
+        disk.make_folder(path)
+
+
 def remove_file(folder: Path, *names: str) -> None:
     """Remove the file ``inside(folder, *names)``, if it is there."""
-    inside(folder, *names).unlink(missing_ok=True)
+    path = inside(folder, *names)
+    with told(path, "look at the disk, or choose another folder", "cannot be removed"):
+        disk.remove_file(path)
 
 
 def remove_folder(folder: Path, *names: str) -> None:
     """Remove the folder ``inside(folder, *names)`` with all it holds, as far as possible; not what links
     in it, or itself, point to."""
-    shutil.rmtree(inside(folder, *names), ignore_errors=True)
+    disk.remove_folder(inside(folder, *names))
 
 
-def move(path: Path, name: str) -> None:
-    """Give ``path`` another bare ``name`` in its folder; what had the name is replaced."""
-    os.replace(path, inside(path.parent, name))
+def remove_if_empty(folders: Iterable[Path]) -> None:
+    """Remove these folders, in this order, up to the first that holds something."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            disk.remove_empty(folder)
 
 
 def append_text(path: Path, text: str) -> None:
     """Append ``text`` as UTF-8 to a file of ours; a link in its place is not followed but refused."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    with open(handle, "a", encoding="utf-8") as file:
-        file.write(text)
+    with told(path):
+        disk.append(path, text.encode())
+
+
+def sync(path: Path) -> None:
+    """What was appended to a file survives a power cut from now on."""
+    with told(path):
+        disk.sync_file(path)
+
+
+def refuse_full(folder: Path, needed: int, what: str) -> None:
+    """Raise DiskFault where the disk of ``folder`` has less than ``needed`` bytes free, for ``what``."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise DiskFault(
+            f"there is no room for {what}",
+            path=folder,
+            found=f"{_size(free)} free",
+            expected=f"{_size(needed)}",
+            remedy="free disk space, or choose a folder on another disk",
+        )
+
+
+def _size(number: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.3g} {unit}" if unit != "bytes" else f"{int(number)} bytes"
+        number /= 1024
+    return f"{number:.4g} GiB"
 
 
 def umask() -> int:
@@ -112,28 +201,15 @@ def umask() -> int:
 def create_private(path: Path, text: str) -> str:
     """Write a new file that its owner alone can read, or leave the one that is there; returns its text.
 
-    Of several processes that come at once, one writes. Raises DataError where it cannot be written.
+    Of several processes that come at once, one writes; it is there whole or not at all. Raises DataError
+    where it cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_text(encoding="utf-8")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    return text
-
-
-def _cannot_write(path: Path, error: OSError) -> DataError:
-    return DataError(
-        "cannot be written",
-        path=path,
-        found=error.strerror or str(error),
-        remedy="free disk space or choose another folder; nothing was changed",
-    )
+    with told(path), temporary(path) as made:
+        made.path.write_text(text, encoding="utf-8")
+        disk.sync_file(made.path)
+        with contextlib.suppress(FileExistsError):
+            disk.name_new(made.path, path)
+        return path.read_text(encoding="utf-8")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -144,7 +220,22 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON (no NaN), atomically."""
-    write_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, _json(content))
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def write_state(path: Path, content: Any) -> None:
+    """As :func:`write_json`; on a disk without room for a new file, in the place of the one that is there."""
+    try:
+        write_json(path, content)
+    except DiskFault:
+        if not path.is_file():
+            raise
+        with told(path):
+            disk.overwrite(path, _json(content).encode())
 
 
 def read_text(path: Path) -> str:

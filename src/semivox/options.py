@@ -93,6 +93,9 @@ class Command(Generic[O]):
     """The order of the headings of the help; others follow."""
     one_of_required: tuple[str, ...] = ()
     """The ``one_of`` groups of which exactly one flag must be given."""
+    again: str = ""
+    """The flag with which the same command goes on where it was stopped; without one it does so by itself, or
+    begins anew."""
 
 
 class Function(Generic[P, O, R]):

@@ -1,15 +1,11 @@
-"""What the command line shows and hears: tables, bars, and signals that ask it to stop."""
+"""What the command line shows: tables, bars and lines."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
-
-from semivox.errors import Stopped
+from collections.abc import Callable
+from typing import Any
 
 
 def show(content: Any) -> None:
@@ -51,21 +47,3 @@ class ProgressBar:
 
     def __exit__(self, *exception: object) -> None:
         self.progress.stop()
-
-
-@contextlib.contextmanager
-def stoppable(go_on: str) -> Iterator[None]:
-    """A signal ends in Stopped, with ``go_on`` as its remedy; while a run takes steps its loop listens."""
-
-    def stop(number: int, frame: object) -> NoReturn:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    names = [name for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), stop) for name in names}
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise Stopped(f"stopped by {error}", remedy=go_on) from None
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)

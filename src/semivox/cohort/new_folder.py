@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from semivox.errors import DataError
-from semivox.files import move, remove_folder, umask
+from semivox.files import building, remove_if_empty
 
 
 @contextlib.contextmanager
@@ -25,27 +24,12 @@ def new_folder(destination: Path) -> Iterator[Path]:
     refuse_occupied(destination)
     parent = destination.absolute().parent
     made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
-    building: Path | None = None
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", suffix=".partial", dir=parent))
-        yield building
-        refuse_occupied(destination)
-        building.chmod(0o777 & ~umask())  # mkdtemp's folders are private
-        move(building, destination.absolute().name)  # an empty folder in that place is replaced
-    except BaseException as error:
-        if building is not None:
-            remove_folder(building.parent, building.name)
-        with contextlib.suppress(OSError):
-            for folder in made:  # deepest first; only folders made here, and only if still empty
-                folder.rmdir()
-        if isinstance(error, OSError):
-            raise DataError(
-                "the data folder cannot be written",
-                path=destination,
-                found=error,
-                remedy="free disk space or choose another folder; nothing was left behind",
-            ) from error
+        with building(destination.absolute(), "free disk space or choose another folder") as folder:
+            yield folder
+            refuse_occupied(destination)
+    except BaseException:
+        remove_if_empty(made)  # deepest first
         raise
 
 

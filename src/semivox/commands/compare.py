@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from semivox.comparison.options import CELLS, HELD_OUT, CompareOptions
-from semivox.errors import SemivoxError, SettingsError, Stopped
+from semivox.errors import DiskFault, SemivoxError, SettingsError, Stopped
 from semivox.options import Command, Flag, from_options
 from semivox.settings import assignments
-from semivox.terminal import show, stoppable
+from semivox.terminal import show
 from semivox.training.options import DATA, GROUPS, MACHINE, METHOD, RUN
 
 if TYPE_CHECKING:
@@ -162,8 +162,8 @@ def _try(runner: CellRunner, cell: Cell, display: Display) -> None:
     forget_failure(cell)
     try:
         runner.run(cell)
-    except Stopped as error:
-        raise Stopped(f"{cell}: {error.fault}", remedy="the same command goes on") from None
+    except (Stopped, DiskFault) as error:
+        raise Stopped(f"{cell}: {error.fault}", path=error.path, found=error.found) from None
     except Exception as error:
         write_failure(cell, error)
         said = error if isinstance(error, SemivoxError) else f"{type(error).__name__}: {error}"
@@ -188,7 +188,7 @@ def main(given: CompareArguments) -> int:
         return 0
     from semivox.training.display import ConsoleDisplay
 
-    with stoppable("the same command goes on"), ConsoleDisplay() as display:
+    with ConsoleDisplay() as display:
         result = compare.of(replace(given, display=display))
     show(render(result))
     return 3 if result.failed else 0

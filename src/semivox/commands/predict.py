@@ -114,4 +114,5 @@ COMMAND = Command(
         "semivox predict run new_scans --out masks",
         "semivox predict run scan.nii.gz --out masks --probabilities --device cpu",
     ),
+    again="--skip-existing",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,6 +88,7 @@ def rank(options: RankOptions) -> Ranking:
     # Here, not above: help must not import torch.
     from semivox.cohort import Task, refuse_other_task
     from semivox.errors import SettingsError
+    from semivox.files import scratch
     from semivox.inference.model import load_model
     from semivox.ranking.rank import SCORES, check_score, rank_scans
     from semivox.ranking.record import write_ranking
@@ -104,8 +104,8 @@ def rank(options: RankOptions) -> Ranking:
     known = _labeled(run, cohort, labeled)
     scans = _unlabeled(cohort, known, failed, top)
     check_score(score, networks=len(model.networks), labeled=len(known.cases))
-    with tempfile.TemporaryDirectory(prefix="semivox-rank-") as folder:
-        shots = {case.name: Path(folder) / f"{i}.npz" for i, case in enumerate(scans)}
+    with scratch(out) as folder:
+        shots = {case.name: folder / f"{i}.npz" for i, case in enumerate(scans)}
         readable = [case for case in (*known.cases, *scans) if case.name not in failed]
         measured = _measure_all(model, readable, shots, failed, progress)
         unlabeled = {case.name: measured[case.name] for case in scans if case.name in measured}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from semivox.options import Command, Flag, from_options
-from semivox.terminal import stoppable
 from semivox.training.options import GROUPS, SETTINGS, TrainOptions
 
 if TYPE_CHECKING:
@@ -54,10 +53,9 @@ def main(given: TrainArguments) -> int:
     """Train, and show how it goes."""
     from semivox.training.display import ConsoleDisplay
 
-    again = f"semivox train {given.data} --out {given.out} --resume ..."
     display = ConsoleDisplay(verbose=given.verbose)
     options = {f.name: getattr(given, f.name) for f in fields(TrainOptions)} | {"display": display}
-    with stoppable(f"the same command with --resume goes on: {again}"), display:
+    with display:
         train.of(TrainOptions(**options))
     return 0
 
@@ -71,4 +69,5 @@ COMMAND = Command(
         "semivox train my_scans --out run --resume",
     ),
     groups=GROUPS,
+    again="--resume",
 )

@@ -20,6 +20,7 @@ from semivox.inference.model import load_model
 from semivox.prepare import cache_folder, write_plan
 from semivox.runs.asked import settings_of
 from semivox.runs.held_out import measure
+from semivox.runs.live_report import LiveReport
 from semivox.runs.prepare import planned, stored
 from semivox.runs.run import carry_out
 from semivox.training.display import Display, Silent
@@ -78,6 +79,8 @@ class CellRunner:
         group = self.request.group(cell)
         if not _is_trained(cell.folder):
             self._train(cell, group)
+        elif not (cell.folder / PAGE).is_file():  # killed just before
+            LiveReport(cell.folder, self.display, _write_page).refresh(True)
         self._measure(cell, group)
         write_finished(cell, _facts(cell))
 

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from semivox.comparison.variants import Choice
 from semivox.errors import DataError, SemivoxError, SettingsError
 from semivox.evaluation.result_paths import CellFolder
-from semivox.files import read_json, remove_file, write_json
+from semivox.files import make_folder, read_json, remove_file, write_json
 
 CLAIM, FAILED, LOCK = "claim.json", "failed.json", ".claim.lock"
 FORMAT = 1
@@ -71,7 +71,7 @@ def claim(folder: Path, patience: float = 0.0) -> Iterator[bool]:
 
     A killed process loses it at once.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     lock = FileLock(str(folder / LOCK))
     try:
         lock.acquire(timeout=patience)

@@ -30,7 +30,7 @@ from semivox.comparison.options import CompareOptions
 from semivox.comparison.variants import ALL, Choice, read_labeled, read_methods, read_seeds
 from semivox.duration import budget_seconds
 from semivox.errors import DataError, SettingsError
-from semivox.files import read_json, write_json
+from semivox.files import make_folder, read_json, write_json
 from semivox.settings import assignments, plain
 
 REQUEST = "request.json"
@@ -198,7 +198,7 @@ def check_kept(request: Request) -> None:
 
 def keep(request: Request) -> tuple[Cell, ...]:
     """Write the request, or add its cells to those there; returns all that were ever asked for."""
-    request.out.mkdir(parents=True, exist_ok=True)
+    make_folder(request.out)
     path = request.out / REQUEST
     with FileLock(str(request.out / f".{REQUEST}.lock")):
         check_kept(request)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -103,7 +102,6 @@ def _cohort_entries(cohort: Cohort) -> dict[str, Any]:
 
 
 def _write_weights(path: Path, networks: Mapping[str, nn.Module]) -> None:
-    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {
@@ -112,10 +110,7 @@ def _write_weights(path: Path, networks: Mapping[str, nn.Module]) -> None:
         for name, tensor in network.state_dict().items()
     }
     with replacing(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata={"format": "pt"})
-        except SafetensorError as error:  # how safetensors reports a full disk
-            raise OSError(errno.ENOSPC, str(error)) from error
+        save_file(tensors, temporary, metadata={"format": "pt"})
 
 
 def undertrained(steps: int, begun: bool) -> str | None:

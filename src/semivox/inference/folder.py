@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +22,7 @@ from semivox.cohort import (
     stem_of,
     write_volume,
 )
-from semivox.errors import DataError, SemivoxError, SettingsError
+from semivox.errors import DataError, DiskFault, SemivoxError, SettingsError
 from semivox.files import inside, read_json, remove_file, write_json
 from semivox.inference.model import Model
 from semivox.inference.ranges import departures
@@ -115,7 +115,13 @@ def predict_folder(
         try:
             for scan in scans:
                 rest = _Case(
-                    model, scan, out, wanted, record.rows.get(scan.name), faults.get(scan.name)
+                    model,
+                    scan,
+                    out,
+                    wanted,
+                    record.rows.get(scan.name),
+                    partial(record.forget, scan.name),
+                    faults.get(scan.name),
                 ).begin(skip_existing)
                 go_on, ending = ending is None or settle(ending), None
                 if not go_on:
@@ -139,18 +145,19 @@ class Digest:
 
 @dataclass(frozen=True)
 class _Case:
-    """A scan on its way to a row; ``before`` is its row of an earlier call, ``fault`` what is
-    wrong with it before it is read."""
+    """A scan on its way to a row; ``before`` is its row of an earlier call, which ``forget`` takes from the
+    record, ``fault`` what is wrong with it before it is read."""
 
     model: Model
     scan: Case
     out: Path
     wanted: Wanted
     before: Row | None
+    forget: Callable[[], None]
     fault: DataError | None = None
 
     def begin(self, skip_existing: bool) -> Rest:
-        """Read, hash and segment the scan; equal files are known without reading. Nothing is written or
+        """Read, hash and segment the scan; equal files are known without reading. No mask is written or
         taken away before the rest is called."""
         started, digest = time.perf_counter(), Digest()
         try:
@@ -164,9 +171,13 @@ class _Case:
             digest = replace(digest, scan=case_identity(self.scan, volume))
             if before is not None and _up_to_date(self.model, before, digest, self.out, self.wanted):
                 return lambda: (before, False)
+            if self.before is not None and not _same_work(self.model, self.before, digest):
+                self.forget()  # if this process dies, the old row must not pass for that of the new mask
             segmentation = self.model.predict(
                 volume, probabilities=self.wanted.probabilities, uncertainty=self.wanted.uncertainty
             )
+        except DiskFault:
+            raise
         except Exception as error:  # whatever is wrong with one scan, the others are still wanted
             return partial(self._fail, digest, time.perf_counter() - started, error)
         return partial(self._end, digest, time.perf_counter() - started, segmentation)
@@ -175,10 +186,12 @@ class _Case:
         """Measure and write a segmentation that took ``seconds`` so far."""
         model, started = self.model, time.perf_counter()
         try:
-            self._remove()
-            self._write_maps(segmentation)
+            maps = self._write_maps(segmentation)
             reasons = departures(segmentation, model.card.get("training"), tuple(model.card["may_be_empty"]))
             mask = segmentation.save(inside(self.out, self.scan.name), self.wanted.format)
+            self._remove({mask, *maps})
+        except DiskFault:  # not this scan's fault; what is there stays
+            raise
         except Exception as error:
             return self._fail(digest, seconds + time.perf_counter() - started, error)
         row = Row(
@@ -217,30 +230,40 @@ class _Case:
         )
         return failed, True
 
-    def _remove(self) -> None:
-        """Take away what an earlier call wrote for the case: it must not pass for this one's."""
-        if self.before is not None and self.before.mask is not None:
-            remove_file(self.out, self.before.mask)
+    def _remove(self, written: Collection[Path] = ()) -> None:
+        """Take away what an earlier call wrote for the case and this one has not ``written``: it must not
+        pass for this one's."""
+        before = None if self.before is None else self.before.mask
+        if before is not None and self.out / before not in written:
+            remove_file(self.out, before)
         for folder in (PROBABILITIES, UNCERTAINTY):
             for path in _maps(self.scan.name, self.out / folder):
-                remove_file(self.out, folder, path.name)
+                if path not in written:
+                    remove_file(self.out, folder, path.name)
 
-    def _write_maps(self, segmentation: Segmentation) -> None:
+    def _write_maps(self, segmentation: Segmentation) -> list[Path]:
         """Maps keep half precision's digits: the rest would only be noise that does not compress."""
+        written = []
         maps = {PROBABILITIES: segmentation.probabilities, UNCERTAINTY: segmentation.uncertainty}
         for folder, array in maps.items():
             if array is not None:
                 channels = (array if folder == PROBABILITIES else array[None]).astype(np.float16)
                 path = inside(self.out, folder, self.scan.name)
-                write_volume(path, channels, segmentation.volume, self.wanted.format)
+                written.append(write_volume(path, channels, segmentation.volume, self.wanted.format))
+        return written
+
+
+def _same_work(model: Model, before: Row, digest: Digest) -> bool:
+    """Whether the row is of this model and scan."""
+    same = (before.status, before.model_id, before.weights, before.whole)
+    if same != ("ok", model.model_id, model.weights, model.whole):
+        return False
+    # earlier versions recorded the files' hash in the scan's place
+    return bool({before.input_sha256, before.input_files_sha256} & {digest.scan, digest.files} - {None})
 
 
 def _up_to_date(model: Model, before: Row, digest: Digest, out: Path, wanted: Wanted) -> bool:
-    same = (before.status, before.model_id, before.weights, before.whole)
-    if same != ("ok", model.model_id, model.weights, model.whole) or before.mask is None:
-        return False
-    # earlier versions recorded the files' hash in the scan's place
-    if not {before.input_sha256, before.input_files_sha256} & {digest.scan, digest.files} - {None}:
+    if before.mask is None or not _same_work(model, before, digest):
         return False
     if wanted.format != "same" and ending_of(before.mask) != CHOICES[wanted.format]:
         return False

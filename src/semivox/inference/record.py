@@ -74,13 +74,22 @@ class Record:
         if time.monotonic() >= self._next:
             self.write()
 
-    def write(self) -> None:
-        """Write both files, each whole or not at all. Call it at the end: `put` may have left rows out."""
-        started = time.monotonic()
+    def forget(self, case: str) -> None:
+        """Take a case's row away, from the disk too."""
+        del self.rows[case]
+        self._write_json()
+
+    def _write_json(self) -> list[Row]:
         rows = [self.rows[case] for case in sorted(self.rows)]
         write_json(
             self.folder / JSON, {"format": FORMAT, **self.head, "cases": [asdict(row) for row in rows]}
         )
+        return rows
+
+    def write(self) -> None:
+        """Write both files, each whole or not at all. Call it at the end: `put` may have left rows out."""
+        started = time.monotonic()
+        rows = self._write_json()
         write_text(self.folder / CSV, as_csv(rows, list(self.head["classes"])))
         ended = time.monotonic()
         self._next = ended + max(REST_SECONDS, REST_FACTOR * (ended - started))

@@ -12,7 +12,7 @@ import hashlib
 from pathlib import Path
 
 from semivox.errors import SemivoxError, SettingsError
-from semivox.files import append_text
+from semivox.files import append_text, make_folder
 from semivox.methods.catalog import CATALOG
 from semivox.methods.installed import installed
 from semivox.prepare.cache import user_cache
@@ -62,7 +62,7 @@ def remember(name: str) -> None:
     key = method_sha256(name) or name
     if is_foreign(name) and key not in _named():
         with contextlib.suppress(SemivoxError, OSError):
-            _list().parent.mkdir(parents=True, exist_ok=True)
+            make_folder(_list().parent)
             append_text(_list(), key + "\n")
 
 

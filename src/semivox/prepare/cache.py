@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from semivox.errors import DataError
+from semivox import disk
+from semivox.errors import DataError, DiskFault
+from semivox.files import told
 
 
 def cache_folder(data: str | Path, cache: str | Path | None = None) -> Path:
@@ -47,12 +48,16 @@ def _refuse_unwritable(folder: Path, fault: str) -> None:
 
 
 def _unwritable(folder: Path) -> str | None:
-    """Why nothing can be written to ``folder`` (made if need be), or None."""
+    """Why this user cannot write to ``folder`` (made if need be), or None. Raises DiskFault where the disk is
+    full or fails: gigabytes are not for another folder then, without a word."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        return error.strerror or str(error)
+        with told(folder, "free disk space, or give another folder with --cache or SEMIVOX_CACHE"):
+            disk.make_folder(folder)
+            disk.try_file(folder)
+    except DiskFault:
+        raise
+    except DataError as error:
+        return str(error.found)
     return None
 
 

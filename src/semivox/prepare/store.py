@@ -23,7 +23,7 @@ from semivox.errors import DataError
 from semivox.prepare.cache import cache_folder, digest
 from semivox.prepare.parallel import map_cases
 from semivox.prepare.plan import Plan
-from semivox.prepare.store_entry import Job, build_entry, is_whole, read_meta, remove_leftovers
+from semivox.prepare.store_entry import Job, build_entry, is_whole, read_meta
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ def build_store(
 ) -> Store:
     """Bring every case of ``split`` to the working grid, or find it there.
 
-    Only labels of ``split.labeled`` are opened. Entries that exist are reused; what a killed run left is
-    removed. One process builds at a time, others wait for it. ``progress`` is called with (done, total).
+    Only labels of ``split.labeled`` are opened. Entries that exist are reused. One process builds at a time,
+    others wait for it. ``progress`` is called with (done, total).
 
     Raises
     ------
@@ -156,7 +156,6 @@ def build_store(
         for case, content, label in zip(split.labeled, contents, labels, strict=False)
     ]
     with FileLock(root / "store.lock"):
-        remove_leftovers(root)
         wanted = {job.folder: job for job in (*images, *targets)}  # cases with equal files share an entry
         missing = [job for job in wanted.values() if not is_whole(job.folder)]
         map_cases(build_entry, missing, workers, progress)

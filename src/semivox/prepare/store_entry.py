@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 
 from semivox.cohort import Case, read_case, read_geometry
 from semivox.errors import DataError
-from semivox.files import move, remove_folder
+from semivox.files import building, remove_folder
 from semivox.prepare.grid import Grid, checked_grid
 from semivox.prepare.normalise import normalise
 from semivox.prepare.plan import Plan
@@ -23,7 +22,7 @@ POINTS = 2000
 """At most so many points are kept of each class and of the body: crops are centred on them."""
 
 FORMAT = 1
-_TEMPORARY = ".building-"
+REMEDY = "free disk space or give another folder with --cache; whole entries are kept"
 
 
 @dataclass(frozen=True)
@@ -45,23 +44,11 @@ def build_entry(job: Job) -> None:
 
     Raises DataError for a faulty file or a full disk; nothing half-written stays.
     """
-    try:
-        job.folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=job.folder.parent))
-    except OSError as error:
-        raise _cannot_write(job, error) from error
-    try:
-        meta = _write_image(job, temporary) if job.values is None else _write_target(job, temporary)
-        try:
-            meta["files"] = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
-            (temporary / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-            temporary.chmod(0o755)  # mkdtemp keeps its folders private; a store may be shared
-            remove_folder(job.folder.parent, job.folder.name)  # an entry that is not whole
-            move(temporary, job.folder.name)
-        except OSError as error:
-            raise _cannot_write(job, error) from error
-    finally:
-        remove_folder(temporary.parent, temporary.name)
+    with building(job.folder, REMEDY) as folder:
+        meta = _write_image(job, folder) if job.values is None else _write_target(job, folder)
+        meta["files"] = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+        (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        remove_folder(job.folder.parent, job.folder.name)  # an entry that is not whole
 
 
 def is_whole(folder: Path) -> bool:
@@ -80,13 +67,6 @@ def read_meta(folder: Path) -> dict[str, Any]:
     return meta
 
 
-def remove_leftovers(root: Path) -> None:
-    """Remove what a killed build left. Call it under the store's lock."""
-    for kind in ("images", "targets"):
-        for folder in (root / kind).glob(f"{_TEMPORARY}*"):
-            remove_folder(root, kind, folder.name)
-
-
 def _write_image(job: Job, folder: Path) -> dict[str, Any]:
     volume = read_case(job.case)
     path = job.case.images[0]
@@ -98,8 +78,8 @@ def _write_image(job: Job, folder: Path) -> dict[str, Any]:
     fits = float(np.abs(image).max()) < float(np.finfo(np.float16).max)
     bright = image.mean(axis=0)
     body = bright > bright.mean(dtype=np.float64)
-    _save(job, folder / "image.npy", image.astype(np.float16 if fits else np.float32))
-    _save(job, folder / "body.npy", some_points(body if body.any() else ~body, Key("body", job.key)))
+    _save(folder / "image.npy", image.astype(np.float16 if fits else np.float32))
+    _save(folder / "body.npy", some_points(body if body.any() else ~body, Key("body", job.key)))
     return _meta(grid)
 
 
@@ -113,10 +93,10 @@ def _write_target(job: Job, folder: Path) -> dict[str, Any]:
     for plane, annotated in zip(target, job.annotated, strict=True):
         if not annotated:
             plane[...] = 0
-    _save(job, folder / "target.npy", target)
+    _save(folder / "target.npy", target)
     valid = valid_voxels(label, job.ignore, grid)
     if valid is not None:
-        _save(job, folder / "valid.npy", valid)
+        _save(folder / "valid.npy", valid)
     points = []
     for k, plane in enumerate(target, start=1):
         most = int(plane.max())
@@ -124,7 +104,7 @@ def _write_target(job: Job, folder: Path) -> dict[str, Any]:
             at = some_points(plane >= min(FULL // 2 + 1, most), Key("foreground", job.key, k))
             points.append(np.concatenate([np.full((len(at), 1), k, np.int32), at], axis=1))
     none = np.zeros((0, 1 + len(grid.working_shape)), np.int32)
-    _save(job, folder / "foreground.npy", np.concatenate([none, *points]))
+    _save(folder / "foreground.npy", np.concatenate([none, *points]))
     return _meta(grid)
 
 
@@ -152,17 +132,5 @@ def _check_scan(dims: int, channels: int, job: Job, path: Path) -> None:
         raise DataError("an image with other channels", path=path, found=channels, expected=job.channels)
 
 
-def _save(job: Job, path: Path, array: np.ndarray) -> None:
-    try:
-        np.save(path, array, allow_pickle=False)
-    except OSError as error:
-        raise _cannot_write(job, error) from error
-
-
-def _cannot_write(job: Job, error: OSError) -> DataError:
-    return DataError(
-        f"case {job.case.name} cannot be stored",
-        path=job.folder.parent,
-        found=error.strerror or str(error),
-        remedy="free disk space or give another folder with --cache; whole entries are kept",
-    )
+def _save(path: Path, array: np.ndarray) -> None:
+    np.save(path, array, allow_pickle=False)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 
 from semivox.cohort import Cohort, Split, check_cohort, load_cohort
-from semivox.errors import DataError, SettingsError, TrainingFailed
+from semivox.errors import DiskFault, SettingsError, Stopped, TrainingFailed
 from semivox.methods.declare import Method
 from semivox.prepare import plan_from_json
 from semivox.prepare.plan_json import disagreements
@@ -70,8 +70,30 @@ def _refuse_disagreement(plan: str | Path, config: Config) -> None:
 
 
 @contextlib.contextmanager
-def run_faults(run: Path, go_on: str) -> Iterator[None]:
-    """Errors of torch and of the disk as those of the project; ``go_on``: the command that goes on."""
+def disk_stops(run: Path, go_on: Callable[[], str]) -> Iterator[None]:
+    """A disk that is full or fails stops the run in the folder ``run``; ``go_on()``: what then goes on."""
+    try:
+        yield
+    except DiskFault as error:
+        raise Stopped(
+            error.fault,
+            path=error.path,
+            found=error.found,
+            expected=error.expected,
+            remedy=f"{error.remedy}; then go on with: {go_on()}",
+        ) from error
+    except OSError as error:
+        raise Stopped(
+            "cannot be written or read",
+            path=error.filename or run,
+            found=error.strerror or str(error),
+            remedy=f"look at this disk, then go on with: {go_on()}",
+        ) from error
+
+
+@contextlib.contextmanager
+def memory_told() -> Iterator[None]:
+    """What torch says when memory is full, as an error of the project."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -84,10 +106,3 @@ def run_faults(run: Path, go_on: str) -> Iterator[None]:
                 remedy="a smaller patch (--set plan.patch=[...]) or batch (--set plan.batch=[1,1])",
             ) from error
         raise
-    except OSError as error:
-        raise DataError(
-            "the run cannot be written",
-            path=error.filename or run,
-            found=error.strerror or str(error),
-            remedy=f"free disk space, then go on with: {go_on}",
-        ) from error

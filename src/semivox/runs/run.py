@@ -20,6 +20,7 @@ from semivox.batches.source import BatchSource
 from semivox.cohort import load_cohort, split_cohort
 from semivox.duration import show_duration
 from semivox.errors import Stopped
+from semivox.files import sync
 from semivox.inference import export_model, load_network, parent_of, training_ranges, undertrained
 from semivox.machine import freed_memory_kept
 from semivox.methods.declare import Facts, Method, Stage
@@ -27,13 +28,13 @@ from semivox.networks import Segmenter
 from semivox.prepare import Plan, Store, plan_from_json, plan_to_json, write_plan
 from semivox.randomness import Key
 from semivox.runs.asked import refuse_taken, settings_of, supervised_if_short
-from semivox.runs.faults import refuse_before_preparing, run_faults
+from semivox.runs.faults import disk_stops, memory_told, refuse_before_preparing
 from semivox.runs.live_report import LiveReport
 from semivox.runs.prepare import planned, say_plan, stored
 from semivox.runs.records import announce, announce_labels, copy_source, record_cases, record_environment
-from semivox.runs.signals import StopSignals
 from semivox.runs.watch import Watch
 from semivox.settings import as_dict
+from semivox.stopping import StopSignals
 from semivox.training.checkpoints import fitting
 from semivox.training.checkpoints import load as load_checkpoint
 from semivox.training.checkpoints import save as save_checkpoint
@@ -114,6 +115,7 @@ class Run:
         with (
             together(where.devices, where.nodes, OTHERS, as_json(asked.given())) as run.processes,
             RunFolder(asked.folder, run.processes.first) as run.folder,
+            disk_stops(asked.folder, lambda: asked.resume_command(run.config)),
             freed_memory_kept(),
         ):
             run.folder.status("preparing", 0)
@@ -193,7 +195,7 @@ class Run:
         self._ready_to_tell(progress.step)
         with StopSignals() as self.signals, self.sinks:
             self.folder.status("training", progress.step)
-            with run_faults(self.asked.folder, self.asked.resume_command(self.config)):
+            with memory_told():
                 progress = fit(
                     self.method,
                     facts,
@@ -208,7 +210,7 @@ class Run:
                     processes=self.processes,
                     compiled=still_compiled(self.config.run.compile, self.processes, self.display),
                 )
-        if progress.step < self.steps:
+        if progress.step < self.steps or self.signals():
             self.folder.status("stopped", progress.step)
             self.write(self.live.refresh, True)
             raise self._stopped(progress.step)
@@ -383,6 +385,7 @@ class Run:
         self.saved_at, self.stopping = time.monotonic(), False
 
     def _save(self, state: Callable[[], dict[str, Any]]) -> None:
+        sync(self.folder.journal)  # a run that goes on from here keeps the lines of its steps
         save_checkpoint(self.folder.checkpoints, {**state(), "seconds": self.elapsed()})
         self.saved_at = time.monotonic()
         self.live.refresh(False)

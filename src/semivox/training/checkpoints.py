@@ -6,7 +6,6 @@ A checkpoint damaged by a crash or a disk is reported, and the other one is used
 from __future__ import annotations
 
 import contextlib
-import errno
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,21 +14,15 @@ from typing import Any
 import torch
 
 from semivox.errors import DataError
-from semivox.files import move, replacing
+from semivox.files import replacing
 
 FORMAT = 1
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
     """Write ``state`` as ``last.ckpt``; the one before becomes ``previous.ckpt``."""
-    last, previous = folder / "last.ckpt", folder / "previous.ckpt"
-    with replacing(last) as temporary:
-        try:
-            torch.save({"format": FORMAT, **state}, temporary)
-        except RuntimeError as error:  # how torch reports a full disk
-            raise OSError(errno.ENOSPC, str(error).splitlines()[0]) from error
-        if last.exists():
-            move(last, previous.name)
+    with replacing(folder / "last.ckpt", keep="previous.ckpt") as temporary:
+        torch.save({"format": FORMAT, **state}, temporary)
 
 
 def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:

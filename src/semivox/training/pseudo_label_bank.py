@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import math
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from torch import nn
 
 from semivox.batches import PseudoLabel, part_of
 from semivox.errors import DataError
-from semivox.files import read_json, remove_file, remove_folder, replacing, write_json
+from semivox.files import read_json, remove_file, remove_folder, replacing, scratch, write_json
 from semivox.methods import Relabel
 from semivox.prepare import FULL, Plan, Store
 from semivox.randomness import Key
@@ -132,12 +131,11 @@ class PseudoLabelBank:
     ) -> float:
         """Median seconds that labelling one of the first ``most`` unlabelled cases takes, or of those begun
         before ``deadline`` (time.monotonic); leaves no trace."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".timing-", dir=self.folder) as folder:
+        with scratch(self.folder / "timing") as folder:
             rows: list[dict[str, Any]] = []
             for case in self.store.unlabeled[:most]:
                 if not rows or time.monotonic() < deadline:
-                    place = Path(folder) / str(case)
+                    place = folder / str(case)
                     rows.append(self._label(place, case, relabel, networks, self.key, self.view(-1)))
         return statistics.median(row["seconds"] for row in rows)
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from semivox import disk
 from semivox.contents import Status
-from semivox.errors import DataError, SettingsError, Stopped
-from semivox.files import inside, read_json, remove_file, write_json
+from semivox.errors import DataError, DiskFault, SettingsError, Stopped
+from semivox.files import inside, read_json, remove_file, told, write_state
 
 HEARTBEAT_SECONDS = 5.0
 PARTS = ("pseudo_labels", "source", "evaluations")
@@ -43,14 +44,8 @@ class RunFolder:
         if not self._writes:
             return self
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-            for name in (self.checkpoints.name, *PARTS):
-                inside(self.path, name, "any")  # none may lead out of the run
-            self.checkpoints.mkdir(exist_ok=True)
-            self._new = not (self.path / "config.yaml").exists()
-            if self._new:
-                self._forget_earlier_try()
+            with told(self.path, "free disk space, or choose another --out"):
+                self._take()
         except Timeout:
             status = self.path / "status.json"
             pid = read_json(status, kind=Status).get("pid") if status.exists() else "unknown"
@@ -60,26 +55,35 @@ class RunFolder:
                 found=f"process {pid}",
                 remedy="wait for it, stop it, or choose another --out",
             ) from None
-        except OSError as error:
+        except BaseException:
             self._lock.release()
-            raise DataError(
-                "the run folder cannot be made",
-                path=self.path,
-                found=error.strerror or str(error),
-                remedy="choose another --out",
-            ) from error
+            raise
         return self
 
+    def _take(self) -> None:
+        disk.make_folder(self.path)
+        self._lock.acquire(timeout=0)
+        for name in (self.checkpoints.name, *PARTS):
+            inside(self.path, name, "any")  # none may lead out of the run
+        disk.make_folder(self.checkpoints)
+        self._new = not (self.path / "config.yaml").exists()
+        if self._new:
+            self._forget_earlier_try()
+
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        state = self._status.get("state")
-        if error is not None:
-            with contextlib.suppress(DataError, OSError):  # a full disk: the error itself is to be told
-                if state == "preparing" and self._new and self._writes:
-                    remove_file(self.path, "config.yaml")
-                if state in ("preparing", "training"):
-                    interrupted = isinstance(error, Stopped | KeyboardInterrupt)
-                    self.status("stopped" if interrupted else "failed", self._status["step"])
-        self._lock.release()
+        try:
+            if error is not None and self._status.get("state") in ("preparing", "training"):
+                self._ended_by(error)
+        finally:
+            self._lock.release()
+
+    def _ended_by(self, error: BaseException) -> None:
+        with contextlib.suppress(DataError, OSError):  # a full disk: the error itself is to be told
+            interrupted = isinstance(error, Stopped | DiskFault | KeyboardInterrupt)
+            before = self._status["state"]
+            self.status("stopped" if interrupted else "failed", self._status["step"])
+            if before == "preparing" and self._new and self._writes:
+                remove_file(self.path, "config.yaml")
 
     def _forget_earlier_try(self) -> None:
         for name in ("cases.json", "environment.json"):
@@ -94,12 +98,13 @@ class RunFolder:
         """Refresh step and heartbeat every few seconds."""
         self._status["step"] = step
         if time.time() - self._beat >= HEARTBEAT_SECONDS:
-            self._write_status()
+            with contextlib.suppress(DiskFault):  # what is worth stopping for is found by the next checkpoint
+                self._write_status()
 
     def _write_status(self) -> None:
         self._beat = time.time()
         if self._writes:
-            write_json(self.path / "status.json", {**self._status, "heartbeat": self._beat})
+            write_state(self.path / "status.json", {**self._status, "heartbeat": self._beat})
 
 
 def has_run(path: Path) -> bool:
