@@ -19,6 +19,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -38,9 +39,10 @@ from semivox import disk, leftovers
 from semivox.cohort import read_volume
 from semivox.files import read_json
 
-FAULTS = ("full", "failing", "killed", "torn")
+FAULTS = ("full", "failing", "killed", "torn", "signal")
 """No room, from this operation on. An I/O error, this once. Killed before it. Killed in it: of what is not
-surely on the disk, half is there."""
+surely on the disk, half is there. Asked to stop, by SIGTERM, SIGINT or SIGUSR1."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 NEED_ROOM = ("make_folder", "new_file", "new_folder", "try_file", "sync_file", "append")
 CLOCKS = ("seconds", "elapsed", "heartbeat", "pid", "time", "data_seconds", "peak_memory_gib", "memory_gib")
 """What differs from run to run, by name."""
@@ -120,6 +122,9 @@ class FailingDisk:
         if self.fault == "failing":
             self.failed = True
             raise OSError(errno.EIO, "Input/output error", str(path))
+        if self.fault == "signal":
+            self.failed = True
+            signal.raise_signal(SIGNALS[number % len(SIGNALS)])
         if self.fault == "killed":
             self.dead = self.failed = True
             raise Killed
@@ -234,8 +239,8 @@ class Stage:
         found = [f"unsynced: {path.name}" for path in failing.unsynced]
         found += self._lost() + self._told(result, fault)
         found += [line for line in broken_files(self.out) if line not in self.broken]
-        if result.code == 0:  # what failed was not needed
-            return found
+        if result.code == 0:  # what failed was not needed, or the signal came too late
+            return found + (differences(self.expected, contents(self.out)) if fault == "signal" else [])
         again = carried_out(lambda: self.scene.act(self.root, True))
         if again.code != 0:
             return [*found, f"given again it ends with {again.code}: {again.said[-400:]}"]
@@ -259,7 +264,7 @@ class Stage:
         if result.code and not all(word in last[0] for word in (str(self.root), "go on with: semivox")):
             found.append(f"the message names no file or no command: {last[0]}")
         status = self.out / "run" / "status.json"
-        if fault == "full" and result.code == 4 and status.is_file():
+        if fault in ("full", "signal") and result.code == 4 and status.is_file():
             state = read_json(status)["state"]
             if state != "stopped" and state != "done":
                 found.append(f"status.json says {state}")

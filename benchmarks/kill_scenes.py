@@ -21,6 +21,7 @@ from semivox.cohort import write_phantom_cohort
 from semivox.cohort.phantom import make_phantom
 from semivox.errors import SemivoxError
 from semivox.files import write_text
+from semivox.stopping import StopSignals
 
 phantom = cache(make_phantom)
 SETTINGS = {
@@ -35,12 +36,17 @@ SETS = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}=
 
 @dataclass(frozen=True)
 class Scene:
-    """``prepare(root)`` puts what is there before into ``root/out``; ``act(root, again)`` runs the command,
-    for the second time or not, and returns its exit code."""
+    """``prepare(root)`` puts what is there before into ``root/out``; ``words(root, again)`` is the command,
+    for the first time or to go on; ``instead`` is called where there is no such command."""
 
     name: str
     prepare: Callable[[Path], None]
-    act: Callable[[Path, bool], int]
+    words: Callable[[Path, bool], list[object]] = lambda root, again: []
+    instead: Callable[[Path], int] | None = None
+
+    def act(self, root: Path, again: bool) -> int:
+        """Run it in this process; returns its exit code."""
+        return _run(*self.words(root, again)) if self.instead is None else self.instead(root)
 
 
 def template(root: Path) -> None:
@@ -102,65 +108,79 @@ def _nothing(root: Path) -> None:
     pass
 
 
-def _training(root: Path, again: bool) -> int:
+def _training(root: Path, again: bool) -> list[object]:
     """With pseudo-labels and watched cases."""
     watch = ["--watch", root / "phantoms/test"]
     words = _train(root, root / "out/run", "self_training", "4")
-    return _run(*words, *watch, *(["--resume"] if again else []))
+    return [*words, *watch, *(["--resume"] if again else [])]
+
+
+def _predicting(root: Path, again: bool, model: str = "model0") -> list[object]:
+    words = ["predict", root / model, root / "phantoms/test", "--out", root / "out/masks", "--probabilities"]
+    return [*words, *(["--skip-existing"] if again else [])]
+
+
+def _evaluating(root: Path, again: bool, tolerance: str = "2") -> list[object]:
+    return ["evaluate", root / "out/masks", root / "phantoms/test", "--tolerance-mm", tolerance]
+
+
+def _reporting(root: Path, again: bool) -> list[object]:
+    return ["report", root / "out/run", "--test", root / "phantoms/test"]
+
+
+def _ranking(root: Path, again: bool, top: str = "2") -> list[object]:
+    return ["rank", root / "out/run", root / "phantoms/train", "--top", top]
+
+
+def _comparing(root: Path, again: bool, methods: str = "supervised,mean_teacher") -> list[object]:
+    data = ["compare", root / "phantoms/train", "--test", root / "phantoms/test", "--methods", methods]
+    out = ["--out", root / "out/compared", "--steps", "2"]
+    return [*data, *out, "--plan", root / "plan.json", "--cache", root / "out/cache", *SETS]
+
+
+def _importing(root: Path, again: bool) -> list[object]:
+    return ["import", "folders", root / "folders", root / "out/imported"]
+
+
+def _planning(root: Path, again: bool) -> list[object]:
+    return ["plan", root / "out/data", "--out", root / "out/plan.json"]
+
+
+def _excluding(root: Path, again: bool) -> list[object]:
+    return ["check", root / "out/data", "--write-exclude"]
+
+
+def _phantoms(root: Path) -> int:
+    """The data of the demo; its other parts are the commands above."""
+    try:
+        with StopSignals(at_once=True), mock.patch("semivox.cohort.phantom.make_phantom", phantom):
+            write_phantom_cohort(root / "out/phantoms", labeled=1, unlabeled=1, test=1, dims=2)
+    except (SemivoxError, KeyboardInterrupt) as error:
+        print(f"{root}: {error}; go on with: semivox demo", file=sys.stderr)
+        return getattr(error, "exit_code", 4)
+    return 0
 
 
 def _other_masks(root: Path) -> None:
-    _predicting(root, False, "model1")
-
-
-def _predicting(root: Path, again: bool, model: str = "model0") -> int:
-    words = ["predict", root / model, root / "phantoms/test", "--out", root / "out/masks", "--probabilities"]
-    return _run(*words, *(["--skip-existing"] if again else []))
+    _done(*_predicting(root, False, "model1"))
 
 
 def _evaluated(root: Path) -> None:
     _other_masks(root)
-    _evaluating(root, False, "1")
-
-
-def _evaluating(root: Path, again: bool, tolerance: str = "2") -> int:
-    return _run("evaluate", root / "out/masks", root / "phantoms/test", "--tolerance-mm", tolerance)
+    _done(*_evaluating(root, False, "1"))
 
 
 def _run_there(root: Path) -> None:
     shutil.copytree(root / "model0", root / "out/run")
 
 
-def _reporting(root: Path, again: bool) -> int:
-    return _run("report", root / "out/run", "--test", root / "phantoms/test")
-
-
 def _ranked(root: Path) -> None:
     _run_there(root)
-    _ranking(root, False, "1")
-
-
-def _ranking(root: Path, again: bool, top: str = "2") -> int:
-    return _run("rank", root / "out/run", root / "phantoms/train", "--top", top)
+    _done(*_ranking(root, False, "1"))
 
 
 def _compared(root: Path) -> None:
-    _comparing(root, False, "supervised")
-
-
-def _comparing(root: Path, again: bool, methods: str = "supervised,mean_teacher") -> int:
-    data = ["compare", root / "phantoms/train", "--test", root / "phantoms/test", "--methods", methods]
-    out = ["--out", root / "out/compared", "--steps", "2"]
-    return _run(*data, *out, "--plan", root / "plan.json", "--cache", root / "out/cache", *SETS)
-
-
-def _importing(root: Path, again: bool) -> int:
-    return _run("import", "folders", root / "folders", root / "out/imported")
-
-
-def _planning(root: Path, again: bool) -> int:
-    data = root / "out/data"
-    return _run("plan", data, "--out", root / "out/plan.json")
+    _done(*_comparing(root, False, "supervised"))
 
 
 def _data_there(root: Path) -> None:
@@ -173,21 +193,6 @@ def _one_broken(root: Path) -> None:
     broken.write_bytes(broken.read_bytes()[:100])
 
 
-def _excluding(root: Path, again: bool) -> int:
-    return _run("check", root / "out/data", "--write-exclude")
-
-
-def _phantoms(root: Path, again: bool) -> int:
-    """The data of the demo; its other parts are the commands above."""
-    try:
-        with mock.patch("semivox.cohort.phantom.make_phantom", phantom):
-            write_phantom_cohort(root / "out/phantoms", labeled=1, unlabeled=1, test=1, dims=2)
-    except SemivoxError as error:
-        print(f"{error}; go on with: semivox demo", file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
 SCENES = {
     scene.name: scene
     for scene in (
@@ -198,7 +203,7 @@ SCENES = {
         Scene("rank", _ranked, _ranking),
         Scene("report", _run_there, _reporting),
         Scene("import", _nothing, _importing),
-        Scene("demo's data", _nothing, _phantoms),
+        Scene("demo's data", _nothing, instead=_phantoms),
         Scene("plan", _data_there, _planning),
         Scene("check", _one_broken, _excluding),
     )

@@ -23,7 +23,7 @@ from semivox.cohort import (
     write_volume,
 )
 from semivox.errors import DataError, DiskFault, SemivoxError, SettingsError
-from semivox.files import inside, read_json, remove_file, write_json
+from semivox.files import inside, read_json, refuse_full, remove_file, write_json
 from semivox.inference.model import Model
 from semivox.inference.ranges import departures
 from semivox.inference.record import Record, Row
@@ -31,6 +31,8 @@ from semivox.inference.segmentation import Segmentation
 from semivox.machine import freed_memory_kept
 
 PROBABILITIES, UNCERTAINTY = "probabilities", "uncertainty"
+MASK_SHARE, MAP_SHARE = 0.01, 0.1
+"""Of a scan's file: what its mask, and each map of a class, takes at least."""
 
 Rest = Callable[[], tuple[Row, bool]]
 """What is left to do for a case: gives its row, and whether it was predicted now (else it was up to date)."""
@@ -93,6 +95,7 @@ def predict_folder(
     faults = faults or {}
     _check_folder(model, scans, out)
     record = Record(out, _head(model))
+    _refuse_full(model, [scan for scan in scans if scan.name not in record.rows], out, wanted)
     _write_dataset_json(model, scans, out, wanted)
     record.write()
     rows: list[Row] = []
@@ -298,6 +301,14 @@ def _check_folder(model: Model, scans: Sequence[Case], out: Path) -> None:
                 expected=_labels(model),
                 remedy="choose another folder for --out",
             )
+
+
+def _refuse_full(model: Model, scans: Sequence[Case], out: Path, wanted: Wanted) -> None:
+    """Raise DiskFault where masks and maps surely have no room. Nobody knows their size yet; they compress
+    well, so this asks for less than most take."""
+    maps = (len(model.classes) + 1) * wanted.probabilities + wanted.uncertainty
+    size = sum(path.stat().st_size for scan in scans for path in scan.images if path.is_file())
+    refuse_full(out, int(size * (MASK_SHARE + MAP_SHARE * maps)), f"the masks of {len(scans)} scans")
 
 
 def _write_dataset_json(model: Model, scans: Sequence[Case], out: Path, wanted: Wanted) -> None:

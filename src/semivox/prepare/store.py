@@ -20,10 +20,11 @@ from filelock import FileLock
 
 from semivox.cohort import Case, Cohort, Progress, Split, files_sha256, label_sha256
 from semivox.errors import DataError
+from semivox.files import refuse_full
 from semivox.prepare.cache import cache_folder, digest
 from semivox.prepare.parallel import map_cases
 from semivox.prepare.plan import Plan
-from semivox.prepare.store_entry import Job, build_entry, is_whole, read_meta
+from semivox.prepare.store_entry import Job, build_entry, entry_bytes, is_whole, read_meta
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,10 @@ def build_store(
     with FileLock(root / "store.lock"):
         wanted = {job.folder: job for job in (*images, *targets)}  # cases with equal files share an entry
         missing = [job for job in wanted.values() if not is_whole(job.folder)]
+        if missing:
+            refuse_full(
+                root, sum(map_cases(entry_bytes, missing, workers)), f"{len(missing)} prepared arrays"
+            )
         map_cases(build_entry, missing, workers, progress)
     rows = []
     for index, (case, content, job) in enumerate(zip(cases, contents, images, strict=True)):

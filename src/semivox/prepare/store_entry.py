@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,12 @@ def build_entry(job: Job) -> None:
         meta["files"] = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
         (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         remove_folder(job.folder.parent, job.folder.name)  # an entry that is not whole
+
+
+def entry_bytes(job: Job) -> int:
+    """About how many bytes the entry takes: two a channel and voxel of an image, one a class and voxel."""
+    voxels = math.prod(Grid.of(read_geometry(job.case.images[0]), job.plan).working_shape)
+    return voxels * (2 * job.channels if job.values is None else len(job.values))
 
 
 def is_whole(folder: Path) -> bool:

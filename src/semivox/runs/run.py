@@ -32,6 +32,7 @@ from semivox.runs.faults import disk_stops, memory_told, refuse_before_preparing
 from semivox.runs.live_report import LiveReport
 from semivox.runs.prepare import planned, say_plan, stored
 from semivox.runs.records import announce, announce_labels, copy_source, record_cases, record_environment
+from semivox.runs.room import refuse_no_room
 from semivox.runs.watch import Watch
 from semivox.settings import as_dict
 from semivox.stopping import StopSignals
@@ -191,6 +192,7 @@ class Run:
         facts, self.method = make(self.steps, self.config.run.precision)
         self.stages = stages_of(self.method, facts)
         self.begins = stage_begins(self.stages, self.steps)
+        self.write(refuse_no_room, self.folder.path, self.method, self.stages, self.config, self.store)
         progress = self._restored()
         self._ready_to_tell(progress.step)
         with StopSignals() as self.signals, self.sinks:
