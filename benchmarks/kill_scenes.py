@@ -23,6 +23,8 @@ from semivox.errors import SemivoxError
 from semivox.files import write_text
 from semivox.stopping import StopSignals
 
+STEPS = "4"
+"""Of `train`; real processes take more."""
 phantom = cache(make_phantom)
 SETTINGS = {
     "run.log_every": 1,
@@ -111,7 +113,7 @@ def _nothing(root: Path) -> None:
 def _training(root: Path, again: bool) -> list[object]:
     """With pseudo-labels and watched cases."""
     watch = ["--watch", root / "phantoms/test"]
-    words = _train(root, root / "out/run", "self_training", "4")
+    words = _train(root, root / "out/run", "self_training", STEPS)
     return [*words, *watch, *(["--resume"] if again else [])]
 
 
