@@ -54,7 +54,8 @@ def build_entry(job: Job) -> None:
 
 def entry_bytes(job: Job) -> int:
     """About how many bytes the entry takes: two a channel and voxel of an image, one a class and voxel."""
-    voxels = math.prod(Grid.of(read_geometry(job.case.images[0]), job.plan).working_shape)
+    path = job.case.images[0]
+    voxels = math.prod(checked_grid(read_geometry(path), job.plan, path).working_shape)
     return voxels * (2 * job.channels if job.values is None else len(job.values))
 
 
