@@ -309,6 +309,7 @@ TOUCHES = {
     "cohort/new_folder.py": {"write_text", "open:w"},  # a folder of `building`
     "cohort/phantom.py": {"mkdir"},  # in a new folder
     "cohort/nifti.py": {"nib.save"},  # formats write a temporary of `replacing`
+    "cohort/importers/dicom.py": {"mkdir"},  # in a new folder
     "cohort/importers/folders.py": {"copyfile", "mkdir"},  # into a new folder
     "cohort/importers/msd.py": {"copyfile", "mkdir"},  # into a new folder
     "prepare/store_entry.py": {"write_text", "np.save"},  # a folder of `building`

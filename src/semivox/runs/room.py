@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semivox.files import refuse_full
-from semivox.methods.declare import Method, Stage
+from semivox.methods import Method, Stage
 from semivox.prepare import Store
 from semivox.training.config import Config
 from semivox.training.pseudo_label_bank import KEPT
