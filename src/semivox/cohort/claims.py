@@ -16,6 +16,8 @@ DEFLATE = 1032
 """Bytes that one byte of a deflate stream can stand for at most: 258 in two bits."""
 BZIP2 = 45899235 // 45
 """The same for bzip2: its densest block is 45 bytes."""
+JPEG = 2048
+"""The same for JPEG: a bit at least of each block of 64 samples, and blocks of colour that cover four."""
 SMALL = 1 << 26
 """Claims up to this are never held against the memory: asking the system takes longer than reading them."""
 

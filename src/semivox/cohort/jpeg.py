@@ -10,15 +10,13 @@ from typing import Literal
 import imagecodecs
 import numpy as np
 
-from semivox.cohort.claims import check_memory, check_stored
+from semivox.cohort.claims import JPEG, check_memory, check_stored
 from semivox.cohort.geometry import Geometry
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError
 
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 """Markers of a frame's header."""
-DENSEST = 2048
-"""Samples that a byte can stand for at most: a bit at least of each block of 64."""
 LONE = {0x01, *range(0xD0, 0xD9)}
 """Markers without a length."""
 
@@ -38,7 +36,7 @@ def read(path: Path, label: bool = False) -> Volume:
     content = path.read_bytes()
     grid = _grid(path, content, label)
     claimed = math.prod(grid.shape) * grid.channels
-    check_stored(claimed, len(content), DENSEST)
+    check_stored(claimed, len(content), JPEG)
     check_memory(path, claimed)
     rows = imagecodecs.jpeg8_decode(content)
     array = (rows[..., None] if rows.ndim == 2 else rows).transpose(2, 1, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,17 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from semivox.cohort.decoding_apart import decode_apart
 from semivox.cohort.geometry import Geometry
 from semivox.cohort.tiff_pages import alpha_samples, whole_series
 from semivox.cohort.tiff_spacing import spacing_note, told_spacing
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError
 
+PLAIN_CODECS = (1, 5, 8, 32946, 32773, 50000, 34925)
+"""None, LZW, deflate, PackBits, zstd and LZMA are decoded in this process, others (JPEG, JPEG 2000, ...) in
+one of their own."""
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it warns of is judged here
 STACK_AXES = "ZIQTR"  # tifffile's letters for a page axis
 
 
@@ -22,7 +28,10 @@ def read(path: Path, label: bool = False) -> Volume:
     """(C, X, Y), or (C, X, Y, Z) for a stack of pages: the stored numbers; alpha is dropped."""
     with _open(path) as tiff:
         layout = _layout(path, tiff, label)
-        array = layout.series.asarray()
+        if int(layout.series.keyframe.compression) in PLAIN_CODECS:
+            array = layout.series.asarray()
+        else:
+            array = decode_apart(f"{__name__}:stored", path, layout.series.nbytes)
     grid = layout.grid
     array = array.reshape(layout.squeezed).transpose(layout.to_cxyz)
     array = array[list(layout.channels)] if layout.has_channels else array[None]
@@ -30,6 +39,12 @@ def read(path: Path, label: bool = False) -> Volume:
     if array.shape != (grid.channels, *grid.shape):
         raise ValueError(f"voxels of shape {array.shape}, where the header says {grid.shape}")
     return Volume(array, grid.affine, Source(path, "tiff"), grid.spacing_status, placed=False)
+
+
+def stored(path: Path) -> np.ndarray:
+    """The numbers of a file's one series, decoded here and now."""
+    with _open(path) as tiff:
+        return np.asarray(whole_series(path, tiff, label=False).asarray())
 
 
 def geometry(path: Path, label: bool = False) -> Geometry:

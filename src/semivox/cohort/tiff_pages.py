@@ -13,17 +13,18 @@ from typing import Any, Literal
 
 import tifffile
 
-from semivox.cohort.claims import DEFLATE, check_memory, check_stored
+from semivox.cohort.claims import DEFLATE, JPEG, check_memory, check_stored
 from semivox.errors import DataError
 
 MOST_PAGES = 1 << 20
 PLAIN = (0, 1, 2, 3, 4, 5, 34892)  # white or black as 0, RGB, palette, mask, separations, linear raw
 """Photometric interpretations whose samples are the stored numbers; a palette's are its indices."""
 YCBCR = 6
-RATIO = {1: 1, 5: 2560, 8: DEFLATE, 32946: DEFLATE, 32773: 64}
-"""Of none, LZW, deflate and PackBits: how many bytes a stored byte can stand for at most."""
 JPEGS = (6, 7, 33007)
 """Compressions whose decoder turns YCbCr into red, green and blue."""
+RATIO = {1: 1, 5: 2560, 8: DEFLATE, 32946: DEFLATE, 32773: 64, **dict.fromkeys(JPEGS, JPEG)}
+"""How many bytes a stored byte can stand for at most, with none, LZW, deflate, PackBits and JPEG."""
+RATIO_OF_OTHERS = 1 << 17
 LOSSY = {
     **dict.fromkeys(JPEGS, "JPEG"), 34892: "JPEG", 22610: "JPEG XR", 34934: "JPEG XR", 33003: "JPEG 2000",
     33004: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000", 34887: "LERC", 34927: "WebP", 50001: "WebP",
@@ -108,9 +109,8 @@ def _check_claims(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPage
     page = series.keyframe
     piece = math.prod(page.chunks) * page.dtype.itemsize
     bits = min(page.bitspersample, 8 * page.dtype.itemsize)
-    ratio = RATIO.get(int(page.compression))
-    if ratio is not None:
-        check_stored(series.size * bits // 8, tiff.filehandle.size, ratio)
+    ratio = RATIO.get(int(page.compression), RATIO_OF_OTHERS)
+    check_stored(series.size * bits // 8, tiff.filehandle.size, ratio)
     check_memory(path, max(series.nbytes, piece))
 
 

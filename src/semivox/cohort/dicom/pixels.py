@@ -1,4 +1,5 @@
-"""The numbers of DICOM objects: decoded by numpy (native, RLE) or imagecodecs (JPEG's family), then rescaled.
+"""The numbers of DICOM objects: decoded by numpy (native, RLE) or, in a process of its own, imagecodecs
+(JPEG's family), then rescaled.
 
 imagecodecs is installed with semivox and its licences are permissive, so nothing more is needed, and what
 else is installed beside pydicom does not change what is read.
@@ -6,38 +7,41 @@ else is installed beside pydicom does not change what is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 
+from semivox.cohort.claims import check_memory
+from semivox.cohort.decoding_apart import decode_apart
 from semivox.cohort.dicom.extra import pydicom_for
 from semivox.cohort.dicom.headers import Instance
 from semivox.cohort.dicom.series import Stack
 from semivox.errors import DataError
 
 JPEG = "1.2.840.10008.1.2.4."
-DECODERS: dict[str, Callable[[bytes], np.ndarray]] = {
-    JPEG + "50": imagecodecs.jpeg8_decode,
-    JPEG + "51": imagecodecs.jpeg8_decode,
-    JPEG + "57": imagecodecs.ljpeg_decode,
-    JPEG + "70": imagecodecs.ljpeg_decode,
-    JPEG + "80": imagecodecs.jpegls_decode,
-    JPEG + "81": imagecodecs.jpegls_decode,
-    JPEG + "90": imagecodecs.jpeg2k_decode,
-    JPEG + "91": imagecodecs.jpeg2k_decode,
-    JPEG + "201": imagecodecs.htj2k_decode,
-    JPEG + "202": imagecodecs.htj2k_decode,
-    JPEG + "203": imagecodecs.htj2k_decode,
+DECODERS = {
+    JPEG + "50": "jpeg8_decode",
+    JPEG + "51": "jpeg8_decode",
+    JPEG + "57": "ljpeg_decode",
+    JPEG + "70": "ljpeg_decode",
+    JPEG + "80": "jpegls_decode",
+    JPEG + "81": "jpegls_decode",
+    JPEG + "90": "jpeg2k_decode",
+    JPEG + "91": "jpeg2k_decode",
+    JPEG + "201": "htj2k_decode",
+    JPEG + "202": "htj2k_decode",
+    JPEG + "203": "htj2k_decode",
 }
+"""Functions of imagecodecs."""
 RLE = "1.2.840.10008.1.2.5"
 
 
 def voxels_of(stack: Stack) -> np.ndarray:
     """``(1, X, Y, Z)``: rescaled by each plane's own slope and intercept; integers where all slopes are 1."""
     whole = all(p.frame.slope == 1 and p.frame.intercept.is_integer() for p in stack.planes)
+    check_memory(stack.series.root, 4 * math.prod(stack.shape))
     array = np.empty((1, *stack.shape), np.int32 if whole else np.float32)
     frames: dict[str, np.ndarray] = {}
     left = {
@@ -68,7 +72,7 @@ def stored_frames(root: Path, instance: Instance) -> np.ndarray:
     try:
         with instance.place.open() as file:
             dataset = pydicom_for(root).dcmread(file, force=True)
-        frames = _decoded(dataset, len(instance.frames))
+        frames = _decoded(root, dataset, len(instance.frames))
         if frames.shape != (len(instance.frames), instance.rows, instance.columns):
             raise ValueError(f"pixels of shape {frames.shape}")
     except DataError:
@@ -84,19 +88,23 @@ def stored_frames(root: Path, instance: Instance) -> np.ndarray:
     return frames
 
 
-def _decoded(dataset: Any, frames: int) -> np.ndarray:
+def _decoded(root: Path, dataset: Any, frames: int) -> np.ndarray:
     syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
     if syntax is None or not syntax.is_compressed or syntax == RLE or not syntax.is_encapsulated:
         if syntax is None:
             dataset.file_meta.TransferSyntaxUID = _implied_syntax(dataset)
         array = np.asarray(dataset.pixel_array)
         return array.reshape(frames, *array.shape[-2:])
-    decode = DECODERS.get(str(syntax))
-    if decode is None:
+    decoder = DECODERS.get(str(syntax))
+    if decoder is None:
         raise ValueError(f"compressed as {syntax.name}, which is not read")
     from pydicom.encaps import generate_frames
 
-    parts = [decode(part) for part in generate_frames(dataset.PixelData, number_of_frames=frames)]
+    nbytes = 4 * int(dataset.Rows) * int(dataset.Columns)
+    parts = [
+        decode_apart(f"imagecodecs:{decoder}", root, nbytes, part)
+        for part in generate_frames(dataset.PixelData, number_of_frames=frames)
+    ]
     return _as_declared(np.stack(parts[:frames]), int(dataset.BitsStored), bool(dataset.PixelRepresentation))
 
 
