@@ -23,6 +23,7 @@ import pytest
 import torch
 
 from semivox.cli import main
+from semivox.commands import COMMANDS
 from semivox.errors import PartialFailure, UsageError
 from semivox.inference import undertrained
 
@@ -581,6 +582,97 @@ def test_each_fault_of_the_data_is_1_through_check_and_train(
     shutil.rmtree(data)  # mended, into the same --out
     shutil.copytree(house.data, data, ignore=shutil.ignore_patterns(".semivox"))
     assert main(house.train(data, run, "--steps", "1")) == 0
+
+
+# ---- signals, from the first line of the program on
+
+LINES = {
+    "demo": "demo --out out",
+    "check": "check data",
+    "import": "import msd 'a folder' dst",
+    "plan": "plan data",
+    "train": "train data --out run",
+    "predict": "predict run scans --out masks",
+    "evaluate": "evaluate masks labels",
+    "compare": "compare data --test more --methods cps --out out",
+    "report": "report run",
+    "rank": "rank run data",
+    "methods": "methods cps",
+}
+AGAIN = {"train": " --resume", "predict": " --skip-existing"}
+SIGNALS = ("SIGTERM", "SIGINT", "SIGUSR1")
+
+
+def signalled(name: str, then: BaseException | None = None) -> Callable[..., Any]:
+    """The process gets this signal; ``then``: what a library makes of it."""
+
+    def act(*a: Any, **k: Any) -> Any:
+        try:
+            signal.raise_signal(getattr(signal, name))
+        except KeyboardInterrupt:
+            if then is None:
+                raise
+        if then is not None:
+            raise then
+
+    return act
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_is_4_and_names_the_command_that_goes_on(
+    command: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    before = [signal.getsignal(getattr(signal, each)) for each in SIGNALS]
+    for then in (None, ImportError("half a module"), SystemError("no exception set")):
+        monkeypatch.setattr("semivox.cli.run", signalled(name, then))
+        assert main(shlex.split(LINES[command])) == 4
+        again = f"semivox {LINES[command]}{AGAIN.get(command, '')}"
+        assert capsys.readouterr().err == f"semivox {command}: stopped by {name}; go on with: {again}\n"
+    assert [signal.getsignal(getattr(signal, each)) for each in SIGNALS] == before
+
+
+def test_a_signal_before_the_command_is_known(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setattr("semivox.cli._parser", signalled("SIGTERM"))
+    assert main(["check", "data"]) == 4
+    assert capsys.readouterr().err == "semivox: stopped by SIGTERM; nothing was begun\n"
+
+
+def test_more_signals_while_it_ends_change_nothing_but_a_second_interrupt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended: list[str] = []
+
+    def act(*a: Any, **k: Any) -> Any:
+        try:
+            signal.raise_signal(signal.SIGUSR1)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            ended.append("what is there was saved")
+
+    monkeypatch.setattr("semivox.cli.run", act)
+    assert main(["check", "data"]) == 4
+    assert ended == ["what is there was saved"]
+    monkeypatch.setattr("semivox.cli._tell", signalled("SIGINT"))
+    assert main(["check", "data"]) == 4
+
+
+def test_a_signal_while_predicting_keeps_the_masks_that_are_there(
+    house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "masks"
+    command = ["predict", str(house.run), str(house.test), "--out", str(out)]
+    with monkeypatch.context() as patched:
+        patched.setattr("semivox.commands.predict.case_line", signalled("SIGTERM"))  # after the first case
+        assert main(command) == 4
+    message = one_message(capsys, "predict")
+    assert message.endswith(f"go on with: semivox {shlex.join(command)} --skip-existing")
+    rows = json.loads((out / "predictions.json").read_text())["cases"]
+    assert len(rows) >= 1
+    assert all((out / row["mask"]).is_file() for row in rows)
+    assert half_written(out) == []
+    assert main([*command, "--skip-existing"]) == 0
+    assert f"{len(rows)} up to date" in capsys.readouterr().out
 
 
 # ---- a full disk

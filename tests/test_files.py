@@ -1,11 +1,28 @@
 from __future__ import annotations
 
+import resource
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from semivox.errors import DataError
-from semivox.files import append_text, inside, read_json, remove_file, replacing, write_json, write_text
+from semivox.cohort import Volume, write_volume
+from semivox.errors import DataError, DiskFault
+from semivox.files import (
+    append_text,
+    create_private,
+    inside,
+    read_json,
+    remove_file,
+    replacing,
+    write_json,
+    write_state,
+    write_text,
+)
+from semivox.training.checkpoints import save as save_checkpoint
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -22,6 +39,85 @@ def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.nii.*No space left.*Remedy"), replacing(tmp_path / "a.nii"):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+def formats() -> dict[str, Callable[[Path], object]]:
+    """What writes a large file, each through a library of its own."""
+    noise = np.random.default_rng(0).integers(0, 2**16, (1, 64, 64, 32)).astype(np.uint16)
+    flat, deep = Volume(noise[..., 0], np.eye(4)), Volume(noise, np.eye(4))
+    weights = {"a": torch.zeros(100_000)}
+    by_format = {
+        f"a.{ending}": lambda path, volume=volume: write_volume(path, volume.array, volume)
+        for volume, endings in ((deep, ("nii.gz", "nii", "nrrd", "mha")), (flat, ("png", "tiff")))
+        for ending in endings
+    }
+    return by_format | {
+        "a.ckpt": lambda path: save_checkpoint(path.parent, weights),
+        "a.safetensors": lambda path: _saved(path, lambda at: save_file(weights, at)),
+        "a.npy": lambda path: _saved(path, lambda at: np.save(at, noise)),
+        "a.txt": lambda path: write_text(path, "0" * 100_000),
+    }
+
+
+def _saved(path: Path, save: Callable[[Path], object]) -> None:
+    with replacing(path) as temporary:
+        save(temporary)
+
+
+@pytest.mark.parametrize("name", formats())
+def test_a_really_full_disk_is_told_alike_whatever_library_writes(name: str, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(DiskFault, match=r": cannot be written; found File too large. Remedy: free disk"):
+            formats()[name](tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_fault_of_the_disk_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="odd"), replacing(tmp_path / "a"):
+        raise RuntimeError("odd")
+    with pytest.raises(DataError, match="Permission denied") as refused, replacing(tmp_path / "a"):
+        raise PermissionError(13, "Permission denied")
+    assert refused.value.exit_code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_private_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "key"
+    with monkeypatch.context() as patched:
+        patched.setattr("semivox.disk.name_new", raising(OSError(28, "No space left on device")))
+        with pytest.raises(DiskFault, match="key: cannot be written"):
+            create_private(path, "first")
+    assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as patched:  # a disk that gives a file one name only
+        patched.setattr("os.link", raising(PermissionError(1, "Operation not permitted")))
+        assert create_private(path, "first") == "first"
+        assert create_private(path, "second") == "first"
+    assert create_private(path, "third") == "first"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in tmp_path.iterdir()] == ["key"]
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+def test_the_state_of_a_run_is_told_on_a_full_disk_in_its_old_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "status.json"
+    write_state(path, {"state": "training", "step": 12345})
+    monkeypatch.setattr("semivox.disk.new_file", raising(OSError(28, "No space left on device")))
+    write_state(path, {"state": "stopped"})
+    assert read_json(path) == {"state": "stopped"}
+    with pytest.raises(DiskFault):
+        write_state(tmp_path / "other.json", {})
 
 
 def test_nan_never_reaches_a_file(tmp_path: Path) -> None:

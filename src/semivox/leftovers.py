@@ -61,8 +61,9 @@ def temporary(place: Path, folder: bool = False) -> Iterator[Temporary]:
         yield made
     finally:
         try:
-            with contextlib.suppress(OSError):
-                disk.remove_folder(made.path) if folder else disk.remove_file(made.path)
+            if made.path.exists():  # it was not given its name
+                with contextlib.suppress(OSError):
+                    disk.remove_folder(made.path) if folder else disk.remove_file(made.path)
         finally:
             made.let_go()
 

@@ -9,12 +9,17 @@ import pytest
 from rich.console import Console
 
 from semivox.commands.demo import demo, render
-from semivox.errors import SettingsError
+from semivox.errors import SettingsError, Stopped
+from semivox.testing.displays import StopAfter
 
 
 def test_the_demo_goes_all_the_way(tmp_path: Path, small: dict[str, Any]) -> None:
-    """With next to no training time: what counts here is that every part hands over to the next."""
-    result = demo(tmp_path / "demo", budget=3.0, labeled=2, unlabeled=2, test=2, settings=small)
+    """With next to no training time: what counts here is that every part hands over to the next, and that it
+    goes on where it was stopped."""
+    given = {"budget": 3.0, "labeled": 2, "unlabeled": 2, "test": 2, "settings": small}
+    with pytest.raises(Stopped):
+        demo(tmp_path / "demo", **given, display=StopAfter(1))
+    result = demo(tmp_path / "demo", **given)
     for method in ("supervised", "simcvd"):
         masks = sorted(p.name for p in (result.out / "masks" / method).glob("*.nii.gz"))
         assert len(masks) == 2
@@ -28,3 +33,7 @@ def test_the_demo_goes_all_the_way(tmp_path: Path, small: dict[str, Any]) -> Non
     assert "simcvd minus supervised" in text.getvalue()
     with pytest.raises(SettingsError, match="not empty"):
         demo(tmp_path / "demo")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/precious.txt").write_text("a user's own")
+    with pytest.raises(SettingsError, match="not empty"):
+        demo(tmp_path / "other")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from semivox.duration import parse_duration
 from semivox.errors import SettingsError
+from semivox.leftovers import PREFIX
 from semivox.options import Command, Flag, from_options
 from semivox.terminal import show
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from semivox.training.display import Display
 
 METHODS = ("supervised", "simcvd")
+PHANTOMS, RUNS, MASKS, FIGURE = "phantoms", "runs", "masks", "masks.png"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def demo(options: DemoOptions) -> DemoResult:
     Raises
     ------
     SettingsError
-        ``out`` exists and is not empty.
+        ``out`` is not empty, and no demo that was stopped.
     """
     from semivox.cohort import write_phantom_cohort
     from semivox.commands.check import check
@@ -77,17 +79,16 @@ def demo(options: DemoOptions) -> DemoResult:
     from semivox.training.display import Silent
 
     display, out, methods = options.display or Silent(), Path(options.out), options.methods
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SettingsError(
-            "the demo's folder is not empty", path=out, remedy="remove it, or give another --out"
+    _refuse_taken(out)
+    train_data, test_data = out / PHANTOMS / "train", out / PHANTOMS / "test"
+    if not train_data.exists():
+        write_phantom_cohort(
+            out / PHANTOMS,
+            labeled=options.labeled,
+            unlabeled=options.unlabeled,
+            test=options.test,
+            seed=options.seed,
         )
-    train_data, test_data = write_phantom_cohort(
-        out / "phantoms",
-        labeled=options.labeled,
-        unlabeled=options.unlabeled,
-        test=options.test,
-        seed=options.seed,
-    )
     display.say(
         f"phantoms: {options.labeled} labelled and {options.unlabeled} unlabelled scans in {train_data}, "
         f"{options.test} held out"
@@ -98,7 +99,7 @@ def demo(options: DemoOptions) -> DemoResult:
     evaluations, steps, undertrained = {}, {}, {}
     for method in methods:
         display.say(f"\n{method}")
-        run = out / "runs" / method
+        run = out / RUNS / method
         trained = train(
             train_data,
             run,
@@ -107,15 +108,26 @@ def demo(options: DemoOptions) -> DemoResult:
             seed=options.seed,
             settings=options.settings,
             display=display,
+            resume=True,
         )
         steps[method], undertrained[method] = trained.steps, trained.undertrained
-        predict(run, test_data, out / "masks" / method)
-        evaluations[method] = evaluate(out / "masks" / method, test_data)
-    figure = mask_figure(
-        test_data, {m: out / "masks" / m for m in methods}, out / "masks.png", title="Held-out phantoms"
-    )
+        predict(run, test_data, out / MASKS / method, skip_existing=True)
+        evaluations[method] = evaluate(out / MASKS / method, test_data)
+    masks = {method: out / MASKS / method for method in methods}
+    figure = mask_figure(test_data, masks, out / FIGURE, title="Held-out phantoms")
     difference = paired_difference(evaluations[methods[-1]], evaluations[methods[0]])
     return DemoResult(out, evaluations, steps, difference, figure, undertrained)
+
+
+def _refuse_taken(out: Path) -> None:
+    """Raise SettingsError for a folder with something in it, unless a demo was stopped there: its figure
+    comes last."""
+    found = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    begun = {name for name in found if name not in (PHANTOMS, RUNS, MASKS) and not name.startswith(PREFIX)}
+    if (out.exists() and not out.is_dir()) or begun:
+        raise SettingsError(
+            "the demo's folder is not empty", path=out, remedy="remove it, or give another --out"
+        )
 
 
 def render(result: DemoResult) -> RenderableType:
