@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from literal.training import TWINS, trainer
+from literal.training import AS_PUBLISHED, TWINS, trainer
 from semivox.batches import Augmentation, Batches, Crops
 from semivox.machine import freed_memory_kept
 from semivox.methods.catalog import load_method
@@ -59,7 +59,7 @@ class Fixed:
 def facts_and_stage(a: argparse.Namespace, precision: str) -> tuple[Facts, Method, Stage]:
     facts = Facts(the_plan(tuple(a.patch), tuple(a.batch)), 10_000, 2, 2, Key(0), precision)
     method_class = load_method(a.method)
-    method: Method = method_class(facts, method_class.Settings())
+    method: Method = method_class(facts, method_class.Settings(**AS_PUBLISHED.get(a.method, {})))
     stages = {stage.name: stage for stage in method.stages(facts)}
     stage = stages[STAGE.get(a.method, next(iter(stages)))]
     return facts, method, replace(stage, share=1.0)

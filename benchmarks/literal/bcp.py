@@ -33,7 +33,7 @@ def masked_loss(logits: Tensor, label: Tensor, mask: Tensor) -> Tensor:
         intersect = torch.sum(score * target * mask)
         z_sum, y_sum = torch.sum(score * score * mask), torch.sum(target * target * mask)
         loss_dice = loss_dice + 1 - (2 * intersect + smooth) / (z_sum + y_sum + smooth)
-    return loss_dice / (logits.shape[1] - 1) + loss_ce
+    return (loss_dice / (logits.shape[1] - 1) + loss_ce) / 2
 
 
 def random_box_mask(image: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def supervised_loss(logits: Tensor, label: Tensor) -> Tensor:
     soft = torch.softmax(logits, dim=1)
     classes = logits.shape[1]
     loss_dice = sum(dice_loss(soft[:, k], (label == k).float()) for k in range(1, classes)) / (classes - 1)
-    return loss_dice + loss_ce
+    return 0.5 * (loss_dice + loss_ce)
 
 
 def ramp_up(progress: float) -> float:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from literal.training import TWINS
+from literal.training import AS_PUBLISHED, TWINS
 from literal.vnet import without_cancelled_biases
 from semivox.batches import Crops, boxes
 from semivox.losses import clipped_noise
@@ -51,7 +51,7 @@ def method_and_place(name: str) -> tuple[Method, Facts, At, int]:
     plan = replace(plan, network=replace(plan.network, features=tuple(WIDTH * 2**i for i in range(5))))
     facts = Facts(plan, 100, 2, 2, Key(0))
     kind = load_method(name)
-    method: Method = kind(facts, kind.Settings()).double()
+    method: Method = kind(facts, kind.Settings(**AS_PUBLISHED.get(name, {}))).double()
     for role, network in method.named_children():
         for place, tensor in network.state_dict().items():
             noise = torch.randn(tensor.shape, generator=(Key("apart") / role / place).torch())

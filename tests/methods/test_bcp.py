@@ -18,7 +18,7 @@ from semivox.training.optimizers import learning_rate
 
 def test_bcp_exchanges_boxes_and_labels_alike() -> None:
     """With the image equal to its label everywhere, every mixed image equals its mixed label."""
-    method, facts = tiny(BCP, classes=2)
+    method, facts = tiny(BCP, classes=2, mixed=1.0)
     data = random_batch(method, facts, 1)
     seen: list[torch.Tensor] = []
 
@@ -93,3 +93,15 @@ def test_the_published_self_training_divides_its_rate_by_ten_each_2500_steps(
     for step in range(0, 15000, 50):
         expected = 0.01 * 0.1 ** (step // 2500)
         assert learning_rate(published, step / 15000) == pytest.approx(expected), step
+
+
+def test_what_is_not_mixed_is_a_labelled_crop_as_it_is() -> None:
+    method, facts = tiny(BCP, mixed=0.5, dropout=0.0)
+    data = random_batch(method, facts, 1)
+    n_l, n_u = (len(data[name].valid) for name in ("labeled", "unlabeled"))
+    assert (n_l, n_u) == (facts.alone, facts.alone // 2)
+    seen: list[torch.Tensor] = []
+    method.student.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    method.step(data, tiny_at(method, facts, 1))
+    same = (seen[0] == data["labeled"].views["weak"]).flatten(1).all(1)
+    assert same.tolist() == [False] * n_u + [True] * (n_l - n_u)

@@ -89,7 +89,7 @@ def test_labels_come_from_labelled_cases_alone_and_every_scan_is_seen_once() -> 
     assert streams["local"]["labeled"].views == ("weak", "intensity")  # one geometry: labels coincide
 
 
-@pytest.mark.parametrize(("dims", "least"), [(2, 8), (3, 4)])
+@pytest.mark.parametrize(("dims", "least"), [(2, 8), (3, 8)])
 def test_a_global_step_has_negatives(dims: int, least: int) -> None:
     method, facts = build(dims)
     assert method.stages(facts)[0].streams["all"].size == least

@@ -196,3 +196,13 @@ def test_the_journal_tells_terms_weights_and_rates() -> None:
     assert records[0]["weights"] == {"fool": 2.0, "off": 0.0, "judge": 1.0}
     assert records[0]["terms"]["judge"] == -records[0]["terms"]["fool"]
     assert records[0]["lr"] == {"segmenter": 0.1, "critic": 0.2}
+
+
+def test_the_journal_says_whose_gradient_it_was_and_training_stays_the_same() -> None:
+    records: list[dict[str, Any]] = []
+    told, silent = TwoPlayers(), TwoPlayers()
+    run(told, log_every=1, shares_every=4, hooks=Hooks(journal=records.append))
+    run(silent, log_every=1)
+    assert [r["step"] for r in records if "gradient_share" in r] == [0, 4, 8]
+    assert records[0]["gradient_share"] == {"fool": 1.0, "off": 0.0, "judge": 1.0}
+    assert all(torch.equal(a, b) for a, b in zip(told.parameters(), silent.parameters(), strict=True))

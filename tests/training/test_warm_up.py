@@ -13,7 +13,7 @@ from semivox.methods.declare import At, Facts, Stage
 from semivox.randomness import Key
 from semivox.testing.synthetic import build, tiny_facts, tiny_plan
 from semivox.training.config import resolve
-from semivox.training.stages import stages_of
+from semivox.training.stages import schedule_spans, stages_of
 
 FACTS = replace(tiny_facts(tiny_plan()), warm_up=0.5)
 WITHOUT = ("supervised", "local_contrast")
@@ -101,3 +101,35 @@ def test_the_paper_recipe_has_none(tmp_path: Path) -> None:
     common, _ = resolve(tmp_path, {"method": "mean_teacher"})
     paper, _ = resolve(tmp_path, {"method": "mean_teacher", "recipe": "paper"})
     assert (common.run.warm_up, paper.run.warm_up) == (0.5, 0.0)
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_unlabelled_crops_come_on_top_of_a_whole_dose_of_labels(name: str) -> None:
+    facts = replace(FACTS, keep_labeled=True)
+    for one in stages(name, facts):
+        dose = sum(s.size for s in one.streams.values() if s.cases == "labeled" and s.target == "label")
+        pretraining = name == "local_contrast" and one.name != "finetune"
+        assert pretraining or dose >= facts.alone
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_one_schedule_spans_what_moves_by_one_optimizer(name: str) -> None:
+    facts = replace(FACTS, restarts=False)
+    ones = stages(name, facts)
+    spans = schedule_spans(ones, facts.steps)
+    for before, one, (begun, _), (begin, _end) in zip(ones, ones[1:], spans, spans[1:], strict=False):
+        asked = [p.optimizer for p in before.players[:1]] != [p.optimizer for p in one.players[:1]]
+        assert (begin != begun) == asked, one.name
+    assert spans[-1][1] == facts.steps
+    if name in ("atso", "bcp", "pseudo_contrast"):
+        assert set(spans) == {(0, facts.steps)}
+        again = schedule_spans(stages(name), facts.steps)
+        assert len(set(again)) > 1
+    if name in ("self_training", "local_contrast"):  # a second rate, and optimizers of its own
+        assert len(set(spans)) > 1
+
+
+def test_weights_that_begin_anew_begin_a_schedule() -> None:
+    facts = replace(FACTS, restarts=False)
+    atso = stages_of(build(load_method("atso"), facts, {"start": "scratch"}), facts)
+    assert not any(one.continues for one in atso if one.relabel is not None)

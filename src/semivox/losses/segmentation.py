@@ -1,4 +1,5 @@
-"""The supervised loss: soft Dice plus soft cross-entropy on class fractions, partly annotated cases included.
+"""The supervised loss: mean of soft Dice and soft cross-entropy on class fractions, partly annotated cases
+included.
 
 A class that was not annotated in a sample may hide in its background. The marginal loss (Shi et al., arXiv
 2007.03868) therefore adds the probability of such classes to the background's before comparing,
@@ -22,13 +23,15 @@ SMOOTH = 1e-5
 
 @full_precision
 def segmentation_loss(logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor) -> Tensor:
-    """``dice_loss + cross_entropy`` with equal weights, a scalar; 0 with zero gradient if nothing is valid.
+    """The mean of ``dice_loss`` and ``cross_entropy``, a scalar; 0 with zero gradient if nothing is valid.
+
+    It is what the field weighs unlabelled terms against (UA-MT, MICCAI 2019, and the code that follows it).
 
     logits (B, K, X, Y[, Z]); target (B, K-1, ...) fractions of the foreground classes in 0..1; valid
     (B, 1, ...) 0/1, or any weight >= 0 of a voxel; annotated (B, K-1) 0/1.
     """
     both = _compare(logits, target, valid, annotated)
-    return _dice(both) + _cross_entropy(both)
+    return (_dice(both) + _cross_entropy(both)) / 2
 
 
 @full_precision

@@ -20,7 +20,7 @@ bank journals how far its new pseudo-label agrees with its old one: this is the 
 Ours, as only the abstract was at hand and no code is known (docs/methods/atso.md says more):
 * all lengths and weights (6000 steps on labels, then 4 generations of 2 x 2500), hard labels, no clean-up;
 * parts are cut by patient, stay the same all through the run, and are labelled right before they are used;
-* the learning rate restarts with every stage;
+* one learning rate schedule spans all stages, where the recipe does not restart it (``run.restarts``);
 * averaged weights label and predict, under the paper recipe the raw ones;
 * where the budget holds fewer labellings than ``generations``, the ones left are longer.
 """
@@ -99,14 +99,14 @@ class ATSO(StudentTeacher):
         players = (Player("segmenter", ("student",)),)
         pairs = self.pairs()
 
-        alone = Stream("labeled", size=n_l + n_u, target="label", where="foreground")
+        alone = Stream("labeled", size=facts.alone, target="label", where="foreground")
         share = s.pretrain if generations else 1.0
         stages = [Stage("labeled", {"labeled": alone}, players, pairs, share)]
         for g in range(generations):
             for i in range(k):
                 pseudo = Stream(
                     "unlabeled",
-                    size=n_u if s.labeled_too else n_l + n_u,
+                    size=n_u if s.labeled_too else facts.alone,
                     target="pseudo",
                     where="foreground",
                     part=(i, k),

@@ -16,7 +16,6 @@ The teacher starts as the pretrained student and is its exponential moving avera
 
 Differs from published code (docs/methods/bcp.md says why):
 * the teacher's BatchNorm statistics are averaged like its weights, and label with running statistics;
-* L_seg is Dice + cross-entropy (there their mean);
 * a box is drawn for each pair;
 * classes that nobody annotated do not count in the labelled part;
 * a class that labels show in several pieces keeps them all.
@@ -40,7 +39,11 @@ from semivox.methods.declare import At, Batch, Facts, Optimizer, Player, Stage, 
 
 #: How the published self-training moves: 15000 steps, a tenth of the rate after each 2500.
 SELF_TRAIN = Optimizer(
-    lr=0.01, nesterov=False, schedule="step", milestones=tuple(n * 2500 / 15000 for n in range(1, 6))
+    lr=0.01,
+    nesterov=False,
+    weight_decay=1e-4,
+    schedule="step",
+    milestones=tuple(n * 2500 / 15000 for n in range(1, 6)),
 )
 
 
@@ -52,6 +55,9 @@ class BCPSettings(StudentTeacherSettings):
     """Share of the run that mixes labelled crops with one another. [code]"""
     box: float = 2 / 3
     """Side of the exchanged box as a share of the crop's. [code]"""
+    mixed: float = 0.5
+    """Share of the images of self-training that are mixed; the others are labelled crops as they are. The
+    paper mixes all (1). [ours]"""
     pseudo: float = 0.5
     """Weight of the pseudo-labelled part; 0 drops its terms. [code]"""
     largest_component: bool = True
@@ -72,6 +78,7 @@ class BCP(StudentTeacher):
         **PUBLISHED_SGD,
         "optimizer.schedule": "constant",
         "method.published_optimizer": True,
+        "method.mixed": 1.0,
     }
 
     def __init__(self, facts: Facts, settings: BCPSettings) -> None:
@@ -80,12 +87,12 @@ class BCP(StudentTeacher):
         self.cleaned = facts.plan.in_one_piece if settings.largest_component else ()
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
-        s, n = self.settings, sum(facts.batch)  # n mixed images a step
+        s, n = self.settings, facts.alone  # n mixed images a step
         players = (Player("segmenter", ("student",)),)
         later = (Player("segmenter", ("student",), SELF_TRAIN if s.published_optimizer else None),)
         twice = Stream("labeled", size=2 * n, target="label", where="foreground")
         labeled = Stream("labeled", size=n, target="label", where="foreground")
-        unlabeled = Stream("unlabeled", size=n, where="body")
+        unlabeled = Stream("unlabeled", size=max(1, round(s.mixed * n)), where="body")
         return [
             Stage("pretrain", {"labeled": twice}, players, self.pairs(), share=s.pretrain),
             Stage(
@@ -112,15 +119,16 @@ class BCP(StudentTeacher):
         unlabeled = batch["unlabeled"]
         x_u = unlabeled.views["weak"]
         y_u = self._pseudo_labels(x_u)
-        # half of the images take a box of the unlabelled crop, half give one to it
-        inside = boxes(x_l, at.rng("box"), s.box)
-        half = len(x_l) // 2
+        # half of the mixed images take a box of the unlabelled crop, half give one to it
+        n, half, inside = len(x_u), len(x_u) // 2, boxes(x_u, at.rng("box"), s.box)
         from_u = torch.cat([inside[:half], 1 - inside[half:]])
-        logits = self.student(pasted(x_l, x_u, from_u), drop=drop).logits
+        from_l = torch.cat([1 - from_u, torch.ones_like(x_l[n:, :1])])
+        mixed = torch.cat([pasted(x_l[:n], x_u, from_u), x_l[n:]])
+        logits = self.student(mixed, drop=drop).logits
         everything = slice(None)
-        terms = {"segmentation": Term(self._part(logits, y_l, labeled, everything, 1 - from_u))}
+        terms = {"segmentation": Term(self._part(logits, y_l, labeled, everything, from_l))}
         if s.pseudo:
-            loss = self._part(logits, y_u, unlabeled, everything, from_u)
+            loss = self._part(logits[:n], y_u, unlabeled, everything, from_u)
             terms["pseudo"] = Term(loss, s.pseudo)
         return terms
 

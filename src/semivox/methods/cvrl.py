@@ -26,7 +26,7 @@ usual ones and constants from memory or ours (docs/methods/cvrl.md). Ours alone:
 * a head for each of volume, high and low; the summary passes the head of its voxels, so that it learns;
 * the teacher sees another draw of the mild intensity changes, in the same place and pose;
 * places lie where the crop is valid, spread evenly; other crops of the same case are no negatives;
-* elastic weights of 1, because |k| is in cycles per mm.
+* elastic weights of 50, because |k| is in cycles per mm: about a tenth of the segmentation's gradient.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ class CVRLSettings(StudentTeacherSettings):
     """Weight of the contrast of dimensions of decoder embeddings (miccai: 0.1); 0 drops it. [memory]"""
     dimension_low: float = 0.0
     """Weight of the contrast of dimensions of bottleneck embeddings (miccai: 0.1); 0 drops it. [memory]"""
-    elastic: float = 1.0
+    elastic: float = 50.0
     """Weight of the elastic energy between prediction and label (miccai: 0); 0 drops it. [ours]"""
-    elastic_unlabeled: float = 1.0
+    elastic_unlabeled: float = 50.0
     """Weight of the elastic energy between student and teacher, unlabelled (miccai: 0); 0 drops it. [ours]"""
     consistency: float = 0.0
     """Weight of the mean squared error between student and teacher (miccai: 0.1); 0 drops it. [memory]"""
@@ -172,7 +172,7 @@ class CVRL(StudentTeacher):
         for level, head in self.heads.items():
             f_s, f_t = (output.features[TAPS[level]][-len(case) :] for output in (student, teacher))
             index, present = valid_positions(valid, f_t.shape[2:], s.voxels, at.rng(f"positions/{level}"))
-            z_s = head(vectors_at(f_s, index))  # (B, n, D)
+            z_s = head(vectors_at(at.after_head_start(f_s), index))  # (B, n, D)
             with torch.no_grad():
                 head_t = (self.teacher_heads if s.momentum else self.heads)[level]
                 z_t = head_t(mean_feature(f_t, valid) if level == "volume" else vectors_at(f_t, index))

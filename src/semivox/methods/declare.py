@@ -33,13 +33,13 @@ class Optimizer:
 
     kind: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
     """Which optimizer."""
-    lr: NotNegative = 0.1
+    lr: NotNegative = 0.2
     """Learning rate at the start of a stage."""
     momentum: NotNegative = 0.9
     """Momentum of SGD."""
     nesterov: bool = True
     """Nesterov's form of the momentum."""
-    weight_decay: NotNegative = 1e-4
+    weight_decay: NotNegative = 5e-5
     """Weight decay."""
     schedule: Literal["poly", "step", "cosine", "constant"] = "poly"
     """poly: lr x (1 - progress)^power; step: lr x factor at each milestone; cosine: to 0; constant."""
@@ -49,7 +49,7 @@ class Optimizer:
     """Where the step schedule falls, as parts of the stage between 0 and 1."""
     factor: NotNegative = 0.1
     """What the step schedule multiplies the learning rate by."""
-    clip: NotNegative = 12.0
+    clip: NotNegative = 6.0
     """Largest norm of a player's gradient; 0: no limit."""
 
 

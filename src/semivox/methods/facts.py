@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from semivox.networks import build_network
 from semivox.prepare import Plan
 from semivox.randomness import BatchKey, Key
+
+HEAD_START = 0.1
+"""Share of a stage in which new heads learn before they count."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,11 @@ class At:
     stage_progress: float
     key: Key
 
+    def after_head_start(self, features: Tensor) -> Tensor:
+        """``features`` for heads that are new to this stage: held fixed in its first tenth, while the heads
+        learn. A random head's gradient is as large as the task's, and says nothing."""
+        return features.detach() if self.stage_progress < HEAD_START else features
+
     def rng(self, name: str) -> BatchKey:
         """A key for draws of this step, one row a sample of the batch."""
         return BatchKey(self.key / "method" / self.stage / self.step / name)
@@ -33,6 +41,8 @@ class Facts:
 
     ``sweeps``: how often all unlabelled scans may be labelled anew within the budget (at least 1); None: no
     limit. ``warm_up``: the least share of the run that learns from labels alone, see ``training.warm_up``.
+    ``keep_labeled``: a step with unlabelled crops has as many labelled ones as a step without.
+    ``restarts``: the learning rate begins anew in every stage, see ``training.stages``.
     """
 
     plan: Plan
@@ -43,6 +53,8 @@ class Facts:
     precision: str = "fp32"
     sweeps: int | None = None
     warm_up: float = 0.0
+    keep_labeled: bool = False
+    restarts: bool = True
 
     @property
     def classes(self) -> int:
@@ -58,9 +70,15 @@ class Facts:
         return self.plan.dims
 
     @property
+    def alone(self) -> int:
+        """Labelled crops of a step that has no others."""
+        return sum(self.plan.batch)
+
+    @property
     def batch(self) -> tuple[int, int]:
-        """Labelled and unlabelled crops a step."""
-        return self.plan.batch
+        """Labelled and unlabelled crops of a step that has both."""
+        n_l, n_u = self.plan.batch
+        return (self.alone if self.keep_labeled else n_l), n_u
 
     def network(
         self, name: str, *, sdm: bool = False, scales: bool = False, dropout: float = 0.5

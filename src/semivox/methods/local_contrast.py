@@ -19,7 +19,7 @@ With s the cosine similarity of two projected vectors divided by a temperature:
 Where the paper is silent, or we differ (docs/methods/local_contrast.md says why):
 * ``form`` out is its code's, ratio its formula's; pre-training keeps the published Adam under every recipe;
 * the global projection is trained and has a ReLU; other crops of a scan are no negatives, so a step has at
-  least 8 scans (4 in 3D); blocks of 8^3, limits, shares, dropout and averages in fine-tuning are ours;
+  least 8 scans; blocks of 8^3, limits, shares, dropout and averages in fine-tuning are ours;
 * voxels without a majority class, and the background of a partly annotated scan, count as nothing.
 """
 
@@ -103,8 +103,8 @@ class LocalContrast(StudentTeacher):
         self.local_projection = pixel_projection(fine, facts.dims, key / "local_projection", hidden)
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
-        s, n_l, n = self.settings, facts.batch[0], sum(facts.batch)
-        n_all = max(n, 8 if facts.dims == 2 else 4)
+        s, n_l, n = self.settings, facts.batch[0], facts.alone
+        n_all = max(n, 8)
         scans = Stream("all", size=n_all, views=("weak", "recrop"), where="body")
         twice = Stream("labeled", size=n_l, views=("weak", "intensity"), target="label", where="foreground")
         labeled = Stream("labeled", size=n, target="label", where="foreground")

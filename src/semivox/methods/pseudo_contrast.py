@@ -96,7 +96,7 @@ class PseudoContrast(StudentTeacher):
     def stages(self, facts: Facts) -> Sequence[Stage]:
         s, (n_l, n_u) = self.settings, facts.batch
         rounds = s.rounds if facts.sweeps is None else min(s.rounds, facts.sweeps)
-        alone = Stream("labeled", size=n_l + n_u, target="label", where="foreground")
+        alone = Stream("labeled", size=facts.alone, target="label", where="foreground")
         players, share = (Player("segmenter", ("student",)),), s.pretrain if rounds else 1.0
         baseline = Stage("labeled", {"labeled": alone}, players, self.pairs(), share)
 
@@ -134,8 +134,10 @@ class PseudoContrast(StudentTeacher):
         loss = segmentation_loss(output.logits[:n_l], labeled.labels, labeled.valid, labeled.annotated)
         terms = {"segmentation": Term(loss)}
         if pairs is not None and s.contrast:
+            features = output.features["decoder"][n_l:]
+            features = at.after_head_start(features) if at.stage == "round1" else features
             loss = local_class_contrast(
-                self.projection(output.features["decoder"][n_l:]),  # (B, D, X, Y[, Z])
+                self.projection(features),  # (B, D, X, Y[, Z])
                 (pairs.labels, pairs.valid, pairs.annotated),
                 self.compared,
                 s.anchors,

@@ -46,7 +46,7 @@ from semivox.losses import (
     valid_region_pairs,
     vectors_at,
 )
-from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings, gaussian_ramp
+from semivox.methods.conventions import PLAIN_SGD, StudentTeacher, StudentTeacherSettings, gaussian_ramp
 from semivox.methods.declare import At, Batch, Facts, Term
 from semivox.networks import ClassQueues, vector_projections
 from semivox.randomness import BatchKey
@@ -94,7 +94,7 @@ class SelfEnsemblingSettings(StudentTeacherSettings):
 class SelfEnsembling(StudentTeacher):
     Settings = SelfEnsemblingSettings
     settings: SelfEnsemblingSettings
-    paper: ClassVar[Mapping[str, Any]] = {"optimizer.lr": 0.01, "optimizer.nesterov": False}
+    paper: ClassVar[Mapping[str, Any]] = PLAIN_SGD
     averages: ClassVar[Mapping[str, str]] = {"student": "teacher", "projection": "teacher_projection"}
 
     def __init__(self, facts: Facts, settings: SelfEnsemblingSettings) -> None:
@@ -128,7 +128,6 @@ class SelfEnsembling(StudentTeacher):
             return terms
 
         compared = [labeled, unlabeled] if s.labeled_in_contrast else [unlabeled]
-        first = 0 if s.labeled_in_contrast else n_l  # the student's rows that are compared
         with torch.no_grad():
             x_t = torch.cat([crops.views["intensity"] for crops in compared])
             network = self.teacher if s.teacher_keys else self.student
@@ -137,13 +136,14 @@ class SelfEnsembling(StudentTeacher):
         if "anatomical" in self.projection:
             probs_t = teacher.logits[len(x_t) - len(x_u) :].softmax(1) * unlabeled.valid
             planes = [known_classes(*known), probs_t] if s.labeled_in_contrast else [probs_t]
-            features = student.features[s.features][first:], teacher.features[s.features]
-            case = torch.cat([crops.case for crops in compared])
-            loss = self._anatomical(*features, torch.cat(planes), case, at.rng("positions"))
+            f_s, f_t = (output.features[s.features][-len(x_t) :] for output in (student, teacher))
+            case, key = torch.cat([crops.case for crops in compared]), at.rng("positions")
+            loss = self._anatomical(at.after_head_start(f_s), f_t, torch.cat(planes), case, key)
             terms["contrast"] = Term(loss, weight)
         if "region" in self.projection:
-            features = student.features[s.region_features][first:], teacher.features[s.region_features]
-            terms["contrast_region"] = Term(self._region(*features, compared), weight)
+            f_s, f_t = (output.features[s.region_features][-len(x_t) :] for output in (student, teacher))
+            loss = self._region(at.after_head_start(f_s), f_t, compared)
+            terms["contrast_region"] = Term(loss, weight)
         return terms
 
     def _anatomical(self, f_s: Tensor, f_t: Tensor, planes: Tensor, case: Tensor, key: BatchKey) -> Tensor:

@@ -55,7 +55,7 @@ class SelfTrainingSettings(StudentTeacherSettings):
     """Weight lambda of the pseudo-labelled crops; 0 drops the term. [ours]"""
     pseudo_crops: float = 1.0
     """Pseudo-labelled crops a step, as a multiple of the labelled ones. [ours]"""
-    lr: float = 0.05
+    lr: float = 0.1
     """Learning rate at the beginning of the rounds; 0: one schedule spans the whole run. [ours]"""
     weighted: bool = True
     """Voxels count by how sure they are in their class, scans by how far their mirror images agree. [ours]"""
@@ -78,7 +78,7 @@ class SelfTraining(StudentTeacher):
     settings: SelfTrainingSettings
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
-        s, n = self.settings, sum(facts.batch)
+        s, n = self.settings, facts.alone
         students = tuple(self.averages)
         player = Player("segmenter", students)
         later = Player("segmenter", students, Optimizer(lr=s.lr)) if s.lr else player

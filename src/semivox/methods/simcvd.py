@@ -67,8 +67,9 @@ class SimCVDSettings(StudentTeacherSettings):
     """Contrast projected slices; off: the pooled slices themselves. [notes]"""
     exclude_window: int = 0
     """Slices of the same scan within this distance are no negatives; 0: all are. [notes]"""
-    view: Literal["dropout", "inpaint", "local_shuffle", "none"] = "dropout"
-    """What makes the teacher see differently: a dropout mask of its own, or a change of its image. [notes]"""
+    view: Literal["dropout", "intensity", "inpaint", "local_shuffle", "none"] = "dropout"
+    """What makes the teacher see differently: a dropout mask of its own, or a change of its image (intensity:
+    another draw of the mild changes, which is ours, as the image alone solves the contrast). [notes]"""
     dropout: float = 0.5
     """Share of channels dropped at the network's dropout places. [notes]"""
     ema_decay: float = 0.999
@@ -97,8 +98,9 @@ class SimCVD(StudentTeacher):
 
     def streams(self, facts: Facts) -> dict[str, Stream]:
         streams = super().streams(facts)
-        if facts.dims == 2:  # the image is the slice: enough of them for negatives
-            streams["unlabeled"] = replace(streams["unlabeled"], size=max(facts.batch[1], 8))
+        size = facts.batch[1] if facts.dims == 3 else max(facts.batch[1], 8)  # 2D: the image is the slice
+        views = ("weak", "intensity") if self.settings.view == "intensity" else ("weak",)
+        streams["unlabeled"] = replace(streams["unlabeled"], size=size, views=views)
         return streams
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
@@ -113,7 +115,7 @@ class SimCVD(StudentTeacher):
 
         if s.contrast or s.distillation:
             with torch.no_grad():
-                x_t = changed(x_u, s.view, at.rng("view/teacher"))
+                x_t = changed(unlabeled.views.get("intensity", x_u), s.view, at.rng("view/teacher"))
                 teacher = self.teacher(x_t, drop=self._dropout(at, "teacher"), norm="batch")
         if s.contrast:
             h_s = self._slice_vectors(x_u, student.logits[n_l:], student.sdm[n_l:], self.projection)

@@ -28,7 +28,7 @@ class Supervised(StudentTeacher):
     needs_unlabeled: ClassVar[bool] = False
 
     def streams(self, facts: Facts) -> dict[str, Stream]:
-        return {"labeled": Stream("labeled", size=sum(facts.batch), target="label", where="foreground")}
+        return {"labeled": Stream("labeled", size=facts.alone, target="label", where="foreground")}
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         labeled = batch["labeled"]

@@ -7,15 +7,18 @@ Basis: published code
     L = L_seg(labelled) + w(t) sum_v [u_v < H(t)] |p_s - p_t|^2 / (K sum_v [u_v < H(t)])
 
 u is the entropy of the teacher's mean softmax over T = 8 passes, each with its own dropout and input noise;
-H(t) = (0.75 + 0.25 ramp(t)) ln K rises until it lets all through; w(t) is 0.1 with a Gaussian warm-up.
+H(t) = (0.75 + 0.25 ramp(t)) ln 2 rises, with two classes until it lets all through; w(t) is 0.1 with a
+Gaussian warm-up.
 
 Differs from published code: the teacher's BatchNorm statistics are averaged like its weights; new noise in
-each of the T passes; the threshold is for K classes; nothing outside the scan is compared.
+each of the T passes; nothing outside the scan is compared.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,7 +36,9 @@ class UAMTSettings(MeanTeacherSettings):
     passes: int = 8
     """T: dropout passes that measure the teacher's uncertainty; 0: no gate, a plain mean teacher. [code]"""
     threshold: float = 0.75
-    """Share of the largest entropy that counts as sure at the start; it rises to 1. [code]"""
+    """Share of the limit below which an entropy counts as sure at the start; it rises to 1. [code]"""
+    limit: Literal["two", "classes"] = "two"
+    """The limit: ln 2, whatever the number of classes, or ln K, which lets nearly all through. [code]"""
 
 
 class UAMT(MeanTeacher):
@@ -59,6 +64,9 @@ class UAMT(MeanTeacher):
         s = self.settings
         if s.passes == 0:
             return torch.ones_like(x_u[:, :1])
-        mean = sum(self.teach(x_u, at, f"pass {i}").softmax(1) for i in range(s.passes)) / s.passes
+        passes = [self.teach(x_u, at, f"pass {i}").softmax(1) for i in range(s.passes)]
+        mean = torch.stack(passes).mean(0)  # (B, K, X, Y[, Z])
         limit = s.threshold + (1 - s.threshold) * gaussian_ramp(at.progress)
-        return (normalised_entropy(torch.as_tensor(mean)) < limit).to(x_u)
+        if s.limit == "two":
+            limit *= math.log(2) / math.log(mean.shape[1])
+        return (normalised_entropy(mean) < limit).to(x_u)

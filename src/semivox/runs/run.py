@@ -206,6 +206,7 @@ class Run:
                     rebuild=lambda: make(self.steps, self.config.run.precision)[1],
                     paper_steps=self.config.method.paper_steps,
                     log_every=self.config.run.log_every,
+                    shares_every=self.config.run.shares_every,
                     device=self.device,
                     hooks=self,
                     progress=progress,
@@ -263,7 +264,7 @@ class Run:
         """The stage itself; without unlabelled scans where its pseudo-labels were refused."""
         if stage.relabel is None or not self.config.run.guard or not self.bank.refused(index):
             return stage
-        return labels_alone(method, stage, self.plan.batch)
+        return labels_alone(method, stage, sum(self.plan.batch))
 
     def journal(self, record: dict[str, Any]) -> None:
         """A line of ``metrics.jsonl``, and of what listens to it."""
@@ -316,6 +317,8 @@ class Run:
                 precision=precision,
                 sweeps=config.run.sweeps,
                 warm_up=config.run.warm_up,
+                keep_labeled=config.run.keep_labeled,
+                restarts=config.run.restarts,
             )
             method = self.method_class(facts, config.method)
             if config.run.init:

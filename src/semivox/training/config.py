@@ -27,6 +27,9 @@ FORMAT = 1
 FIXED = ("data", "format", "plan")
 """Parts of the tree that no assignment sets as such."""
 
+PAPER: Mapping[str, Any] = {"run.warm_up": 0.0, "run.keep_labeled": False, "run.restarts": True}
+"""What the paper recipe changes for every method, beside the method's own constants."""
+
 
 @dataclass(frozen=True)
 class RunSettings:
@@ -48,6 +51,12 @@ class RunSettings:
     warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Least share of the run that learns from labels alone, with whole batches of them, before a method that
     learns from labelled and unlabelled crops side by side begins to; the paper recipe has 0."""
+    keep_labeled: bool = True
+    """Unlabelled crops come on top: a step that has them learns from as many labelled ones as a step that
+    has none. Off: a batch is shared out between both, as in the papers and the paper recipe."""
+    restarts: bool = False
+    """The learning rate begins anew in every stage of a method; off: one schedule spans all stages, but where
+    a stage moves by another optimizer or begins with other weights. The paper recipe has it on."""
     sweeps: PositiveInt | None = None
     """How often all unlabelled scans may be labelled anew, by methods that do so; empty: with a budget, as
     often as leaves 60 % of it for steps, measured once before step 0; with steps, without limit."""
@@ -72,6 +81,9 @@ class RunSettings:
     """A run folder whose predictor's weights the networks begin with."""
     log_every: PositiveInt = 10
     """Steps between two lines of the journal."""
+    shares_every: Annotated[int, Field(ge=0)] = 100
+    """Steps between two journalled shares of the loss's terms in the gradient; 0: never. Not with several
+    processes, nor compiled."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 120.0
     """Seconds between two checkpoints; 0: after every step."""
     watch_share: PositiveFloat = 0.1
@@ -151,9 +163,7 @@ def resolve(
     recipe = assignments.get("run.recipe", asked.get("run.recipe", config.run.recipe))
     if recipe == "paper":
         steps = config.method.paper_steps
-        config = _apply(
-            config, {"run.steps": steps, "run.warm_up": 0.0, **method_class.paper}, "paper recipe"
-        )
+        config = _apply(config, {**PAPER, "run.steps": steps, **method_class.paper}, "paper recipe")
     config = _apply(config, from_preset, f"preset {preset}")
     config = _apply(config, asked, str(config_file or "options"))
     config = _apply(config, {f"method.{key}": value for key, value in method_settings.items()}, name)

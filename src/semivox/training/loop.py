@@ -23,6 +23,7 @@ from semivox.methods.declare import Batch
 from semivox.networks.compiled import compiling
 from semivox.networks.shard import sharing
 from semivox.training import ema
+from semivox.training.gradient_shares import gradient_shares
 from semivox.training.guard import FiniteGuard
 from semivox.training.optimizers import build_optimizer, differentiate, learning_rate, move, parameters_of
 from semivox.training.processes import ALONE, Processes, partial_parameters
@@ -84,6 +85,7 @@ def fit(
     rebuild: Callable[[], Method],
     paper_steps: int,
     log_every: int = 10,
+    shares_every: int = 0,
     device: torch.device | None = None,
     hooks: Events | None = None,
     progress: Progress | None = None,
@@ -96,13 +98,15 @@ def fit(
     ``source_of(stage)`` makes a stage's batches; ``rebuild()`` makes the method with its initial weights
     (for stages that start from ``initial`` or with ``fresh`` modules). Of several ``processes`` all call this
     alike, each with the source of its own samples. ``compiled``: networks run compiled in the steps.
+    ``shares_every``: steps between two shares of the terms in the gradient (with one process, not compiled).
     Raises TrainingFailed on a non-finite loss (step, term, cases); SettingsError for stages that cannot be.
     """
     events: Events = hooks or Hooks()
     device, progress = device or torch.device("cpu"), progress or Progress()
     stages = stages_of(method, facts) if stages is None else list(stages)
     ages, spans = pair_ages(stages, facts.steps), schedule_spans(stages, facts.steps)
-    loop = _Loop(method, facts, optimizer, paper_steps, device, progress, stages, processes, compiled)
+    more = processes, compiled, 0 if compiled or processes.ranks > 1 else shares_every
+    loop = _Loop(method, facts, optimizer, paper_steps, device, progress, stages, *more)
 
     for index, stage, begin, end in remaining(stages, facts.steps, progress.step):
         if progress.step == begin and stage.relabel is not None:
@@ -119,10 +123,7 @@ def fit(
             clock = _Clock()
             batch = processes.batch(next(made), stage.streams, device)
             clock.data()
-            terms = moving.differentiate(batch)
-            moving.move()
-            moving.follow()
-            step, progress.step = progress.step, progress.step + 1
+            step, terms = progress.step, moving.take(batch)
             logged = step % log_every == 0 or progress.step == facts.steps
             record = moving.record(step, terms, clock) if logged else {}
             if record:
@@ -151,10 +152,12 @@ class _Loop:
         stages: Sequence[Stage],
         processes: Processes,
         compiled: bool,
+        shares_every: int,
     ) -> None:
         self.method, self.facts, self.optimizer, self.paper_steps = method, facts, optimizer, paper_steps
         self.progress, self.processes, self.compiled = progress, processes, compiled
         self.partial, self.guard = partial_parameters(method), FiniteGuard(device)
+        self.shares_every = shares_every
         self.teachers = {pair.teacher for stage in stages for pair in stage.pairs}
         self._needed = {stage.start for stage in stages} - {"go_on", "initial"}
 
@@ -191,6 +194,15 @@ class _StageInMotion:
         self.decays = [ema.scaled_decay(pair.decay, loop.paper_steps, steps_in_all) for pair in stage.pairs]
         self.moving: list[_Moving] = []
         self.norms: dict[str, Tensor] = {}
+        self.shares: dict[str, float] = {}
+
+    def take(self, batch: Batch) -> dict[str, Term]:
+        """One step of the run; returns the terms of its loss."""
+        terms = self.differentiate(batch)
+        self.move()
+        self.follow()
+        self.loop.progress.step += 1
+        return terms
 
     def differentiate(self, batch: Batch) -> dict[str, Term]:
         """The loss terms of ``batch``, and the gradients of every player that has any."""
@@ -202,6 +214,9 @@ class _StageInMotion:
             found = [(player, _loss(terms, player.name)) for player in self.players]
             losses = [(player, loss) for player, loss in found if loss is not None]
             self.moving = [player for player, _ in losses]
+            self.shares = {}
+            if loop.shares_every and step % loop.shares_every == 0 and len(terms) > 1:
+                self.shares = gradient_shares(terms, {p.name: p.parameters for p in self.moving})
             # all gradients before the first move: players may share a graph
             for player, loss in losses:
                 loop.guard.look(step, loss, terms, batch)
@@ -236,6 +251,7 @@ class _StageInMotion:
             "terms": {name: float(term.value.detach()) for name, term in terms.items()},
             "weights": {name: float(term.weight) for name, term in terms.items()},
             "gradient_norm": {name: float(norm.detach()) for name, norm in self.norms.items()},
+            **({"gradient_share": self.shares} if self.shares else {}),
             "seconds": clock.seconds(),
             "data_seconds": clock.data_seconds,
         }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -13,12 +15,15 @@ from semivox.training.warm_up import warmed_up
 
 
 def stages_of(method: Method, facts: Facts) -> list[Stage]:
-    """The method's stages, behind a warm-up where ``facts`` ask for one.
+    """The method's stages, behind a warm-up where ``facts`` ask for one, and on one learning rate schedule
+    where they do not ask for restarts.
 
     Raises SettingsError where two have one name (draws and weights go by it), or one starts from a stage that
     does not come before it.
     """
     stages = warmed_up(method, list(method.stages(facts)), facts)
+    if not facts.restarts:
+        stages = [stages[0], *(on_one_schedule(*both) for both in pairwise(stages))]
     known = {"go_on", "initial"}
     for stage in stages:
         fault = None
@@ -30,6 +35,16 @@ def stages_of(method: Method, facts: Facts) -> list[Stage]:
             raise SettingsError(f"stage {stage.name!r} of {type(method).__name__} {fault}")
         known.add(stage.name)
     return stages
+
+
+def on_one_schedule(before: Stage, stage: Stage) -> Stage:
+    """``stage`` on the learning rate schedule of the one before, if it goes on with its weights and its
+    optimizers. With another optimizer, or weights that begin anew, a stage asks for a beginning.
+    """
+    earlier = {player.name: player.optimizer for player in before.players}
+    kept = [player.optimizer == earlier[player.name] for player in stage.players if player.name in earlier]
+    goes_on = any(kept) and all(kept) and stage.start == "go_on" and not stage.fresh
+    return replace(stage, continues=stage.continues or goes_on)
 
 
 def stage_ends(stages: Sequence[Stage], steps: int) -> list[int]:

@@ -33,18 +33,18 @@ def warmed_up(method: Method, stages: Sequence[Stage], facts: Facts) -> list[Sta
     if share <= 0 or not players:
         return stages
     first = Stage(NAME, stages[joint].streams, stages[joint].players, stages[joint].pairs, share)
-    first = labels_alone(method, first, facts.batch)
+    first = labels_alone(method, first, facts.alone)
     rest = [replace(stage, share=stage.share / total * (1 - share)) for stage in stages]
     return [first, replace(rest[0], continues=True), *rest[1:]]
 
 
-def labels_alone(method: Method, stage: Stage, batch: tuple[int, int]) -> Stage:
-    """``stage`` as ``supervised`` would train it: its networks alone, each on whole batches of labels."""
+def labels_alone(method: Method, stage: Stage, crops: int) -> Stage:
+    """``stage`` as ``supervised`` would train it: its networks alone, on ``crops`` labelled crops a step."""
     players = _networks(method, stage.players)
     learning = {name for player in players for name in player.modules}
     return replace(
         stage,
-        streams=_labeled_streams(stage, sum(batch)),
+        streams=_labeled_streams(stage, crops),
         players=players,
         pairs=tuple(pair for pair in stage.pairs if pair.student in learning),
         step="warm_up",
