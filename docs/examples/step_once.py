@@ -1,14 +1,14 @@
 """One step of a method by hand, as in a notebook: no data, no run, no loop.
 
 A method is a torch module: `step` takes a batch and returns the named terms of its loss. Run this file, or
-paste it into a notebook cell by cell; put a method of your own, FILE.py:Class, in the place of "ua_mt".
+paste it into a notebook cell by cell; put a method of your own, FILE.py:Class, in the place of this one.
 """
 
 from semivox.methods import load_method
 from semivox.testing.synthetic import random_batch, tiny, tiny_at
 
 # The method, with its first weights and default settings, on a small plan: 2D, 3 classes, crops of 16 x 16.
-method, facts = tiny(load_method("ua_mt"), dims=2)
+method, facts = tiny(load_method("mean_teacher"), dims=2)
 
 # A batch in the form that its streams ask for: noise, with random labels.
 batch = random_batch(method, facts)

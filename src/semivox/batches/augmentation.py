@@ -31,7 +31,8 @@ class Augmentation:
     """Smallest and largest magnification, the same along all axes that are not thick."""
 
     flip_axes: tuple[int, ...] | None = None
-    """Working axes that may be mirrored; empty: the first two. Give [] where left and right are classes."""
+    """Working axes that may be mirrored; empty: the first two, but those along which a labelled class would
+    become another one (left and right). [] for none."""
 
     flip_probability: float = 0.5
     """How often each of the flip axes is mirrored."""

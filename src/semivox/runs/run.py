@@ -29,6 +29,7 @@ from semivox.prepare import Plan, Store, plan_from_json, plan_to_json, write_pla
 from semivox.randomness import Key
 from semivox.runs.asked import refuse_taken, settings_of, supervised_if_short
 from semivox.runs.faults import disk_stops, memory_told, refuse_before_preparing
+from semivox.runs.flips import without_exchanges
 from semivox.runs.live_report import LiveReport
 from semivox.runs.prepare import planned, say_plan, stored
 from semivox.runs.records import announce, announce_labels, copy_source, record_cases, record_environment
@@ -157,6 +158,7 @@ class Run:
         short = supervised_if_short(self.asked, self.config, self.plan.steps, self.cohort, self.display)
         if short is not None:
             self.config, self.method_class = short
+        self.config = without_exchanges(self.config, self.store, self.plan, self.display)
         key = Key(self.config.run.seed)
         axes, folder = self.config.augmentation.mirror_axes, self._path("pseudo_labels")
         self.bank = PseudoLabelBank(folder, self.store, self.plan, key, self.processes, axes)
