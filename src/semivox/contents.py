@@ -66,6 +66,7 @@ class Prediction(TypedDict):
     model_id: NotRequired[str]
     weights: NotRequired[str]
     whole: NotRequired[bool | None]
+    pieces: NotRequired[str | None]
     input_sha256: NotRequired[str | None]
     input_files_sha256: NotRequired[str | None]
     seconds: NotRequired[float | None]
@@ -73,6 +74,7 @@ class Prediction(TypedDict):
     volume_ml: NotRequired[Numbers]
     voxels: NotRequired[dict[str, int]]
     components: NotRequired[dict[str, int]]
+    removed: NotRequired[dict[str, int]]
     border_contact: NotRequired[dict[str, int]]
     mean_entropy: NotRequired[float | None]
 

@@ -36,7 +36,7 @@ def small_plan(dims: int, channels: int, values: tuple[int, ...], **changes: Any
         "batch": (2, 2),
         "network": network,
         "channels": tuple(ChannelPlan(f"channel{i}", "zscore") for i in range(channels)),
-        "classes": tuple(ClassPlan(value, f"class{value}", 100.0, 0.9) for value in values),
+        "classes": tuple(ClassPlan(value, f"class{value}", 100.0, 0.9, False) for value in values),
         "budget_seconds": None,
         "step_seconds": 0.1,
         "steps": None,

@@ -299,3 +299,19 @@ def test_faulty_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text("{")
     with pytest.raises(DataError, match="JSON"):
         plan_from_json(tmp_path / "plan.json")
+
+
+def test_all_foreground_is_one_piece_only_if_every_label_says_so() -> None:
+    def together(*shares: float | None) -> bool:
+        cases = tuple(replace(ATRIUM.cases[0], name=str(i), together=s) for i, s in enumerate(shares))
+        found = replace(ATRIUM, cases=(*cases, ATRIUM.cases[1]), labeled=len(shares))
+        plan = make_plan(found, 600)
+        assert plan_from_json(plan_to_json(plan)).together == plan.together
+        return plan.together
+
+    assert together(1.0, 0.95)
+    assert not together(1.0, 0.5)
+    assert not together(1.0, None)  # not every class was annotated there
+    old = plan_to_json(make_plan(ATRIUM, 600))
+    del old["together"]
+    assert not plan_from_json(old).together

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from semivox.cohort.format_table import WRITABLE
 from semivox.options import Command, Flag, Positional, from_options
@@ -37,6 +37,8 @@ class PredictOptions:
     """Also write the entropy of each voxel in nats, into a folder of this name."""
     weights: Annotated[str | None, Flag("NAME", default="what the run chose")] = None
     """One network of the model by its role, or mean (of all)."""
+    pieces: Annotated[Literal["auto", "all"], Flag(choices=("auto", "all"))] = "auto"
+    """auto: of what every training label showed in one piece, the largest piece; all: everything found."""
     skip_existing: Annotated[bool, Flag()] = False
     """Leave cases alone that have a mask of the same model and scan."""
     fail_fast: Annotated[bool, Flag()] = False
@@ -74,7 +76,13 @@ def predict(options: PredictOptions) -> PredictionReport:
     paths = options.paths
     if options.format not in WRITABLE:
         raise SettingsError("no such format to write", found=options.format, expected=" or ".join(WRITABLE))
-    model = load_model(options.run, device=options.device, weights=options.weights, threads=options.threads)
+    model = load_model(
+        options.run,
+        device=options.device,
+        weights=options.weights,
+        threads=options.threads,
+        pieces=options.pieces,
+    )
     scans = find_scans([paths] if isinstance(paths, str | Path) else paths, model.naming)
     return predict_folder(
         model,

@@ -205,6 +205,7 @@ class _Case:
             model_id=model.model_id,
             weights=model.weights,
             whole=model.whole,
+            pieces=model.pieces,
             input_sha256=digest.scan,
             input_files_sha256=digest.files,
             seconds=round(seconds + time.perf_counter() - started, 3),
@@ -212,6 +213,7 @@ class _Case:
             volume_ml=_named(segmentation.volume_ml),
             voxels=_named(segmentation.voxels),
             components=_named(segmentation.components),
+            removed=_named(segmentation.removed),
             border_contact=_named(segmentation.border_contact),
             mean_entropy=segmentation.mean_entropy,
         )
@@ -227,6 +229,7 @@ class _Case:
             model_id=self.model.model_id,
             weights=self.model.weights,
             whole=self.model.whole,
+            pieces=self.model.pieces,
             input_sha256=digest.scan,
             input_files_sha256=digest.files,
             seconds=round(seconds, 3),
@@ -258,8 +261,8 @@ class _Case:
 
 def _same_work(model: Model, before: Row, digest: Digest) -> bool:
     """Whether the row is of this model and scan."""
-    same = (before.status, before.model_id, before.weights, before.whole)
-    if same != ("ok", model.model_id, model.weights, model.whole):
+    same = (before.status, before.model_id, before.weights, before.whole, before.pieces)
+    if same != ("ok", model.model_id, model.weights, model.whole, model.pieces):
         return False
     # earlier versions recorded the files' hash in the scan's place
     return bool({before.input_sha256, before.input_files_sha256} & {digest.scan, digest.files} - {None})

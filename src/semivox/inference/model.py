@@ -18,19 +18,22 @@ from semivox.inference.native_grid import native_classes, working_probabilities
 from semivox.inference.segmentation import Segmentation
 from semivox.inference.uncertainty import entropy, mean_entropy
 from semivox.inference.weights import load_networks, read_card
+from semivox.methods.cleanup import in_one_piece
 from semivox.networks import bf16_error, computes_bf16, fold_norms
 from semivox.networks.precision import FAR
 from semivox.prepare import Plan, plan_from_json
 from semivox.randomness import Key
 
 Scan = str | Path | Volume | Sequence[str | Path]
+Pieces = Literal["auto", "all"]
 
 
 @dataclass(frozen=True)
 class Model:
     """Networks ready to predict, and the card they came with (``model.json``).
 
-    ``classes`` maps label value -> name; ``weights`` names whose mean softmax is the prediction.
+    ``classes`` maps label value -> name; ``weights`` names whose mean softmax is the prediction; ``pieces``
+    as :func:`load_model` says.
     """
 
     networks: tuple[nn.Module, ...]
@@ -40,6 +43,7 @@ class Model:
     weights: str
     memory_bytes: int | None = None
     whole: bool = False
+    pieces: Pieces = "auto"
 
     @property
     def model_id(self) -> str:
@@ -78,9 +82,12 @@ class Model:
             volume = read_case(Case(Path(paths[0]).name, tuple(Path(path) for path in paths)))
         self.check(volume)
         grid, probs = working_probabilities(self.networks, volume, self.plan, self.memory_bytes, self.whole)
-        entropies = entropy(probs)
+        entropies, values = entropy(probs), self._label_values()
+        found = native_classes(grid, probs)
+        kept = in_one_piece(found, self.plan) if self.pieces == "auto" else found
         return Segmentation(
-            mask=self._label_values()[native_classes(grid, probs)],
+            mask=values[kept],
+            found=None if kept is found else values[found],
             volume=volume,
             classes=self.classes,
             mean_entropy=mean_entropy(entropies, probs[1:].max(0) > probs[0]),
@@ -133,6 +140,7 @@ def load_model(
     threads: int | None = None,
     memory_bytes: int | None = None,
     whole: bool = False,
+    pieces: Pieces = "auto",
 ) -> Model:
     """Load the model of a run folder.
 
@@ -154,6 +162,9 @@ def load_model(
     whole
         Predict a scan in one forward where memory allows, in place of windows of the size of the training's
         patches: two to four times as fast and a little less accurate.
+    pieces
+        "auto": of what every training label showed in one piece (all foreground, or a class) only the largest
+        piece stays. "all": everything that the networks found.
 
     Raises
     ------
@@ -184,6 +195,7 @@ def load_model(
         weights=name,
         memory_bytes=memory_bytes,
         whole=whole,
+        pieces=pieces,
     )
 
 

@@ -29,8 +29,10 @@ class Row:
 
     ``status`` "ok" or "failed" (no mask); ``flag`` "ok", "review" (look at it, ``reason`` says why) or
     "refuse" (the input is unreadable or contradicts the model). ``mean_entropy`` in nats. ``volume_ml`` is
-    null where spacing is unknown or in 2D; ``border_contact`` counts voxels at the scan's border.
-    ``whole``: in one forward, not in windows. ``input_sha256`` identifies the scan
+    null where spacing is unknown or in 2D; ``components`` counts the pieces that were found, ``removed`` the
+    voxels of those that did not stay, ``border_contact`` voxels at the scan's border. ``whole``: in one
+    forward, not in windows; ``pieces``: whether smaller pieces were taken away (auto) or all kept.
+    ``input_sha256`` identifies the scan
     (:mod:`semivox.cohort.identity`), ``input_files_sha256`` is of its files' bytes (null for a detached
     header).
     """
@@ -42,6 +44,7 @@ class Row:
     model_id: str
     weights: str
     whole: bool | None = None
+    pieces: str | None = None
     input_sha256: str | None = None
     input_files_sha256: str | None = None
     seconds: float | None = None
@@ -49,6 +52,7 @@ class Row:
     volume_ml: Mapping[str, float | None] = field(default_factory=dict)
     voxels: Mapping[str, int] = field(default_factory=dict)
     components: Mapping[str, int] = field(default_factory=dict)
+    removed: Mapping[str, int] = field(default_factory=dict)
     border_contact: Mapping[str, int] = field(default_factory=dict)
     mean_entropy: float | None = None
 
@@ -126,7 +130,7 @@ def as_csv(rows: Iterable[Row], values: Sequence[str]) -> str:
     """The rows as a table; per-class numbers become columns such as ``volume_ml_1``."""
     text = io.StringIO()
     plain = ["case", "status", "flag", "reason"]
-    classed = ["volume_ml", "voxels", "components", "border_contact"]
+    classed = ["volume_ml", "voxels", "components", "removed", "border_contact"]
     rest = ["mean_entropy", "seconds", "model_id", "weights", "input_sha256", "mask"]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*plain, *(f"{name}_{value}" for name in classed for value in values), *rest])

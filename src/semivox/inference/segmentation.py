@@ -36,6 +36,8 @@ class Segmentation:
         (X, Y[, Z]) float32 entropy in nats, if asked for.
     segments
         Names, colours and codes of the classes, for formats that keep them.
+    found
+        The mask before smaller pieces were taken from it; None where none were.
     """
 
     mask: np.ndarray
@@ -46,6 +48,7 @@ class Segmentation:
     probabilities: np.ndarray | None = None
     uncertainty: np.ndarray | None = None
     segments: tuple[Segment, ...] | None = None
+    found: np.ndarray | None = None
 
     @property
     def affine(self) -> np.ndarray:
@@ -67,11 +70,18 @@ class Segmentation:
 
     @cached_property
     def components(self) -> dict[int, int]:
-        """Connected pieces of each class; voxels that share a corner are connected."""
-        return {
-            value: count_components(self.mask == value) if voxels else 0
-            for value, voxels in self.voxels.items()
-        }
+        """Connected pieces of each class that the networks found, also those that did not stay; voxels that
+        share a corner are connected."""
+        found = self.mask if self.found is None else self.found
+        return {value: count_components(found == value) for value in sorted(self.classes)}
+
+    @cached_property
+    def removed(self) -> dict[int, int]:
+        """Voxels of each class that the networks found in pieces which did not stay."""
+        if self.found is None:
+            return dict.fromkeys(sorted(self.classes), 0)
+        gone = self.found[self.found != self.mask]
+        return {value: int(np.count_nonzero(gone == value)) for value in sorted(self.classes)}
 
     @cached_property
     def border_contact(self) -> dict[int, int]:

@@ -39,7 +39,7 @@ from semivox.prepare.targets import dice_ceilings, read_label_on
 from semivox.randomness import Key
 from semivox.settings import plain
 
-FORMAT = 3
+FORMAT = 4
 RUNGS = (1.0, 1.5, 2.0, 3.0)
 """The resolution ladder, in multiples of the finest native spacing."""
 
@@ -76,6 +76,9 @@ class CaseFingerprint:
     voxels: tuple[int | None, ...]
     ceilings: tuple[tuple[float | None, ...], ...]
     largest: tuple[float | None, ...]
+    together: float | None = None
+    """Share of all foreground that lies in its largest connected piece; None also where not every class was
+    annotated."""
 
 
 @dataclass(frozen=True)
@@ -256,7 +259,7 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
     voxels: tuple[int | None, ...] = (None,) * len(task.values)
     ceilings: tuple[tuple[float | None, ...], ...] = ()
     largest: tuple[float | None, ...] = (None,) * len(task.values)
-    sample = None
+    sample, together = None, None
     if task.labeled:
         label = read_label_on(task.case, volume, task.values, task.ignore)
         annotated = task.values if task.case.annotated is None else task.case.annotated
@@ -268,17 +271,21 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
             int(largest_component(label[0] == v).sum()) / count if count else None
             for v, count in zip(task.values, counts, strict=True)
         )
+        foreground = np.isin(label[0], asked)
+        if asked and set(task.values) <= set(annotated):
+            together = int(largest_component(foreground).sum()) / int(foreground.sum())
         for grid in grids:
             dices = dict(zip(asked, dice_ceilings(label, asked, grid), strict=True))
             ceilings += (tuple(None if v is None else dices[v] for v in present),)
-        where = np.flatnonzero(np.isin(label, asked))
+        where = np.flatnonzero(foreground)
         if len(where) > task.samples:
             rng = Key("fingerprint", task.case.name).numpy()
             where = np.sort(rng.choice(where, task.samples, replace=False))
         sample = volume.array.reshape(volume.channels, -1)[:, where].astype(np.float32)
     intensity = tuple(_intensity(channel) for channel in volume.array)
     shape, spacing = grids[0].native_shape, grids[0].native_spacing
-    return CaseFingerprint(task.case.name, shape, spacing, intensity, voxels, ceilings, largest), sample
+    found = CaseFingerprint(task.case.name, shape, spacing, intensity, voxels, ceilings, largest, together)
+    return found, sample
 
 
 def _intensity(values: np.ndarray) -> Intensity:

@@ -88,6 +88,8 @@ class Plan:
     step_seconds: float  # estimate for one network, forward and backward over the batch
     steps: int | None
     assumptions: tuple[str, ...]
+    together: bool = False
+    """In every label all foreground is one connected piece, but for crumbs."""
     format: int = FORMAT
 
     @property

@@ -127,6 +127,7 @@ def make_plan(
         budget_seconds=budget_seconds,
         step_seconds=option.step_seconds,
         steps=steps,
+        together=_together(fingerprint),
         assumptions=(
             say_spacing(fingerprint),
             say_axes(fingerprint),
@@ -269,6 +270,11 @@ def _classes(fingerprint: Fingerprint, rung: float, option: _Option) -> tuple[Cl
         one_piece = min(share for share in shares if share is not None) >= ONE_PIECE
         classes.append(ClassPlan(value, name, round(median(counts), 1), round(ceilings[k], 4), one_piece))
     return tuple(classes)
+
+
+def _together(fingerprint: Fingerprint) -> bool:
+    shares = [case.together for case in fingerprint.cases[: fingerprint.labeled]]
+    return bool(shares) and all(share is not None and share >= ONE_PIECE for share in shares)
 
 
 def _channels(fingerprint: Fingerprint, wish: Mapping[str, Any]) -> tuple[ChannelPlan, ...]:

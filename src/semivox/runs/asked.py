@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from semivox.cohort import Cohort, split_cohort
+from semivox.cohort import Cohort, Split, split_cohort
 from semivox.duration import budget_seconds
 from semivox.errors import SettingsError
 from semivox.methods.catalog import RECOMMENDED
-from semivox.methods.declare import Method
+from semivox.methods.declare import Facts, Method
+from semivox.prepare import Plan
+from semivox.randomness import Key
 from semivox.runs.environment import recorded_method
 from semivox.settings import assignments
 from semivox.training.config import Config, read_config, refuse_changes, resolve
@@ -83,3 +85,20 @@ def supervised_if_short(
         return None
     display.say(f"method: supervised after all, for about {steps} steps are too few to label scans by")
     return settings_of(replace(asked, method="supervised"), cohort, display)
+
+
+def facts_of(config: Config, plan: Plan, split: Split, steps: int, precision: str) -> Facts:
+    """What the method may know of a run of so many steps."""
+    run = config.run
+    return Facts(
+        plan=plan,
+        steps=steps,
+        labeled=len(split.labeled),
+        unlabeled=len(split.unlabeled),
+        key=Key(run.seed),
+        precision=precision,
+        sweeps=run.sweeps,
+        warm_up=run.warm_up,
+        keep_labeled=run.keep_labeled,
+        restarts=run.restarts,
+    )

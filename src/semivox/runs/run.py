@@ -27,7 +27,7 @@ from semivox.methods.declare import Facts, Method, Stage
 from semivox.networks import Segmenter
 from semivox.prepare import Plan, Store, plan_from_json, plan_to_json, write_plan
 from semivox.randomness import Key
-from semivox.runs.asked import refuse_taken, settings_of, supervised_if_short
+from semivox.runs.asked import facts_of, refuse_taken, settings_of, supervised_if_short
 from semivox.runs.faults import disk_stops, memory_told, refuse_before_preparing
 from semivox.runs.flips import without_exchanges
 from semivox.runs.live_report import LiveReport
@@ -155,13 +155,11 @@ class Run:
         if not self.processes.first:  # all is prepared now, or on another machine's disk
             self.plan = plan_from_json(told)
             self.store = stored(self.asked, self.cohort, self.split, self.plan, self.display)
-        short = supervised_if_short(self.asked, self.config, self.plan.steps, self.cohort, self.display)
-        if short is not None:
+        if short := supervised_if_short(self.asked, self.config, self.plan.steps, self.cohort, self.display):
             self.config, self.method_class = short
         self.config = without_exchanges(self.config, self.store, self.plan, self.display)
-        key = Key(self.config.run.seed)
-        axes, folder = self.config.augmentation.mirror_axes, self._path("pseudo_labels")
-        self.bank = PseudoLabelBank(folder, self.store, self.plan, key, self.processes, axes)
+        where = self._path("pseudo_labels"), self.store, self.plan, Key(self.config.run.seed)
+        self.bank = PseudoLabelBank(*where, self.processes, self.config.augmentation.mirror_axes)
 
     def settle(self) -> None:
         """Precision, compiling and the number of steps, measured once; a run that goes on has them."""
@@ -310,18 +308,7 @@ class Run:
         """What builds the method under these settings, its weights a function of the seed alone."""
 
         def make(steps: int, precision: str) -> tuple[Facts, Method]:
-            facts = Facts(
-                plan=self.plan,
-                steps=steps,
-                labeled=len(self.split.labeled),
-                unlabeled=len(self.split.unlabeled),
-                key=Key(config.run.seed),
-                precision=precision,
-                sweeps=config.run.sweeps,
-                warm_up=config.run.warm_up,
-                keep_labeled=config.run.keep_labeled,
-                restarts=config.run.restarts,
-            )
+            facts = facts_of(config, self.plan, self.split, steps, precision)
             method = self.method_class(facts, config.method)
             if config.run.init:
                 for network in method.children():

@@ -12,7 +12,7 @@ from torch import nn
 from semivox.batches import PseudoLabel
 from semivox.machine import memory_bytes
 from semivox.methods import Relabel
-from semivox.methods.cleanup import largest_components
+from semivox.methods.cleanup import in_one_piece
 from semivox.prepare import FULL, Plan
 from semivox.prepare.store_entry import some_points
 from semivox.randomness import Key
@@ -39,10 +39,9 @@ def label_scan(
     probs = torch.stack(views).mean(0) if len(views) > 1 else views[0]  # (K, X, Y[, Z])
     highest, argmax = probs.max(0)
     argmax = argmax.to(torch.uint8)
-    label = argmax
+    kept = argmax.numpy()
     if relabel.clean == "largest":
-        label = largest_components(argmax[None], plan.in_one_piece)[0]
-    kept = label.numpy()
+        kept = in_one_piece(kept, plan)
     if relabel.soft:
         target = _rounded(probs[1:].numpy())
         target[:, kept != argmax.numpy()] = 0
