@@ -15,7 +15,7 @@ AT_MOST = {
     "lines of a function": 73,
     "functions over 80 lines": 0,
     "import circles": 0,
-    "imports past a face": 28,
+    "imports past a face": 24,
 }
 """Each may only shrink: whoever makes one smaller writes the smaller number here."""
 

@@ -7,12 +7,12 @@ import numpy as np
 
 def count_components(region: np.ndarray) -> int:
     """Pieces of a boolean array of two or three axes."""
-    return _labelled(region)[1]
+    return components(region)[1]
 
 
 def largest_component(region: np.ndarray) -> np.ndarray:
     """The largest piece, as a boolean array; of equal ones the first, of an empty region nothing."""
-    pieces, count = _labelled(region)
+    pieces, count = components(region)
     if count <= 1:
         return np.asarray(region, bool)
     sizes = np.bincount(pieces.ravel())
@@ -21,7 +21,8 @@ def largest_component(region: np.ndarray) -> np.ndarray:
     return largest
 
 
-def _labelled(region: np.ndarray) -> tuple[np.ndarray, int]:
+def components(region: np.ndarray) -> tuple[np.ndarray, int]:
+    """The number of each voxel's piece, 0 outside, and how many pieces there are."""
     import cc3d  # not every command needs it
 
     connectivity = 8 if region.ndim == 2 else 26

@@ -11,18 +11,23 @@ from semivox.methods.cleanup import in_one_piece
 from semivox.prepare import Plan
 from semivox.testing.synthetic import tiny_plan
 
+USUAL = 4.0
+"""Voxels of each class in a usual label."""
+
 
 def plan(together: bool, pieces: tuple[bool, ...], dims: int) -> Plan:
     made = tiny_plan(dims, len(pieces) + 1)
-    classes = tuple(replace(c, one_piece=one) for c, one in zip(made.classes, pieces, strict=True))
+    classes = tuple(
+        replace(c, one_piece=one, voxels=USUAL) for c, one in zip(made.classes, pieces, strict=True)
+    )
     return replace(made, classes=classes, together=together)
 
 
-def slow(label: np.ndarray, together: bool, pieces: tuple[bool, ...]) -> np.ndarray:
+def slow(label: np.ndarray, together: bool, one_piece: tuple[bool, ...]) -> np.ndarray:
     """Flood fill, voxel by voxel."""
 
-    def largest(region: np.ndarray) -> set[tuple[int, ...]]:
-        left, best = {tuple(int(i) for i in p) for p in np.argwhere(region)}, set[tuple[int, ...]]()
+    def pieces(region: np.ndarray) -> list[set[tuple[int, ...]]]:
+        left, found = {tuple(int(i) for i in p) for p in np.argwhere(region)}, []
         for start in sorted(left):
             if start not in left:
                 continue
@@ -36,21 +41,24 @@ def slow(label: np.ndarray, together: bool, pieces: tuple[bool, ...]) -> np.ndar
                         left.discard(near)
                         piece.add(near)
                         edge.append(near)
-            if len(piece) > len(best):
-                best = piece
-        return best
+            found.append(piece)
+        return found
+
+    def likeness(piece: set[tuple[int, ...]]) -> tuple[float, int]:
+        classes = [int(label[at]) for at in piece]
+        shares = [min(1.0, classes.count(k) / USUAL) for k in range(1, len(one_piece) + 1)]
+        return round(sum(shares), 6), len(piece)
 
     kept = label.copy()
-    if together:
-        stays = largest(kept > 0)
-        for at in np.argwhere(kept > 0):
-            if tuple(at) not in stays:
-                kept[tuple(at)] = 0
-    for k, one in enumerate(pieces, 1):
-        stays = largest(kept == k) if one else set()
-        for at in np.argwhere(kept == k) if one else ():
-            if tuple(at) not in stays:
-                kept[tuple(at)] = 0
+    if together and (kept > 0).any():
+        stays = max(pieces(kept > 0), key=likeness)
+        for at in map(tuple, np.argwhere(kept > 0)):
+            kept[at] = kept[at] if at in stays else 0
+    for k, one in enumerate(one_piece, 1):
+        if one and (kept == k).any():
+            stays = max(pieces(kept == k), key=len)
+            for at in map(tuple, np.argwhere(kept == k)):
+                kept[at] = kept[at] if at in stays else 0
     return kept
 
 
@@ -77,12 +85,12 @@ def test_nothing_goes_where_nothing_is_beside_the_largest() -> None:
     assert in_one_piece(label, plan(True, (True, True), 2)) is label
 
 
-def test_what_looks_like_one_class_far_away_goes_with_its_neighbours() -> None:
-    """A heart of two classes, and a larger blob of one of them elsewhere, which is smaller than the heart."""
-    label = np.zeros((20, 20), np.uint8)
-    label[2:8, 2:5], label[2:8, 5:7] = 1, 2  # 18 and 12
-    label[14:18, 14:18] = 2  # 16
-    kept = in_one_piece(label, plan(True, (True, True), 2))
-    assert (int((kept == 1).sum()), int((kept == 2).sum())) == (18, 12)
-    alone = in_one_piece(label, plan(False, (True, True), 2))
-    assert int((alone == 2).sum()) == 16
+@pytest.mark.parametrize("scale", [1, 4])
+def test_a_heart_is_told_from_a_larger_blob_that_looks_like_one_of_its_chambers(scale: int) -> None:
+    label = np.zeros((20 * scale, 20), np.uint8)
+    label[2 * scale : 4 * scale, 2:4], label[2 * scale : 4 * scale, 4:6] = 1, 2  # 4 and 4, as usual
+    label[8 * scale : 18 * scale, 8:18] = 2
+    kept = in_one_piece(label, plan(True, (True, True), 2), scale)
+    assert [int((kept == k).sum()) for k in (1, 2)] == [4 * scale, 4 * scale]
+    alone = in_one_piece(label, plan(False, (True, True), 2), scale)
+    assert [int((alone == k).sum()) for k in (1, 2)] == [4 * scale, 100 * scale]

@@ -84,7 +84,7 @@ class Model:
         grid, probs = working_probabilities(self.networks, volume, self.plan, self.memory_bytes, self.whole)
         entropies, values = entropy(probs), self._label_values()
         found = native_classes(grid, probs)
-        kept = in_one_piece(found, self.plan) if self.pieces == "auto" else found
+        kept = in_one_piece(found, self.plan, found.size / probs[0].size) if self.pieces == "auto" else found
         return Segmentation(
             mask=values[kept],
             found=None if kept is found else values[found],

@@ -9,8 +9,8 @@ from typing import Any
 from semivox.cohort import Cohort, Split, split_cohort
 from semivox.duration import budget_seconds
 from semivox.errors import SettingsError
+from semivox.methods import Facts, Method
 from semivox.methods.catalog import RECOMMENDED
-from semivox.methods.declare import Facts, Method
 from semivox.prepare import Plan
 from semivox.randomness import Key
 from semivox.runs.environment import recorded_method

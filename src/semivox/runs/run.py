@@ -23,7 +23,7 @@ from semivox.errors import Stopped
 from semivox.files import sync
 from semivox.inference import export_model, load_network, parent_of, training_ranges, undertrained
 from semivox.machine import freed_memory_kept
-from semivox.methods.declare import Facts, Method, Stage
+from semivox.methods import Facts, Method, Stage
 from semivox.networks import Segmenter
 from semivox.prepare import Plan, Store, plan_from_json, plan_to_json, write_plan
 from semivox.randomness import Key
