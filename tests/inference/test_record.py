@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,19 +54,32 @@ def cases_in(folder: Path) -> list[str]:
     return table
 
 
-def test_rows_within_a_second_of_a_writing_wait_for_the_next(tmp_path: Path, clock: Clock) -> None:
+def test_a_row_is_on_record_as_its_case_ends_unless_writing_takes_too_long(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = Record(tmp_path, HEAD)
-    rows.put(row(1))
-    assert cases_in(tmp_path) == ["case00001"]
-    clock.now += 0.9
-    rows.put(row(0))
-    assert cases_in(tmp_path) == ["case00001"]
-    clock.now += 0.2
+    for i in (1, 0):
+        rows.put(row(i))
+        assert cases_in(tmp_path) == [f"case{k:05d}" for k in range(i, 2)]
+    monkeypatch.setattr(record, "write_text", slowly(record.write_text, clock, 0.05))
     rows.put(row(2))
-    assert cases_in(tmp_path) == ["case00000", "case00001", "case00002"]
+    clock.now += 0.9  # less than 20 times what that took
     rows.put(row(3))
+    assert len(cases_in(tmp_path)) == 3
+    clock.now += 0.2
+    rows.put(row(4))
+    assert len(cases_in(tmp_path)) == 5
+    rows.put(row(5))
     rows.write()
-    assert len(cases_in(tmp_path)) == 4
+    assert len(cases_in(tmp_path)) == 6
+
+
+def slowly(write: Callable[[Path, str], None], clock: Clock, seconds: float) -> Callable[[Path, str], None]:
+    def slow(path: Path, text: str) -> None:
+        write(path, text)
+        clock.now += seconds
+
+    return slow
 
 
 def test_writing_takes_a_small_share_of_the_time(clock: Clock, writings: list[int], tmp_path: Path) -> None:

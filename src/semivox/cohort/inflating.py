@@ -9,7 +9,8 @@ from typing import Any, BinaryIO, Literal
 from semivox.cohort.claims import BZIP2, DEFLATE
 
 PIECE = 1 << 20
-READ = 1 << 18
+READ, HEADER = 1 << 18, 1 << 12
+"""Compressed bytes read at a time, for voxels and where a header is all that is wanted."""
 
 RATIO = {"deflate": DEFLATE, "bzip2": BZIP2}
 
@@ -18,12 +19,14 @@ class Inflating:
     """A stream as nibabel wants one: ``read``, ``readinto``, ``tell``, and ``seek`` forwards.
 
     ``kind``: "deflate" (gzip with any number of members, or zlib) or "bzip2". ``file`` stands where the
-    compressed bytes begin. Checksums are verified as their ends are passed. Broken bytes raise zlib.error,
-    OSError or EOFError.
+    compressed bytes begin; ``ahead`` of them are read at a time. Checksums are verified as their ends are
+    passed. Broken bytes raise zlib.error, OSError or EOFError.
     """
 
-    def __init__(self, file: BinaryIO, kind: Literal["deflate", "bzip2"] = "deflate") -> None:
-        self._file, self._kind = file, kind
+    def __init__(
+        self, file: BinaryIO, kind: Literal["deflate", "bzip2"] = "deflate", ahead: int = READ
+    ) -> None:
+        self._file, self._kind, self._ahead = file, kind, ahead
         self._inflater = self._start()
         self._pending, self._at = b"", 0
         self._ended = False
@@ -69,7 +72,7 @@ class Inflating:
         while not self._ended:
             dry = False
             if not self._pending and self._needs_input():
-                self._pending = self._file.read(READ)
+                self._pending = self._file.read(self._ahead)
                 dry = not self._pending
             piece: bytes = self._inflater.decompress(self._pending, most)
             if dry and not piece and not self._inflater.eof:

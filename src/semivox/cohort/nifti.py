@@ -13,7 +13,7 @@ from nibabel.volumeutils import apply_read_scaling
 
 from semivox.cohort.claims import check_memory
 from semivox.cohort.geometry import Geometry, broken
-from semivox.cohort.inflating import Inflating
+from semivox.cohort.inflating import HEADER, Inflating
 from semivox.cohort.units import mm_per_unit
 from semivox.cohort.volume import Source, SpacingStatus, Volume
 from semivox.cohort.voxel_block import Block
@@ -29,7 +29,7 @@ def read(path: Path, label: bool = False) -> Volume:
     voxels = _voxels_of(path) if pair else path
     with voxels.open("rb") as file:
         packed = _is_gzip(file)
-        told = _read_header(path) if pair else _told(path, Inflating(file) if packed else file)
+        told = _read_header(path) if pair else _told(path, Inflating(file, ahead=HEADER) if packed else file)
     header = told.header
     shape, offset = header.get_data_shape(), int(header.get_data_offset())
     if packed:
@@ -139,7 +139,7 @@ def _is_gzip(file: BinaryIO) -> bool:
 def _read_header(path: Path) -> _Told:
     with path.open("rb") as file:
         if _is_gzip(file):
-            return _told(path, Inflating(file))
+            return _told(path, Inflating(file, ahead=HEADER))
         return _told(path, file)
 
 

@@ -18,9 +18,9 @@ from semivox.files import is_bare, read_json, write_json, write_text
 FORMAT = 1
 JSON, CSV = "predictions.json", "predictions.csv"
 
-REST_SECONDS, REST_FACTOR = 1.0, 20.0
-"""Both files hold every row, so writing them after each of thousands of cases would take most of the time:
-between two writings lie at least a second and 20 times what the last one took."""
+REST_FACTOR = 20.0
+"""A row is written as its case ends. Both files hold every row, so of thousands that would take most of the
+time: between two writings lies at least 20 times what the last one took."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Record:
         rows = self._write_json()
         write_text(self.folder / CSV, as_csv(rows, list(self.head["classes"])))
         ended = time.monotonic()
-        self._next = ended + max(REST_SECONDS, REST_FACTOR * (ended - started))
+        self._next = ended + REST_FACTOR * (ended - started)
 
 
 def read_rows(path: Path) -> list[Row]:
