@@ -12,7 +12,8 @@ import pytest
 from semivox.commands.predict import predict
 from semivox.commands.train import train
 from semivox.errors import DiskFault, Stopped
-from semivox.files import refuse_full
+from semivox.files import read_json, refuse_full
+from semivox.training.run_folder import RunFolder
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -82,3 +83,18 @@ def test_no_room_is_told_before_the_first_step_and_the_run_goes_on(
             predict(run, flat_phantoms[1], tmp_path / "masks")
     assert not (tmp_path / "masks").exists()
     predict(run, flat_phantoms[1], tmp_path / "masks")
+
+
+def test_a_signal_while_the_state_is_written_leaves_a_true_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt("SIGTERM")
+
+    with pytest.raises(KeyboardInterrupt), RunFolder(tmp_path / "run") as run:
+        run.status("training", 3)
+        with monkeypatch.context() as patched:
+            patched.setattr("semivox.disk.sync_file", interrupted)
+            run.status("done", 4)
+    status = read_json(tmp_path / "run/status.json")
+    assert (status["state"], status["step"]) == ("stopped", 3)

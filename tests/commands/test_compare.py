@@ -558,6 +558,20 @@ def test_a_killed_process_frees_its_cell(
     assert process.wait() == -signal.SIGKILL
 
 
+def test_what_a_killed_process_claimed_is_taken_away(
+    compare: Callable[..., Comparison], tmp_path: Path
+) -> None:
+    """Killed after its last word on a finished cell, it claims it for ever."""
+    compare()
+    cells = [path.parent for path in (tmp_path / "out").rglob("cell.json")]
+    for cell in cells:
+        write_json(cell / "claim.json", {"format": 1, "pid": 1, "host": "gone"})
+    with claim(cells[0]):  # by a living one
+        compare()
+        assert (cells[0] / "claim.json").exists()
+    assert list((tmp_path / "out").rglob("claim.json")) == []
+
+
 def test_a_failure_of_another_process_is_not_tried_at_once(
     compare: Callable[..., Comparison], tmp_path: Path
 ) -> None:

@@ -119,7 +119,7 @@ def _work(request: Request, cells: Sequence[Cell], display: Display, wait: bool)
     unfinished. A cell that failed since this call began is not tried again, whichever process tried it.
     """
     from semivox.comparison.cell_run import CellRunner
-    from semivox.comparison.cells import claim, holder, read_failure, read_finished
+    from semivox.comparison.cells import claim, holder, read_failure, read_finished, release_dead
 
     runner = CellRunner(request, display)
     began, told, tried = time.time(), "", set[int]()
@@ -130,6 +130,8 @@ def _work(request: Request, cells: Sequence[Cell], display: Display, wait: bool)
         failure = read_failure(cell)
         return failure is not None and (cell.number in tried or failure["time"] >= began)
 
+    for cell in cells:
+        release_dead(cell.folder)
     while open_cells := [cell for cell in cells if not settled(cell)]:
         taken: list[Cell] = []
         for cell in open_cells:

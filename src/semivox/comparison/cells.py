@@ -89,6 +89,13 @@ def claim(folder: Path, patience: float = 0.0) -> Iterator[bool]:
             lock.release()
 
 
+def release_dead(folder: Path) -> None:
+    """Take away what a killed process wrote of itself; a living one holds the folder."""
+    if (folder / CLAIM).exists():
+        with claim(folder):
+            pass
+
+
 def holder(folder: Path) -> str:
     """Process and host that hold the folder, as they wrote them down."""
     try:

@@ -91,8 +91,13 @@ class RunFolder:
 
     def status(self, state: str, step: int, **more: Any) -> None:
         """Write ``status.json`` now."""
+        before = self._status
         self._status = {"format": 1, "state": state, "step": step, "pid": os.getpid(), **more}
-        self._write_status()
+        try:
+            self._write_status()
+        except BaseException:  # a signal: what stands there is the state before
+            self._status = before
+            raise
 
     def beat(self, step: int) -> None:
         """Refresh step and heartbeat every few seconds."""
