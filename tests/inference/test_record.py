@@ -85,9 +85,9 @@ def slowly(write: Callable[[Path, str], None], clock: Clock, seconds: float) -> 
 def test_writing_takes_a_small_share_of_the_time(clock: Clock, writings: list[int], tmp_path: Path) -> None:
     rows = Record(tmp_path, HEAD)
     began = clock.now
-    for i in range(20_000):
+    for i in range(1_000):
         clock.now += 0.03  # a case
         rows.put(row(i))
     assert sum(writings) * 0.0001 < 0.06 * (clock.now - began)
     assert len(writings) > 10
-    assert writings[-1] > 15_000
+    assert writings[-1] > 800
