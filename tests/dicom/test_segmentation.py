@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from semivox.cohort import Volume, read_geometry, read_label, read_segments, read_volume, write_mask
+from semivox.cohort.dicom.segmentation import MAY_BE_EMPTY
 from semivox.cohort.segments import Code, Segment, segments_of_classes
 from semivox.commands.evaluate import evaluate
 from semivox.commands.predict import predict
@@ -96,14 +97,23 @@ def test_a_correction_is_a_new_object(tmp_path: Path) -> None:
     assert d.file_meta.MediaStorageSOPInstanceUID == d.SOPInstanceUID
 
 
+def is_valid(path: Path, faults: tuple[str, ...] = ("Error", "Warning")) -> bool:
+    """By dciodvfy (Debian's dicom3tools), where it is installed; else nothing is known against it."""
+    if shutil.which("dciodvfy") is None:
+        return True
+    done = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=False)
+    lines = (done.stdout + done.stderr).splitlines()
+    return not [line for line in lines if line.startswith(faults)]
+
+
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not here (Debian: dicom3tools)")
 def test_it_is_valid(tmp_path: Path) -> None:
     path, _ = write(tmp_path, mask())
-    done = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=False)
-    said = [
-        line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("Error", "Warning"))
-    ]
-    assert said == []
+    assert is_valid(path)
+    broken = pydicom.dcmread(path)
+    del broken.SegmentSequence[0].SegmentLabel
+    broken.save_as(tmp_path / "broken.dcm")
+    assert not is_valid(tmp_path / "broken.dcm")
 
 
 def test_what_others_leave_out_is_background(tmp_path: Path) -> None:
@@ -135,8 +145,18 @@ def test_other_scans_and_objects_are_refused(tmp_path: Path) -> None:
     first.rename(tmp_path / "x.seg.dcm")
     with pytest.raises(DataError, match="no DICOM segmentation"):
         read_label(tmp_path / "x.seg.dcm")
-    path, _ = write(tmp_path / "b", mask(), StudyInstanceUID=None)
-    assert path
+    with pytest.raises(DataError, match=r"series 4 'Abdomen 4' \(CT\): no DICOM segmentation"):
+        write(tmp_path / "b", mask(), change=lambda _, plane: delattr(plane, "FrameOfReferenceUID"))
+
+
+def test_an_anonymised_scan_will_do(tmp_path: Path) -> None:
+    def anonymise(_: int, plane: pydicom.Dataset) -> None:
+        for name in MAY_BE_EMPTY:
+            delattr(plane, name)
+
+    path, _ = write(tmp_path, mask(), change=anonymise)
+    np.testing.assert_array_equal(read_label(path).array[0], mask())
+    assert is_valid(path, ("Error",))  # a warning says that nobody can file it by its patient
 
 
 def test_predict_writes_it_and_evaluate_reads_it(tmp_path: Path, untrained: Path) -> None:

@@ -230,7 +230,7 @@ FORMATS = (
     Format(
         name="tiff",
         title="TIFF, also OME's",
-        endings=(".ome.tiff", ".ome.tif", ".tiff", ".tif"),
+        endings=(".tiff", ".tif", ".ome.tiff", ".ome.tif"),
         module="tiff",
         dims="2D, 3D (a stack of pages)",
         spacing="OME's `PhysicalSizeX`, `Y`, `Z`, else ImageJ's `unit` and `spacing`, else resolution per "

@@ -72,8 +72,8 @@ def render(report: CheckReport) -> Group:
     lines = [
         f"{report.root}: {report.cases} cases, {report.labeled} labelled, "
         f"{'?' if report.dims is None else report.dims}D, channels {', '.join(report.channels)}",
-        f"classes: {classes}",
     ]
+    lines += [f"classes: {classes}"] if report.classes else []
     lines += [f"{title}: {text}" for title, text in _ranges(report)]
     warnings = _count(len(report.warnings), "warning")
     errors = _count(len(report.errors), "error")

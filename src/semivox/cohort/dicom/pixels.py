@@ -8,6 +8,7 @@ else is installed beside pydicom does not change what is read.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -35,32 +36,31 @@ DECODERS = {
     JPEG + "203": "htj2k_decode",
 }
 """Functions of imagecodecs."""
+LARGEST = 2**30
+"""Larger numbers, with an intercept, would not fit into 32 bits."""
 RLE = "1.2.840.10008.1.2.5"
 
 
 def voxels_of(stack: Stack) -> np.ndarray:
     """``(1, X, Y, Z)``: rescaled by each plane's own slope and intercept; integers where all slopes are 1."""
-    whole = all(p.frame.slope == 1 and p.frame.intercept.is_integer() for p in stack.planes)
     check_memory(stack.series.root, 4 * math.prod(stack.shape))
-    array = np.empty((1, *stack.shape), np.int32 if whole else np.float32)
+    array = np.empty(stack.shape[::-1], stack.dtype)  # planes as they come; the transpose is a view
+    uses = Counter(plane.instance.uid for plane in stack.planes)
     frames: dict[str, np.ndarray] = {}
-    left = {
-        uid: sum(p.instance.uid == uid for p in stack.planes)
-        for uid in {p.instance.uid for p in stack.planes}
-    }
-    for z, plane in enumerate(stack.planes):
+    for rows, plane in zip(array, stack.planes, strict=True):
         uid = plane.instance.uid
         if uid not in frames:
             frames[uid] = stored_frames(stack.series.root, plane.instance)
-        stored = frames[uid][plane.frame.number].T
-        if whole:
-            array[0, ..., z] = stored + np.int64(plane.frame.intercept)
+        stored = frames[uid][plane.frame.number]
+        if array.dtype.kind == "i":
+            rows[...] = stored
+            rows += np.int32(plane.frame.intercept)
         else:
-            array[0, ..., z] = stored * np.float64(plane.frame.slope) + plane.frame.intercept
-        left[uid] -= 1
-        if not left[uid]:
+            rows[...] = stored * np.float64(plane.frame.slope) + plane.frame.intercept
+        uses[uid] -= 1
+        if not uses[uid]:
             del frames[uid]
-    return array
+    return array.transpose(2, 1, 0)[None]
 
 
 def stored_frames(root: Path, instance: Instance) -> np.ndarray:
@@ -75,6 +75,8 @@ def stored_frames(root: Path, instance: Instance) -> np.ndarray:
         frames = _decoded(root, dataset, len(instance.frames))
         if frames.shape != (len(instance.frames), instance.rows, instance.columns):
             raise ValueError(f"pixels of shape {frames.shape}")
+        if frames.dtype.itemsize > 2 and np.abs(frames.astype(np.float64)).max(initial=0) > LARGEST:
+            raise ValueError(f"numbers beyond {LARGEST}")
     except DataError:
         raise
     except Exception as error:

@@ -28,6 +28,11 @@ VALUE = re.compile(r"label value (\d+)")
 ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
 UNKNOWN = Code("85756007", "SCT", "Tissue")
 """Category and type of a class without a code, as in Slicer."""
+MAY_BE_EMPTY = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime",
+    "AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator", "Manufacturer",
+)  # fmt: skip
+"""What a segmentation repeats of its scan and DICOM lets be empty (type 2)."""
 LONGEST_NAME = 64
 SERIES_NUMBER = 900
 
@@ -156,7 +161,11 @@ def _sources(pydicom: Any, stack: Stack) -> list[Any]:
     found = []
     for instance in instances:
         with instance.place.open() as file:
-            found.append(pydicom.dcmread(file, force=True, stop_before_pixels=True))
+            dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True)
+        for name in MAY_BE_EMPTY:  # anonymised series often lack them
+            if name not in dataset:
+                setattr(dataset, name, "")
+        found.append(dataset)
     return found
 
 

@@ -70,7 +70,14 @@ class Stack:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return self.series.first.columns, self.series.first.rows, len(self.planes)
+        first = self.planes[0].instance
+        return first.columns, first.rows, len(self.planes)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the rescaled numbers: integers where all slopes are 1."""
+        whole = all(p.frame.slope == 1 and p.frame.intercept.is_integer() for p in self.planes)
+        return np.dtype(np.int32 if whole else np.float32)
 
 
 def series_in(root: Path) -> list[Series]:

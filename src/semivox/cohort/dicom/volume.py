@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort.claims import check_memory
 from semivox.cohort.dicom.headers import Instance
 from semivox.cohort.dicom.pixels import voxels_of
 from semivox.cohort.dicom.places import Place
@@ -24,7 +22,6 @@ def read(path: Path, label: bool = False) -> Volume:
     """The voxels, ``(1, X, Y, Z)``: X is the column, Y the row, Z along the planes' normal."""
     _refuse_label(path, label)
     stack = stack_of(only_scan_at(path))
-    check_memory(path, 4 * math.prod(stack.shape))
     source = Source(path, "dicom", {STACK: stack, NOTES: stack.notes})
     return Volume(voxels_of(stack), stack.affine, source)
 
@@ -33,8 +30,7 @@ def geometry(path: Path, label: bool = False) -> Geometry:
     """Headers only."""
     _refuse_label(path, label)
     stack = stack_of(only_scan_at(path))
-    whole = all(p.frame.slope == 1 and p.frame.intercept.is_integer() for p in stack.planes)
-    return Geometry(stack.shape, 1, stack.affine, np.dtype(np.int32 if whole else np.float32))
+    return Geometry(stack.shape, 1, stack.affine, stack.dtype)
 
 
 def read_note(path: Path) -> str:
