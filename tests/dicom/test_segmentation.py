@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +13,15 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from semivox.cohort import Volume, read_geometry, read_label, read_segments, read_volume, write_mask
+from semivox.cohort import (
+    Volume,
+    check_cohort,
+    read_geometry,
+    read_label,
+    read_segments,
+    read_volume,
+    write_mask,
+)
 from semivox.cohort.dicom.segmentation import MAY_BE_EMPTY
 from semivox.cohort.segments import Code, Segment, segments_of_classes
 from semivox.commands.evaluate import evaluate
@@ -178,3 +187,26 @@ def test_predict_writes_it_and_evaluate_reads_it(tmp_path: Path, untrained: Path
             assert [s.name for s in read_segments(other)] == ["liver", "lesion"]
     scores = evaluate(out, tmp_path / "slicer")
     assert all(row["dice"] in (1, None) for rows in scores["cases"].values() for row in rows.values())
+
+
+def test_a_part_of_the_grid_is_a_label_of_the_whole(tmp_path: Path) -> None:
+    """Of other programs, which leave out what is empty; a box of other voxels is refused."""
+    values = np.zeros((12, 10, 8), np.uint8)
+    values[3:7, 2:5, 4:6] = 1
+    (tmp_path / "labelsTr").mkdir()
+    write_series(tmp_path / "imagesTr/a_0000", numbers(), axes=TURNED)
+    scan = read_volume(tmp_path / "imagesTr/a_0000")
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "liver": 1}}))
+    for shift, errors in ((0.0, 0), (0.4, 1)):
+        affine = scan.affine.copy()
+        affine[:3, 3] += scan.affine[:3, :3] @ [3 + shift, 2, 4]
+        part = Volume(values[None, 3:8, 2:6, 4:7], affine)
+        write_mask(tmp_path / "labelsTr/a", part.array[0], part, "seg.nrrd", "", SEGMENTS[:1])
+        assert len(check_cohort(tmp_path).errors) == errors
+        if not errors:
+            label = read_label(tmp_path / "labelsTr/a.seg.nrrd", scan)
+            np.testing.assert_array_equal(label.array[0], values)
+            np.testing.assert_array_equal(label.affine, scan.affine)
+            write_mask(tmp_path / "masks/a", values, scan, "nii.gz")
+            scores = evaluate(tmp_path / "masks", tmp_path)["cases"]["a"]
+            assert scores["1"]["dice"] == 1

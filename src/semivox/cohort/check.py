@@ -153,7 +153,7 @@ def _check_label(
     path = case.label
     assert path is not None
     try:
-        label, stored = read_label(path, classes=cohort.classes), read_geometry(path, label=True).dtype
+        label, stored = read_label(path, grid, cohort.classes), read_geometry(path, label=True).dtype
         unedited = is_unedited_prediction(path, label.array[0])
     except DataError as error:
         yield "error", error

@@ -13,7 +13,7 @@ from semivox.cohort.case import Case
 from semivox.cohort.dicom.places import SERIES, root_of, stamp_of
 from semivox.cohort.first_bytes import format_by_content
 from semivox.cohort.format_table import BY_NAME, CHOICES, DETACHED, ENDINGS, WRITABLE, Format
-from semivox.cohort.geometry import Geometry, Positioned, broken, broken_geometry, same_shape
+from semivox.cohort.geometry import Geometry, Positioned, broken, broken_geometry, padded_onto, same_shape
 from semivox.cohort.grid_mismatch import grid_error
 from semivox.cohort.segments import Segment, refuse_other_values, unnamed_segments
 from semivox.cohort.volume import Source, Volume
@@ -121,11 +121,12 @@ def is_scan(path: str | Path) -> bool:
 
 
 def read_label(
-    path: str | Path, shape: Sequence[int] | None = None, classes: Mapping[int, str] | None = None
+    path: str | Path, like: Positioned | None = None, classes: Mapping[int, str] | None = None
 ) -> Volume:
     """A label: one channel, integer dtype. Whole numbers stored as floats are accepted.
 
-    ``shape``: that of its image. A label that differs from it by trailing axes of length 1 alone is given it.
+    ``like``: the grid of its image. A label that differs from its shape by trailing axes of length 1 alone is
+    given it, and a segmentation that holds a part of the grid alone is background elsewhere.
     ``classes``: what its values must mean where the file itself names them.
 
     Raises
@@ -168,11 +169,16 @@ def read_label(
                 remedy="save the label with whole numbers 0, 1, 2, ...",
             )
         array = whole.astype(smallest_integer(low, high))
-    return _shaped(replace(volume, array=array), shape)
+    volume = replace(volume, array=array)
+    if like is None:
+        return volume
+    if ENDINGS[ending_of(path) or ""].names:
+        volume = padded_onto(volume, like)
+    return _shaped(volume, like.shape)
 
 
-def _shaped(volume: Volume, shape: Sequence[int] | None) -> Volume:
-    if shape is None or not same_shape(volume.shape, shape):
+def _shaped(volume: Volume, shape: Sequence[int]) -> Volume:
+    if not same_shape(volume.shape, shape):
         return volume
     array = volume.array.reshape(volume.channels, *shape)
     # a 2D file may know nothing of the third axis

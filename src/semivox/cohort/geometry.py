@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from semivox.cohort.volume import SpacingStatus, edges_of
+from semivox.cohort.volume import SpacingStatus, Volume, edges_of
 from semivox.errors import DataError
 
 # Two grids are one when no corner voxel of one lies further than this part of a voxel edge from its twin.
@@ -103,6 +103,30 @@ def grid_difference(one: Positioned, other: Positioned) -> str | None:
             return other_edges
         return f"corners up to {apart_mm:.3g} mm apart (origin or direction differ)"
     return None
+
+
+def padded_onto(volume: Volume, grid: Positioned) -> Volume:
+    """A label on the whole of ``grid`` where it is a box of its voxels, with 0 around it; else as it is.
+
+    Slicer and writers of DICOM segmentations leave out what is empty.
+    """
+    dims = len(grid.shape)
+    if volume.shape == tuple(grid.shape) or volume.dims != dims or not (volume.placed and grid.placed):
+        return volume
+    edges = np.array(edges_of(grid.affine, dims))
+    long = np.array(volume.shape) > 1
+    apart = np.abs((volume.affine - grid.affine)[:3, :dims]).max(axis=0)
+    start = np.linalg.solve(grid.affine, volume.affine[:, 3])[:dims]
+    first = np.rint(start).astype(int)
+    end = first + volume.shape
+    # over the whole length: a small difference of steps adds up
+    if (apart * volume.shape > TOLERANCE * edges)[long].any() or np.abs(start - first).max() > TOLERANCE:
+        return volume
+    if (first < 0).any() or (end > grid.shape).any():
+        return volume
+    whole = np.zeros((volume.channels, *grid.shape), volume.array.dtype)
+    whole[(slice(None), *map(slice, first, end))] = volume.array
+    return replace(volume, array=whole, affine=np.array(grid.affine))
 
 
 def same_box(one: Positioned, other: Positioned) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort import Volume, grid_error, is_sheared, read_label
+from semivox.cohort import Volume, grid_error, is_scan, is_sheared, read_geometry, read_label
 from semivox.contents import Evaluation, check_content
 from semivox.errors import DataError
 from semivox.evaluation.case_metrics import Scores, case_metrics, check_settings
@@ -92,12 +92,15 @@ def evaluate_folders(
 
 def score_pair(pair: Pair, *, matched: Pairs, tolerance_mm: float, policy: Policy) -> Rows:
     """Read one case's two files and return its metrics, class by class."""
-    reference = read_label(pair.reference, classes=matched.classes)
+    of = None  # a segmentation may hold a part of the grid that the prediction shows
+    if pair.prediction is not None and not is_scan(pair.reference):
+        of = read_geometry(pair.prediction, label=True)
+    reference = read_label(pair.reference, of, matched.classes)
     spacing_mm, axes_mm = reference.spacing_mm, _sheared_axes(reference)
     if pair.prediction is None:
         mask = np.zeros_like(reference.array[0])
     else:
-        prediction = read_label(pair.prediction, reference.shape, matched.classes)
+        prediction = read_label(pair.prediction, reference, matched.classes)
         error = grid_error(
             "prediction and reference lie on different grids",
             pair.prediction, prediction, pair.reference, reference,

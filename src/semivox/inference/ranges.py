@@ -129,7 +129,7 @@ def _measure_label(
 ) -> dict[int, tuple[float, int, int]]:
     """Value -> (size, components, border contact) of the classes annotated in a case."""
     assert case.label is not None
-    mask = read_label(case.label, image.shape).array[0]
+    mask = read_label(case.label, image).array[0]
     truth = Segmentation(mask, image, cohort.classes, 0.0, known)  # labels often lack the spacing of scans
     annotated = cohort.values if case.annotated is None else case.annotated
     return {

@@ -55,7 +55,7 @@ def read_label_on(
     """
     if case.label is None:
         raise DataError("a labelled case has no label file", path=case.images[0])
-    label = read_label(case.label, scan.shape)
+    label = read_label(case.label, scan)
     error = grid_error("the label does not lie on its image's grid", case.label, label, case.images[0], scan)
     if error is not None:
         raise error

@@ -38,9 +38,9 @@ def mask_figure(
     axes = figure.subplots(len(chosen), len(predictions), squeeze=False)
     for row, case in zip(axes, chosen, strict=True):
         image = read_case(case)
-        reference = None if case.label is None else read_label(case.label, image.shape).array[0]
+        reference = None if case.label is None else read_label(case.label, image).array[0]
         for axis, (name, folder) in zip(row, predictions.items(), strict=True):
-            mask = read_label(_mask_file(Path(folder), case.name), image.shape).array[0]
+            mask = read_label(_mask_file(Path(folder), case.name), image).array[0]
             _draw(axis, image, mask, reference, cohort.values)
             axis.set_title(f"{name}: {case.name}", fontsize=7)
     if title:

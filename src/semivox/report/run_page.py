@@ -210,10 +210,10 @@ def _pictures(held: HeldOut, section: Section, budget: int) -> tuple[list[tuple[
 
 def _slices(held: HeldOut, case: Case, one: Shown, budget: int) -> dict[str, Any]:
     image = read_case(case)
-    masks = {"prediction": read_label(_mask_of(held, case.name), image.shape).array[0]}
+    masks = {"prediction": read_label(_mask_of(held, case.name), image).array[0]}
     reference = None
     if case.label is not None and case.name in (held.content or {}).get("cases", {}):
-        reference = read_label(case.label, image.shape).array[0]
+        reference = read_label(case.label, image).array[0]
     if any(mask.shape != image.shape for mask in (*masks.values(), reference) if mask is not None):
         raise DataError("the scan has another shape than its mask", path=case.images[0])
     classes = {int(value): name for value, name in held.classes.items()}

@@ -45,9 +45,7 @@ class CalibratingModel(Model):
         if case is None:
             return super().predict(scan, probabilities=probabilities, uncertainty=uncertainty)
         try:
-            reference = read_label(case.label or "", scan.shape if isinstance(scan, Volume) else None).array[
-                0
-            ]
+            reference = read_label(case.label or "", scan if isinstance(scan, Volume) else None).array[0]
         except SemivoxError:  # evaluate will tell
             reference = np.zeros(0, np.uint8)
         bytes_needed = 4 * (len(self.classes) + 1) * math.prod(reference.shape)

@@ -34,7 +34,7 @@ class Watch:
             )
         self.plan, self.training, self.cohort = plan, training, cohort
         self.cases: list[tuple[Volume, np.ndarray]] = [
-            (image := read_case(case), read_label(label, image.shape).array[0]) for case, label in labeled
+            (image := read_case(case), read_label(label, image).array[0]) for case, label in labeled
         ]
         self.seconds = time.monotonic() - began
 
