@@ -5,9 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 
+def box_of(labels: np.ndarray, value: int) -> tuple[slice, ...]:
+    """The smallest box that holds the voxels with ``value``; one without voxels where there are none."""
+    box = tuple(slice(0, n) for n in labels.shape)
+    for axis in range(labels.ndim):
+        others = tuple(a for a in range(labels.ndim) if a != axis)
+        found = np.flatnonzero((labels[box] == value).any(others))
+        if not len(found):
+            return tuple(slice(0, 0) for _ in labels.shape)
+        box = (*box[:axis], slice(int(found[0]), int(found[-1]) + 1), *box[axis + 1 :])
+    return box
+
+
 def count_components(region: np.ndarray) -> int:
     """Pieces of a boolean array of two or three axes."""
-    return components(region)[1]
+    return components(region)[1] if region.size else 0
 
 
 def largest_component(region: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -126,3 +127,17 @@ def test_many_pieces_are_a_departure(trained: tuple[Cohort, Split]) -> None:
 def test_without_ranges_only_an_empty_mask_is_a_departure() -> None:
     assert departures(segmentation(blob(start=0)), None) == []
     assert departures(segmentation(blob(size=0)), None) == ["no foreground was found"]
+
+
+@pytest.mark.parametrize("shape", [(9, 7, 8), (12, 10, 3), (7, 9), (1, 5, 4), (2, 2, 2)])
+def test_boxes_and_borders_equal_slow_loops(shape: tuple[int, ...]) -> None:
+    mask = np.random.default_rng(3).choice([0, 0, 0, 1, 2], size=shape).astype(np.uint8)
+    found = replace(segmentation(mask), classes={1: "a", 2: "b", 5: "never"})
+    cut = [axis for axis, n in enumerate(shape) if 3 * n > max(shape)]
+    for value in found.classes:
+        places = np.argwhere(mask == value)
+        touching = [p for p in places if any(p[a] in (0, shape[a] - 1) for a in cut)]
+        assert found.border_contact[value] == len(touching)
+        assert found.voxels[value] == len(places)
+        expected = [(p.min(), p.max() + 1) for p in places.T] if len(places) else [(0, 0)] * len(shape)
+        assert [(s.start, s.stop) for s in found.boxes[value]] == expected

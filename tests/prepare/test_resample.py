@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from semivox.prepare.resample import resample
+from semivox.prepare.resample import resample, source_of
 
 
 def slow_area(line: np.ndarray, n_out: int) -> np.ndarray:
@@ -96,3 +96,25 @@ def test_wrong_shapes_are_refused() -> None:
         resample(np.zeros((1, 3, 3)), (3,))
     with pytest.raises(ValueError, match="empty"):
         resample(np.zeros((1, 3)), (0,))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.data()), min_size=1, max_size=3))
+def test_a_part_has_the_bits_of_the_whole(axes: list) -> None:
+    shape, out_shape = [n for n, _, _ in axes], [n for _, n, _ in axes]
+    starts = [data.draw(st.integers(0, n - 1)) for _, n, data in axes]
+    stops = [data.draw(st.integers(start + 1, n)) for start, (_, n, data) in zip(starts, axes, strict=True)]
+    part = tuple(slice(*ends) for ends in zip(starts, stops, strict=True))
+    array = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    found = resample(array, out_shape, part)
+    np.testing.assert_array_equal(found, resample(array, out_shape)[(slice(None), *part)])
+    source = array[(slice(None), *source_of(shape, out_shape, part))]
+    assert source.min() - 1e-5 <= found.min()
+    assert found.max() <= source.max() + 1e-5
+
+
+def test_an_array_that_stays_as_it_is_is_copied() -> None:
+    array = np.ones((1, 4, 5), np.float32)
+    for part in (None, (slice(0, 4), slice(1, 3))):
+        resample(array, (4, 5), part)[:] = 7
+    assert (array == 1).all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from semivox.cohort import Segment, Volume, mark_of, write_mask
-from semivox.components import count_components
+from semivox.components import box_of, count_components
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,14 @@ class Segmentation:
         return self.volume.affine
 
     @cached_property
+    def boxes(self) -> dict[int, tuple[slice, ...]]:
+        """The smallest box of the mask that holds each class; one without voxels where the class has none."""
+        return _boxes(self.mask, self.classes)
+
+    @cached_property
     def voxels(self) -> dict[int, int]:
         """Voxels of each class."""
-        return {value: int(np.count_nonzero(self.mask == value)) for value in sorted(self.classes)}
+        return {value: int(np.count_nonzero(self.mask[box] == value)) for value, box in self.boxes.items()}
 
     @property
     def volume_ml(self) -> dict[int, float | None]:
@@ -73,7 +78,8 @@ class Segmentation:
         """Connected pieces of each class that the networks found, also those that did not stay; voxels that
         share a corner are connected."""
         found = self.mask if self.found is None else self.found
-        return {value: count_components(found == value) for value in sorted(self.classes)}
+        boxes = self.boxes if self.found is None else _boxes(found, self.classes)
+        return {value: count_components(found[box] == value) for value, box in boxes.items()}
 
     @cached_property
     def removed(self) -> dict[int, int]:
@@ -90,15 +96,21 @@ class Segmentation:
         An axis at most a third as long as the longest is left out: a thick stack's first and last slice
         often hold foreground.
         """
-        shape = self.mask.shape
-        edge = np.zeros(shape, bool)
-        for axis, length in enumerate(shape):
-            if 3 * length > max(shape):
-                ends = np.moveaxis(edge, axis, 0)
-                ends[0] = ends[-1] = True
-        return {value: int(np.count_nonzero(self.mask[edge] == value)) for value in sorted(self.classes)}
+        rest, ends = self.mask, []
+        for axis, length in enumerate(self.mask.shape):
+            if 3 * length > max(self.mask.shape):
+                front = np.moveaxis(rest, axis, 0)
+                ends += [front[:1], front[1:][-1:]]  # one slice is first and last
+                rest = np.moveaxis(front[1:-1], 0, axis)  # so that an edge of two sides counts once
+        return {
+            value: sum(int(np.count_nonzero(end == value)) for end in ends) for value in sorted(self.classes)
+        }
 
     def save(self, path: str | Path, format: str = "same") -> Path:
         """Write the mask, marked as a prediction (:mod:`semivox.cohort.prediction_mark`); ``format`` as in
         :func:`semivox.cohort.formats.write_mask`. Returns the path."""
         return write_mask(Path(path), self.mask, self.volume, format, mark_of(self.mask), self.segments)
+
+
+def _boxes(mask: np.ndarray, classes: Iterable[int]) -> dict[int, tuple[slice, ...]]:
+    return {value: box_of(mask, value) for value in sorted(classes)}

@@ -9,7 +9,7 @@ from semivox.prepare.parallel import map_cases
 from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.prepare.plan_json import plan_from_json, plan_to_json, write_plan
 from semivox.prepare.planner import make_plan
-from semivox.prepare.resample import resample
+from semivox.prepare.resample import resample, source_of
 from semivox.prepare.store import Store, StoredCase, build_store
 from semivox.prepare.targets import FULL
 
@@ -36,5 +36,6 @@ __all__ = [
     "plan_from_json",
     "plan_to_json",
     "resample",
+    "source_of",
     "write_plan",
 ]

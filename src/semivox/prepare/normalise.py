@@ -13,6 +13,8 @@ from semivox.prepare.plan import ChannelPlan
 
 PADDING_SHARE = 0.25
 """If more than this share of the voxels equals the minimum exactly, it is padding or an air mask."""
+PIECE = 2**22
+"""Voxels that are turned to float64 at a time."""
 
 
 def normalise(array: np.ndarray, channels: Sequence[ChannelPlan]) -> np.ndarray:
@@ -24,30 +26,43 @@ def normalise(array: np.ndarray, channels: Sequence[ChannelPlan]) -> np.ndarray:
     if len(channels) != array.shape[0]:
         raise ValueError(f"array has {array.shape[0]} channels, the plan has {len(channels)}")
     result = np.empty(array.shape, np.float32)
-    for index, channel in enumerate(channels):
+    for values, channel, out in zip(array, channels, result, strict=True):
         if channel.scheme == "ct":
-            result[index] = _ct(array[index], channel)
+            _ct(values, channel, out)
         elif channel.scheme == "zscore":
-            result[index] = _zscore(array[index])
+            _zscore(values, out)
         else:
             raise ValueError(f"unknown normalisation scheme {channel.scheme!r}")
     return result
 
 
-def _zscore(values: np.ndarray) -> np.ndarray:
+def _zscore(values: np.ndarray, out: np.ndarray) -> None:
     body = values[values != values.min()]
     if body.size > (1 - PADDING_SHARE) * values.size or body.size == 0:
         body = values
-    mean, std = body.mean(dtype=np.float64), body.std(dtype=np.float64)
+    mean, std = _mean_std(body)
     if std == 0:  # one value besides the padding: the padding carries the contrast
-        mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+        mean, std = _mean_std(values)
     if std <= 1e-12 * max(1.0, abs(mean)):
-        return np.zeros(values.shape, np.float32)
-    return ((values - mean) / std).astype(np.float32)
+        out[...] = 0
+        return
+    for plane, scaled in zip(values, out, strict=True):
+        scaled[...] = (plane - mean) / std
 
 
-def _ct(values: np.ndarray, channel: ChannelPlan) -> np.ndarray:
+def _mean_std(values: np.ndarray) -> tuple[np.float64, np.float64]:
+    """In float64, a piece at a time: a copy of a large scan in it would be the largest array of all."""
+    flat = values.reshape(-1)
+    mean = flat.mean(dtype=np.float64)
+    pieces = (flat[i : i + PIECE] for i in range(0, flat.size, PIECE))
+    squares = sum(float(np.square(piece - mean).sum()) for piece in pieces)
+    return mean, np.sqrt(np.float64(squares / flat.size))
+
+
+def _ct(values: np.ndarray, channel: ChannelPlan, out: np.ndarray) -> None:
     if channel.low is None or channel.high is None or channel.mean is None or channel.std is None:
         raise ValueError(f"channel {channel.name!r}: scheme ct needs low, high, mean and std")
-    clipped = np.clip(values.astype(np.float32), channel.low, channel.high)
-    return ((clipped - channel.mean) / (channel.std or 1.0)).astype(np.float32)
+    out[...] = values
+    np.clip(out, channel.low, channel.high, out=out)
+    out -= channel.mean
+    out /= channel.std or 1.0
