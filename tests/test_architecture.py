@@ -23,6 +23,7 @@ ORDER = (
     (
         "errors",
         "contents",
+        "content_checks",
         "settings",
         "randomness",
         "duration",
@@ -32,6 +33,8 @@ ORDER = (
         "machine",
         "components",
         "numerals",
+        "ranges",
+        "trees",
         "lazy",
         "devices",
         "options",

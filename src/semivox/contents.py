@@ -6,16 +6,16 @@ readable, and fields that a reader does not know do not disturb it.
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from semivox.errors import DataError
-
 Numbers = dict[str, float | None]
 """Metric -> value."""
+Table = dict[str, Numbers]
+"""Class, or "foreground" -> metric -> value."""
+Intervals = dict[str, dict[str, list[float | None] | None]]
+"""As a table, lower and upper end in place of a value."""
 
 
 class Status(TypedDict):
@@ -100,19 +100,24 @@ class Outcome(TypedDict):
     reason: NotRequired[str | None]
 
 
+class Worst(TypedDict):
+    case: str
+    dice: NotRequired[float | None]
+
+
 class Evaluation(TypedDict):
     """``evaluation.json``."""
 
     classes: dict[str, str]
-    mean: dict[str, Numbers]
-    ci95: NotRequired[dict[str, dict[str, list[float] | None]]]
-    worst: NotRequired[dict[str, dict[str, Any]]]
+    mean: Table
+    ci95: Intervals
+    worst: NotRequired[dict[str, Worst | None]]
     policy: NotRequired[dict[str, Any]]
     missing: NotRequired[list[str]]
     unmatched: NotRequired[list[str]]
     refused: NotRequired[dict[str, str]]
     patients: NotRequired[dict[str, str]]
-    cases: dict[str, dict[str, Numbers]]
+    cases: dict[str, Table]
 
 
 class Source(TypedDict):
@@ -125,6 +130,8 @@ class CalibrationEntry(TypedDict):
     label_sha256: NotRequired[str]
     reference_voxels: NotRequired[dict[str, int]]
     count: NotRequired[list[float]]
+    confidence: NotRequired[list[float]]
+    correct: NotRequired[list[float]]
 
 
 class Calibration(TypedDict):
@@ -174,6 +181,139 @@ class ShownPlan(TypedDict):
     dims: NotRequired[int]
 
 
+class ShownConfig(TypedDict):
+    """``config.yaml`` as far as pages show it; ``train`` checks every setting."""
+
+    data: NotRequired[str | None]
+    run: NotRequired[ShownRun]
+
+
+class ShownRun(TypedDict):
+    method: NotRequired[str]
+    recipe: NotRequired[str]
+    labeled: NotRequired[str | int | None]
+    seed: NotRequired[int]
+    steps: NotRequired[int | None]
+    budget: NotRequired[float | None]
+
+
+class JournalLine(TypedDict):
+    """A line of ``metrics.jsonl``."""
+
+    kind: str
+    step: NotRequired[int]
+    stage: NotRequired[str]
+    elapsed: NotRequired[float]
+
+
+class StepLine(TypedDict):
+    """Of kind "step"."""
+
+    step: int
+    stage: str
+    terms: NotRequired[Numbers]
+    weights: NotRequired[Numbers]
+    lr: NotRequired[Numbers]
+    elapsed: NotRequired[float]
+    seconds: NotRequired[float]
+    data_seconds: NotRequired[float]
+
+
+class WatchLine(TypedDict):
+    """Of kind "watch"."""
+
+    step: int
+    dice: Numbers
+
+
+class Tracked(TypedDict):
+    """A run's note of where MLflow has it."""
+
+    tracking: str
+    run_id: str
+
+
+class Synced(TypedDict):
+    """A run's note of what Weights & Biases calls it."""
+
+    id: str
+
+
+class StoreEntry(TypedDict):
+    """``meta.json`` of a prepared scan or label."""
+
+    format: int
+    shape: list[int]
+    spacing: list[float]
+    native_shape: NotRequired[list[int]]
+    files: dict[str, int]
+
+
+class PseudoLabelRow(TypedDict):
+    """``case.json`` of a pseudo-label."""
+
+    index: int
+    case: str
+    files: dict[str, int]
+    volumes: NotRequired[list[float]]
+    laziness: NotRequired[float | None]
+    agreement: NotRequired[float | None]
+    confidences: NotRequired[list[list[int]] | None]
+
+
+class Generation(TypedDict):
+    """``manifest.json`` of pseudo-labels."""
+
+    stage: str
+    index: int
+    part: list[int]
+    rows: list[PseudoLabelRow]
+    floors: NotRequired[list[float] | None]
+    agreement: NotRequired[float | None]
+    refused: NotRequired[str | None]
+
+
+class Asked(TypedDict):
+    """What all cells of a comparison were asked for."""
+
+    data: NotRequired[str]
+    test: NotRequired[str | None]
+    folds: NotRequired[int | None]
+    steps: NotRequired[int | None]
+    budget: NotRequired[float | None]
+    recipe: NotRequired[str | None]
+    settings: NotRequired[dict[str, Any] | None]
+    plan: NotRequired[str | None]
+    config: NotRequired[str | None]
+
+
+class Request(TypedDict):
+    """``request.json`` of a comparison."""
+
+    fixed: Asked
+    methods: NotRequired[dict[str, str]]
+    labeled: NotRequired[dict[str, str]]
+    cells: NotRequired[list[list[str | int]]]
+
+
+class FinishedCell(TypedDict):
+    """``cell.json``."""
+
+    request: NotRequired[dict[str, Any]]
+    steps: NotRequired[int | None]
+    seconds: NotRequired[float | None]
+    peak_memory_gib: NotRequired[float | None]
+    dice: NotRequired[float | None]
+
+
+class FailedCell(TypedDict):
+    """``failed.json`` of a cell."""
+
+    message: str
+    error: NotRequired[str]
+    traceback: NotRequired[str | None]
+
+
 class ComparisonCell(TypedDict):
     variant: str
     labeled: str
@@ -188,6 +328,14 @@ class ComparisonCell(TypedDict):
     peak_memory_gib: NotRequired[float | None]
 
 
+class Difference(TypedDict):
+    mean: Table
+    ci95: Intervals
+    patients_better: dict[str, dict[str, int | None]]
+    patients_worse: dict[str, dict[str, int | None]]
+    patients_equal: dict[str, dict[str, int | None]]
+
+
 class ComparisonRow(TypedDict):
     variant: str
     labeled: str
@@ -197,10 +345,10 @@ class ComparisonRow(TypedDict):
     cases: NotRequired[int]
     patients: NotRequired[int]
     classes: NotRequired[dict[str, str]]
-    mean: NotRequired[dict[str, Numbers]]
-    ci95: NotRequired[dict[str, dict[str, list[float] | None]]]
-    difference: NotRequired[dict[str, Any] | None]
-    worst: NotRequired[dict[str, Any] | None]
+    mean: NotRequired[Table]
+    ci95: NotRequired[Intervals]
+    difference: NotRequired[Difference | None]
+    worst: NotRequired[Worst | None]
 
 
 class Comparison(TypedDict):
@@ -210,32 +358,6 @@ class Comparison(TypedDict):
     results: list[ComparisonRow]
     cells: list[ComparisonCell]
     folds: NotRequired[list[str]]
-    request: NotRequired[dict[str, Any]]
+    request: NotRequired[Asked]
     notes: NotRequired[list[str]]
     policy: NotRequired[dict[str, Any]]
-
-
-def check_content(content: Any, kind: Any, path: Path, remedy: str) -> None:
-    """Raise DataError, which names the first wrong field, unless ``content`` is as ``kind`` says."""
-    from pydantic import ValidationError
-
-    try:
-        _adapter(kind).validate_python(content, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        value = "nothing" if first["type"] == "missing" else f"{first['input']!r}"
-        raise DataError(
-            f"{field} is not as semivox writes it" if field else "is not as semivox writes it",
-            path=path,
-            found=value[:200],
-            expected=first["msg"],
-            remedy=remedy,
-        ) from None
-
-
-@cache
-def _adapter(kind: Any) -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)

@@ -11,17 +11,18 @@ import codecs
 import contextlib
 import errno
 import json
-import math
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from semivox import disk
-from semivox.contents import check_content
+from semivox.content_checks import check_content
 from semivox.errors import DataError, DiskFault, SemivoxError
 from semivox.leftovers import temporary
+from semivox.trees import json_tree, yaml_tree
 
 PROBE = bytes(2**20)
 """Written to a disk to hear from it what a library did not tell."""
@@ -238,13 +239,26 @@ def write_state(path: Path, content: Any) -> None:
             disk.overwrite(path, _json(content).encode())
 
 
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes. Raises OSError, also for what is no file: a pipe would be waited for without end, a
+    device read without end."""
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        return file.read()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def read_text(path: Path) -> str:
     """A text that people write too: UTF-8, or UTF-16 with its mark, as spreadsheets save it.
 
     Raises DataError for any other encoding: which one it is cannot be told from the bytes.
     """
     try:
-        raw = Path(path).read_bytes()
+        raw = read_bytes(Path(path))
         utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = raw.decode("utf-16" if utf16 else "utf-8-sig")
         if "\0" in text:
@@ -261,22 +275,28 @@ def read_text(path: Path) -> str:
 
 
 def load_json(path: Path) -> Any:
-    """What a JSON file holds: every number finite. Raises OSError or ValueError."""
+    """What a JSON file holds, as :func:`semivox.trees.json_tree` reads it. Raises OSError or ValueError."""
+    return json_tree(read_bytes(path).decode("utf-8-sig"))
 
-    def no_constant(name: str) -> None:
-        raise ValueError(f"{name} is no number")
 
-    def finite(text: str) -> float:
-        if math.isinf(number := float(text)):
-            raise ValueError(f"{text[:20]} is too large")
-        return number
-
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Settings written as YAML, as :func:`semivox.trees.yaml_tree` reads it. Raises DataError."""
     try:
-        return json.loads(
-            Path(path).read_text(encoding="utf-8-sig"), parse_constant=no_constant, parse_float=finite
+        content = yaml_tree(read_bytes(path).decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise DataError("the settings file is missing", path=path, remedy="check the path") from None
+    except (OSError, ValueError) as error:
+        raise DataError(
+            "the settings file cannot be read", path=path, found=error, expected="YAML as train writes it"
+        ) from None
+    if not isinstance(content, dict):
+        raise DataError(
+            "the settings file holds no settings",
+            path=path,
+            found=type(content).__name__,
+            expected="YAML like a run's config.yaml",
         )
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+    return content
 
 
 def read_json(path: Path, newest: int = 1, kind: Any = None) -> dict[str, Any]:
@@ -297,7 +317,7 @@ def read_json(path: Path, newest: int = 1, kind: Any = None) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError("holds no JSON object", path=path, found=type(content).__name__)
     found = content.get("format", 1)
-    if not isinstance(found, int) or found < 1:
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise DataError("tells no format of semivox", path=path, found=repr(found)[:80], expected="a number")
     if found > newest:
         raise DataError(

@@ -10,14 +10,14 @@ import ast
 import contextlib
 import dataclasses
 import difflib
+import functools
 import inspect
 import textwrap
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, cast, get_type_hints
-
-import yaml
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from semivox.errors import SettingsError
+from semivox.trees import LARGEST, yaml_tree
 
 T = TypeVar("T")
 
@@ -72,8 +72,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
             remedy="for example --set optimizer.lr=0.01",
         )
     try:
-        return name.strip(), yaml.safe_load(value) if value.strip() else ""
-    except (yaml.YAMLError, RecursionError):
+        return name.strip(), yaml_tree(value) if value.strip() else ""
+    except ValueError:  # a text, which may well be one, such as a path
         return name.strip(), value
 
 
@@ -101,6 +101,13 @@ def _set(settings: T, path: list[str], value: Any, name: str, where: str, root: 
     return cast(T, dataclasses.replace(cast(Any, settings), **{head: new}))
 
 
+def check_fields(settings: object, name: str) -> None:
+    """Raise SettingsError unless every field of a settings dataclass is as its type says."""
+    hints = get_type_hints(type(settings), include_extras=True)
+    for field in dataclasses.fields(cast(Any, settings)):
+        _coerce(getattr(settings, field.name), hints[field.name], f"{name}.{field.name}", "as given")
+
+
 def unknown_name(name: str, known: Iterable[str], where: str) -> SettingsError:
     """The error for a setting nobody knows, with the nearest known name."""
     known = sorted(known)
@@ -113,16 +120,44 @@ def unknown_name(name: str, known: Iterable[str], where: str) -> SettingsError:
 
 
 def _coerce(value: Any, annotation: Any, name: str, where: str) -> Any:
-    from pydantic import TypeAdapter, ValidationError
+    """``value`` as ``annotation`` has it. Beyond what pydantic asks: a truth value is no number, and a number
+    is finite and of 64 bits, whatever range its type leaves open."""
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(annotation).validate_python(value)
+        made = _adapter(annotation).validate_python(value)
+        numbers = [leaf for leaf in _leaves(made) if isinstance(leaf, int | float)]
+        if not _mentions(annotation, bool) and any(isinstance(leaf, bool) for leaf in _leaves(value)):
+            expected = "a number, not true or false"
+        elif any(not abs(number) < LARGEST for number in numbers):
+            expected = "a finite number of at most 64 bits"
+        else:
+            return made
     except ValidationError as error:
-        found = f"{value!r} ({type(value).__name__})"
         expected = "; ".join(dict.fromkeys(e["msg"] for e in error.errors()))
-        raise SettingsError(
-            f"setting {name!r} has a value of the wrong kind ({where})", found=found, expected=expected
-        ) from None
+    found = f"{value!r} ({type(value).__name__})"
+    raise SettingsError(
+        f"setting {name!r} has a value of the wrong kind ({where})", found=found, expected=expected
+    )
+
+
+@functools.cache
+def _adapter(annotation: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(annotation)
+
+
+def _mentions(annotation: Any, kind: type) -> bool:
+    return annotation is kind or any(_mentions(inner, kind) for inner in get_args(annotation))
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _leaves(each)
+    else:
+        yield value
 
 
 def field_docs(cls: type) -> dict[str, str]:

@@ -29,7 +29,7 @@ from semivox.commands.train import train
 from semivox.comparison.cell_run import Brief, CellRunner
 from semivox.comparison.cells import Cell, claim, read_failure, state_of, write_finished
 from semivox.errors import DataError, SettingsError, Stopped
-from semivox.evaluation import METRICS, paired_difference
+from semivox.evaluation import METRICS, paired_difference, summarise
 from semivox.files import write_json
 from semivox.testing.displays import StopAfter, Told
 from semivox.training.journal import read_journal
@@ -52,10 +52,12 @@ def stand_in(
             log.append(cell.place)
         held_out = self.request.group(cell).held_out
         rows = {c.name: {"1": {**dict.fromkeys(METRICS), "dice": dice(cell, c.name)}} for c in held_out}
+        mean, ci95 = summarise(rows, {c.name: c.name for c in held_out}, ["1"])
         content = {
             "format": 1,
             "classes": {"1": "atrium"},
-            "mean": {},
+            "mean": mean,
+            "ci95": ci95,
             "policy": {"name": "default", "tolerance_mm": 2.0},
             "patients": {c.name: c.patient for c in held_out},
             "cases": rows,
@@ -468,8 +470,11 @@ class CellRunner:  # in place of training, so that torch is not loaded
         from semivox.comparison.cells import write_finished
         from semivox.evaluation import METRICS
         names = [c.name for c in self.request.group(cell).held_out]
-        write_json(cell.evaluation, {"classes": {"1": "a"}, "mean": {}, "policy": {}, "patients": {},
-            "cases": {n: {"1": dict.fromkeys(METRICS, 0.5)} for n in names}})
+        numbers = dict.fromkeys(METRICS, 0.5)
+        write_json(cell.evaluation, {"classes": {"1": "a"}, "policy": {}, "patients": {},
+            "mean": dict.fromkeys(["1", "foreground"], numbers),
+            "ci95": dict.fromkeys(["1", "foreground"], dict.fromkeys(METRICS)),
+            "cases": {n: {"1": numbers} for n in names}})
         write_finished(cell, dict.fromkeys(
             "steps seconds dice model_id plan precision threads device processor commit torch".split(), 1))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from semivox.errors import SettingsError
+from semivox.ranges import Axis, Coarser, Degrees, Factor, Few, Share, Weight
+from semivox.settings import check_fields
 
 
 @dataclass(frozen=True)
@@ -18,71 +20,71 @@ class Augmentation:
     enabled: bool = True
     """False switches every change off: all views equal the plain crop."""
 
-    affine_probability: float = 1.0
+    affine_probability: Share = 1.0
     """How often a crop is rotated and scaled."""
 
-    rotation_degrees: float = 20.0
+    rotation_degrees: Degrees = 20.0
     """Largest rotation in the plane of the first two axes, either way (about the last axis in 3D)."""
 
-    tilt_degrees: float = 5.0
+    tilt_degrees: Degrees = 5.0
     """Largest rotation about each of the other two axes in 3D; never across thick slices."""
 
-    scale: tuple[float, float] = (0.8, 1.25)
+    scale: tuple[Factor, Factor] = (0.8, 1.25)
     """Smallest and largest magnification, the same along all axes that are not thick."""
 
-    flip_axes: tuple[int, ...] | None = None
+    flip_axes: tuple[Axis, ...] | None = None
     """Working axes that may be mirrored; empty: the first two, but those along which a labelled class would
     become another one (left and right). [] for none."""
 
-    flip_probability: float = 0.5
+    flip_probability: Share = 0.5
     """How often each of the flip axes is mirrored."""
 
-    elastic_probability: float = 0.25
+    elastic_probability: Share = 0.25
     """How often a crop is deformed elastically."""
 
-    elastic_cells: int = 4
+    elastic_cells: Few = 4
     """Cells of the deformation's control grid along the patch's longest side; fewer is smoother."""
 
-    elastic_amplitude: float = 0.2
+    elastic_amplitude: Weight = 0.2
     """Largest standard deviation of the control points' displacements, in cells."""
 
-    gamma: tuple[float, float] = (0.7, 1.5)
+    gamma: tuple[Factor, Factor] = (0.7, 1.5)
     """Range of every training view's gamma, applied between the crop's least and greatest intensity."""
 
-    gain: tuple[float, float] = (0.7, 1.4)
+    gain: tuple[Factor, Factor] = (0.7, 1.4)
     """Range of the factor every training view's intensities are multiplied by, per channel."""
 
-    offset: float = 0.3
+    offset: Weight = 0.3
     """Largest offset added to every training view, per channel, either way."""
 
-    noise: float = 0.15
+    noise: Weight = 0.15
     """Largest standard deviation of the Gaussian noise added to every training view."""
 
-    strong_probability: float = 0.5
+    strong_probability: Share = 0.5
     """How often each of the strong view's changes happens."""
 
-    strong_contrast: tuple[float, float] = (0.65, 1.5)
+    strong_contrast: tuple[Factor, Factor] = (0.65, 1.5)
     """Range of the strong view's contrast factor (about the crop's mean), per channel."""
 
-    strong_brightness: float = 0.4
+    strong_brightness: Weight = 0.4
     """Largest offset of the strong view, per channel, either way."""
 
-    strong_gamma: tuple[float, float] = (0.7, 1.5)
+    strong_gamma: tuple[Factor, Factor] = (0.7, 1.5)
     """Range of the strong view's gamma, applied between the crop's least and greatest intensity."""
 
-    strong_noise: float = 0.2
+    strong_noise: Weight = 0.2
     """Largest standard deviation of the strong view's Gaussian noise."""
 
-    strong_blur: tuple[float, float] = (0.5, 1.2)
+    strong_blur: tuple[Factor, Factor] = (0.5, 1.2)
     """Range of the strong view's Gaussian blur, standard deviation in finest voxels."""
 
-    strong_coarsening: tuple[float, float] = (1.0, 2.0)
+    strong_coarsening: tuple[Coarser, Coarser] = (1.0, 2.0)
     """Range of the factor by which the strong view's resolution is lowered (and brought back)."""
 
-    cutout_probability: float = 0.0
+    cutout_probability: Share = 0.0
     """How often a box of the strong view is set to 0, the mean intensity."""
 
-    cutout_size: float = 0.3
+    cutout_size: Share = 0.3
     """Side of that box as a share of the patch."""
 
     @property
@@ -91,6 +93,7 @@ class Augmentation:
         return (0, 1) if self.flip_axes is None else self.flip_axes
 
     def __post_init__(self) -> None:
+        check_fields(self, "augmentation")
         for name in (
             "scale",
             "gamma",
@@ -101,28 +104,10 @@ class Augmentation:
             "strong_coarsening",
         ):
             low, high = getattr(self, name)
-            if not 0 < low <= high:
+            if low > high:
                 raise SettingsError(
-                    f"augmentation.{name} is not a range", found=(low, high), expected="0 < low <= high"
+                    f"augmentation.{name} is not a range", found=(low, high), expected="low <= high"
                 )
-        for name in ("affine", "flip", "elastic", "strong", "cutout"):
-            value = getattr(self, f"{name}_probability")
-            if not 0 <= value <= 1:
-                raise SettingsError(
-                    f"augmentation.{name}_probability is not a probability", found=value, expected="0..1"
-                )
-        for name in ("rotation_degrees", "tilt_degrees", "elastic_amplitude", "offset", "noise",
-                     "strong_brightness", "strong_noise", "cutout_size"):  # fmt: skip
-            if getattr(self, name) < 0:
-                raise SettingsError(
-                    f"augmentation.{name} is negative", found=getattr(self, name), expected=">= 0"
-                )
-        if self.elastic_cells < 1:
-            raise SettingsError("augmentation.elastic_cells", found=self.elastic_cells, expected=">= 1")
-        if self.strong_coarsening[0] < 1:
-            raise SettingsError(
-                "augmentation.strong_coarsening", found=self.strong_coarsening, expected="factors >= 1"
-            )
 
 
 THICK_RATIO = 1.5

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from semivox.comparison.variants import Choice
+from semivox.contents import FailedCell, FinishedCell, Status
 from semivox.errors import DataError, SemivoxError, SettingsError
 from semivox.evaluation.result_paths import CellFolder
 from semivox.files import make_folder, read_json, remove_file, write_json
@@ -60,8 +61,8 @@ def state_of(cell: Cell) -> State:
     if failure is not None:
         return State("failed", failure["message"])
     with contextlib.suppress(DataError):
-        status = read_json(cell.folder / "status.json")
-        return State("free", f"stopped at step {status['step']}")
+        step = read_json(cell.folder / "status.json", kind=Status).get("step")
+        return State("free", f"stopped at step {step}")
     return State("free")
 
 
@@ -110,7 +111,7 @@ def read_finished(cell: Cell) -> dict[str, Any] | None:
     path = cell.result
     if not path.is_file() or not cell.evaluation.is_file():
         return None
-    content = read_json(path, newest=FORMAT)
+    content = read_json(path, newest=FORMAT, kind=FinishedCell)
     if changed := differences(content.get("request", {}), cell.request):
         raise SettingsError(
             "this cell was made for another request",
@@ -130,7 +131,7 @@ def write_finished(cell: Cell, content: Mapping[str, Any]) -> None:
 def read_failure(cell: Cell) -> dict[str, Any] | None:
     """``failed.json`` of a cell, or None."""
     try:
-        return read_json(cell.folder / FAILED, newest=FORMAT)
+        return read_json(cell.folder / FAILED, newest=FORMAT, kind=FailedCell)
     except DataError:
         if (cell.folder / FAILED).exists():
             raise

@@ -121,5 +121,5 @@ def _case_table(measured: Sequence[Measured]) -> str:
         for case, classes in m.evaluation["cases"].items():
             for value, numbers in classes.items():
                 about = (m.variant, m.labeled, m.fold, m.seed, case, patients.get(case, case), value)
-                writer.writerow([*about, *("" if (n := numbers[k]) is None else n for k in METRICS)])
+                writer.writerow([*about, *("" if (n := numbers.get(k)) is None else n for k in METRICS)])
     return text.getvalue()

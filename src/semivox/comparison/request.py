@@ -10,6 +10,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from semivox import contents
 from semivox.cohort import (
     Case,
     Cohort,
@@ -185,7 +186,7 @@ def check_kept(request: Request) -> None:
     path = request.out / REQUEST
     if not path.exists():
         return
-    changed = differences(read_json(path, newest=FORMAT)["fixed"], request.fixed)
+    changed = differences(read_json(path, newest=FORMAT, kind=contents.Request)["fixed"], request.fixed)
     if changed:
         raise SettingsError(
             "this folder holds a comparison that was asked for differently",
@@ -202,7 +203,7 @@ def keep(request: Request) -> tuple[Cell, ...]:
     path = request.out / REQUEST
     with FileLock(str(request.out / f".{REQUEST}.lock")):
         check_kept(request)
-        before = read_json(path, newest=FORMAT) if path.exists() else {}
+        before = read_json(path, newest=FORMAT, kind=contents.Request) if path.exists() else {}
         methods = before.get("methods", {}) | {c.name: c.text for c in request.variants}
         sets = [*request.labeled, *([request.oracle] if request.oracle is not None else [])]
         labeled = before.get("labeled", {}) | {c.name: c.text for c in sets}

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from semivox.cohort import Volume, grid_error, is_scan, is_sheared, read_geometry, read_label
-from semivox.contents import Evaluation, check_content
+from semivox.content_checks import check_content
+from semivox.contents import Evaluation
 from semivox.errors import DataError
 from semivox.evaluation.case_metrics import Scores, case_metrics, check_settings
 from semivox.evaluation.intervals import RESAMPLES, mean_and_interval

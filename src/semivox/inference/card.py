@@ -12,7 +12,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from semivox.cohort import ENDINGS
-from semivox.contents import check_content
+from semivox.content_checks import check_content
 from semivox.errors import DataError, SemivoxError
 from semivox.numerals import whole_number
 from semivox.prepare import Plan, plan_from_json

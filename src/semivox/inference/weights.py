@@ -42,7 +42,7 @@ def read_card(run: str | Path) -> dict[str, Any]:
     from semivox.inference.card import check_card  # pydantic takes its time
 
     check_card(card, run / CARD, run / WEIGHTS)
-    return _without_made_up_spacing(card)
+    return _without_made_up_spacing({"codes": {}, "colours": {}, "may_be_empty": [], **card})
 
 
 def _without_made_up_spacing(card: dict[str, Any]) -> dict[str, Any]:

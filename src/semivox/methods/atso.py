@@ -38,25 +38,26 @@ from semivox.errors import SettingsError
 from semivox.losses import segmentation_loss
 from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings
 from semivox.methods.declare import At, Batch, Facts, Player, Relabel, Stage, Term
+from semivox.ranges import Few, FewOrNone, NotAll, Share, Steps, Weight
 
 
 @dataclass(frozen=True)
 class ATSOSettings(StudentTeacherSettings):
-    paper_steps: int = 26000
+    paper_steps: Steps = 26000
     """Steps that the constants are meant for; those counted in steps scale with the run's length by it.
     [ours]"""
-    pretrain: float = 6000 / 26000
+    pretrain: NotAll = 6000 / 26000
     """Share of the run on labelled scans alone; the generations share the rest. [ours]"""
-    generations: int = 4
+    generations: FewOrNone = 4
     """How often all unlabelled scans are labelled anew and learned from; 0: never. [ours]"""
-    parts: int = 2
+    parts: Few = 2
     """Into how many parts the unlabelled scans are cut (by patient). [abstract]"""
     asynchronous: bool = True
     """Label and train part by part; off: all unlabelled scans at once, the lazy baseline. [abstract]"""
     start: Literal["continue", "initial_model", "scratch"] = "continue"
     """Training on a part begins with the weights so far, with those that the labelled scans gave, or anew.
     [ours]"""
-    pseudo: float = 1.0
+    pseudo: Weight = 1.0
     """Weight of the pseudo-labelled crops; 0 drops the term. [ours]"""
     labeled_too: bool = True
     """Go on with the labelled scans while training on a part; off: pseudo-labels alone. [ours]"""
@@ -65,11 +66,11 @@ class ATSOSettings(StudentTeacherSettings):
     clean: Literal["none", "largest"] = "none"
     """largest: of a class that labels show in one piece only the largest component stays in a pseudo-label.
     [ours]"""
-    confidence: float = 0.0
+    confidence: Share = 0.0
     """Voxels whose pseudo-label is less sure than this do not count. [ours]"""
-    ema_decay: float = 0.99
+    ema_decay: NotAll = 0.99
     """Decay of the averaged weights that label and predict (at paper_steps). [ours]"""
-    dropout: float = 0.5
+    dropout: NotAll = 0.5
     """Share of channels dropped at the network's dropout places, in the student. [ours]"""
 
 

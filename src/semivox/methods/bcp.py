@@ -36,6 +36,7 @@ from semivox.losses import segmentation_loss
 from semivox.methods.cleanup import largest_components
 from semivox.methods.conventions import PUBLISHED_SGD, StudentTeacher, StudentTeacherSettings
 from semivox.methods.declare import At, Batch, Facts, Optimizer, Player, Stage, Term
+from semivox.ranges import NotAll, Share, Steps, Weight
 
 #: How the published self-training moves: 15000 steps, a tenth of the rate after each 2500.
 SELF_TRAIN = Optimizer(
@@ -49,25 +50,25 @@ SELF_TRAIN = Optimizer(
 
 @dataclass(frozen=True)
 class BCPSettings(StudentTeacherSettings):
-    paper_steps: int = 17000
+    paper_steps: Steps = 17000
     """Steps of the paper's run; constants counted in steps scale with the run's length by it. [code]"""
-    pretrain: float = 2000 / 17000
+    pretrain: NotAll = 2000 / 17000
     """Share of the run that mixes labelled crops with one another. [code]"""
-    box: float = 2 / 3
+    box: Share = 2 / 3
     """Side of the exchanged box as a share of the crop's. [code]"""
-    mixed: float = 0.5
+    mixed: Share = 0.5
     """Share of the images of self-training that are mixed; the others are labelled crops as they are. The
     paper mixes all (1). [ours]"""
-    pseudo: float = 0.5
+    pseudo: Weight = 0.5
     """Weight of the pseudo-labelled part; 0 drops its terms. [code]"""
     largest_component: bool = True
     """Keep only the largest component of a class in a pseudo-label, where labels show the class in one piece.
     [code]"""
-    ema_decay: float = 0.99
+    ema_decay: NotAll = 0.99
     """Decay of the teacher (at paper_steps). [code]"""
     published_optimizer: bool = False
     """Self-training moves by the published falling learning rate instead of the run's optimizer. [ours]"""
-    dropout: float = 0.5
+    dropout: NotAll = 0.5
     """Share of channels dropped at the network's dropout places, in the student. [code]"""
 
 

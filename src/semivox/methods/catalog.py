@@ -8,12 +8,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from semivox.errors import SettingsError
 from semivox.methods.installed import installed, is_preset, load_installed
 from semivox.methods.loading import load_class
 from semivox.methods.words import Words, words_in
+from semivox.trees import yaml_tree
 
 if TYPE_CHECKING:
     from semivox.methods.declare import Method
@@ -78,8 +77,8 @@ def parse_method(text: str) -> tuple[str, str | None, dict[str, Any]]:
             if not equals:
                 raise SettingsError("cannot read a method's setting", found=repr(part), expected="KEY=VALUE")
             try:
-                settings[key.strip()] = yaml.safe_load(value)
-            except (yaml.YAMLError, RecursionError, ValueError):
+                settings[key.strip()] = yaml_tree(value)
+            except ValueError:
                 raise SettingsError(
                     f"cannot read the value of a method's setting {key.strip()!r}", found=repr(value)[:200]
                 ) from None

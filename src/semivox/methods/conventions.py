@@ -13,6 +13,7 @@ from torch import nn
 from semivox.batches import Stream
 from semivox.losses import SdmForm
 from semivox.methods.declare import Facts, Method, Pair, Player, Stage
+from semivox.ranges import NotAll, Steps
 
 #: SGD 0.01, momentum 0.9, weight decay 1e-4.
 PLAIN_SGD: Mapping[str, Any] = {
@@ -46,11 +47,11 @@ class StudentTeacherSettings:
     """Settings of a student and its averaged teacher; a method repeats a field whose default, meaning or
     origin differs."""
 
-    paper_steps: int = 6000
+    paper_steps: Steps = 6000
     """Steps of a published run; constants counted in steps scale with the run's length by it. [code]"""
-    ema_decay: float = 0.99
+    ema_decay: NotAll = 0.99
     """Decay of the averaged weights that predict (at paper_steps). [ours]"""
-    dropout: float = 0.5
+    dropout: NotAll = 0.5
     """Share of channels dropped at the network's dropout places. [field]"""
 
 

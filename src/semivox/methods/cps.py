@@ -29,17 +29,18 @@ from semivox.batches import boxes, pasted
 from semivox.losses import cross_entropy, segmentation_loss
 from semivox.methods.conventions import BENCHMARK_SGD, StudentTeacher, StudentTeacherSettings, gaussian_ramp
 from semivox.methods.declare import At, Batch, Term
+from semivox.ranges import Share, Steps, Weight
 
 
 @dataclass(frozen=True)
 class CPSSettings(StudentTeacherSettings):
-    paper_steps: int = 30000
+    paper_steps: Steps = 30000
     """Steps of the benchmark's run; constants counted in steps scale with the run's length by it. [code]"""
-    cross: float = 1.5
+    cross: Weight = 1.5
     """Weight of the cross supervision; 0 drops both terms. [paper]"""
     cutmix: bool = True
     """Students see crops with a box of another one, their teachers each crop by itself. [paper]"""
-    box: float = 0.5
+    box: Share = 0.5
     """Side of that box as a share of the crop's. [ours]"""
     ramped: bool = False
     """The weight rises by the Gaussian warm-up over the run. [code]"""

@@ -55,6 +55,7 @@ from semivox.losses import (
 from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings, gaussian_ramp
 from semivox.methods.declare import At, Batch, Facts, Term
 from semivox.networks import Output, Queue, vector_projections
+from semivox.ranges import Amount, Count, CountOrNone, NotAll, Steps, Weight
 
 TAPS = {"volume": "decoder", "high": "decoder", "low": "bottleneck_dropped"}
 OUTPUTS = 128
@@ -63,41 +64,41 @@ Losses = Iterator[tuple[str, Tensor]]
 
 @dataclass(frozen=True)
 class CVRLSettings(StudentTeacherSettings):
-    paper_steps: int = 6000
+    paper_steps: Steps = 6000
     """Steps of a published run; constants counted in steps scale with the run's length by it. [memory]"""
-    volume: float = 0.1
+    volume: Weight = 0.1
     """Weight of the voxel-to-volume contrast; 0 drops it and the queue stays empty. [memory]"""
-    voxel_high: float = 0.1
+    voxel_high: Weight = 0.1
     """Weight of the voxel-to-voxel contrast of decoder features; 0 drops it. [memory]"""
-    voxel_low: float = 0.0
+    voxel_low: Weight = 0.0
     """Weight of the voxel-to-voxel contrast of bottleneck features (miccai: 0.1); 0 drops it. [memory]"""
-    dimension_high: float = 0.0
+    dimension_high: Weight = 0.0
     """Weight of the contrast of dimensions of decoder embeddings (miccai: 0.1); 0 drops it. [memory]"""
-    dimension_low: float = 0.0
+    dimension_low: Weight = 0.0
     """Weight of the contrast of dimensions of bottleneck embeddings (miccai: 0.1); 0 drops it. [memory]"""
-    elastic: float = 50.0
+    elastic: Weight = 50.0
     """Weight of the elastic energy between prediction and label (miccai: 0); 0 drops it. [ours]"""
-    elastic_unlabeled: float = 50.0
+    elastic_unlabeled: Weight = 50.0
     """Weight of the elastic energy between student and teacher, unlabelled (miccai: 0); 0 drops it. [ours]"""
-    consistency: float = 0.0
+    consistency: Weight = 0.0
     """Weight of the mean squared error between student and teacher (miccai: 0.1); 0 drops it. [memory]"""
-    temperature: float = 0.5
+    temperature: Amount = 0.5
     """tau of every contrast. [memory]"""
-    queue: int = 256
+    queue: CountOrNone = 256
     """Crop summaries remembered for the voxel-to-volume contrast; at least one batch is. [memory]"""
-    voxels: int = 256
+    voxels: Count = 256
     """Places sampled in each crop, at each level. [ours]"""
     view: Literal["intensity", "dropout"] = "intensity"
     """How the teacher's view differs: other intensity changes and no dropout, or a dropout mask. [ours]"""
     momentum: bool = True
     """Keys, summaries, soft labels are the teacher's; off: the student's, without gradient. [abstract]"""
-    elastic_alpha: float = 1.0
+    elastic_alpha: Weight = 1.0
     """alpha of the elastic energy; only with 1 a prediction equal to the label is its minimum. [ours]"""
     elastic_dims: ElasticDims = "slice"
     """Elastic energy of each slice along the last axis, or of the volume; in 2D they are the same. [ours]"""
-    ema_decay: float = 0.99
+    ema_decay: NotAll = 0.99
     """Decay of the teacher (at paper_steps). [memory]"""
-    dropout: float = 0.5
+    dropout: NotAll = 0.5
     """Share of channels dropped at the network's dropout places, in the student. [field]"""
 
 
@@ -138,8 +139,7 @@ class CVRL(StudentTeacher):
 
         student: Output = self.student(torch.cat([x_l, x_u]), drop=at.rng("dropout/student"))
         logits_l, logits_u = student.logits[:n_l], student.logits[n_l:]
-        loss = segmentation_loss(logits_l, y_l, labeled.valid, labeled.annotated)
-        terms = {"segmentation": Term(loss)}
+        terms = {"segmentation": Term(segmentation_loss(logits_l, y_l, labeled.valid, labeled.annotated))}
         if s.elastic:
             probs, known = logits_l.softmax(1)[:, 1:], labeled.annotated
             loss = self.energy(probs, y_l, valid=labeled.valid, annotated=known)

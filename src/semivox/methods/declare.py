@@ -13,18 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from semivox.batches import Crops, Stream
 from semivox.losses import segmentation_loss
 from semivox.methods.facts import At, Facts
 from semivox.networks import Segmenter
+from semivox.ranges import Share, Weight
 
 Batch = Mapping[str, Crops]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -33,23 +32,23 @@ class Optimizer:
 
     kind: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
     """Which optimizer."""
-    lr: NotNegative = 0.2
+    lr: Weight = 0.2
     """Learning rate at the start of a stage."""
-    momentum: NotNegative = 0.9
+    momentum: Weight = 0.9
     """Momentum of SGD."""
     nesterov: bool = True
     """Nesterov's form of the momentum."""
-    weight_decay: NotNegative = 5e-5
+    weight_decay: Weight = 5e-5
     """Weight decay."""
     schedule: Literal["poly", "step", "cosine", "constant"] = "poly"
     """poly: lr x (1 - progress)^power; step: lr x factor at each milestone; cosine: to 0; constant."""
-    power: NotNegative = 0.9
+    power: Weight = 0.9
     """Exponent of the poly schedule."""
-    milestones: tuple[float, ...] = ()
+    milestones: tuple[Share, ...] = ()
     """Where the step schedule falls, as parts of the stage between 0 and 1."""
-    factor: NotNegative = 0.1
+    factor: Weight = 0.1
     """What the step schedule multiplies the learning rate by."""
-    clip: NotNegative = 6.0
+    clip: Weight = 6.0
     """Largest norm of a player's gradient; 0: no limit."""
 
 

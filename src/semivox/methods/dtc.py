@@ -24,17 +24,18 @@ import torch
 from semivox.losses import sdm_loss, segmentation_loss
 from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings, gaussian_ramp
 from semivox.methods.declare import At, Batch, Term
+from semivox.ranges import Amount, NotAll, Weight
 
 
 @dataclass(frozen=True)
 class DTCSettings(StudentTeacherSettings):
-    dropout: float = 0.5
+    dropout: NotAll = 0.5
     """Share of channels dropped at the network's dropout places. [code]"""
-    distance: float = 0.3
+    distance: Weight = 0.3
     """Weight of the distance regression on labelled crops; 0 drops it. [code]"""
-    consistency: float = 1.0
+    consistency: Weight = 1.0
     """Weight of the agreement of the two tasks at the end of its warm-up; 0 drops the term. [code]"""
-    steepness: float = 1500.0
+    steepness: Amount = 1500.0
     """k: how steeply a distance becomes a mask. [code]"""
 
 

@@ -41,30 +41,31 @@ from semivox.losses import (
 from semivox.methods.conventions import StudentTeacherSettings
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Pair, Player, Stage, Term
 from semivox.networks import build_critic
+from semivox.ranges import NotAll, Steps, Weight
 
 
 @dataclass(frozen=True)
 class DuoSegNetSettings(StudentTeacherSettings):
-    paper_steps: int = 15000
+    paper_steps: Steps = 15000
     """Steps of its successor's run; constants counted in steps scale with the run's length by it. [ours]"""
-    segmentation: float = 1.0
+    segmentation: Weight = 1.0
     """Weight of each network's supervised loss; 0 drops both terms. [code]"""
-    agreement: float = 0.4
+    agreement: Weight = 0.4
     """Weight of each network's agreement with the other on unlabelled crops; 0 drops both terms. [code]"""
     agreement_form: AgreementForm = "ce"
     """ce: soft cross-entropy; mse: of the softmax; js: Jensen-Shannon; dice: soft Dice. [code]"""
-    adversarial: float = 0.2
+    adversarial: Weight = 0.2
     """Weight of passing for a label on unlabelled crops; 0 drops these terms and the critic. [code]"""
     critic: Literal["pixel", "image", "none"] = "pixel"
     """pixel: 1x1 convolutions; image: strided ones, the image seen too (SASSNet's idea); none. [code]"""
-    critic_lr: float = 5e-5
+    critic_lr: Weight = 5e-5
     """Constant learning rate of the critic's RMSprop (at paper_steps; larger in a shorter run, up to 1e-3).
     [code]"""
     views: Literal[1, 2] = 2
     """Networks; 1: a single one with all labelled scans and no agreement. [code]"""
     shared_labels: bool = False
     """Both networks see all labelled scans, not a half each; needed with one labelled patient. [code]"""
-    dropout: float = 0.5
+    dropout: NotAll = 0.5
     """Share of channels dropped at the networks' dropout places. [ours]"""
 
 

@@ -22,11 +22,12 @@ import torch
 from semivox.losses import entropy_loss, segmentation_loss
 from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings, gaussian_ramp
 from semivox.methods.declare import At, Batch, Term
+from semivox.ranges import Weight
 
 
 @dataclass(frozen=True)
 class EntropyMinSettings(StudentTeacherSettings):
-    entropy: float = 0.1
+    entropy: Weight = 0.1
     """Weight of the entropy at the end of its warm-up; 0 drops the term. [code]"""
 
 

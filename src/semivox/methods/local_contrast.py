@@ -39,6 +39,7 @@ from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings
 from semivox.methods.declare import At, Batch, Facts, Optimizer, Player, Stage, Term
 from semivox.networks import Segmenter, VectorProjection, pixel_projection
 from semivox.randomness import BatchKey
+from semivox.ranges import Amount, Count, CountOrNone, NotAll, Steps
 
 PUBLISHED = {
     "global": Optimizer("adam", lr=3e-4, weight_decay=1e-5, schedule="cosine", clip=0),
@@ -49,21 +50,21 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class LocalContrastSettings(StudentTeacherSettings):
-    paper_steps: int = 12000
+    paper_steps: Steps = 12000
     """About what the paper's epochs make; ema_decay scales with the run's length by it. [ours]"""
-    global_share: float = 0.3
+    global_share: NotAll = 0.3
     """Share of the run for global contrast; 0 leaves the stage out. [ours]"""
-    local_share: float = 0.2
+    local_share: NotAll = 0.2
     """Share of the run for local contrast; 0 leaves the stage out. [ours]"""
     sampling: Literal["block", "stride"] = "block"
     """Voxels are compared within blocks, or over a grid of every n-th voxel of all images. [notes]"""
-    stride: int = 4
+    stride: Count = 4
     """Stride sampling: n, along each axis. [code]"""
-    block: int | None = None
+    block: Count | None = None
     """Block sampling: side in voxels; empty: 16 in 2D, and in 3D 8, which is ours. [notes]"""
-    blocks: int = 16
+    blocks: CountOrNone = 16
     """Block sampling: at most this many blocks a step, those with foreground first; 0: all. [ours]"""
-    anchors: int = 1024
+    anchors: CountOrNone = 1024
     """At most this many anchors a step; 0: all. [ours]"""
     form: Form = "out"
     """Form of the local loss: out (the paper's code), ratio (its formula), in or pair. [code]"""
@@ -75,13 +76,13 @@ class LocalContrastSettings(StudentTeacherSettings):
     """Positives: voxels of the same class; off: the same voxel in the other view (no label used). [code]"""
     local_head: Literal["mlp", "linear"] = "mlp"
     """Projection of a voxel: two layers with a ReLU, which is ours, or one. [code]"""
-    global_temperature: float = 0.5
+    global_temperature: Amount = 0.5
     """tau of the global contrast. [code]"""
-    local_temperature: float = 0.1
+    local_temperature: Amount = 0.1
     """tau of the local contrast. [code]"""
     published_optimizer: bool = False
     """Fine-tuning, too, moves by its published optimizer (Adam) instead of the run's. [ours]"""
-    dropout: float = 0.5
+    dropout: NotAll = 0.5
     """Share of channels dropped at the network's dropout places while fine-tuning. [ours]"""
 
 

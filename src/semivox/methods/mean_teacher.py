@@ -23,17 +23,18 @@ from torch import Tensor
 from semivox.losses import clipped_noise, segmentation_loss, softmax_mse
 from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings, gaussian_ramp
 from semivox.methods.declare import At, Batch, Term
+from semivox.ranges import NotAll, Weight
 
 
 @dataclass(frozen=True)
 class MeanTeacherSettings(StudentTeacherSettings):
-    ema_decay: float = 0.99
+    ema_decay: NotAll = 0.99
     """Decay of the teacher (at paper_steps). [code]"""
-    consistency: float = 0.1
+    consistency: Weight = 0.1
     """Weight of the consistency term at the end of its warm-up; 0 drops the term. [code]"""
-    noise_sigma: float = 0.1
+    noise_sigma: Weight = 0.1
     """Standard deviation of the noise on the teacher's input, in units of the normalised image. [code]"""
-    noise_bound: float = 0.2
+    noise_bound: Weight = 0.2
     """The noise is clipped at plus and minus this. [code]"""
 
 

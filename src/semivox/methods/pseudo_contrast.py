@@ -39,40 +39,41 @@ from semivox.losses import local_class_contrast, segmentation_loss
 from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings
 from semivox.methods.declare import At, Batch, Facts, Player, Relabel, Stage, Term
 from semivox.networks import PixelProjection
+from semivox.ranges import Amount, Count, FewOrNone, NotAll, Share, Steps, Weight
 
 
 @dataclass(frozen=True)
 class PseudoContrastSettings(StudentTeacherSettings):
-    paper_steps: int = 20000
+    paper_steps: Steps = 20000
     """Steps of the paper's run; constants counted in steps scale with the run's length by it. [code]"""
-    pretrain: float = 5000 / 20000
+    pretrain: NotAll = 5000 / 20000
     """Share of the run on labelled scans alone; the rounds share the rest. [code]"""
-    rounds: int = 3
+    rounds: FewOrNone = 3
     """How often the unlabelled scans are labelled anew and trained with; 0: never. [code]"""
-    contrast: float = 0.1
+    contrast: Weight = 0.1
     """lambda: weight of the contrast; 0 drops it. [code]"""
-    temperature: float = 0.1
+    temperature: Amount = 0.1
     """tau of the contrast. [code]"""
     reach: Literal["inter", "intra"] = "inter"
     """inter: class means of both crops of a pair; intra: of an anchor's own crop. [code]"""
     negatives: Literal["means", "voxels"] = "means"
     """What an anchor is told apart from: the means of other classes, or their anchor voxels. [code]"""
-    anchors: int = 3
+    anchors: Count = 3
     """Anchor voxels of each class in each crop. [code]"""
     include_background: Literal["auto", "always", "never"] = "auto"
     """Whether the background is a class of the contrast; auto: where there is one foreground class. [ours]"""
     contrast_on: Literal["both", "labeled", "unlabeled"] = "both"
     """Whose crops are paired. [code]"""
-    embedding: int = 16
+    embedding: Count = 16
     """Dimensions of an embedding. [code]"""
     clean: Literal["none", "largest"] = "largest"
     """largest: of a class that labels show in one piece only the largest component stays in a pseudo-label.
     [ours]"""
-    confidence: float = 0.0
+    confidence: Share = 0.0
     """Voxels whose pseudo-label is less sure than this take no part in the contrast. [ours]"""
-    ema_decay: float = 0.99
+    ema_decay: NotAll = 0.99
     """Decay of the averaged weights that label and predict (at paper_steps). [ours]"""
-    dropout: float = 0.5
+    dropout: NotAll = 0.5
     """Share of channels dropped at the network's dropout places, in the student. [ours]"""
 
 

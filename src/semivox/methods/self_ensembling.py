@@ -50,6 +50,7 @@ from semivox.methods.conventions import PLAIN_SGD, StudentTeacher, StudentTeache
 from semivox.methods.declare import At, Batch, Facts, Term
 from semivox.networks import ClassQueues, vector_projections
 from semivox.randomness import BatchKey
+from semivox.ranges import Amount, Count, CountOrNone, NotAll, Share, Steps, Weight
 
 Level = Literal["decoder", "decoder_1", "bottleneck"]
 OUTPUTS = 128
@@ -57,9 +58,9 @@ OUTPUTS = 128
 
 @dataclass(frozen=True)
 class SelfEnsemblingSettings(StudentTeacherSettings):
-    paper_steps: int = 6000
+    paper_steps: Steps = 6000
     """Steps of a published run; constants counted in steps scale with the run's length by it. [field]"""
-    contrast: float = 0.1
+    contrast: Weight = 0.1
     """w: weight of the contrast at the end of its warm-up; 0 drops it. [ours]"""
     sampling: Literal["anatomical", "region", "both"] = "anatomical"
     """Pairs are found by pseudo-class, by place, or by both (two terms of the same weight). [abstract]"""
@@ -67,27 +68,27 @@ class SelfEnsemblingSettings(StudentTeacherSettings):
     """Which features the anatomical contrast compares. [ours]"""
     region_features: Level = "bottleneck"
     """Which features the region contrast averages in its cells. [ours]"""
-    samples: int = 64
+    samples: Count = 64
     """Positions drawn of each class in each crop. [ours]"""
-    threshold: float = 0.8
+    threshold: Share = 0.8
     """Only positions where the teacher's largest probability is above this are drawn. [ours]"""
     background: bool = True
     """Background is a class of the contrast; off: foreground classes only. [ours]"""
-    queue: int = 0
+    queue: CountOrNone = 0
     """Keys of earlier steps kept for each class; 0: none. [ours]"""
-    temperature: float = 0.1
+    temperature: Amount = 0.1
     """tau of the contrast. [ours]"""
     labeled_in_contrast: bool = False
     """Labelled crops join the contrast, their classes from the label instead of the teacher. [abstract]"""
     teacher_keys: bool = True
     """Keys and pseudo-classes are the teacher's; off: the student's, without gradient. [abstract]"""
-    grid: int = 4
+    grid: Count = 4
     """Cells an axis of the region contrast (fewer where the features have fewer). [ours]"""
-    exclude_window: int = 1
+    exclude_window: CountOrNone = 1
     """Cells within this distance of a region are no negatives of it (0: all are). [ours]"""
     cross_image: bool = False
     """Regions at the same place of other scans are positives too. Needs aligned scans. [ours]"""
-    ema_decay: float = 0.99
+    ema_decay: NotAll = 0.99
     """Decay of the teacher (at paper_steps). [field]"""
 
 
@@ -153,9 +154,8 @@ class SelfEnsembling(StudentTeacher):
         index, label, present = drawn  # (B, classes, samples)
         anchors, keys = self._project("anatomical", vectors_at(f_s, index), vectors_at(f_t, index))
         case = case[:, None, None].expand_as(index).flatten()  # (N,)
-        label, there, tau = label.flatten(), present.flatten(), s.temperature
-        memory = self.queues.memory
-        loss = class_contrast(anchors, keys, label, there, temperature=tau, case=case, memory=memory)
+        label, there, more = label.flatten(), present.flatten(), {"memory": self.queues.memory}
+        loss = class_contrast(anchors, keys, label, there, temperature=s.temperature, case=case, **more)
         self.queues.push(keys, case, label, there)
         return loss
 

@@ -38,28 +38,29 @@ from semivox.batches import Stream, boxes, pasted
 from semivox.losses import segmentation_loss
 from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings
 from semivox.methods.declare import At, Batch, Facts, Optimizer, Player, Relabel, Stage, Term
+from semivox.ranges import FewOrNone, NotAll, Share, Steps, Weight
 
 
 @dataclass(frozen=True)
 class SelfTrainingSettings(StudentTeacherSettings):
-    paper_steps: int = 6000
+    paper_steps: Steps = 6000
     """Steps that the constants are meant for; those counted in steps scale with the run's length by it.
     [ours]"""
-    alone: float = 0.5
+    alone: NotAll = 0.5
     """Share of the run on labelled scans alone, before the first pseudo-labels. [ours]"""
-    rounds: int = 3
+    rounds: FewOrNone = 3
     """How often all unlabelled scans are labelled anew; 0: never. [ours]"""
-    final: float = 0.0
+    final: NotAll = 0.0
     """Share of the run on labelled scans alone at the end. [ours]"""
-    pseudo: float = 1.0
+    pseudo: Weight = 1.0
     """Weight lambda of the pseudo-labelled crops; 0 drops the term. [ours]"""
-    pseudo_crops: float = 1.0
+    pseudo_crops: Weight = 1.0
     """Pseudo-labelled crops a step, as a multiple of the labelled ones. [ours]"""
-    lr: float = 0.1
+    lr: Weight = 0.1
     """Learning rate at the beginning of the rounds; 0: one schedule spans the whole run. [ours]"""
     weighted: bool = True
     """Voxels count by how sure they are in their class, scans by how far their mirror images agree. [ours]"""
-    confidence: float = 0.0
+    confidence: Share = 0.0
     """Voxels whose pseudo-label is less sure than this do not count. [ours]"""
     mirrored: bool = True
     """Label by the mean over a scan and its mirror images. [ours]"""
@@ -67,9 +68,9 @@ class SelfTrainingSettings(StudentTeacherSettings):
     """Of a class that labels show in one piece only the largest component stays in a pseudo-label. [ours]"""
     strong: bool = False
     """Pseudo-labelled crops are strong views instead of weak ones. [ours]"""
-    exchange: float = 0.5
+    exchange: Share = 0.5
     """Share of the pairs of crops in which a box changes places. [ours]"""
-    box: float = 0.5
+    box: Share = 0.5
     """Side of that box as a share of the crop's. [ours]"""
 
 

@@ -45,38 +45,39 @@ from semivox.methods.conventions import PUBLISHED_SGD, StudentTeacher, StudentTe
 from semivox.methods.declare import At, Batch, Facts, Term
 from semivox.networks import SliceProjection
 from semivox.randomness import BatchKey
+from semivox.ranges import Amount, CountOrNone, NotAll, Steps, Weight
 
 
 @dataclass(frozen=True)
 class SimCVDSettings(StudentTeacherSettings):
-    paper_steps: int = 6000
+    paper_steps: Steps = 6000
     """Steps of the paper's run; constants counted in steps scale with the run's length by it. [notes]"""
-    distance: float = 0.1
+    distance: Weight = 0.1
     """alpha: weight of the signed-distance regression on labelled crops; 0 drops it. [notes]"""
-    contrast: float = 0.5
+    contrast: Weight = 0.5
     """lambda: weight of the boundary-aware slice contrast; 0 drops it. [notes]"""
-    distillation: float = 0.1
+    distillation: Weight = 0.1
     """beta: weight of the pairwise distillation; 0 drops it. [notes]"""
-    consistency: float = 0.1
+    consistency: Weight = 0.1
     """gamma: weight of the noise consistency; 0 drops it (and its two forwards). [notes]"""
-    temperature: float = 0.5
+    temperature: Amount = 0.5
     """tau of the slice contrast. [notes]"""
     use_sdm_in_contrast: bool = True
     """Fuse the image with the distance map; off: with the foreground probabilities of the logits. [notes]"""
     projection: bool = True
     """Contrast projected slices; off: the pooled slices themselves. [notes]"""
-    exclude_window: int = 0
+    exclude_window: CountOrNone = 0
     """Slices of the same scan within this distance are no negatives; 0: all are. [notes]"""
     view: Literal["dropout", "intensity", "inpaint", "local_shuffle", "none"] = "dropout"
     """What makes the teacher see differently: a dropout mask of its own, or a change of its image (intensity:
     another draw of the mild changes, which is ours, as the image alone solves the contrast). [notes]"""
-    dropout: float = 0.5
+    dropout: NotAll = 0.5
     """Share of channels dropped at the network's dropout places. [notes]"""
-    ema_decay: float = 0.999
+    ema_decay: NotAll = 0.999
     """Decay of the teacher (at paper_steps). [notes]"""
-    noise_sigma: float = 0.1
+    noise_sigma: Weight = 0.1
     """Standard deviation of the consistency noise, in units of the normalised image. [field]"""
-    noise_bound: float = 0.2
+    noise_bound: Weight = 0.2
     """The noise is clipped at plus and minus this. [field]"""
 
 

@@ -25,13 +25,14 @@ import torch
 from semivox.losses import pyramid_consistency, segmentation_loss
 from semivox.methods.conventions import BENCHMARK_SGD, StudentTeacher, StudentTeacherSettings, gaussian_ramp
 from semivox.methods.declare import At, Batch, Term
+from semivox.ranges import Steps, Weight
 
 
 @dataclass(frozen=True)
 class URPCSettings(StudentTeacherSettings):
-    paper_steps: int = 60000
+    paper_steps: Steps = 60000
     """Steps of the benchmark's run; constants counted in steps scale with the run's length by it. [code]"""
-    consistency: float = 0.1
+    consistency: Weight = 0.1
     """Weight of the pyramid consistency at the end of its warm-up; 0 drops the term. [code]"""
 
 

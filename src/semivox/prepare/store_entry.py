@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from semivox.cohort import Case, read_case, read_geometry
+from semivox.content_checks import check_content
+from semivox.contents import StoreEntry
 from semivox.errors import DataError
-from semivox.files import building, remove_folder
+from semivox.files import building, load_json, remove_folder
 from semivox.prepare.grid import Grid, checked_grid
 from semivox.prepare.normalise import normalise
 from semivox.prepare.plan import Plan
@@ -63,15 +65,16 @@ def is_whole(folder: Path) -> bool:
     """Whether an entry is complete: its record is readable and every file has the size it says."""
     try:
         meta = read_meta(folder)
+        check_content(meta, StoreEntry, folder / "meta.json", "remove the folder")
         sizes = all((folder / name).stat().st_size == size for name, size in meta["files"].items())
         return bool(sizes and meta["format"] == FORMAT)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, DataError):
         return False
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
     """An entry's record: format, shape, spacing, native shape, files with their sizes."""
-    meta: dict[str, Any] = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    meta: dict[str, Any] = load_json(folder / "meta.json")
     return meta
 
 

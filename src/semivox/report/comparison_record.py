@@ -12,7 +12,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from semivox.contents import Comparison, Roles, Status, check_content
+from semivox.content_checks import check_content
+from semivox.contents import Comparison, Request, Roles, Status
 from semivox.errors import DataError
 from semivox.evaluation import FOREGROUND, Metric, case_value, hausdorff, read_evaluation, spacing_was_known
 from semivox.evaluation.result_paths import CellFolder
@@ -175,7 +176,7 @@ def read_comparison(folder: str | Path) -> ComparisonRecord:
         raise DataError("is no comparison", path=path, expected=f"the keys {', '.join(absent)}")
     check_content(content, Comparison, path, "repeat the command that made it")
     cells = tuple(_cell(folder, row) for row in content["cells"])
-    results = read_results(content)
+    results, request = read_results(content), folder / REQUEST
     counts = {name: _labeled_cases(name, cells) for name in dict.fromkeys(c.labeled for c in cells)}
     seed_dice, gone = _seed_dice(results, cells)
     notes = [*content.get("notes", []), *_unlike_disk(cells), *gone]
@@ -184,7 +185,7 @@ def read_comparison(folder: str | Path) -> ComparisonRecord:
         reference=content["reference"],
         folds=tuple(content.get("folds", ())),
         request=content.get("request", {}),
-        asked=read_json(folder / REQUEST, newest=FORMAT) if (folder / REQUEST).is_file() else {},
+        asked=read_json(request, newest=FORMAT, kind=Request) if request.is_file() else {},
         results=results,
         cells=cells,
         labeled=tuple(sorted(counts, key=lambda name: math.inf if (n := counts[name]) is None else n)),

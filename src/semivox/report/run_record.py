@@ -12,14 +12,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from semivox.contents import Calibration, Cases, Environment, Predictions, ShownCard, Source, Status
+from semivox.content_checks import check_content
+from semivox.contents import (
+    Calibration,
+    Cases,
+    Environment,
+    Predictions,
+    ShownCard,
+    ShownConfig,
+    Source,
+    Status,
+)
 from semivox.errors import DataError
 from semivox.evaluation import read_evaluation
 from semivox.evaluation.calibration import Reliability
 from semivox.evaluation.result_paths import CALIBRATION, EVALUATION, EVALUATIONS, MASKS, SOURCE
-from semivox.files import read_json
+from semivox.files import read_json, read_yaml
 from semivox.prepare import plan_from_json, plan_to_json
 from semivox.training.journal import read_journal
 
@@ -169,7 +177,7 @@ def read_run(path: str | Path) -> RunRecord:
         environment=_json(path / "environment.json", Environment),
         status=_json(path / "status.json", Status),
         cases=cases,
-        journal=tuple(r for r in read_journal(journal) if isinstance(r, dict)) if journal.is_file() else (),
+        journal=tuple(read_journal(journal)) if journal.is_file() else (),
         card=_json(path / "model.json", ShownCard) or None,
         evaluations=tuple(h for p in folders if (h := read_held_out(p, cases)) is not None),
     )
@@ -219,11 +227,6 @@ def _plan(path: Path) -> dict[str, Any] | None:
 def _config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        said = " ".join(str(error).split())
-        raise DataError("the settings file cannot be read", path=path, found=said) from None
-    if not isinstance(content, dict):
-        raise DataError("holds no settings", path=path, expected="YAML as train writes it")
+    content = read_yaml(path)
+    check_content(content, ShownConfig, path, "put back the file of then")
     return content

@@ -9,17 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import Field, PositiveFloat, PositiveInt
 
 from semivox.batches import Augmentation
 from semivox.errors import DataError, SettingsError
-from semivox.files import write_text
+from semivox.files import read_yaml, write_text
 from semivox.methods import Method, Optimizer, load_method, parse_method, preset_settings
 from semivox.methods.trust import permitted
 from semivox.prepare.planner import OVERRIDES
+from semivox.ranges import (
+    Amount,
+    Count,
+    CountOrNone,
+    NotAll,
+    Processes,
+    Seconds,
+    Seed,
+    SomeSeconds,
+    SomeShare,
+    Steps,
+)
 from semivox.settings import as_dict, complete, flatten, names_of, override
 from semivox.training.sinks.installed import refuse_missing
 
@@ -40,15 +51,15 @@ class RunSettings:
     package.module:Class."""
     labeled: str | None = None
     """Which cases are labelled: K, Kp (patients), K@SEED, or a file of names; empty: all with a label."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of every random draw of the run."""
     recipe: Literal["common", "paper"] = "common"
     """common: one plan, optimizer and predictor rule for every method; paper: what the paper used."""
-    steps: PositiveInt | None = None
+    steps: Steps | None = None
     """Optimizer steps; empty: as many as the budget holds, measured once before step 0."""
-    budget: PositiveFloat | None = 3600.0
+    budget: SomeSeconds | None = 3600.0
     """Seconds from the start of the command to the end of training."""
-    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    warm_up: NotAll = 0.5
     """Least share of the run that learns from labels alone, with whole batches of them, before a method that
     learns from labelled and unlabelled crops side by side begins to; the paper recipe has 0."""
     keep_labeled: bool = True
@@ -57,7 +68,7 @@ class RunSettings:
     restarts: bool = False
     """The learning rate begins anew in every stage of a method; off: one schedule spans all stages, but where
     a stage moves by another optimizer or begins with other weights. The paper recipe has it on."""
-    sweeps: PositiveInt | None = None
+    sweeps: Count | None = None
     """How often all unlabelled scans may be labelled anew, by methods that do so; empty: with a budget, as
     often as leaves 60 % of it for steps, measured once before step 0; with steps, without limit."""
     guard: bool = True
@@ -70,25 +81,25 @@ class RunSettings:
     compile: bool | Literal["auto"] = "auto"
     """Compile the networks for the steps: yes, no, or auto, which tries it on a CPU where two hours or more
     of a budget are left, and keeps it where it is faster."""
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    threads: Processes | None = None
     """CPU threads of each process; empty: the machine's cores, shared among its processes."""
-    devices: PositiveInt = 1
+    devices: Processes = 1
     """Processes on each machine that share every batch: GPUs, or parts of a CPU; a resumed run may have
     another number."""
-    nodes: PositiveInt = 1
+    nodes: Processes = 1
     """Machines; of several, torchrun starts the command on each."""
     init: str | None = None
     """A run folder whose predictor's weights the networks begin with."""
-    log_every: PositiveInt = 10
+    log_every: Steps = 10
     """Steps between two lines of the journal."""
-    shares_every: Annotated[int, Field(ge=0)] = 100
+    shares_every: CountOrNone = 100
     """Steps between two journalled shares of the loss's terms in the gradient; 0: never. Not with several
     processes, nor compiled."""
-    checkpoint_seconds: Annotated[float, Field(ge=0)] = 120.0
+    checkpoint_seconds: Seconds = 120.0
     """Seconds between two checkpoints; 0: after every step."""
-    watch_share: PositiveFloat = 0.1
+    watch_share: SomeShare = 0.1
     """With --watch: measured each time this share of the run has passed. It chooses nothing."""
-    watch_cases: PositiveInt = 20
+    watch_cases: Count = 20
     """With --watch: at most this many cases, in cohort order."""
     tensorboard: bool = False
     """Also write TensorBoard events into the run folder."""
@@ -104,7 +115,7 @@ class DistanceSettings:
 
     form: Literal["euclidean", "crop_minmax"] = "euclidean"
     """euclidean: clipped at the limit and divided by it; crop_minmax: the literature's per-crop rescaling."""
-    limit: PositiveFloat | None = None
+    limit: Amount | None = None
     """Distance at which the map saturates, in working units; empty: 8 x the finest working spacing."""
 
 
@@ -139,7 +150,8 @@ def resolve(
     hash of its method's file in the run that ``config_file`` is of. Raises SettingsError for unknown names
     (with the nearest), wrong values, and for code that only the file names (:mod:`semivox.methods.trust`).
     """
-    from_file = _read_config(config_file) if config_file is not None else {}
+    from_file = _read_config(Path(config_file)) if config_file is not None else {}
+    from_file.pop("data", None)
     named = named or run.get("method")
     asked = {**from_file, **{f"run.{k}": v for k, v in run.items() if v is not None}}
     name, preset, method_settings = parse_method(str(asked.pop("run.method", RunSettings.method)))
@@ -206,21 +218,13 @@ def write_config(path: Path, config: Config) -> None:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError("the settings file is missing", path=path) from None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        said = " ".join(str(error).split())
-        raise DataError("the settings file cannot be read", path=path, found=said) from None
-    if not isinstance(content, dict):
-        raise DataError(
-            "the settings file holds no settings", path=path, expected="YAML like a run's config.yaml"
-        )
+    """The file's settings by dotted name, ``data`` among them."""
+    content = read_yaml(path)
     version = content.pop("format", FORMAT)
-    if not isinstance(version, int) or version > FORMAT:
-        raise DataError("was written by a newer semivox", path=path, remedy="upgrade semivox")
-    content.pop("data", None)
+    if not isinstance(version, int) or isinstance(version, bool) or version > FORMAT:
+        raise DataError(
+            "was written by a newer semivox", path=path, found=f"format {version!r}", remedy="upgrade semivox"
+        )
     return flatten(content)
 
 
@@ -228,9 +232,8 @@ def read_config(
     path: Path, named: str | None = None, recorded: str | None = None
 ) -> tuple[Config, type[Method]]:
     """The settings a run folder was started with; ``named`` and ``recorded`` as in :func:`resolve`."""
-    _read_config(path)  # raises what there is to say about the file
-    data = yaml.safe_load(Path(path).read_text(encoding="utf-8")).get("data", "")
-    return resolve(Path(data), {}, config_file=path, named=named, recorded=recorded)
+    data = _read_config(path).get("data", "")
+    return resolve(Path(str(data)), {}, config_file=path, named=named, recorded=recorded)
 
 
 def refuse_changes(saved: Config, run: Mapping[str, Any], assignments: Mapping[str, Any]) -> Config:

@@ -7,9 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from semivox.files import append_text, write_text
+from semivox.content_checks import check_content
+from semivox.contents import JournalLine, StepLine, WatchLine
+from semivox.errors import DataError
+from semivox.files import append_text, read_bytes, write_text
+from semivox.trees import json_tree
 
 Listener = Callable[[dict[str, Any]], None]
+KINDS = {"step": StepLine, "watch": WatchLine}
 
 
 class Journal:
@@ -32,12 +37,23 @@ class Journal:
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a journal; a line cut off by a crash is left out."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    """The records of a journal; a line cut off by a crash is left out.
+
+    Raises DataError where the file cannot be read, or a whole line holds what no run has written.
+    """
+    try:
+        text = read_bytes(path).decode("utf-8", "replace")
+    except OSError as error:
+        raise DataError("the journal cannot be read", path=path, found=error.strerror) from None
+    for number, line in enumerate(text.split("\n"), start=1):
         try:
-            yield json.loads(line)
+            record = json_tree(line)
         except ValueError:
             continue
+        kind = record.get("kind") if isinstance(record, dict) else None
+        check_content(record, JournalLine, path, f"take out line {number}")
+        check_content(record, KINDS.get(str(kind), JournalLine), path, f"take out line {number}")
+        yield record
 
 
 def _finite(value: Any) -> Any:

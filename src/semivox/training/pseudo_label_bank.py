@@ -25,6 +25,7 @@ import numpy as np
 from torch import nn
 
 from semivox.batches import PseudoLabel, part_of
+from semivox.contents import Generation, PseudoLabelRow
 from semivox.errors import DataError
 from semivox.files import read_json, remove_file, remove_folder, replacing, scratch, write_json
 from semivox.methods import Relabel
@@ -225,7 +226,7 @@ class PseudoLabelBank:
 
     def _manifest(self, path: Path) -> dict[str, Any]:
         try:
-            return read_json(path, newest=FORMAT)
+            return read_json(path, newest=FORMAT, kind=Generation)
         except DataError as error:
             raise _lost("the record of its pseudo-labels is damaged", path, error.found) from error
 
@@ -277,16 +278,16 @@ class BlankLabels:
 
 def _finished(place: Path) -> dict[str, Any] | None:
     """The row of a case that is labelled and whole."""
-    row = _content(place / "case.json")
+    row = _content(place / "case.json", PseudoLabelRow)
     if row is None:
         return None
     files = {place / f"{name}.npy": size for name, size in row["files"].items()}
     return row if all(path.exists() and path.stat().st_size == size for path, size in files.items()) else None
 
 
-def _content(path: Path) -> dict[str, Any] | None:
+def _content(path: Path, kind: Any = None) -> dict[str, Any] | None:
     with contextlib.suppress(DataError):
-        return read_json(path, newest=FORMAT)
+        return read_json(path, newest=FORMAT, kind=kind)
     return None
 
 

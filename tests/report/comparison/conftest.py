@@ -13,7 +13,7 @@ import pytest
 from semivox.cohort import load_cohort, read_label
 from semivox.cohort.formats import write_mask
 from semivox.comparison.variants import safe_name
-from semivox.evaluation import METRICS, Measured, compare_evaluations
+from semivox.evaluation import METRICS, Measured, compare_evaluations, summarise
 from semivox.evaluation.comparison import POLICY
 from semivox.report.comparison_page import write_comparison_page
 
@@ -147,10 +147,13 @@ def evaluation_of(dice: Mapping[str, float], classes: Sequence[str]) -> dict[str
         }
         for case, value in dice.items()
     }
+    values = [str(k + 1) for k in range(len(classes))]
+    mean, ci95 = summarise(rows, {case: case for case in dice}, values)
     return {
         "format": 1,
-        "classes": {str(k + 1): name for k, name in enumerate(classes)},
-        "mean": {},
+        "classes": dict(zip(values, classes, strict=True)),
+        "mean": mean,
+        "ci95": ci95,
         "policy": {"name": "default", "tolerance_mm": 2.0},
         "patients": {case: case for case in dice},
         "cases": rows,

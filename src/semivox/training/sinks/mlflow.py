@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semivox.contents import Tracked
 from semivox.files import read_json, write_json
 from semivox.training.sinks import State, parameters_of
 
@@ -43,7 +44,7 @@ class MlflowSink:
         uri = tracking if "://" in tracking else Path(tracking).expanduser().absolute().as_uri()
         self._client = MlflowClient(tracking_uri=uri)
         note = run / NOTE
-        if note.exists() and (known := read_json(note))["tracking"] == uri:
+        if note.exists() and (known := read_json(note, kind=Tracked))["tracking"] == uri:
             self.run_id: str = known["run_id"]
             self._client.update_run(self.run_id, status="RUNNING")
             return

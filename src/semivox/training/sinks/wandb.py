@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from semivox.contents import Synced
 from semivox.files import read_json, write_json
 from semivox.training.sinks import State, parameters_of
 
@@ -32,7 +33,7 @@ class WandbSink:
         import wandb
 
         note = run / NOTE
-        self.run_id: str = read_json(note)["id"] if note.exists() else uuid.uuid4().hex[:8]
+        self.run_id: str = read_json(note, kind=Synced)["id"] if note.exists() else uuid.uuid4().hex[:8]
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=run.absolute().name,
