@@ -6,10 +6,25 @@ Each is one thing that can go wrong, so a test can make every one of them fail i
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
+
+
+def read_file(path: Path) -> bytes:
+    """A file's bytes. Raises OSError, also for what is no file: a pipe would be waited for, a device read,
+    without end."""
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        return file.read()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def make_folder(path: Path) -> None:

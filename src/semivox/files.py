@@ -13,7 +13,6 @@ import errno
 import json
 import os
 import shutil
-import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -240,16 +239,8 @@ def write_state(path: Path, content: Any) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's bytes. Raises OSError, also for what is no file: a pipe would be waited for without end, a
-    device read without end."""
-    with open(path, "rb", opener=_open_at_once) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", str(path))
-        return file.read()
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    """A regular file's bytes. Raises OSError."""
+    return disk.read_file(path)
 
 
 def read_text(path: Path) -> str:
@@ -258,7 +249,7 @@ def read_text(path: Path) -> str:
     Raises DataError for any other encoding: which one it is cannot be told from the bytes.
     """
     try:
-        raw = read_bytes(Path(path))
+        raw = disk.read_file(Path(path))
         utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = raw.decode("utf-16" if utf16 else "utf-8-sig")
         if "\0" in text:
@@ -276,13 +267,13 @@ def read_text(path: Path) -> str:
 
 def load_json(path: Path) -> Any:
     """What a JSON file holds, as :func:`semivox.trees.json_tree` reads it. Raises OSError or ValueError."""
-    return json_tree(read_bytes(path).decode("utf-8-sig"))
+    return json_tree(disk.read_file(path).decode("utf-8-sig"))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Settings written as YAML, as :func:`semivox.trees.yaml_tree` reads it. Raises DataError."""
     try:
-        content = yaml_tree(read_bytes(path).decode("utf-8-sig"))
+        content = yaml_tree(disk.read_file(path).decode("utf-8-sig"))
     except FileNotFoundError:
         raise DataError("the settings file is missing", path=path, remedy="check the path") from None
     except (OSError, ValueError) as error:
