@@ -210,7 +210,7 @@ class StepLine(TypedDict):
     """Of kind "step"."""
 
     step: int
-    stage: str
+    stage: NotRequired[str]
     terms: NotRequired[Numbers]
     weights: NotRequired[Numbers]
     lr: NotRequired[Numbers]

@@ -39,7 +39,12 @@ class SemivoxError(Exception):
             text += f"; expected {expected}"
         if remedy is not None:
             text = f"{text.rstrip('.')}. Remedy: {remedy}"
-        super().__init__(text)
+        super().__init__(printable(text))
+
+
+def printable(text: str) -> str:
+    """The same where it is Unicode; bytes of a file's name that are not are written ``\\xff``."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _shortened(found: object) -> object:

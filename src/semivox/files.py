@@ -101,6 +101,12 @@ def _disk_heard(temporary: Path) -> Iterator[None]:
         raise
 
 
+def real_path(path: str | Path) -> Path:
+    """Absolute and without links; as it stands from where a link leads to itself, for which
+    ``Path.resolve`` would raise."""
+    return Path(os.path.realpath(path))
+
+
 def is_bare(name: object) -> bool:
     """Whether ``name`` is a file's own name: no folder before it, and not ``.`` or ``..``."""
     separators = {"/", "\0", os.sep, os.altsep or os.sep}

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from semivox.errors import DataError
+
 
 @dataclass(frozen=True)
 class Case:
@@ -56,7 +58,8 @@ class Cohort:
     """All cases in use, in cohort order. ``classes`` maps label value -> name, background excluded.
 
     ``naming`` is how the names of its files were read. ``inferred``: which of "channels" and "classes" nobody
-    declared, so that their names are made up and say nothing.
+    declared, so that their names are made up and say nothing. ``left_out``: what the folder holds and no rule
+    uses, as warnings.
     """
 
     root: Path
@@ -71,6 +74,7 @@ class Cohort:
     colours: Mapping[str, object] = field(default_factory=dict)
     naming: Naming = Naming()
     inferred: frozenset[str] = frozenset()
+    left_out: tuple[DataError, ...] = ()
 
     @property
     def values(self) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from semivox.cohort.layouts import WHOLE, Found, dicom_files, nnunet_files, pair
 from semivox.cohort.naming import Files, image_files
 from semivox.cohort.segments import Segment, named_by_segments
 from semivox.cohort.split import split_cohort
+from semivox.cohort.unused import unused_findings
 from semivox.errors import DataError
 
 FOLDERS = ("imagesTr", "imagesUn", "images", "imagesTs")
@@ -108,6 +109,7 @@ def scan_folder(root: str | Path, labeled: str | None = None) -> Scan:
         colours=declared.colours,
         naming=replace(found.naming, files_per_case=max((len(c.images) for c in cases), default=1)),
         inferred=inferred,
+        left_out=tuple(fault for case, fault in warnings if not case),
     )
     return Scan(cohort, errors, warnings)
 
@@ -246,25 +248,9 @@ def _ordered(
         if rows_given and row.case not in listed:
             text = "not listed in cases.csv; it comes after the listed cases, as a patient of its own"
             warnings.append((row.case, DataError(text, path=table, remedy="add a line for it")))
-    for label in found.lone_labels:
-        warnings.append(("", DataError("a label without an image", path=label, remedy="add the image")))
-    warnings += [("", fault) for fault in (*_left_out(found), *found.notes)]
+    left_out = unused_findings(found.unused, found.lone_labels, found.cases, found.file_ending)
+    warnings += [("", fault) for fault in (*left_out, *found.notes)]
     return cases, tuple(errors), tuple(warnings)
-
-
-def _left_out(found: Found) -> Iterable[DataError]:
-    """Files that end otherwise than declared, a warning a folder."""
-    folders: dict[Path, list[str]] = {}
-    for path in found.other_endings:
-        folders.setdefault(path.parent, []).append(path.name)
-    for folder, names in folders.items():
-        yield DataError(
-            f"{len(names)} file(s) of another format than the folder's are left out",
-            path=folder,
-            found=", ".join(names[:5]) + (" ..." if len(names) > 5 else ""),
-            expected=f"names that end in {found.file_ending}",
-            remedy="convert them, or take them out of the folder",
-        )
 
 
 def _case(files: Files, row: Row) -> Case:

@@ -22,6 +22,7 @@ from semivox.cohort.formats import is_dicom, read_case, read_volume, smallest_in
 from semivox.cohort.hashing import sha256_file
 from semivox.cohort.volume import Volume
 from semivox.errors import DataError
+from semivox.files import real_path
 
 STEP_MM = 1.0318e-4
 """Affines are compared in such steps: formats round them differently. No round number, so that values people
@@ -126,7 +127,7 @@ def _stamp(paths: Sequence[Path]) -> Stamp | None:
         changed = max(status.st_mtime, status.st_ctime)
         if path.suffix.lower() in DETACHED or time.time() - changed < SETTLED_SECONDS:
             return None
-        stats.append((str(path.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+        stats.append((str(real_path(path)), status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     return tuple(stats)
 
 

@@ -17,9 +17,11 @@ from semivox.cohort.naming import (
     group_files,
     image_files,
     label_files,
+    no_file,
     without_duplicates,
 )
-from semivox.errors import DataError
+from semivox.cohort.unused import unused_in
+from semivox.errors import DataError, printable
 
 WHOLE = Naming(numbered=False, files_per_case=1)
 """Of plain folders: a file is a case, its stem the name."""
@@ -28,13 +30,13 @@ WHOLE = Naming(numbered=False, files_per_case=1)
 @dataclass
 class Found:
     """All cases of a folder in sorted order, label files that no image goes with, the files' ending, how
-    names are read, files that are left out since they end otherwise than declared, and other findings."""
+    names are read, files of the folders that no rule uses, and other findings."""
 
     cases: list[Files]
     lone_labels: list[Path]
     file_ending: str
     naming: Naming
-    other_endings: list[Path] = field(default_factory=list)
+    unused: list[Path] = field(default_factory=list)
     notes: list[DataError] = field(default_factory=list)
 
 
@@ -54,9 +56,9 @@ def nnunet_files(root: Path, ending: str | None, channels: int) -> Found:
     lone = _with_labels(training, own)
     unlabeled = group_files(_with_ending(further, ending), naming)
     cases = _same_count(without_duplicates([*training, *unlabeled]))
-    scans = {*_with_ending(images, ending), *_with_ending(further, ending)}
-    others = [*(p for p in (*images, *further) if p not in scans), *sorted({*marks} - {*own})]
-    return Found(cases, lone, ending, naming, others)
+    used = [*_with_ending(images, ending), *_with_ending(further, ending), *own]
+    unused = unused_in([root / name for name in ("imagesTr", "imagesUn", "labelsTr")], used)
+    return Found(cases, lone, ending, naming, unused)
 
 
 def pair_files(
@@ -96,16 +98,20 @@ def pair_files(
     used = {case.label for case in cases}
     marks = label_files(root / "labelsTr")
     lone = [p for p in marks if _is_label_of(p, ending) and p not in used]
-    others = [p for p in unlisted if ending_of(p) != ending]
-    return Found(cases, lone, ending, naming, others)
+    listed = [path for case in cases for path in (*case.images, *([case.label] if case.label else []))]
+    folders = {root / name for name in ("imagesTr", "imagesUn", "labelsTr")} | {p.parent for p in listed}
+    unused = unused_in(sorted(folders), [*listed, *_with_ending(unlisted, ending), *lone])
+    return Found(cases, lone, ending, naming, unused)
 
 
 def plain_files(root: Path) -> Found:
     """``images/STEM.ext`` with ``labels/STEM.ext`` (the endings may differ), and ``imagesUn``."""
     images = [*image_files(root / "images"), *image_files(root / "imagesUn")]
     cases = without_duplicates(group_files(images, WHOLE))
-    lone = _with_labels(cases, label_files(root / "labels"))
-    return Found(cases, lone, _common_ending(images), WHOLE)
+    labels = label_files(root / "labels")
+    lone = _with_labels(cases, labels)
+    unused = unused_in([root / name for name in ("images", "imagesUn", "labels")], [*images, *labels])
+    return Found(cases, lone, _common_ending(images), WHOLE, unused)
 
 
 def dicom_files(root: Path) -> Found:
@@ -121,10 +127,11 @@ def _with_labels(cases: Sequence[Files], paths: Sequence[Path]) -> list[Path]:
     """Give each case the label of its name; returns those that no case goes with, sorted."""
     labels: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
-        labels[stem_of(path)].append(path)
+        labels[printable(stem_of(path))].append(path)
     for case in cases:
         own = labels.pop(case.name, [])
         case.label = own[0] if own else None
+        case.faults += filter(None, map(no_file, own[:1]))
         if len(own) > 1:
             case.faults.append(duplicate(case.name, own))
     return sorted(p for paths in labels.values() for p in paths)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from pathlib import Path
 from semivox.cohort.case import Naming
 from semivox.cohort.dicom.places import holds_dicom, inner_of
 from semivox.cohort.formats import ending_of, is_scan, stem_of
-from semivox.errors import DataError
+from semivox.errors import DataError, printable
 
 CHANNEL = re.compile(r"(.+)_(\d{4})")
 """A stem that ends in a channel's number: CASE_0000."""
@@ -44,17 +45,37 @@ def group_files(paths: Iterable[Path], naming: Naming, *, loose: bool = False) -
     for path in sorted(paths):
         match = CHANNEL.fullmatch(stem_of(path)) if naming.numbered else None
         if match is None:
-            cases.append(Files(stem_of(path), (path,)))
+            cases.append(Files(printable(stem_of(path)), (path,)))
         else:
             groups[path.parent, match[1]][int(match[2])].append(path)
     for (_, name), files in groups.items():
         if loose and (0 not in files or (naming.files_per_case == 1 and len(files) > 1)):
-            cases += [Files(stem_of(path), (path,)) for same in files.values() for path in same]
+            cases += [Files(printable(stem_of(path)), (path,)) for same in files.values() for path in same]
             continue
+        name = printable(name)
         cases.append(_case(name, {i: files[i][0] for i in sorted(files)}, naming.files_per_case))
         again = [path for same in files.values() for path in same[1:]]  # the same name with another ending
         cases += [Files(name, (path,)) for path in again]
+    for case in cases:
+        case.faults += filter(None, map(no_file, case.images))
     return sorted(cases, key=lambda c: c.name)
+
+
+def no_file(path: Path) -> DataError | None:
+    """What keeps a path from being opened at all: a pipe would be waited for without end, a name that is not
+    UTF-8 cannot be recorded. None for a file or folder, or what is not there: whoever reads it says so."""
+    if printable(path.name) != path.name:
+        return DataError("its name is not UTF-8", path=path, found=path.name, remedy="rename it")
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+    return DataError(
+        "is no regular file", path=path, found=kind, expected="a file", remedy="take it out of the folder"
+    )
 
 
 def _case(name: str, files: dict[int, Path], channels: int) -> Files:
@@ -117,5 +138,10 @@ def entries(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as found:
-        names = [e.name for e in found if not e.name.startswith(".") and not e.is_dir()]
+        files = (e for e in found if not e.is_dir(follow_symlinks=False))
+        names = [e.name for e in files if not e.name.startswith(".") and not _leads_to_folder(e)]
     return [folder / name for name in sorted(names)]
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and os.path.isdir(entry.path)  # a link to itself does not

@@ -7,17 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from semivox.cohort.case import Case, Naming
-from semivox.cohort.dicom.places import holds_dicom, is_archive
+from semivox.cohort.dicom.places import holds_dicom, inner_of, is_archive
 from semivox.cohort.folder import is_data_folder, naming_of, scan_images
 from semivox.cohort.format_table import ENDINGS
 from semivox.cohort.formats import ending_of, is_scan
 from semivox.cohort.layouts import dicom_files
 from semivox.cohort.naming import Files, entries, group_files, image_files
+from semivox.cohort.unused import BESIDE
 from semivox.errors import DataError
-
-VOXELS = (".img", ".img.gz", ".raw", ".zraw", ".raw.gz")
-BESIDE = (*VOXELS, ".json", ".csv", ".txt", ".md", ".html", ".yaml", ".yml", ".pdf")
-"""Endings of what may lie among scans and is none: descriptions, and the voxels of detached headers."""
+from semivox.files import real_path
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def find_scans(paths: Sequence[str | Path], naming: Naming | None = None) -> Sca
         scans = _of(path, naming or Naming())
         for scan in scans.cases:
             other = found.setdefault(scan.name, scan)
-            if {p.resolve() for p in other.images} != {p.resolve() for p in scan.images}:
+            if {real_path(p) for p in other.images} != {real_path(p) for p in scan.images}:
                 raise _shared(scan.name, scan.images[0], other.images[0])
         faults |= scans.faults
         left_out += scans.left_out
@@ -71,10 +69,10 @@ def _of(path: Path, naming: Naming) -> Scans:
         raise DataError("no such file or folder", path=path, remedy="check the path")
     if is_data_folder(path):
         cases, faults, found = scan_images(path, naming.files_per_case)
-        scans = Scans(cases, faults, tuple(found.other_endings), tuple(found.notes))
+        scans = Scans(cases, faults, tuple(found.unused), tuple(found.notes))
     else:
         files = group_files(image_files(path), naming_in(path, naming), loose=True)
-        scans = _as_scans(files, [p for p in entries(path) if not _belongs(p)])
+        scans = _as_scans(files, [*(p for p in entries(path) if not _belongs(p)), *_folders(path)])
     if not scans.cases:
         raise DataError(
             "no scan found",
@@ -137,6 +135,11 @@ def _shared(name: str, path: Path, other: Path) -> DataError:
         found=f"also {other}",
         remedy="predict them into two folders, or rename one",
     )
+
+
+def _folders(path: Path) -> list[Path]:
+    """Folders inside that hold no DICOM series: nobody looks into them."""
+    return [inner for inner in inner_of(path) if inner.is_dir() and not holds_dicom(inner)]
 
 
 def _belongs(path: Path) -> bool:

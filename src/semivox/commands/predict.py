@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from semivox.cohort.format_table import WRITABLE
+from semivox.errors import printable
 from semivox.options import Command, Flag, Positional, from_options
 from semivox.terminal import case_line
 
@@ -108,7 +109,7 @@ def main(given: PredictOptions) -> int:
         f"{len(report.skipped)} up to date, {len(report.review)} to review, {len(report.failed)} failed"
     )
     if report.left_out:
-        named = ", ".join(path.name for path in report.left_out[:5])
+        named = ", ".join(printable(path.name) for path in report.left_out)
         print(f"{len(report.left_out)} left out, not read as scans: {named}", file=sys.stderr)
     for note in report.notes:
         print(note, file=sys.stderr)

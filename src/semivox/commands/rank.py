@@ -235,7 +235,7 @@ def _notes(model: Model, cohort: Cohort, known: Labeled, reference: int) -> list
     """What a reader of the ranking has to know; ``reference``: labelled scans to be far from."""
     from semivox.cohort import Task, channels_differ
 
-    notes = []
+    notes = [str(fault) for fault in cohort.left_out]
     if len(model.networks) < 2:
         notes.append("the model has one network only: disagreement is left out")
     if not reference:

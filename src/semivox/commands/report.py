@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from semivox.contents import Source
 from semivox.errors import DataError
-from semivox.files import inside, read_json
+from semivox.files import inside, read_json, real_path
 from semivox.options import Command, Flag, Positional, from_options
 from semivox.terminal import case_line
 
@@ -118,10 +118,10 @@ def evaluation_folder(run: Path, test: Path) -> Path:
     path's hash where another folder of that name was measured before."""
     from semivox.evaluation.result_paths import EVALUATIONS, SOURCE
 
-    place = inside(run, EVALUATIONS, test.resolve().name or "test")
+    place = inside(run, EVALUATIONS, real_path(test).name or "test")
     source = place / SOURCE
-    if source.is_file() and read_json(source, kind=Source).get("data") != str(test.resolve()):
-        digest = hashlib.sha256(str(test.resolve()).encode()).hexdigest()[:8]
+    if source.is_file() and read_json(source, kind=Source).get("data") != str(real_path(test)):
+        digest = hashlib.sha256(str(real_path(test)).encode()).hexdigest()[:8]
         return place.with_name(f"{place.name}-{digest}")
     return place
 

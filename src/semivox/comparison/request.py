@@ -31,7 +31,7 @@ from semivox.comparison.options import CompareOptions
 from semivox.comparison.variants import ALL, Choice, read_labeled, read_methods, read_seeds
 from semivox.duration import budget_seconds
 from semivox.errors import DataError, SettingsError
-from semivox.files import make_folder, read_json, write_json
+from semivox.files import make_folder, read_json, real_path, write_json
 from semivox.settings import assignments, plain
 
 REQUEST = "request.json"
@@ -169,9 +169,9 @@ def _fixed(train: CompareOptions, cases: Sequence[Case], held_out: Sequence[Case
     """What may not change in a comparison's folder, as it stands in ``request.json``."""
     settings = assignments(train.settings)
     return {
-        "data": str(Path(train.data).resolve()),
+        "data": str(real_path(train.data)),
         "cases of data": _digest(cases),
-        "test": None if train.test is None else str(Path(train.test).resolve()),
+        "test": None if train.test is None else str(real_path(train.test)),
         "cases of test": None if held_out is None else _digest(held_out),
         "folds": train.folds,
         **{name: getattr(train, name) for name in SAME},
@@ -237,7 +237,7 @@ def _fold_groups(choice: Choice, cohort: Cohort, folds: int) -> list[Group]:
 def _test_group(choice: Choice, cohort: Cohort, test: Path) -> Group:
     split = split_cohort(cohort, None if choice.text == ALL else choice.text)
     measured = load_cohort(test)
-    same = test.resolve() == cohort.root.resolve()
+    same = real_path(test) == real_path(cohort.root)
     role = TEST if same else None
     cases = tuple(
         case

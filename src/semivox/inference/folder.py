@@ -23,7 +23,7 @@ from semivox.cohort import (
     write_volume,
 )
 from semivox.errors import DataError, DiskFault, SemivoxError, SettingsError
-from semivox.files import inside, read_json, refuse_full, remove_file, write_json
+from semivox.files import inside, read_json, real_path, refuse_full, remove_file, write_json
 from semivox.inference.model import Model
 from semivox.inference.ranges import departures
 from semivox.inference.record import Record, Row
@@ -282,8 +282,8 @@ def _maps(case: str, folder: Path) -> list[Path]:
 
 
 def _check_folder(model: Model, scans: Sequence[Case], out: Path) -> None:
-    sources = {path.parent.resolve() for scan in scans for path in scan.images}
-    if out.resolve() in sources:
+    sources = {real_path(path.parent) for scan in scans for path in scan.images}
+    if real_path(out) in sources:
         raise SettingsError(
             "the masks would lie among the scans, and could take their place",
             path=out,

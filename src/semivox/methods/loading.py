@@ -11,6 +11,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from semivox.errors import SettingsError
+from semivox.files import real_path
 
 if TYPE_CHECKING:
     from semivox.methods.declare import Method
@@ -82,7 +83,7 @@ def _load_file(path: Path) -> Any:
 
 def refuse_in_run(file: Path) -> None:
     """Raise SettingsError for a file that lies in a run folder."""
-    for folder in file.resolve().parents:
+    for folder in real_path(file).parents:
         marks = ("status.json", "model.json", "checkpoints", "environment.json")
         if (folder / "config.yaml").is_file() and any((folder / mark).exists() for mark in marks):
             raise SettingsError(

@@ -12,7 +12,7 @@ from typing import Any
 
 from semivox import disk
 from semivox.errors import DataError, DiskFault
-from semivox.files import told
+from semivox.files import real_path, told
 
 
 def cache_folder(data: str | Path, cache: str | Path | None = None) -> Path:
@@ -24,8 +24,8 @@ def cache_folder(data: str | Path, cache: str | Path | None = None) -> Path:
     if chosen:
         folder = Path(chosen).expanduser()
         _refuse_unwritable(folder, "the cache folder cannot be written to")
-        return folder.resolve()
-    own = Path(data).resolve() / ".semivox"
+        return real_path(folder)
+    own = real_path(data) / ".semivox"
     if _unwritable(own) is None:
         return own
     name = hashlib.sha256(str(own.parent).encode()).hexdigest()[:16]

@@ -109,7 +109,7 @@ def _mark_stages(axis: Axes, journal: Sequence[Mapping[str, Any]]) -> None:
     begins: dict[str, int] = {}
     for record in journal:
         if record.get("kind") == "step":
-            begins.setdefault(record["stage"], record["step"])
+            begins.setdefault(record.get("stage", ""), record["step"])
     if len(begins) < 2:
         return
     for name, step in begins.items():

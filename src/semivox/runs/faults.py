@@ -50,6 +50,8 @@ def _refuse_faults(cohort: Cohort, split: Split, display: Display) -> None:
     report = check_cohort(
         cohort, split, progress=lambda done, total: display.work("check the scans", done, total)
     )
+    for fault in cohort.left_out:
+        display.say(f"warning: {fault}")
     for warning in report.warnings[:SHOWN]:
         display.say(
             f"warning: {warning.case}: {warning.fault}; found {warning.found}. Remedy: {warning.remedy}"

@@ -9,7 +9,7 @@ from semivox.cohort import Case, load_cohort
 from semivox.errors import DataError
 from semivox.evaluation.folders import evaluate_folders
 from semivox.evaluation.result_paths import EVALUATION, EVALUATIONS, MASKS, SOURCE
-from semivox.files import inside, write_json
+from semivox.files import inside, real_path, write_json
 from semivox.inference.folder import Wanted, predict_folder
 from semivox.inference.model import Model
 from semivox.inference.record import Row
@@ -54,6 +54,6 @@ def measure(
             found=f"{failed[0].case}: {failed[0].reason}",
             remedy="mend the scans, or leave them out (use=no in cases.csv)",
         )
-    write_json(place / SOURCE, {"format": 1, "data": str(data.resolve())})
+    write_json(place / SOURCE, {"format": 1, "data": str(real_path(data))})
     if any(case.label is not None and case.role != "unlabeled" for case in load_cohort(data).cases):
         write_json(place / EVALUATION, evaluate_folders(place / MASKS, data))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor, nn
 
+from semivox.errors import DataError
 from semivox.prepare import Plan
 from semivox.tiles.forward import predict_probabilities
 
@@ -25,9 +26,10 @@ def predict_planned(
     Half-overlapping windows of the plan's patch, which is what the networks have learned from; ``whole``: in
     one forward, two to four times as fast and, measured, a little less accurate (docs/performance.md). Each
     network's own ``multiple`` is met, or the plan's; ``memory_bytes`` as for :func:`predict_probabilities`.
+    Raises DataError for an output that is not finite.
     """
     needs = [getattr(network, "multiple", plan.network.multiple) for network in networks]
-    return predict_probabilities(
+    probabilities = predict_probabilities(
         networks,
         image,
         multiple=tuple(math.lcm(*axis) for axis in zip(*needs, strict=True)),
@@ -35,6 +37,16 @@ def predict_planned(
         tile=None if whole else plan.patch,
         bytes_per_voxel=_bytes_per_voxel(plan),
     )
+    if not math.isfinite(float(probabilities.sum())):  # one NaN makes the sum one
+        broken = int((~probabilities.isfinite()).any(0).sum())
+        raise DataError(
+            "the network's output for this scan is not finite",
+            found=f"{broken} of {probabilities[0].numel()} voxels of the working grid",
+            expected="probabilities",
+            remedy="look at the scan's intensities; where every scan fails, train anew with a smaller "
+            "optimizer.lr",
+        )
+    return probabilities
 
 
 def _bytes_per_voxel(plan: Plan) -> float:

@@ -26,7 +26,7 @@ from torch import nn
 
 from semivox.batches import PseudoLabel, part_of
 from semivox.contents import Generation, PseudoLabelRow
-from semivox.errors import DataError
+from semivox.errors import DataError, TrainingFailed
 from semivox.files import read_json, remove_file, remove_folder, replacing, scratch, write_json
 from semivox.methods import Relabel
 from semivox.prepare import FULL, Plan, Store
@@ -172,7 +172,13 @@ class PseudoLabelBank:
         """Label one case and write its arrays; returns its row."""
         began = time.perf_counter()
         image = self.store.case(index).image
-        label = label_scan(networks, image, self.plan, relabel, key / index, self.mirror_axes)
+        try:
+            label = label_scan(networks, image, self.plan, relabel, key / index, self.mirror_axes)
+        except DataError as error:  # no label of any case would be worth more than this one's
+            case = self.store.cases[index]
+            raise TrainingFailed(
+                f"case {case} cannot be labelled: {error.fault}", found=error.found, remedy=error.remedy
+            ) from error
         dice = None
         if index in before.folders:
             with contextlib.suppress(DataError):  # a damaged one is only missed by the measurement

@@ -17,6 +17,7 @@ from semivox.cohort.naming import image_files, label_files
 from semivox.cohort.new_folder import new_folder, refuse_occupied, write_tables
 from semivox.cohort.segments import Segment, named_by_segments
 from semivox.errors import DataError
+from semivox.files import real_path
 
 
 def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
@@ -55,7 +56,7 @@ def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
         for case, path in labels.items():
             shutil.copyfile(path, folder / "labelsTr" / f"{case}{ending_of(path)}")
         dataset: dict[str, Any] = {
-            "name": src.resolve().name,
+            "name": real_path(src).name,
             "channel_names": {str(i): name for i, name in enumerate(channels)},
             "labels": {"background": 0, **{segment.name: value for value, segment in classes.items()}},
             "numTraining": len(labels),

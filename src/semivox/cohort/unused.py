@@ -1,0 +1,76 @@
+"""Files in the folders of images and labels that no rule of the layout uses, with the name that each may have
+been meant to have."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from semivox.cohort.formats import ending_of, stem_of
+from semivox.cohort.naming import Files, entries
+from semivox.errors import DataError, printable
+
+MORE = re.compile(r"(?:[_.-](?:\d{4}|seg|segmentation|mask|label|labels|gt))+$")
+"""What people add to the name of a case when they name its label."""
+VOXELS = (".img", ".img.gz", ".raw", ".zraw", ".raw.gz")
+BESIDE = (*VOXELS, ".json", ".csv", ".txt", ".md", ".html", ".yaml", ".yml", ".pdf")
+"""Endings of what may lie among scans and is none: descriptions, and the voxels of detached headers."""
+SHOWN = 5
+SAME = ({".nii", ".nii.gz"}, {".tif", ".tiff"}, {".jpg", ".jpeg"})
+"""Endings of one format: the file's first bytes say how it is packed."""
+
+
+def unused_in(folders: Iterable[Path], used: Iterable[Path]) -> list[Path]:
+    """What lies in ``folders`` and is neither hidden nor of ``used`` nor ``BESIDE`` them, such as a pipe."""
+    known = set(used)
+    found = [path for folder in folders for path in entries(folder) if path not in known]
+    return [path for path in found if not path.name.lower().endswith(BESIDE)]
+
+
+def unused_findings(
+    unused: Sequence[Path], lone_labels: Sequence[Path], cases: Sequence[Files], ending: str
+) -> Iterator[DataError]:
+    """A warning for each label without an image, and one for the other unused files of a folder; those that
+    another name would give a use are told it."""
+    wanting = {_core(case.name): case.name for case in cases if case.label is None}
+    for label in lone_labels:
+        meant = _meant(label, wanting, ending)
+        remedy = "add the image" if meant is None else f"rename {label.name} to {meant}"
+        yield DataError("a label without an image", path=label, remedy=remedy)
+    folders: dict[Path, list[Path]] = {}
+    for path in unused:
+        folders.setdefault(path.parent, []).append(path)
+    for folder, paths in folders.items():
+        names = [printable(path.name) for path in paths]
+        renames = [f"{path.name} to {meant}" for path in paths if (meant := _meant(path, wanting, ending))]
+        yield DataError(
+            f"{len(names)} file(s) that nothing here uses are left out",
+            path=folder,
+            found=", ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else ""),
+            expected=f"names that end in {ending}",
+            remedy=f"rename {', '.join(renames[:SHOWN])}"
+            if renames
+            else "convert them, or take them out of the folder",
+        )
+
+
+def _core(name: str) -> str:
+    """A name without what does not tell cases apart."""
+    return MORE.sub("", unicodedata.normalize("NFC", name).casefold())
+
+
+def _meant(path: Path, wanting: dict[str, str], ending: str) -> str | None:
+    """The name that a file of a label's folder had to have to be used; None where there is none, or a file of
+    that name is there already."""
+    own = ending_of(path)
+    if own is None or (own != ending and {own, ending} not in SAME):
+        return None
+    if "label" not in path.parent.name.lower():  # an image: the same name with the folder's ending
+        meant = f"{stem_of(path)}{ending}"
+    elif (case := wanting.get(_core(stem_of(path)))) is not None:
+        meant = f"{case}{ending}"
+    else:
+        return None
+    return None if meant == path.name or (path.parent / meant).exists() else meant
