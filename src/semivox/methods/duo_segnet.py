@@ -113,8 +113,7 @@ class DuoSegNet(Method):
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         s, unlabeled = self.settings, batch["unlabeled"]
         halves = [batch[name] for name in ("labeled", "labeled_second")[: s.views]]
-        suffixes = ("", "_second")[: s.views]
-        terms: dict[str, Term] = {}
+        suffixes, terms = ("", "_second")[: s.views], dict[str, Term]()
         logits_l, logits_u = [], []  # of each network (B, K, X, Y[, Z])
         for name, suffix, half in zip(self.names, suffixes, halves, strict=True):
             x = torch.cat([half.views["weak"], unlabeled.views["weak"]])  # (B, C, X, Y[, Z])

@@ -127,8 +127,7 @@ class PseudoContrast(StudentTeacher):
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         s, labeled, pairs = self.settings, batch["labeled"], batch.get("pairs")
-        x = labeled.views["weak"]  # (B, C, X, Y[, Z])
-        n_l = len(x)
+        x, n_l = labeled.views["weak"], len(labeled.valid)  # (B, C, X, Y[, Z])
         if pairs is not None:
             x = torch.cat([x, pairs.views["weak"]])
         output = self.student(x, drop=at.rng("dropout/student"))
