@@ -256,7 +256,7 @@ class PseudoLabelRow(TypedDict):
     case: str
     files: dict[str, int]
     volumes: NotRequired[list[float]]
-    laziness: NotRequired[float | None]
+    laziness: NotRequired[list[float | None] | None]
     agreement: NotRequired[float | None]
     confidences: NotRequired[list[list[int]] | None]
 
