@@ -84,7 +84,7 @@ def serve(a: argparse.Namespace) -> None:
         )
     except ModuleNotFoundError:  # an earlier build
         scans_of, native = import_module("semivox.inference.scans"), import_module("semivox.inference.native")
-    model = load_model(a.run, device="cpu", threads=a.threads)
+    model = load_model(a.run, device="cpu", precision=a.precision, threads=a.threads)
     if a.worker in WINDOWS:
         native.predict_planned = slide(WINDOWS[a.worker])  # type: ignore[attr-defined]
     found = scans_of.find_scans(a.scans)
@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("scans", nargs="+", help="in NIfTI")
     parser.add_argument("--old", type=Path, metavar="SRC")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of all of them")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--json", action="store_true")
