@@ -212,7 +212,7 @@ def test_a_resumed_run_refuses_changed_settings_and_scans(
     run, cache = tmp_path / "run", tmp_path / "cache"
     with pytest.raises(Stopped):
         train(data, run, method="simcvd", steps=4, settings=small, cache=cache, display=StopAfter(1))
-    with pytest.raises(SettingsError, match=r"optimizer\.lr: 0\.1 -> 0\.5"):
+    with pytest.raises(SettingsError, match=r"optimizer\.lr: 0\.2 -> 0\.5"):
         train(data, run, resume=True, settings={"optimizer.lr": 0.5}, cache=cache)
     with pytest.raises(SettingsError, match=r"run\.seed: 0 -> 1"):
         train(data, run, resume=True, seed=1, cache=cache)

@@ -40,15 +40,19 @@ from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings
 from semivox.methods.declare import At, Batch, Facts, Optimizer, Player, Relabel, Stage, Term
 from semivox.ranges import FewOrNone, NotAll, Share, Steps, Weight
 
+LEAST_ALONE = 0.4
+
 
 @dataclass(frozen=True)
 class SelfTrainingSettings(StudentTeacherSettings):
     paper_steps: Steps = 6000
     """Steps that the constants are meant for; those counted in steps scale with the run's length by it.
     [ours]"""
-    alone: NotAll = 0.5
+    alone: NotAll = 0.7
     """Share of the run on labelled scans alone, before the first pseudo-labels. [ours]"""
-    rounds: FewOrNone = 3
+    enough: Steps = 1000
+    """Steps on labelled scans alone that are enough: a longer run has no more, but for 0.4 of it. [ours]"""
+    rounds: FewOrNone = 2
     """How often all unlabelled scans are labelled anew; 0: never. [ours]"""
     final: NotAll = 0.0
     """Share of the run on labelled scans alone at the end. [ours]"""
@@ -97,8 +101,9 @@ class SelfTraining(StudentTeacher):
         if not rounds or not s.pseudo:
             return [Stage("labeled", labeled, (player,), self.pairs())]
         relabel = Relabel(clean="largest" if s.clean else "none", mirrored=s.mirrored)
-        each = (1 - s.alone - s.final) / rounds
-        stages = [Stage("labeled", labeled, (player,), self.pairs(), s.alone)]
+        alone = min(s.alone, max(LEAST_ALONE, s.enough / facts.steps))
+        each = (1 - alone - s.final) / rounds
+        stages = [Stage("labeled", labeled, (player,), self.pairs(), alone)]
         for r in range(1, rounds + 1):
             both, goes_on = {**labeled, "pseudo": pseudo}, r > 1 or not s.lr
             stages.append(Stage(f"round{r}", both, (later,), self.pairs(), each, relabel, continues=goes_on))

@@ -46,15 +46,6 @@ class RunFolder:
         try:
             with told(self.path, "free disk space, or choose another --out"):
                 self._take()
-        except Timeout:
-            status = self.path / "status.json"
-            pid = read_json(status, kind=Status).get("pid") if status.exists() else "unknown"
-            raise SettingsError(
-                "another process is training in this folder",
-                path=self.path,
-                found=f"process {pid}",
-                remedy="wait for it, stop it, or choose another --out",
-            ) from None
         except BaseException:
             self._lock.release()
             raise
@@ -62,13 +53,26 @@ class RunFolder:
 
     def _take(self) -> None:
         disk.make_folder(self.path)
-        self._lock.acquire(timeout=0)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:  # an OSError, and not the disk's
+            raise self._held() from None
         for name in (self.checkpoints.name, *PARTS):
             inside(self.path, name, "any")  # none may lead out of the run
         disk.make_folder(self.checkpoints)
         self._new = not (self.path / "config.yaml").exists()
         if self._new:
             self._forget_earlier_try()
+
+    def _held(self) -> SettingsError:
+        status = self.path / "status.json"
+        pid = read_json(status, kind=Status).get("pid") if status.exists() else "unknown"
+        return SettingsError(
+            "another process is training in this folder",
+            path=self.path,
+            found=f"process {pid}",
+            remedy="wait for it, stop it, or choose another --out",
+        )
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
