@@ -54,7 +54,8 @@ def test_a_run_asks_for_about_what_it_writes(
     assert 0.5 * arrays < asked["arrays"] <= arrays
     written = sum(size(tmp_path / "run" / part) for part in ("checkpoints", "pseudo_labels"))
     written += (tmp_path / "run/model.safetensors").stat().st_size
-    assert written < asked["pseudo-labels"] < 2 * written  # a third checkpoint while it is written
+    # a third checkpoint while it is written, and a generation of pseudo-labels beside the newest
+    assert written < asked["pseudo-labels"] < 2.5 * written
 
 
 def test_no_room_is_told_before_the_first_step_and_the_run_goes_on(

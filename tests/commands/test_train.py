@@ -477,7 +477,7 @@ def test_auto_takes_the_method_that_pays_where_there_are_steps_and_scans(
     display = StopAfter(1)
     with pytest.raises(Stopped):
         train(
-            phantoms[0], tmp_path / "run", labeled=2, steps=600, settings=small, cache=cache, display=display
+            phantoms[0], tmp_path / "run", labeled=2, steps=1000, settings=small, cache=cache, display=display
         )
     assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["run"]["method"] == RECOMMENDED
     assert any(line.startswith(f"method: {RECOMMENDED}, for 2 labelled and") for line in display.said)

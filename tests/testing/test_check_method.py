@@ -12,8 +12,13 @@ from semivox.methods.catalog import CATALOG, load_method, preset_settings
 from semivox.testing import CHECKS, check_method
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-UNTRAINED: dict[str, dict[str, Any]] = {"self_ensembling": {"threshold": 0.0}}
-"""Settings without which a method finds nothing to learn from a network that knows nothing yet."""
+UNTRAINED: dict[str, dict[str, Any]] = {
+    "self_ensembling": {"threshold": 0.0},
+    "ua_mt": {"limit": "classes"},
+    "cps": preset_settings("cps", load_method("cps"), "ssl4mis"),
+}
+"""Settings without which a method finds nothing to learn from a network that knows nothing yet, or what is
+wrong: the common recipe begins with labels alone, this check does not."""
 
 
 @pytest.mark.parametrize("name", CATALOG)
@@ -25,6 +30,7 @@ def test_every_method_passes(name: str) -> None:
     ("name", "settings"),
     [
         ("cvrl", preset_settings("cvrl", load_method("cvrl"), "miccai")),
+        ("cps", {}),
         ("self_ensembling", {**UNTRAINED["self_ensembling"], "sampling": "both"}),
     ],
 )
@@ -44,6 +50,9 @@ def test_the_method_of_the_page_passes(tmp_path: Path) -> None:
 
 
 def test_every_method_with_presets_has_them_checked() -> None:
-    """v1 is cvrl's defaults; a new preset needs a row above."""
+    """v1 is cvrl's defaults, paper those of cps; a new preset needs a row above."""
     presets = {name: set(load_method(name).presets) for name in CATALOG}
-    assert {name: found for name, found in presets.items() if found} == {"cvrl": {"v1", "miccai"}}
+    assert {name: found for name, found in presets.items() if found} == {
+        "cvrl": {"v1", "miccai"},
+        "cps": {"paper", "ssl4mis"},
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -99,7 +100,11 @@ def pair_files(
     marks = label_files(root / "labelsTr")
     lone = [p for p in marks if _is_label_of(p, ending) and p not in used]
     listed = [path for case in cases for path in (*case.images, *([case.label] if case.label else []))]
-    folders = {root / name for name in ("imagesTr", "imagesUn", "labelsTr")} | {p.parent for p in listed}
+    own = Path(
+        os.path.abspath(root)
+    )  # what lies elsewhere is listed from there, and is not this folder's to use up
+    within = {p.parent for p in listed if Path(os.path.abspath(p)).is_relative_to(own)}
+    folders = within | {root / name for name in ("imagesTr", "imagesUn", "labelsTr")}
     unused = unused_in(sorted(folders), [*listed, *_with_ending(unlisted, ending), *lone])
     return Found(cases, lone, ending, naming, unused)
 
