@@ -47,15 +47,22 @@ def test_a_run_asks_for_about_what_it_writes(
         monkeypatch.setattr(
             f"{place}.refuse_full", lambda folder, needed, what: asked.__setitem__(what.split()[-1], needed)
         )
-    settings = {**small, "plan.patch": [32, 32], "plan.rung": 1, "run.checkpoint_seconds": 0, "run.sweeps": 1}
+    settings = {
+        **small,
+        "plan.patch": [32, 32],
+        "plan.rung": 1,
+        "run.checkpoint_seconds": 0,
+        "run.sweeps": 1,
+        "method.alone": 0.5,
+    }  # a checkpoint within a stage: one at its end has no optimizer
+
     given = {"method": "self_training", "steps": 4, "settings": settings, "cache": tmp_path / "cache"}
     train(flat_phantoms[0], tmp_path / "run", **given)
     arrays = size(tmp_path / "cache/images") + size(tmp_path / "cache/targets")
     assert 0.5 * arrays < asked["arrays"] <= arrays
     written = sum(size(tmp_path / "run" / part) for part in ("checkpoints", "pseudo_labels"))
     written += (tmp_path / "run/model.safetensors").stat().st_size
-    # a third checkpoint while it is written, and a generation of pseudo-labels beside the newest
-    assert written < asked["pseudo-labels"] < 2.5 * written
+    assert written < asked["pseudo-labels"] < 2 * written  # a third checkpoint while it is written
 
 
 def test_no_room_is_told_before_the_first_step_and_the_run_goes_on(

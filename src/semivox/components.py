@@ -19,7 +19,7 @@ def box_of(labels: np.ndarray, value: int) -> tuple[slice, ...]:
 
 def count_components(region: np.ndarray) -> int:
     """Pieces of a boolean array of two or three axes."""
-    return components(region)[1] if region.size else 0
+    return components(region)[1]
 
 
 def largest_component(region: np.ndarray) -> np.ndarray:
@@ -29,12 +29,20 @@ def largest_component(region: np.ndarray) -> np.ndarray:
         return np.asarray(region, bool)
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
-    largest: np.ndarray = pieces == sizes.argmax()
+    largest: np.ndarray = pieces == first_piece(pieces, np.flatnonzero(sizes == sizes.max()))
     return largest
+
+
+def first_piece(pieces: np.ndarray, among: np.ndarray) -> int:
+    """Which of the pieces with the numbers ``among`` holds the first voxel; the numbers themselves follow
+    no order of place."""
+    return int(among[0] if len(among) == 1 else pieces.ravel()[np.isin(pieces, among).argmax()])
 
 
 def components(region: np.ndarray) -> tuple[np.ndarray, int]:
     """The number of each voxel's piece, 0 outside, and how many pieces there are."""
+    if not region.size:
+        return np.zeros(region.shape, np.uint8), 0
     import cc3d  # not every command needs it
 
     connectivity = 8 if region.ndim == 2 else 26

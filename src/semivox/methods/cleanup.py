@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semivox.components import components, largest_component
+from semivox.components import box_of, components, first_piece, largest_component
 from semivox.prepare import Plan
 
 
@@ -19,33 +19,12 @@ def in_one_piece(label: np.ndarray, plan: Plan, scale: float = 1.0) -> np.ndarra
     What labels show in several pieces keeps them all. ``scale``: voxels of ``label`` a working voxel. Returns
     a new array, or ``label`` where nothing goes.
     """
-    kept = label
-    if plan.together and (label > 0).any():
-        kept = np.where(_likeliest(label, [c.voxels * scale for c in plan.classes]), label, 0).astype(
-            label.dtype
-        )
-    for k in plan.in_one_piece:
-        region = kept == k
-        smaller = region & ~largest_component(region)
-        if smaller.any():
-            kept = np.where(smaller, 0, kept).astype(label.dtype)
-    return label if kept is label or np.array_equal(kept, label) else kept
-
-
-def _likeliest(label: np.ndarray, usual: Sequence[float]) -> np.ndarray:
-    """The connected piece of ``label``'s foreground that holds most of what a label holds: of each class its
-    voxels as a share of those that are ``usual``, at most all. So a heart with its chambers is told from a
-    larger blob that looks like one of them. Of equal ones the larger piece."""
-    pieces, count = components(label > 0)
-    held = np.zeros(count + 1)
-    for k, voxels in enumerate(usual, 1):
-        found = np.bincount(pieces[label == k], minlength=count + 1)
-        held += np.minimum(found / max(voxels, 1.0), 1.0)
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    held[0] = -1
-    best = max(range(1, count + 1), key=lambda piece: (round(float(held[piece]), 6), int(sizes[piece])))
-    chosen: np.ndarray = pieces == best
-    return chosen
+    kept = label.copy()
+    if plan.together and kept.any():
+        inside = kept[box_of(kept > 0, True)]
+        inside[~_likeliest(inside, [c.voxels * scale for c in plan.classes])] = 0
+    _keep_largest(kept, plan.in_one_piece)
+    return label if np.array_equal(kept, label) else kept
 
 
 def largest_components(pseudo_label: Tensor, classes: Collection[int]) -> Tensor:
@@ -53,7 +32,30 @@ def largest_components(pseudo_label: Tensor, classes: Collection[int]) -> Tensor
     background. Runs on the CPU, sample by sample."""
     cleaned = pseudo_label.cpu().numpy().copy()
     for sample in cleaned:
-        for k in classes:
-            region = sample == k
-            sample[region & ~largest_component(region)] = 0
+        _keep_largest(sample, classes)
     return torch.from_numpy(cleaned).to(pseudo_label.device)
+
+
+def _keep_largest(label: np.ndarray, classes: Collection[int]) -> None:
+    """Make every smaller component of each of ``classes`` background, in ``label`` itself."""
+    for k in classes:
+        inside = label[box_of(label, k)]
+        region = inside == k
+        inside[region & ~largest_component(region)] = 0
+
+
+def _likeliest(label: np.ndarray, usual: Sequence[float]) -> np.ndarray:
+    """The connected piece of ``label``'s foreground that holds most of what a label holds: of each class its
+    voxels as a share of those that are ``usual``, at most all. So a heart with its chambers is told from a
+    larger blob that looks like one of them. Of equal ones the larger piece, then the first."""
+    pieces, count = components(label > 0)
+    there = pieces > 0
+    kinds = len(usual) + 1
+    both = pieces[there].astype(np.int64) * kinds + label[there]
+    found = np.bincount(both, minlength=(count + 1) * kinds).reshape(count + 1, kinds)  # voxels: piece, class
+    held = np.minimum(found[:, 1:] / np.maximum(usual, 1.0), 1.0).sum(1)
+    likeness = list(zip(held.round(6), found.sum(1), strict=True))
+    most = max(likeness[1:])
+    best = [p for p in range(1, count + 1) if likeness[p] == most]
+    chosen: np.ndarray = pieces == first_piece(pieces, np.array(best))
+    return chosen

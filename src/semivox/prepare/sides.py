@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from semivox.components import box_of
 from semivox.prepare.store import StoredCase
 from semivox.prepare.targets import FULL
 
@@ -52,10 +53,11 @@ def exchanged(
         assert target is not None
         return _shape(target[k - 1] > FULL // 2)
 
+    centres = [{k: points.mean(0) for k, points in case.foreground.items()} for case in cases]
     kinds, result = range(1, len(names) + 1), dict[int, str]()
     for a, b in itertools.combinations(kinds, 2):
-        both = [i for i, case in enumerate(cases) if a in case.foreground and b in case.foreground]
-        axis = _apart([cases[i] for i in both], a, b)
+        both = [i for i, centre in enumerate(centres) if a in centre and b in centre]
+        axis = _apart([(centres[i][b] - centres[i][a]) * cases[i].spacing for i in both])
         if axis is not None and axis in axes and axis not in result:
             dices = [_overlap(shape(i, a), shape(i, b), axis) for i in both[:LOOKED_AT]]
             if np.mean(dices) >= TWINS:
@@ -64,31 +66,25 @@ def exchanged(
         if sideways is None or sideways not in axes or sideways in result:
             break
         if SIDE.search(name) and not _other(name, names):
-            found = [case for case in cases if k in case.foreground]
-            off = [c.foreground[k].mean(0)[sideways] - (c.image.shape[1 + sideways] - 1) / 2 for c in found]
+            middles = [(case.image.shape[1 + sideways] - 1) / 2 for case in cases]
+            off = [c[k][sideways] - middle for c, middle in zip(centres, middles, strict=True) if k in c]
             if off and (min(off) > 0 or max(off) < 0):
                 result[sideways] = f"{name} and its other side"
     return result
 
 
-def _apart(cases: Sequence[StoredCase], a: int, b: int) -> int | None:
-    """The axis along which classes a and b lie apart most, one of them ahead in each case; None if none."""
-    if not cases:
+def _apart(between: Sequence[np.ndarray]) -> int | None:
+    """The axis along which two classes lie apart most, one of them ahead in each case; None if none.
+    ``between``: of each case the way from one's centre to the other's."""
+    if not between:
         return None
-    between = [
-        (c.foreground[b].mean(0) - c.foreground[a].mean(0)) * c.spacing for c in cases
-    ]  # (cases, axes)
     axis = int(np.abs(between).mean(0).argmax())
-    ahead = [offset[axis] > 0 for offset in between]
+    ahead = [way[axis] > 0 for way in between]
     return axis if all(ahead) or not any(ahead) else None
 
 
 def _shape(plane: np.ndarray) -> Shape:
-    box = []
-    for axis in range(plane.ndim):
-        filled = np.flatnonzero(plane.any(axis=tuple(i for i in range(plane.ndim) if i != axis)))
-        box.append(slice(filled[0], filled[-1] + 1) if len(filled) else slice(0, 1))
-    inside = plane[tuple(box)]
+    inside = plane[box_of(plane, True)]
     points = np.argwhere(inside)
     return Shape(inside, points.mean(0) if len(points) else np.zeros(plane.ndim))
 
