@@ -20,7 +20,6 @@ import json
 import math
 import os
 import random
-import shutil
 import signal
 import sys
 import tempfile
@@ -209,13 +208,7 @@ class Stage:
     """A scene in its folder, which is brought back before each try."""
 
     def __init__(self, scene: Scene, root: Path) -> None:
-        self.scene, self.root, self.out = scene, root, root / "out"
-        self.before = root / "before" / scene.name
-        shutil.rmtree(self.out, ignore_errors=True)
-        self.out.mkdir()
-        scene.prepare(root)
-        shutil.rmtree(self.before, ignore_errors=True)
-        shutil.copytree(self.out, self.before)
+        self.scene, self.root, self.out = scene, root, scene.set_up(root)
         self.broken = broken_files(self.out)  # as the scene wants it
         with FailingDisk() as counted:
             result = carried_out(lambda: scene.act(root, False))
@@ -236,8 +229,7 @@ class Stage:
 
     def faults_at(self, number: int, fault: str) -> list[str]:
         """What is wrong after operation ``number`` has failed, and after the command was given again."""
-        shutil.rmtree(self.out)
-        shutil.copytree(self.before, self.out)
+        self.scene.bring_back(self.root)
         with FailingDisk(number, fault) as failing:
             result = carried_out(lambda: self.scene.act(self.root, False))
         if not failing.failed:
@@ -255,7 +247,8 @@ class Stage:
         return found + differences(self.expected, contents(self.out))
 
     def _lost(self) -> list[str]:
-        names = {name for name in contents(self.before) if (self.before / name).is_file()}
+        before = self.scene.before(self.root)
+        names = {name for name in contents(before) if (before / name).is_file()}
         return [f"lost: {n}" for n in names if n in self.expected and not (self.out / n).exists()]
 
     def _told(self, result: Result, fault: str) -> list[str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,12 +30,7 @@ class Undisturbed:
     """What a scene's command leaves when nobody disturbs it, and how long it takes."""
 
     def __init__(self, scene: Scene, root: Path) -> None:
-        self.scene, self.root, self.out = scene, root, root / "out"
-        self.before = root / "before" / scene.name
-        shutil.rmtree(self.out, ignore_errors=True)
-        self.out.mkdir()
-        scene.prepare(root)
-        shutil.copytree(self.out, self.before)
+        self.scene, self.root, self.out = scene, root, scene.set_up(root)
         began = time.monotonic()
         done = self.start(False)
         _, said = done.communicate()
@@ -51,8 +45,7 @@ class Undisturbed:
 
     def killed_after(self, seconds: float, number: int) -> tuple[str, list[str]]:
         """How the process ended, and what is wrong then or after the command was given again."""
-        shutil.rmtree(self.out)
-        shutil.copytree(self.before, self.out)
+        self.scene.bring_back(self.root)
         process = self.start(False)
         time.sleep(seconds)
         process.send_signal(number)

@@ -46,6 +46,25 @@ class Scene:
     words: Callable[[Path, bool], list[object]] = lambda root, again: []
     instead: Callable[[Path], int] | None = None
 
+    def before(self, root: Path) -> Path:
+        """Where the copy of what was there before lies."""
+        return root / "before" / self.name
+
+    def set_up(self, root: Path) -> Path:
+        """Put what is there before into ``root/out``, which is returned, and keep a copy of it."""
+        out, before = root / "out", self.before(root)
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        self.prepare(root)
+        shutil.rmtree(before, ignore_errors=True)
+        shutil.copytree(out, before)
+        return out
+
+    def bring_back(self, root: Path) -> None:
+        """Make ``root/out`` what it was before."""
+        shutil.rmtree(root / "out")
+        shutil.copytree(self.before(root), root / "out")
+
     def act(self, root: Path, again: bool) -> int:
         """Run it in this process; returns its exit code."""
         return _run(*self.words(root, again)) if self.instead is None else self.instead(root)

@@ -46,7 +46,7 @@ def components(region: np.ndarray) -> tuple[np.ndarray, int]:
     import cc3d  # not every command needs it
 
     connectivity = 8 if region.ndim == 2 else 26
-    pieces, count = cc3d.connected_components(
-        np.ascontiguousarray(region, bool), connectivity=connectivity, return_N=True
-    )
+    # as bytes: cc3d 4.1.1 gives booleans numbers outside of the region (2D), or fails (thin 3D)
+    voxels = np.ascontiguousarray(region, bool).view(np.uint8)
+    pieces, count = cc3d.connected_components(voxels, connectivity=connectivity, return_N=True)
     return pieces, int(count)
