@@ -197,29 +197,32 @@ class ShownRun(TypedDict):
     budget: NotRequired[float | None]
 
 
-class JournalLine(TypedDict):
-    """A line of ``metrics.jsonl``."""
+class AnyLine(TypedDict):
+    """What every line of ``metrics.jsonl`` may hold."""
 
     kind: str
-    step: NotRequired[int]
     stage: NotRequired[str]
     elapsed: NotRequired[float]
 
 
-class StepLine(TypedDict):
+class JournalLine(AnyLine):
+    """A line that is of no kind below."""
+
+    step: NotRequired[int]
+
+
+class StepLine(AnyLine):
     """Of kind "step"."""
 
     step: int
-    stage: NotRequired[str]
     terms: NotRequired[Numbers]
     weights: NotRequired[Numbers]
     lr: NotRequired[Numbers]
-    elapsed: NotRequired[float]
     seconds: NotRequired[float]
     data_seconds: NotRequired[float]
 
 
-class WatchLine(TypedDict):
+class WatchLine(AnyLine):
     """Of kind "watch"."""
 
     step: int
