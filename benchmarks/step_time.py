@@ -2,8 +2,9 @@
 
 ``python benchmarks/step_time.py --method simcvd``: the papers' V-Net on 112 x 112 x 80 crops, 2 labelled,
 2 unlabelled, in three processes that take turns (the twin of ``literal/``, semivox, semivox compiled). The
-ratio of the medians is the claim, and each process tells its own peak of memory. The batch is the same at
-every step: what loading costs is measured by ``data_wait.py``. ``--json`` prints one JSON line last.
+ratio of the medians is the claim, and each process tells its own peak of memory (on a GPU, of its tensors).
+The batch is the same at every step and lies on the device: what loading costs is measured by
+``data_wait.py``. ``--json`` prints one JSON line last.
 """
 
 from __future__ import annotations
@@ -81,6 +82,10 @@ def as_tensors(batch: Mapping[str, Crops]) -> dict[str, torch.Tensor]:
     return found if labeled.sdm is None else {**found, "sdm": labeled.sdm}
 
 
+def _resident_kib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 class Turns:
     """Asked for n steps at a time over standard input; answers with what each took."""
 
@@ -94,11 +99,14 @@ class Turns:
         self.start = (time.perf_counter(), time.process_time())
 
     def answer(self, record: Mapping[str, Any]) -> None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(json.dumps({**record, "peak_gib": peak}), flush=True)
+        on_gpu = torch.cuda.is_initialized()
+        kib = torch.cuda.max_memory_allocated() // 1024 if on_gpu else _resident_kib()
+        print(json.dumps({**record, "peak_gib": kib / 2**20}), flush=True)
 
     def step_done(self) -> bool:
         """True when no more steps are wanted."""
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
         now = (time.perf_counter(), time.process_time())
         self.laps.append((now[0] - self.start[0], now[1] - self.start[1]))
         self.start, self.left = now, self.left - 1
@@ -110,8 +118,8 @@ class Turns:
 
 def run_literal(a: argparse.Namespace) -> None:
     facts, _, stage = facts_and_stage(a, "fp32")
-    batch = as_tensors(batches_of(facts, stage).batch(0))
-    step = trainer(TWINS[a.method](), batch)
+    batch = {name: x.to(a.device) for name, x in as_tensors(batches_of(facts, stage).batch(0)).items()}
+    step = trainer(TWINS[a.method]().to(a.device), batch)
     turns = Turns({})
     while turns.left:
         step()
@@ -127,8 +135,10 @@ def run_semivox(a: argparse.Namespace, compiled: bool) -> None:
         def make(steps: int, precision: str) -> tuple[Facts, Method]:
             return facts_and_stage(a, precision)[:2]
 
-        precision, _ = choose_precision(make, lambda stage: batches, torch.device("cpu"), math.inf)
+        precision, _ = choose_precision(make, lambda stage: batches, torch.device(a.device), math.inf)
     facts, method, stage = facts_and_stage(a, precision)
+    method.to(a.device)
+    fixed = Fixed({name: crops.to(torch.device(a.device)) for name, crops in batches.batch(0).items()})
     turns = Turns({"precision": precision})
     stopping = [turns.left == 0]
 
@@ -139,10 +149,11 @@ def run_semivox(a: argparse.Namespace, compiled: bool) -> None:
         fit(
             method,
             facts,
-            lambda stage: Fixed(batches.batch(0)),
+            lambda stage: fixed,
             optimizer=Optimizer(),
             rebuild=lambda: method,
             paper_steps=6000,
+            device=torch.device(a.device),
             hooks=Hooks(progress=progress, stop=lambda: stopping[0]),
             stages=[stage],
             compiled=compiled,
@@ -197,6 +208,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2, help="a turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--precision", default="auto", choices=["auto", "bf16", "fp32"])
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--json", action="store_true")

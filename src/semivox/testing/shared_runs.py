@@ -1,4 +1,5 @@
-"""Runs in float64, in which one process and several that share its batches must agree to rounding."""
+"""Runs in float64, in which one process and several that share its batches, or a CPU and a GPU, must agree to
+rounding."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from semivox.batches import Augmentation, Batches, Crops
@@ -33,10 +35,12 @@ def run_in_float64(
     batch: tuple[int, int] = (2, 2),
     warm_up: float = 0.0,
     lr: float = 0.1,
+    device: str = "cpu",
 ) -> dict[str, Tensor]:
-    """The state of the method after 20 steps on drawn cases, dropout and augmentation on.
+    """The state of the method after 20 steps on drawn cases, dropout and augmentation on, on the CPU.
 
-    All its stages are of equal length. ``folder`` keeps pseudo-labels, which are made in float32.
+    All its stages are of equal length. ``folder`` keeps pseudo-labels, which are made in float32. ``device``:
+    where the steps are taken.
     """
     plan = replace(tiny_plan(dims, patch=PATCH[dims]), batch=batch)
     facts = replace(tiny_facts(plan, STEPS, sweeps=1), warm_up=warm_up)
@@ -44,7 +48,7 @@ def run_in_float64(
     bank = PseudoLabelBank(folder, cast(Store, store), plan, facts.key, processes)
 
     def made() -> Method:
-        return build(kind, facts).double()
+        return build(kind, facts).double().to(device)
 
     method = made()
     stages = [replace(stage, share=1.0) for stage in stages_of(method, facts)]
@@ -69,11 +73,12 @@ def run_in_float64(
         optimizer=Optimizer(lr=lr),
         rebuild=made,
         paper_steps=kind.Settings().paper_steps,
+        device=torch.device(device),
         hooks=Hooks(relabel=relabel),
         stages=stages,
         processes=processes,
     )
-    return method.state_dict()
+    return {name: value.cpu() for name, value in method.state_dict().items()}
 
 
 class _Double:
