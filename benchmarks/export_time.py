@@ -147,7 +147,7 @@ def export_turn(folder: Path, classes: int) -> tuple[Lap, Path]:
     grid = Grid.lay(volume, (0, 1, 2), tuple(COARSER * s for s in SPACING))
     probs = torch.from_numpy(np.load(folder / "logits.npy")).softmax(0).numpy()
     began = now()
-    path = write_mask(folder / "exported.nii.gz", native_classes(grid, probs), volume)
+    path = write_mask(folder / "exported.nii.gz", native_classes(grid, [probs]), volume)
     return since(began), path
 
 

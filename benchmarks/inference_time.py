@@ -285,7 +285,7 @@ def compare_dice(a: argparse.Namespace) -> dict[str, Any]:
         laps: list[float] = []
         for predict in (ours, whole, dense):
             started = time.perf_counter()
-            classes = native_classes(grid, predict())
+            classes = native_classes(grid, [predict()])
             laps.append(time.perf_counter() - started)
             row.append(float(np.mean(list(dices(classes, reference, model.values)))))
         rows.append(row)

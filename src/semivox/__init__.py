@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from semivox.commands.report import write_report
     from semivox.commands.train import train
     from semivox.evaluation import paired_difference
-    from semivox.inference import Segmentation, load_model
+    from semivox.inference import Segmentation, load_ensemble, load_model
 
 __all__ = [
     "Segmentation",
@@ -43,6 +43,7 @@ __all__ = [
     "evaluate",
     "import_data",
     "load_cohort",
+    "load_ensemble",
     "load_model",
     "paired_difference",
     "plan",

@@ -56,6 +56,14 @@ class Roles(TypedDict):
     cases: list[RoleEntry]
 
 
+class RunOfMask(TypedDict):
+    """A run that made a mask, and the working axes along which it saw mirror images, too."""
+
+    model_id: str
+    weights: str
+    mirror_axes: list[int]
+
+
 class Prediction(TypedDict):
     """A row of ``predictions.json``."""
 
@@ -67,6 +75,7 @@ class Prediction(TypedDict):
     weights: NotRequired[str]
     whole: NotRequired[bool | None]
     pieces: NotRequired[str | None]
+    runs: NotRequired[list[RunOfMask]]
     input_sha256: NotRequired[str | None]
     input_files_sha256: NotRequired[str | None]
     seconds: NotRequired[float | None]
@@ -77,6 +86,12 @@ class Prediction(TypedDict):
     removed: NotRequired[dict[str, int]]
     border_contact: NotRequired[dict[str, int]]
     mean_entropy: NotRequired[float | None]
+
+
+class EnsembleFolder(TypedDict):
+    """``ensemble.json``."""
+
+    runs: list[str]
 
 
 class Predictions(TypedDict):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from semivox.cli import main
 from semivox.cohort.case import Case, Cohort
 from semivox.cohort.identity import case_identity
 from semivox.commands.predict import predict
@@ -210,3 +211,18 @@ def test_faults_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "out/dataset.json").write_text('{"labels": {"background": 0, "heart": 1}}')
     with pytest.raises(SettingsError, match=r"other classes.*heart"):
         predict(run, folder, tmp_path / "out")
+
+
+def test_the_command_line_tells_runs_from_scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs come first; what holds no model is a scan, and so is all that follows."""
+    monkeypatch.chdir(tmp_path)
+    export(tmp_path / "one", seed=1)
+    export(tmp_path / "two", seed=2)
+    scans(tmp_path / "some", "a.nii.gz")
+    scans(tmp_path / "more", "b.nii.gz")
+    for words, count in (("one two some more", 2), ("one some more", 1), ("two some/a.nii.gz more", 1)):
+        out = words.replace(" ", "-").replace("/", "-")
+        assert main(["predict", *words.split(), "--out", out]) == 0
+        assert set(rows(tmp_path / out)) == {"a", "b"}
+        assert {len(row["runs"]) for row in rows(tmp_path / out).values()} == {count}
+    assert main(["predict", "some", "one", "more", "--out", "never"]) == 1

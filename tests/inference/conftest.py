@@ -47,7 +47,8 @@ def small_plan(dims: int, channels: int, values: tuple[int, ...], **changes: Any
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """``make_run(dims=3, channels=1, values=(1,), name="run", training=None, **plan fields)`` -> run folder.
+    """``make_run(dims=3, channels=1, values=(1,), name="run", training=None, seed=7, **plan fields)`` -> run
+    folder.
 
     Two networks, "student" and "teacher" (the predictor), with keyed weights and a head that gives every
     class about the same share of voxels of a noisy scan.
@@ -59,12 +60,13 @@ def make_run(tmp_path: Path) -> MakeRun:
         values: tuple[int, ...] = (1,),
         name: str = "run",
         training: dict[str, Any] | None = None,
+        seed: int = 7,
         **changes: Any,
     ) -> Path:
         plan = small_plan(dims, channels, values, **changes)
         networks = {}
         for role in ("student", "teacher"):
-            net = build_network(plan.network, channels, len(values) + 1, Key(7) / role)
+            net = build_network(plan.network, channels, len(values) + 1, Key(seed) / role)
             noise = np.random.default_rng(0).normal(size=(channels, *(20,) * dims))
             smooth = ndimage.gaussian_filter(noise, (0, *(0.7,) * dims))
             x = torch.from_numpy((smooth / smooth.std()).astype(np.float32))[None]

@@ -108,7 +108,7 @@ def test_class_by_class_argmax_equals_the_argmax_of_all(classes: int, make_run, 
     model = load_model(run, precision="fp32", device="cpu")
     grid, probs = working_probabilities(model.networks, read_volume(save_scan("scan.nii.gz")), model.plan)
     expected = grid.to_native(probs).argmax(0)
-    assert (native_classes(grid, probs) == expected).mean() > 0.9999  # K=2 compares with 0.5: rounding
+    assert (native_classes(grid, [probs]) == expected).mean() > 0.9999  # K=2 compares with 0.5: rounding
     assert set(np.unique(expected)) == set(range(classes))
 
 
@@ -179,7 +179,7 @@ def test_windows_have_the_size_of_the_patches(make_run, save_scan) -> None:
     assert math.prod(patch) < math.prod(grid.working_shape)
     options = {"multiple": model.plan.network.multiple, "tile": patch, "overlap": 0.5}
     probs = predict_probabilities(model.networks, image, **options).numpy()
-    assert np.array_equal(model.predict(scan).mask > 0, native_classes(grid, probs) > 0)
+    assert np.array_equal(model.predict(scan).mask > 0, native_classes(grid, [probs]) > 0)
     whole = load_model(run, device="cpu", precision="fp32", whole=True)
     assert (whole.predict(scan).mask != model.predict(scan).mask).any()
 

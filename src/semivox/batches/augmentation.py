@@ -89,7 +89,9 @@ class Augmentation:
 
     @property
     def mirror_axes(self) -> tuple[int, ...]:
-        """Working axes that may be mirrored."""
+        """Working axes along which crops are mirrored."""
+        if not self.enabled or not self.flip_probability:
+            return ()
         return (0, 1) if self.flip_axes is None else self.flip_axes
 
     def __post_init__(self) -> None:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class PredictOptions:
     """What to segment, with which model."""
 
-    run: Annotated[str | Path, Positional("RUN")]
-    """Folder that ``train`` wrote."""
+    run: Annotated[str | Path | Sequence[str | Path], Positional("RUN", many=True)]
+    """Folder that ``train`` wrote. Of several, or one that ``train --folds`` wrote, the mean of their
+    probabilities predicts; they share channels and classes."""
     paths: Annotated[str | Path | Sequence[str | Path], Positional("PATH", many=True)]
     """Scans, folders of scans, or data folders of any layout (their cases in use; give ``imagesTs`` itself).
     File names are read as those of the training folder: where a case had several files, CASE_0000, CASE_0001,
@@ -38,6 +39,8 @@ class PredictOptions:
     """Also write the entropy of each voxel in nats, into a folder of this name."""
     weights: Annotated[str | None, Flag("NAME", default="what the run chose")] = None
     """One network of the model by its role, or mean (of all)."""
+    tta: Annotated[bool, Flag()] = False
+    """Average over the scan and its mirror images too, along the axes along which training mirrored crops."""
     pieces: Annotated[Literal["auto", "all"], Flag(choices=("auto", "all"))] = "auto"
     """auto: of what every training label showed in one piece, the largest piece; all: everything found."""
     skip_existing: Annotated[bool, Flag()] = False
@@ -64,25 +67,28 @@ def predict(options: PredictOptions) -> PredictionReport:
     Raises
     ------
     DataError
-        No model in ``run``, a newer one, or no scan at ``paths``.
+        No model in ``run``, a newer one, runs of other channels or classes than the first, or no scan at
+        ``paths``.
     SettingsError
-        Unknown format, weights or device; ``out`` holds scans or predictions of other classes.
+        Unknown format, weights or device; a run given twice; ``tta`` where training mirrored no crops;
+        ``out`` holds scans or predictions of other classes.
     """
     # Here, not above: help must not import torch.
     from semivox.cohort import find_scans
     from semivox.errors import SettingsError
+    from semivox.inference import load_ensemble
     from semivox.inference.folder import Wanted, predict_folder
-    from semivox.inference.model import load_model
 
     paths = options.paths
     if options.format not in WRITABLE:
         raise SettingsError("no such format to write", found=options.format, expected=" or ".join(WRITABLE))
-    model = load_model(
+    model = load_ensemble(
         options.run,
         device=options.device,
         weights=options.weights,
         threads=options.threads,
         pieces=options.pieces,
+        tta=options.tta,
     )
     scans = find_scans([paths] if isinstance(paths, str | Path) else paths, model.naming)
     return predict_folder(
@@ -101,7 +107,7 @@ def predict(options: PredictOptions) -> PredictionReport:
 
 def main(given: PredictOptions) -> int:
     """Predict, a line a case; 3 if cases have failed."""
-    report = predict.of(replace(given, progress=case_line))
+    report = predict.of(replace(_runs_first(given), progress=case_line))
     if report.undertrained:
         print(f"warning: {report.undertrained}", file=sys.stderr)
     print(
@@ -116,12 +122,29 @@ def main(given: PredictOptions) -> int:
     return 3 if report.failed else 0
 
 
+def _runs_first(given: PredictOptions) -> PredictOptions:
+    """The command line tells runs from scans by what they hold: all but the last word is given as runs, and
+    those from the first without a model on are scans."""
+    from semivox.inference.ensemble import holds_model
+
+    words, paths = _listed(given.run), _listed(given.paths)
+    runs = 1
+    while runs < len(words) and holds_model(words[runs]):
+        runs += 1
+    return replace(given, run=words[:runs], paths=[*words[runs:], *paths])
+
+
+def _listed(given: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    return [given] if isinstance(given, str | Path) else list(given)
+
+
 COMMAND = Command(
     PredictOptions,
     main,
     (
         "semivox predict run new_scans --out masks",
         "semivox predict run scan.nii.gz --out masks --probabilities --device cpu",
+        "semivox predict run_a run_b new_scans --out masks --tta",
     ),
     again="--skip-existing",
 )

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from semivox.inference.begun_with import parent_of
+from semivox.inference.ensemble import Ensemble, load_ensemble
 from semivox.inference.export import export_model, undertrained
 from semivox.inference.initialise import load_network
 from semivox.inference.model import Model, load_model
+from semivox.inference.predictor import Predictor
 from semivox.inference.ranges import training_ranges
 from semivox.inference.segmentation import Segmentation
 from semivox.inference.weights import load_networks
 
 __all__ = [
+    "Ensemble",
     "Model",
+    "Predictor",
     "Segmentation",
     "export_model",
+    "load_ensemble",
     "load_model",
     "load_network",
     "load_networks",

@@ -73,6 +73,7 @@ class Card(TypedDict):
     spacing_known: bool
     plan: dict[str, Any]
     training: NotRequired[Training | None]
+    mirror_axes: NotRequired[list[int]]
     method: str
     steps: Annotated[int, Field(ge=0)]
     seed: NotRequired[int]
@@ -108,6 +109,10 @@ def check_card(card: Mapping[str, Any], path: Path, weights: Path) -> None:
     need(planned == values, "plan.classes are not the labels", planned, values)
     count = len(plan.channels)
     need(count == len(channels), "plan.channels are not the channels", count, len(channels))
+    axes = card.get("mirror_axes", [])
+    need(
+        sorted(set(axes) & set(range(plan.dims))) == sorted(axes), "mirror_axes are no axes", axes, plan.dims
+    )
     predictor, roles = card["predictor"], card["networks"]
     need(set(predictor) <= set(roles), "predictor names no network", predictor, " or ".join(roles))
     need(len(set(predictor)) == len(predictor), "predictor names a network twice", predictor, "each once")

@@ -33,6 +33,7 @@ def export_model(
     steps: int,
     seed: int,
     training: Mapping[str, Any] | None = None,
+    mirror_axes: Sequence[int] = (),
     parent: Mapping[str, Any] | None = None,
 ) -> str:
     """Write ``model.safetensors`` and ``model.json`` into ``run``; the last is written last.
@@ -50,6 +51,8 @@ def export_model(
     training
         What the training scans looked like (:func:`semivox.inference.training_ranges`); predict flags scans
         and masks far outside of it. None: nothing is flagged for that.
+    mirror_axes
+        Working axes along which training mirrored crops.
     parent
         The run whose weights they began with (:func:`semivox.inference.parent_of`), for the record.
 
@@ -75,6 +78,7 @@ def export_model(
         "plan": plan_to_json(plan),
         "spacing_read": True,
         "training": None if training is None else dict(training),
+        "mirror_axes": list(mirror_axes),
         "method": method,
         "steps": steps,
         "seed": seed,

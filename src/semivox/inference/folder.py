@@ -22,9 +22,10 @@ from semivox.cohort import (
     stem_of,
     write_volume,
 )
+from semivox.contents import RunOfMask
 from semivox.errors import DataError, DiskFault, SemivoxError, SettingsError
 from semivox.files import inside, read_json, real_path, refuse_full, remove_file, write_json
-from semivox.inference.model import Model
+from semivox.inference.predictor import Predictor
 from semivox.inference.ranges import departures
 from semivox.inference.record import Record, Row
 from semivox.inference.segmentation import Segmentation
@@ -73,7 +74,7 @@ class PredictionReport:
 
 
 def predict_folder(
-    model: Model,
+    model: Predictor,
     scans: Sequence[Case],
     out: Path,
     wanted: Wanted,
@@ -151,7 +152,7 @@ class _Case:
     """A scan on its way to a row; ``before`` is its row of an earlier call, which ``forget`` takes from the
     record, ``fault`` what is wrong with it before it is read."""
 
-    model: Model
+    model: Predictor
     scan: Case
     out: Path
     wanted: Wanted
@@ -206,6 +207,7 @@ class _Case:
             weights=model.weights,
             whole=model.whole,
             pieces=model.pieces,
+            runs=model.runs,
             input_sha256=digest.scan,
             input_files_sha256=digest.files,
             seconds=round(seconds + time.perf_counter() - started, 3),
@@ -230,6 +232,7 @@ class _Case:
             weights=self.model.weights,
             whole=self.model.whole,
             pieces=self.model.pieces,
+            runs=self.model.runs,
             input_sha256=digest.scan,
             input_files_sha256=digest.files,
             seconds=round(seconds, 3),
@@ -259,16 +262,19 @@ class _Case:
         return written
 
 
-def _same_work(model: Model, before: Row, digest: Digest) -> bool:
+def _same_work(model: Predictor, before: Row, digest: Digest) -> bool:
     """Whether the row is of this model and scan."""
     same = (before.status, before.model_id, before.weights, before.whole, before.pieces)
     if same != ("ok", model.model_id, model.weights, model.whole, model.pieces):
+        return False
+    alone = RunOfMask(model_id=before.model_id, weights=before.weights, mirror_axes=[])
+    if sorted(before.runs or [alone], key=str) != sorted(model.runs, key=str):
         return False
     # earlier versions recorded the files' hash in the scan's place
     return bool({before.input_sha256, before.input_files_sha256} & {digest.scan, digest.files} - {None})
 
 
-def _up_to_date(model: Model, before: Row, digest: Digest, out: Path, wanted: Wanted) -> bool:
+def _up_to_date(model: Predictor, before: Row, digest: Digest, out: Path, wanted: Wanted) -> bool:
     if before.mask is None or not _same_work(model, before, digest):
         return False
     if wanted.format != "same" and ending_of(before.mask) != CHOICES[wanted.format]:
@@ -281,7 +287,7 @@ def _maps(case: str, folder: Path) -> list[Path]:
     return [p for p in folder.iterdir() if stem_of(p) == case] if folder.is_dir() else []
 
 
-def _check_folder(model: Model, scans: Sequence[Case], out: Path) -> None:
+def _check_folder(model: Predictor, scans: Sequence[Case], out: Path) -> None:
     sources = {real_path(path.parent) for scan in scans for path in scan.images}
     if real_path(out) in sources:
         raise SettingsError(
@@ -306,7 +312,7 @@ def _check_folder(model: Model, scans: Sequence[Case], out: Path) -> None:
             )
 
 
-def _refuse_full(model: Model, scans: Sequence[Case], out: Path, wanted: Wanted) -> None:
+def _refuse_full(model: Predictor, scans: Sequence[Case], out: Path, wanted: Wanted) -> None:
     """Raise DiskFault where masks and maps surely have no room. Nobody knows their size yet; they compress
     well, so this asks for less than most take."""
     maps = (len(model.classes) + 1) * wanted.probabilities + wanted.uncertainty
@@ -314,7 +320,7 @@ def _refuse_full(model: Model, scans: Sequence[Case], out: Path, wanted: Wanted)
     refuse_full(out, int(size * (MASK_SHARE + MAP_SHARE * maps)), f"the masks of {len(scans)} scans")
 
 
-def _write_dataset_json(model: Model, scans: Sequence[Case], out: Path, wanted: Wanted) -> None:
+def _write_dataset_json(model: Predictor, scans: Sequence[Case], out: Path, wanted: Wanted) -> None:
     endings = {ending_of(path) for scan in scans for path in scan.images[:1]}
     same = mask_ending(endings.pop() if len(endings) == 1 else model.card["file_ending"])
     content = {
@@ -331,14 +337,15 @@ def _write_dataset_json(model: Model, scans: Sequence[Case], out: Path, wanted: 
     write_json(out / "dataset.json", content)
 
 
-def _labels(model: Model) -> dict[str, int]:
+def _labels(model: Predictor) -> dict[str, int]:
     return {"background": 0, **{model.classes[value]: value for value in model.values}}
 
 
-def _head(model: Model) -> dict[str, object]:
+def _head(model: Predictor) -> dict[str, object]:
     return {
         "model_id": model.model_id,
         "weights": model.weights,
+        "runs": list(model.runs),
         "method": model.card["method"],
         "classes": {str(value): model.classes[value] for value in model.values},
         "spacing_known": model.card["spacing_known"],

@@ -5,35 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
-import numpy as np
 import torch
 from torch import nn
 
-from semivox.cohort import Case, Naming, Task, Volume, read_case, segments_of_classes
+from semivox.cohort import Volume
+from semivox.contents import RunOfMask
 from semivox.devices import choose_device
-from semivox.errors import DataError, SettingsError
-from semivox.inference.native_grid import native_classes, working_probabilities
-from semivox.inference.segmentation import Segmentation
-from semivox.inference.uncertainty import entropy, mean_entropy
+from semivox.errors import SettingsError
+from semivox.inference.native_grid import Found, working_probabilities
+from semivox.inference.predictor import Pieces, Predictor
 from semivox.inference.weights import load_networks, read_card
-from semivox.methods.cleanup import in_one_piece
 from semivox.networks import bf16_error, computes_bf16, fold_norms
 from semivox.networks.precision import FAR
 from semivox.prepare import Plan, plan_from_json
 from semivox.randomness import Key
 
-Scan = str | Path | Volume | Sequence[str | Path]
-Pieces = Literal["auto", "all"]
-
 
 @dataclass(frozen=True)
-class Model:
+class Model(Predictor):
     """Networks ready to predict, and the card they came with (``model.json``).
 
-    ``classes`` maps label value -> name; ``weights`` names whose mean softmax is the prediction; ``pieces``
-    as :func:`load_model` says.
+    ``classes`` maps label value -> name; ``weights`` names whose mean softmax is the prediction;
+    ``mirror_axes``: working axes along which the scan's mirror images are averaged, too; ``pieces`` as
+    :func:`load_model` says.
     """
 
     networks: tuple[nn.Module, ...]
@@ -44,92 +40,31 @@ class Model:
     memory_bytes: int | None = None
     whole: bool = False
     pieces: Pieces = "auto"
+    mirror_axes: tuple[int, ...] = ()
 
-    @property
-    def model_id(self) -> str:
-        """sha256 of the weights file."""
-        return str(self.card["model_id"])
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        return tuple(self.card["channels"])
-
-    @property
-    def task(self) -> Task:
-        """Its channels and classes."""
-        return Task.of_card(self.card)
-
-    @property
-    def naming(self) -> Naming:
-        """How file names were read in training."""
-        return Naming.from_card(self.card)
-
-    @property
-    def values(self) -> tuple[int, ...]:
-        """Label values of the foreground; class index k (from 1) is ``values[k - 1]``."""
-        return tuple(sorted(self.classes))
-
-    def predict(self, scan: Scan, *, probabilities: bool = False, uncertainty: bool = False) -> Segmentation:
-        """Segment one scan.
-
-        ``scan``: a path, the paths of its channels in order, or a Volume. Raises DataError for an unreadable
-        scan, and one that does not fit the model (dimensions, channels, NaN).
-        """
-        if isinstance(scan, Volume):
-            volume = scan
-        else:
-            paths = [scan] if isinstance(scan, str | Path) else list(scan)
-            volume = read_case(Case(Path(paths[0]).name, tuple(Path(path) for path in paths)))
-        self.check(volume)
-        grid, probs = working_probabilities(self.networks, volume, self.plan, self.memory_bytes, self.whole)
-        entropies, values = entropy(probs), self._label_values()
-        found = native_classes(grid, probs)
-        kept = in_one_piece(found, self.plan, found.size / probs[0].size) if self.pieces == "auto" else found
-        return Segmentation(
-            mask=values[kept],
-            found=None if kept is found else values[found],
-            volume=volume,
-            classes=self.classes,
-            mean_entropy=mean_entropy(entropies, probs[1:].max(0) > probs[0]),
-            spacing_known=bool(self.card["spacing_known"]),
-            probabilities=grid.to_native(probs) if probabilities else None,
-            uncertainty=grid.to_native(entropies[None])[0] if uncertainty else None,
-            segments=segments_of_classes(
-                self.classes, self.card.get("codes", {}), self.card.get("colours", {})
-            ),
-        )
-
-    def check(self, volume: Volume) -> None:
-        """Raise DataError where a scan contradicts the model."""
-        path = volume.source.path
-        if volume.dims != self.plan.dims:
-            raise DataError(
-                "the scan has other dimensions than the model",
-                path=path,
-                found=f"{volume.dims}D, shape {volume.shape}",
-                expected=f"{self.plan.dims}D",
-                remedy=f"give {self.plan.dims}D scans, or a model trained on such scans",
+    def find(self, volume: Volume) -> list[Found]:
+        return [
+            working_probabilities(
+                self.networks, volume, self.plan, self.memory_bytes, self.whole, self.mirror_axes
             )
-        if volume.channels != len(self.channels):
-            raise DataError(
-                "the scan has other channels than the model",
-                path=path,
-                found=f"{volume.channels} channels",
-                expected=f"{len(self.channels)} ({', '.join(self.channels)})",
-                remedy="name channel files CASE_0000, CASE_0001, ... in the order of training",
-            )
-        if volume.array.dtype.kind == "f" and not np.isfinite(volume.array).all():
-            raise DataError(
-                "the scan holds NaN or infinity",
-                path=path,
-                found=f"{int(np.count_nonzero(~np.isfinite(volume.array)))} such voxels",
-                expected="finite intensities",
-                remedy="replace them, for instance with the background's value",
-            )
+        ]
 
-    def _label_values(self) -> np.ndarray:
-        table = np.array([0, *self.values])
-        return table.astype(np.min_scalar_type(int(table.max())))
+    @property
+    def runs(self) -> tuple[RunOfMask, ...]:
+        return (RunOfMask(model_id=self.model_id, weights=self.weights, mirror_axes=list(self.mirror_axes)),)
+
+
+class Loading(TypedDict, total=False):
+    """How a model is loaded: the arguments of :func:`load_model` beside the run."""
+
+    device: str
+    precision: Literal["auto", "fp32", "bf16"]
+    weights: str | None
+    threads: int | None
+    memory_bytes: int | None
+    whole: bool
+    pieces: Pieces
+    tta: bool
 
 
 def load_model(
@@ -141,6 +76,7 @@ def load_model(
     memory_bytes: int | None = None,
     whole: bool = False,
     pieces: Pieces = "auto",
+    tta: bool = False,
 ) -> Model:
     """Load the model of a run folder.
 
@@ -165,13 +101,15 @@ def load_model(
     pieces
         "auto": of what every training label showed in one piece (all foreground, or a class) only the largest
         piece stays. "all": everything that the networks found.
+    tta
+        Average over the scan and its mirror images along the axes along which training mirrored crops.
 
     Raises
     ------
     DataError
         ``run`` holds no model, a damaged one, or one of a newer format.
     SettingsError
-        Unknown weights or device.
+        Unknown weights or device; ``tta`` where training mirrored nothing.
     """
     card = read_card(run)
     if threads is not None:
@@ -196,7 +134,21 @@ def load_model(
         memory_bytes=memory_bytes,
         whole=whole,
         pieces=pieces,
+        mirror_axes=_mirror_axes(Path(run), card) if tta else (),
     )
+
+
+def _mirror_axes(run: Path, card: Mapping[str, Any]) -> tuple[int, ...]:
+    axes = card.get("mirror_axes")
+    if not axes:
+        fault, remedy = "training mirrored no crops", "predict without --tta"
+        if axes is None:
+            fault = "the model does not say along which axes its training mirrored crops"
+            remedy = f"write it anew: semivox train ... --out {run} --resume"
+        raise SettingsError(
+            fault, path=run, found="--tta", expected="mirror images to average over", remedy=remedy
+        )
+    return tuple(axes)
 
 
 def _roles(run: Path, card: Mapping[str, Any], weights: str | None) -> tuple[list[str], str]:

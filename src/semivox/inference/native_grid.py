@@ -1,16 +1,23 @@
-"""A scan through networks on the working grid, and back to classes on the scan's own grid."""
+"""A scan through networks on the working grid, and back to classes on the scan's own grid.
+
+Where runs are averaged, each has a working grid of its own. What they say meets on the scan's grid alone,
+block by block: interpolation is linear, so the mean of what was interpolated is the mean of the runs.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from torch import nn
 
 from semivox.cohort import Volume
 from semivox.prepare import Grid, Plan, checked_grid, map_cases, normalise, resample, source_of
-from semivox.tiles import predict_planned
+from semivox.tiles import predict_views
+
+Found = tuple[Grid, np.ndarray]
+"""The working grid of a scan, and probabilities (K, working) on it."""
 
 
 def working_probabilities(
@@ -19,14 +26,19 @@ def working_probabilities(
     plan: Plan,
     memory_bytes: int | None = None,
     whole: bool = False,
-) -> tuple[Grid, np.ndarray]:
-    """Turn, normalise, resample, predict: the scan's grid and (K, working) float32 probabilities. Arguments
-    as for :func:`semivox.tiles.predict_planned`.
+    mirror_axes: Sequence[int] = (),
+) -> Found:
+    """Turn, normalise, resample, predict: the scan's grid and (K, working) float32 probabilities, the mean
+    over the scan and its mirror images. Arguments as for :func:`semivox.tiles.predict_views`.
 
     The networks may live on any one device; the scan must fit the plan (dimensions, channels).
     """
     grid, image = working_image(volume, plan)
-    return grid, predict_planned(networks, image, plan, memory_bytes, whole).numpy()
+    views = predict_views(networks, image, plan, mirror_axes, memory_bytes, whole)
+    total = next(views).numpy()
+    for view in views:
+        total += view.numpy()
+    return grid, total / np.float32(1 + len(mirror_axes)) if mirror_axes else total
 
 
 def working_image(volume: Volume, plan: Plan) -> tuple[Grid, np.ndarray]:
@@ -37,18 +49,56 @@ def working_image(volume: Volume, plan: Plan) -> tuple[Grid, np.ndarray]:
     return grid, resample(normalise(turned, plan.channels), grid.working_shape)
 
 
-def native_classes(grid: Grid, probs: np.ndarray, threads: int | None = None) -> np.ndarray:
-    """(K, working) probabilities -> class indices 0 .. K-1 in the file's own axes and shape.
+def mean_of(found: Iterable[Found], count: int) -> tuple[Grid, list[np.ndarray]]:
+    """What ``count`` runs have found of one scan, as parts that add up to the mean.
 
-    Probabilities are interpolated, then the largest wins (ties: the lower index; of two classes, the second
-    needs more than half). This goes block by block and class by class, in ``threads`` threads (None: a thread
-    a CPU, at most 4), so that no map of the whole native grid is ever held.
+    Returns
+    -------
+    The first run's grid, and for each grid that differs a part: (K, its working voxels) in the axes of the
+    first. All cover the scan, so that brought to one shape they can be added. The arrays of ``found`` change.
     """
-    indices = np.zeros(grid.native_shape, np.uint8 if len(probs) <= 256 else np.uint16)
-    decide = _more_than_half if len(probs) == 2 else _largest
+    parts: dict[Grid, np.ndarray] = {}
+    for grid, probs in found:
+        if grid in parts:
+            parts[grid] += probs
+        else:
+            parts[grid] = probs
+    first = next(iter(parts))
+    for probs in parts.values() if count > 1 else ():
+        probs /= count
+    return first, [_in_axes_of(first, grid, probs) for grid, probs in parts.items()]
+
+
+def _in_axes_of(first: Grid, grid: Grid, probs: np.ndarray) -> np.ndarray:
+    if grid.orientation == first.orientation:
+        return probs
+    return np.ascontiguousarray(first.orientation.apply(grid.orientation.invert(probs)))
+
+
+def on_one_grid(grid: Grid, parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The sum of ``parts``, as of :func:`mean_of`, on the working grid: (K, working)."""
+    return _sum(parts, grid.working_shape)
+
+
+def on_native_grid(grid: Grid, parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The sum of ``parts`` on the scan's own grid, in the file's axes: (K, file shape) float32."""
+    return np.ascontiguousarray(grid.orientation.invert(_sum(parts, grid.native_shape)))
+
+
+def native_classes(grid: Grid, parts: Sequence[np.ndarray], threads: int | None = None) -> np.ndarray:
+    """Probabilities -> class indices 0 .. K-1 in the file's own axes and shape.
+
+    ``parts``: (K, any working voxels), as of :func:`mean_of`; the probabilities are their sum. They are
+    interpolated, then the largest wins (ties: the lower index; of two classes, the second needs more than
+    half). This goes block by block and class by class, in ``threads`` threads (None: a thread a CPU, at
+    most 4), so that no map of the whole native grid is ever held.
+    """
+    kinds = len(parts[0])
+    indices = np.zeros(grid.native_shape, np.uint8 if kinds <= 256 else np.uint16)
+    decide = _more_than_half if kinds == 2 else _largest
 
     def fill(part: tuple[slice, ...]) -> None:
-        decide(probs, grid.native_shape, part, indices[part])
+        decide(parts, grid.native_shape, part, indices[part])
 
     map_cases(fill, list(_blocks(grid.native_shape)), threads)
     return from_turned(grid, indices)
@@ -65,31 +115,58 @@ def _blocks(shape: Sequence[int]) -> Iterator[tuple[slice, ...]]:
     return itertools.product(*axes)
 
 
+def _sum(
+    parts: Sequence[np.ndarray], shape: tuple[int, ...], part: tuple[slice, ...] | None = None
+) -> np.ndarray:
+    """(C, shape) float32, or ``part`` of it: ``parts`` (C, any) brought to ``shape`` and added."""
+    total = resample(parts[0], shape, part)
+    for other in parts[1:]:
+        total += resample(other, shape, part)
+    return total
+
+
+def _bounds(
+    parts: Sequence[np.ndarray], shape: tuple[int, ...], part: tuple[slice, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each class, numbers that its interpolated sum cannot be below and above of in ``part``: an
+    interpolated value lies between the smallest and the largest it is made from."""
+    kinds = len(parts[0])
+    low, high = np.zeros(kinds, np.float32), np.zeros(kinds, np.float32)
+    for probs in parts:
+        here = probs[(slice(None), *source_of(probs.shape[1:], shape, part))].reshape(kinds, -1)
+        low += here.min(1)
+        high += here.max(1)
+    return low, high
+
+
 def _more_than_half(
-    probs: np.ndarray, shape: tuple[int, ...], part: tuple[slice, ...], out: np.ndarray
+    parts: Sequence[np.ndarray], shape: tuple[int, ...], part: tuple[slice, ...], out: np.ndarray
 ) -> None:
     """Write the classes of ``part`` of the native grid into ``out``, which is 0."""
-    here = probs[1][source_of(probs.shape[1:], shape, part)]
-    if here.min() > 0.5 + ROUNDING:
+    ones = [probs[1:] for probs in parts]
+    low, high = _bounds(ones, shape, part)
+    if low[0] > 0.5 + ROUNDING:
         out[...] = 1
-    elif here.max() > 0.5 - ROUNDING:
-        out[...] = resample(probs[1:], shape, part)[0] > 0.5
+    elif high[0] > 0.5 - ROUNDING:
+        out[...] = _sum(ones, shape, part)[0] > 0.5
 
 
-def _largest(probs: np.ndarray, shape: tuple[int, ...], part: tuple[slice, ...], out: np.ndarray) -> None:
+def _largest(
+    parts: Sequence[np.ndarray], shape: tuple[int, ...], part: tuple[slice, ...], out: np.ndarray
+) -> None:
     """As :func:`_more_than_half`, of more classes.
 
-    An interpolated value lies between the smallest and the largest it is made from. So a class whose largest
-    is below another's smallest wins nowhere in the part; mostly one class is left, and nothing to compute.
+    A class whose largest is below another's smallest wins nowhere in the part; mostly one class is left, and
+    nothing to compute.
     """
-    here = probs[(slice(None), *source_of(probs.shape[1:], shape, part))].reshape(len(probs), -1)
-    left = np.flatnonzero(here.max(1) >= here.min(1).max() - ROUNDING)
+    low, high = _bounds(parts, shape, part)
+    left = np.flatnonzero(high >= low.max() - ROUNDING)
     out[...] = left[0]
     if len(left) == 1:
         return
-    best = resample(probs[left[0], None], shape, part)[0]
+    best = _sum([probs[left[0], None] for probs in parts], shape, part)[0]
     for k in left[1:]:
-        p = resample(probs[k, None], shape, part)[0]
+        p = _sum([probs[k, None] for probs in parts], shape, part)[0]
         np.copyto(out, k.astype(out.dtype), where=p > best)
         np.maximum(best, p, out=best)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,43 @@ def training_ranges(cohort: Cohort, split: Split) -> dict[str, Any]:
         ],
         "classes": {str(value): _class_range(numbers) for value, numbers in measured.items() if numbers},
     }
+
+
+def joined_ranges(trainings: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
+    """What was usual in any of several trainings on the same channels and classes; None where none tells."""
+    known = [training for training in trainings if training is not None]
+    if not known:
+        return None
+    classes: dict[str, list[Mapping[str, Any]]] = {}
+    for training in known:
+        for value, row in training["classes"].items():
+            classes.setdefault(value, []).append(row)
+    return {
+        "spacing_mm": _hulls([training["spacing_mm"] for training in known]),
+        "intensity": [
+            {name: _hulls([[row[name]] for row in rows])[0] for name in STATISTICS}
+            for rows in zip(*(t["intensity"] for t in known if t["intensity"]), strict=True)
+        ],
+        "classes": {
+            value: {
+                "present": min(row["present"] for row in rows),
+                "border_contact": max(row["border_contact"] for row in rows),
+                **{name: _hull_or_none([row[name] for row in rows]) for name in ("size", "components")},
+            }
+            for value, rows in classes.items()
+        },
+    }
+
+
+def _hulls(lists: Sequence[Sequence[Sequence[float]]]) -> list[list[float]]:
+    """Of lists of as many ranges, those that hold the ranges in the same place; empty lists do not count."""
+    stacked = np.array([each for each in lists if each])
+    return np.stack([stacked[..., 0].min(0), stacked[..., 1].max(0)], -1).tolist() if len(stacked) else []
+
+
+def _hull_or_none(ranges: Sequence[Sequence[float] | None]) -> list[float] | None:
+    found = _hulls([[each] for each in ranges if each is not None])
+    return found[0] if found else None
 
 
 def _spacing_known(cohort: Cohort, split: Split) -> bool:

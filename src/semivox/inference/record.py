@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from semivox.cohort import stem_of
-from semivox.contents import Predictions
+from semivox.contents import Predictions, RunOfMask
 from semivox.errors import DataError
 from semivox.files import is_bare, read_json, write_json, write_text
 
@@ -31,7 +31,8 @@ class Row:
     "refuse" (the input is unreadable or contradicts the model). ``mean_entropy`` in nats. ``volume_ml`` is
     null where spacing is unknown or in 2D; ``components`` counts the pieces that were found, ``removed`` the
     voxels of those that did not stay, ``border_contact`` voxels at the scan's border. ``whole``: in one
-    forward, not in windows; ``pieces``: whether smaller pieces were taken away (auto) or all kept.
+    forward, not in windows; ``pieces``: whether smaller pieces were taken away (auto) or all kept; ``runs``:
+    whose probabilities were averaged (empty in earlier versions: the one of ``model_id``).
     ``input_sha256`` identifies the scan
     (:mod:`semivox.cohort.identity`), ``input_files_sha256`` is of its files' bytes (null for a detached
     header).
@@ -45,6 +46,7 @@ class Row:
     weights: str
     whole: bool | None = None
     pieces: str | None = None
+    runs: Sequence[RunOfMask] = ()
     input_sha256: str | None = None
     input_files_sha256: str | None = None
     seconds: float | None = None

@@ -15,7 +15,8 @@ from semivox.contents import Calibration
 from semivox.errors import SemivoxError
 from semivox.evaluation.calibration import reliability
 from semivox.files import read_json, write_json
-from semivox.inference.model import Model, Scan
+from semivox.inference.model import Model
+from semivox.inference.predictor import Scan
 from semivox.inference.segmentation import Segmentation
 from semivox.machine import free_bytes
 

@@ -233,6 +233,7 @@ class Run:
             steps=self.steps,
             seed=run.seed,
             training=self.write(training_ranges, self.cohort, self.split),
+            mirror_axes=self.config.augmentation.mirror_axes,
             parent=self.parent,
         )
         self.write(self._done)

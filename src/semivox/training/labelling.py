@@ -16,7 +16,7 @@ from semivox.methods.cleanup import in_one_piece
 from semivox.prepare import FULL, Plan
 from semivox.prepare.store_entry import some_points
 from semivox.randomness import Key
-from semivox.tiles import predict_planned
+from semivox.tiles import predict_views
 
 
 def label_scan(
@@ -35,7 +35,8 @@ def label_scan(
     With ``relabel.mirrored`` probabilities are the mean over the scan and its mirror images along each of
     ``mirror_axes``, and the label's weight is how far these agree.
     """
-    views = _views(networks, np.array(image, np.float32), plan, mirror_axes if relabel.mirrored else ())
+    axes, memory = mirror_axes if relabel.mirrored else (), _forward_bytes(networks)
+    views = list(predict_views(networks, np.array(image, np.float32), plan, axes, memory, whole=True))
     probs = torch.stack(views).mean(0) if len(views) > 1 else views[0]  # (K, X, Y[, Z])
     highest, argmax = probs.max(0)
     argmax = argmax.to(torch.uint8)
@@ -54,18 +55,6 @@ def label_scan(
         {k: found for k, found in points.items() if len(found)},
         weight=agreement_of(views),
     )
-
-
-def _views(
-    networks: Sequence[nn.Module], image: np.ndarray, plan: Plan, mirror_axes: Sequence[int]
-) -> list[torch.Tensor]:
-    """Probabilities (K, X, Y[, Z]) of a scan, and those of its mirror images, turned back."""
-    memory = _forward_bytes(networks)
-    views = [predict_planned(networks, image, plan, memory, whole=True)]
-    for axis in mirror_axes:
-        mirrored = np.ascontiguousarray(np.flip(image, 1 + axis))
-        views.append(predict_planned(networks, mirrored, plan, memory, whole=True).flip(1 + axis))
-    return views
 
 
 def agreement_of(views: Sequence[torch.Tensor]) -> float:

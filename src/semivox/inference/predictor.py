@@ -1,0 +1,139 @@
+"""What segments a scan, be it the model of one run or of several: probabilities in, a segmentation out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from semivox.cohort import Case, Naming, Task, Volume, read_case, segments_of_classes
+from semivox.contents import RunOfMask
+from semivox.errors import DataError
+from semivox.inference.native_grid import Found, mean_of, native_classes, on_native_grid, on_one_grid
+from semivox.inference.segmentation import Segmentation
+from semivox.inference.uncertainty import entropy, mean_entropy
+from semivox.methods.cleanup import in_one_piece
+from semivox.prepare import Plan
+
+Scan = str | Path | Volume | Sequence[str | Path]
+Pieces = Literal["auto", "all"]
+
+
+class Predictor(ABC):
+    """Predicts scans of one task.
+
+    ``card``: what ``model.json`` tells of channels, labels and the training scans; ``plan``: the first run's,
+    with what holds for all runs; ``classes``: label value -> name; ``weights`` names whose mean softmax is
+    the prediction; ``pieces`` and ``whole`` as :func:`semivox.inference.load_model` says.
+    """
+
+    card: Mapping[str, Any]
+    plan: Plan
+    classes: Mapping[int, str]
+    weights: str
+    pieces: Pieces
+    whole: bool
+
+    @abstractmethod
+    def find(self, volume: Volume) -> list[Found]:
+        """What each run finds of a scan that fits; the prediction is the mean of their probabilities."""
+
+    @property
+    @abstractmethod
+    def runs(self) -> tuple[RunOfMask, ...]:
+        """The runs that are averaged, and the mirror images that each of them sees beside the scan."""
+
+    @property
+    def model_id(self) -> str:
+        """sha256 of the weights file; of several runs, of their ids."""
+        return str(self.card["model_id"])
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return tuple(self.card["channels"])
+
+    @property
+    def task(self) -> Task:
+        """Its channels and classes."""
+        return Task.of_card(self.card)
+
+    @property
+    def naming(self) -> Naming:
+        """How file names were read in training."""
+        return Naming.from_card(self.card)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Label values of the foreground; class index k (from 1) is ``values[k - 1]``."""
+        return tuple(sorted(self.classes))
+
+    def predict(self, scan: Scan, *, probabilities: bool = False, uncertainty: bool = False) -> Segmentation:
+        """Segment one scan.
+
+        ``scan``: a path, the paths of its channels in order, or a Volume. Raises DataError for an unreadable
+        scan, and one that does not fit the model (dimensions, channels, NaN).
+        """
+        if isinstance(scan, Volume):
+            volume = scan
+        else:
+            paths = [scan] if isinstance(scan, str | Path) else list(scan)
+            volume = read_case(Case(Path(paths[0]).name, tuple(Path(path) for path in paths)))
+        self.check(volume)
+        found = self.find(volume)
+        grid, parts = mean_of(found, len(found))
+        probs = parts[0] if len(parts) == 1 else on_one_grid(grid, parts)
+        entropies, values = entropy(probs), self._label_values()
+        classes = native_classes(grid, parts)
+        kept = (
+            in_one_piece(classes, self.plan, classes.size / probs[0].size)
+            if self.pieces == "auto"
+            else classes
+        )
+        return Segmentation(
+            mask=values[kept],
+            found=None if kept is classes else values[classes],
+            volume=volume,
+            classes=self.classes,
+            mean_entropy=mean_entropy(entropies, probs[1:].max(0) > probs[0]),
+            spacing_known=bool(self.card["spacing_known"]),
+            probabilities=on_native_grid(grid, parts) if probabilities else None,
+            uncertainty=on_native_grid(grid, [entropies[None]])[0] if uncertainty else None,
+            segments=segments_of_classes(
+                self.classes, self.card.get("codes", {}), self.card.get("colours", {})
+            ),
+        )
+
+    def check(self, volume: Volume) -> None:
+        """Raise DataError where a scan contradicts the model."""
+        path = volume.source.path
+        if volume.dims != self.plan.dims:
+            raise DataError(
+                "the scan has other dimensions than the model",
+                path=path,
+                found=f"{volume.dims}D, shape {volume.shape}",
+                expected=f"{self.plan.dims}D",
+                remedy=f"give {self.plan.dims}D scans, or a model trained on such scans",
+            )
+        if volume.channels != len(self.channels):
+            raise DataError(
+                "the scan has other channels than the model",
+                path=path,
+                found=f"{volume.channels} channels",
+                expected=f"{len(self.channels)} ({', '.join(self.channels)})",
+                remedy="name channel files CASE_0000, CASE_0001, ... in the order of training",
+            )
+        if volume.array.dtype.kind == "f" and not np.isfinite(volume.array).all():
+            raise DataError(
+                "the scan holds NaN or infinity",
+                path=path,
+                found=f"{int(np.count_nonzero(~np.isfinite(volume.array)))} such voxels",
+                expected="finite intensities",
+                remedy="replace them, for instance with the background's value",
+            )
+
+    def _label_values(self) -> np.ndarray:
+        table = np.array([0, *self.values])
+        return table.astype(np.min_scalar_type(int(table.max())))
