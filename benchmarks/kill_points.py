@@ -1,6 +1,6 @@
 """Every operation on the disk fails once: in one small run of each command, each in turn, in each way.
 
-    python benchmarks/kill_points.py [COMMAND ...] [--minutes M]
+    python benchmarks/kill_points.py [COMMAND ...] [--minutes M] [--out FILE]
 
 A run is made undisturbed and its operations (:mod:`semivox.disk`) are counted. Then it is made again for each
 operation and each way to fail. What was there before must still be there and whole, the message must name
@@ -26,7 +26,6 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -334,10 +333,25 @@ def _open(path: Path) -> None:
         assert path.read_text().endswith("\n")
 
 
+Point = tuple[int, str]
+"""An operation's number and the way it fails."""
+
+
+def tried_before(path: Path | None, stage: Stage) -> dict[Point, list[str]]:
+    """The faults found at each point of the stage's command, of a call that was stopped."""
+    rows = path.read_text().splitlines() if path is not None and path.is_file() else []
+    before = [row for row in map(json.loads, rows) if row["run"] == stage.scene.name]
+    names = [(what, place.name) for what, place in stage.operations]
+    if any(names[row["number"]][0] != row["what"] for row in before):
+        raise SystemExit(f"{path}: {stage.scene.name} has other operations now; begin a new file")
+    return {(row["number"], row["fault"]): row["found"] for row in before}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("commands", nargs="*", default=list(SCENES), metavar="COMMAND")
     parser.add_argument("--minutes", type=float, help="at most, for each command: points drawn at random")
+    parser.add_argument("--out", type=Path, help="what was found at each point; the next call goes on there")
     given = parser.parse_args()
     wrong = 0
     print("| run | operations | points | faults | seconds |\n|---|---:|---:|---:|---:|", flush=True)
@@ -350,20 +364,24 @@ def main() -> int:
             points, ends = stage.points(), began + 60 * (given.minutes or math.inf)
             if given.minutes is not None:
                 random.Random(0).shuffle(points)
-            counts = Counter[str]()
+            done = tried_before(given.out, stage)
             for number, fault in points:
                 if time.monotonic() > ends:
                     break
-                found = stage.faults_at(number, fault)
-                counts["points"] += 1
-                counts["wrong"] += bool(found)
+                if (number, fault) in done:
+                    continue
+                found = done[number, fault] = stage.faults_at(number, fault)
+                what, path = stage.operations[number]
                 for line in found:
-                    what, path = stage.operations[number]
                     print(f"{name} {number} {what} {path.name} {fault}: {line}", file=sys.stderr, flush=True)
-            wrong += counts["wrong"]
-            tried = f"{counts['points']} of {len(points)}"
-            row = (name, len(stage.operations), tried, counts["wrong"])
-            print(f"| {' | '.join(map(str, row))} | {time.monotonic() - began:.0f} |", flush=True)
+                row = {"run": name, "number": number, "fault": fault, "what": what, "file": path.name}
+                if given.out is not None:
+                    with given.out.open("a") as file:
+                        file.write(json.dumps({**row, "found": found}) + "\n")
+            faults = sum(map(bool, done.values()))
+            wrong += faults
+            cells = (name, len(stage.operations), f"{len(done)} of {len(points)}", faults)
+            print(f"| {' | '.join(map(str, cells))} | {time.monotonic() - began:.0f} |", flush=True)
     return 1 if wrong else 0
 
 

@@ -3,8 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/kill_processes.py [--kills 30] [--seed 0] [--signal KILL|TERM]
 
 One process at a time, on the scenes of kill_scenes.py, with the real pages. Moments are uniform over the time
-that the undisturbed command took. With TERM a process that was stopped must also say so: exit code 4 and the
-command to go on with.
+that the undisturbed command took. With TERM, INT and USR1 a process that was stopped must also say so: exit
+code 4 and the command to go on with. Before the program's first line, while Python starts, nothing may be
+there.
 """
 
 from __future__ import annotations
@@ -54,10 +55,16 @@ class Undisturbed:
             return "was done before", differences(self.expected, contents(self.out))
         how = f"exit {process.returncode}" if process.returncode > 0 else "killed"
         found = broken_files(self.out)
-        if number != signal.SIGKILL and process.returncode > 0:
-            last = said.strip().splitlines()[-1:]
-            if process.returncode != 4 or "go on with: semivox" not in "".join(last):
+        if number != signal.SIGKILL:
+            last = "".join(said.strip().splitlines()[-1:])
+            begun = "go on with: semivox" in last or "nothing was begun" in last
+            if process.returncode < 0:  # Python itself was not up yet: neither word nor deed
+                how = "before the first line"
+                found += differences(contents(self.scene.before(self.root)), contents(self.out))
+            if (process.returncode < 0 and said) or (process.returncode > 0 and not begun):
                 found.append(f"said {last}")
+            if process.returncode not in (4, -number):
+                found.append(f"ended with {process.returncode}")
         again = self.start(True)
         _, said = again.communicate()
         if again.returncode:

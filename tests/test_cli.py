@@ -657,6 +657,78 @@ def test_more_signals_while_it_ends_change_nothing_but_a_second_interrupt(
     assert main(["check", "data"]) == 4
 
 
+PROGRAM = """
+import signal, sys, semivox.cli
+from semivox.__main__ import program
+
+class Held:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+        sum(range(9))
+
+def finalised(*a):
+    held = Held()
+    del held
+    for _ in range(10**10):
+        pass
+
+def compiled(*a):
+    exec("signal.raise_signal(signal.SIGTERM)", {"signal": signal})
+
+def done(*a):
+    return 0
+
+def deaf(self):
+    signal.raise_signal(signal.SIGTERM)
+
+WHAT = sys.argv.pop(1)
+semivox.cli.run = globals().get(WHAT, done)
+if WHAT == "ending":
+    semivox.cli.StopSignals.stay_deaf = deaf
+sys.exit(program())
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "said"),
+    [
+        ("compiled", 4, "semivox check: stopped by SIGTERM; go on with: semivox check data\n"),
+        ("finalised", 4, "semivox check: stopped by SIGTERM; go on with: semivox check data\n"),
+        ("ending", 0, ""),
+    ],
+)
+def test_a_signal_is_heard_wherever_python_is(what: str, code: int, said: str, tmp_path: Path) -> None:
+    """As the program: only there does Python end by SIGINT after a KeyboardInterrupt in compiled text."""
+    (tmp_path / "as_program.py").write_text(PROGRAM)
+    done = subprocess.run(
+        [sys.executable, "-m", "as_program", what, "check", "data"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_a_signal_while_the_program_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, signal\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *more):\n"
+        "        if name == 'semivox.cli':\n"
+        "            signal.raise_signal(signal.SIGTERM)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "semivox", "check", "data"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (4, "semivox: stopped by SIGTERM; nothing was begun\n")
+
+
 def test_a_signal_while_predicting_keeps_the_masks_that_are_there(
     house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -6,6 +6,7 @@ Nothing heavy is imported until a command runs, so ``semivox --help`` answers at
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
 import sys
@@ -24,18 +25,15 @@ CLOSED = (errno.EROFS, errno.EACCES)
 DISK_REMEDY = "free disk space, or choose a folder that you may write to"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, stop: StopSignals | None = None) -> int:
     """Run one command; returns its exit code (0 done, 1 data or settings, 2 usage, 3 some cases failed,
-    4 stopped and resumable, 5 training failed, 70 a bug)."""
+    4 stopped and resumable, 5 training failed, 70 a bug). ``stop``: hears signals already."""
     words = sys.argv[1:] if argv is None else list(argv)
-    with StopSignals(at_once=True) as stop:
+    with StopSignals(at_once=True) if stop is None else contextlib.nullcontext(stop) as heard:
         try:
-            code = _run(words, stop)
+            return _run(words, heard)
         except KeyboardInterrupt:  # while the answer to the first one was made
-            code = Stopped.exit_code
-        if argv is None:  # the program ends: with this code, whatever comes now
-            stop.stay_deaf()
-    return code
+            return Stopped.exit_code
 
 
 def _run(words: Sequence[str], stop: StopSignals) -> int:
@@ -136,7 +134,3 @@ class _Version(argparse.Action):
 
         print(f"semivox {version('semivox')}")
         parser.exit()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
