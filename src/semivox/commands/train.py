@@ -19,7 +19,7 @@ def train(options: TrainOptions) -> TrainResult:
 
     What is None has the default of :class:`semivox.training.config.RunSettings`. ``devices`` > 1: as many
     processes share every batch, each with a GPU of its own or a part of the cores. This one is the first; it
-    starts the others and ends them (with ``nodes`` > 1 torchrun does).
+    starts the others and ends them (with ``nodes`` > 1 torchrun does). ``folds``: as many runs in ``out``.
 
     Raises
     ------
@@ -29,10 +29,44 @@ def train(options: TrainOptions) -> TrainResult:
         A signal came; the run is saved and can be resumed.
     TrainingFailed
         Training cannot go on.
+    PartialFailure
+        Some folds have failed; the others are done.
     """
+    if options.folds is not None:
+        return _train_folds(options)
     from semivox.runs.run import carry_out
 
+    _refuse_several(options.folder)
     return carry_out(options, _write_page)
+
+
+def _refuse_several(folder: Path) -> None:
+    from semivox.comparison.request import REQUEST
+    from semivox.errors import SettingsError
+
+    if (folder / REQUEST).is_file():
+        raise SettingsError(
+            "this folder holds several runs",
+            path=folder,
+            remedy="go on with the command that made them, or choose another --out",
+        )
+
+
+def _train_folds(options: TrainOptions) -> TrainResult:
+    from semivox.commands.compare import compare
+    from semivox.comparison.cross_validation import as_comparison, close
+    from semivox.runs.run import TrainResult
+
+    given = as_comparison(options)
+    cells = compare.of(given).content["cells"]
+    measured = close(options.folder, cells)
+    return TrainResult(
+        run=options.folder,
+        method=str(given.methods),
+        steps=min(cell["steps"] for cell in cells),
+        seconds=sum(cell["seconds"] for cell in cells),
+        cross_validation=measured,
+    )
 
 
 def _write_page(run: Path) -> None:
@@ -56,7 +90,14 @@ def main(given: TrainArguments) -> int:
     display = ConsoleDisplay(verbose=given.verbose)
     options = {f.name: getattr(given, f.name) for f in fields(TrainOptions)} | {"display": display}
     with display:
-        train.of(TrainOptions(**options))
+        result = train.of(TrainOptions(**options))
+    if result.cross_validation is not None:
+        from semivox.evaluation import evaluation_table
+        from semivox.terminal import show
+
+        print("\ncross-validation: each case by the run that has not seen its patient")
+        show(evaluation_table(result.cross_validation))
+        print(f"next: semivox predict {result.run} SCANS --out MASKS")
     return 0
 
 
@@ -67,6 +108,7 @@ COMMAND = Command(
         "semivox train my_scans --out run --budget 2h",
         "semivox train my_scans --out run --method mean_teacher --labeled 8 --steps 2000",
         "semivox train my_scans --out run --resume",
+        "semivox train my_scans --out runs --folds 5 --budget 1h",
     ),
     groups=GROUPS,
     again="--resume",

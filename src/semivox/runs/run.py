@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -73,6 +73,9 @@ class TrainResult:
     steps: int
     seconds: float
     undertrained: str | None = None
+    cross_validation: Mapping[str, Any] | None = None
+    """Of several folds the evaluation of all their held-out cases; ``steps`` are then the fewest of a run,
+    ``seconds`` those of all."""
 
 
 def carry_out(asked: TrainOptions, page: Write = lambda run: None) -> TrainResult:

@@ -66,6 +66,10 @@ class TrainOptions(TrainingOptions):
     """NAME{KEY=VALUE,...} also sets its settings; see ``semivox methods``."""
     labeled: Annotated[str | int | None, Flag("SET", DATA, same_as=RUN)] = None
     seed: Annotated[int | None, Flag("S", METHOD, same_as=RUN)] = None
+    folds: Annotated[int | None, Flag("K", DATA)] = None
+    """Cut the labelled cases by patient into K folds and train a run for each, which does not see it and is
+    measured on it. RUN then stands for these runs: ``predict`` averages them. --steps or --budget are each
+    run's."""
     init: Annotated[str | Path | None, Flag("RUN0", METHOD, same_as=RUN)] = None
     watch: Annotated[str | Path | None, Flag("DATA2", DATA)] = None
     """Measure the labelled cases of this data folder while training; it shows, and changes nothing."""

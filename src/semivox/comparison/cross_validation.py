@@ -1,0 +1,139 @@
+"""``train --folds K``: a run for each fold of the labelled cases, measured on the fold that it has not seen.
+
+It is a comparison of one method, so it is shared, resumed and checked as any: see
+:mod:`semivox.comparison.request`. What is added: the folds measured as one, and the folder that stands for
+its runs when scans are predicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from semivox.cohort import load_cohort, split_cohort
+from semivox.comparison.options import CompareOptions
+from semivox.comparison.request import FORMAT as REQUEST_FORMAT
+from semivox.comparison.request import REQUEST, read_request
+from semivox.contents import Request as RequestContent
+from semivox.errors import PartialFailure, SettingsError
+from semivox.evaluation import FOREGROUND, pool_folds, read_evaluation, summarise
+from semivox.evaluation.folders import FORMAT, lowest
+from semivox.evaluation.result_paths import CellFolder
+from semivox.files import read_json, write_json
+from semivox.inference.ensemble import write_ensemble
+from semivox.runs.asked import settings_of, supervised_if_short
+from semivox.runs.prepare import planned
+from semivox.settings import assignments
+from semivox.training.display import Silent
+from semivox.training.options import TrainingOptions, TrainOptions
+from semivox.training.run_folder import has_run
+
+CROSS_VALIDATION = "cross_validation.json"
+OF_ONE_RUN = {
+    "init": "weights that another run has learned from held-out cases would not be honest",
+    "watch": "each fold is measured on its own held-out cases",
+    "nodes": "let each machine repeat the command: they share the folds",
+}
+
+
+def as_comparison(asked: TrainOptions) -> CompareOptions:
+    """The comparison that trains the folds. Raises SettingsError for what a single run alone can do, and for
+    a folder that holds something else."""
+    for name, why in OF_ONE_RUN.items():
+        if getattr(asked, name) is not None:
+            raise SettingsError(f"--{name} is of one run", found="--folds", remedy=f"leave it out: {why}")
+    before = asked.folder / REQUEST
+    if has_run(asked.folder) or (before.is_file() and not asked.resume):
+        raise SettingsError(
+            "this folder already holds a run" if has_run(asked.folder) else "this folder already holds runs",
+            path=asked.folder,
+            remedy="choose another --out, or add --resume to go on with its folds",
+        )
+    method = _method(asked, before)
+    more = {} if asked.devices is None else {"run.devices": asked.devices}
+    given = CompareOptions(
+        data=asked.data,
+        out=asked.out,
+        methods=method,
+        reference=method,
+        labeled=asked.labeled,
+        seeds=asked.seed,
+        folds=asked.folds,
+        **{
+            **{each.name: getattr(asked, each.name) for each in fields(TrainingOptions)},
+            "settings": assignments(asked.settings) | more,
+        },
+    )
+    _refuse_others(given, before)
+    return given
+
+
+def _method(asked: TrainOptions, before: Path) -> str:
+    """As it was given; else that of the folds that are there, or what ``train`` would choose."""
+    if asked.method not in (None, "auto"):
+        return str(asked.method)
+    if before.is_file():
+        return next(iter(_kept(before).get("methods", {}).values()), "supervised")
+    display = asked.display or Silent()
+    cohort = load_cohort(Path(asked.data), None if asked.labeled is None else str(asked.labeled))
+    config, _ = settings_of(asked, cohort, display)
+    if asked.leaves_method and config.run.method != "supervised":
+        steps = config.run.steps
+        if steps is None:
+            split = split_cohort(cohort, config.run.labeled)
+            steps = planned(asked, config, cohort, split, display).steps
+        config, _ = supervised_if_short(asked, config, steps, cohort, display) or (config, None)
+    return config.run.method
+
+
+def _refuse_others(given: CompareOptions, before: Path) -> None:
+    if not before.is_file():
+        return
+    asked = [[c.variant.name, c.labeled.name, c.fold, c.seed] for c in read_request(given).cells()]
+    found = _kept(before).get("cells", [])
+    if found != asked:
+        raise SettingsError(
+            "this folder holds other runs",
+            path=before.parent,
+            found=f"{len(found)} runs, the first of {found[0] if found else 'nothing'}",
+            expected=f"{len(asked)} runs, the first of {asked[0]}",
+            remedy="repeat the command as it was, or choose another --out",
+        )
+
+
+def _kept(before: Path) -> RequestContent:
+    content: RequestContent = read_json(before, newest=REQUEST_FORMAT, kind=RequestContent)  # type: ignore[assignment]
+    return content
+
+
+def close(out: Path, cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Measure the folds as one, write ``cross_validation.json`` and the file that makes ``out`` stand for its
+    runs, and return the former's content: an evaluation file, each case by the run that has not seen its
+    patient. ``cells``: those of ``comparison.json``.
+
+    Raises PartialFailure where a fold has failed.
+    """
+    failed = [cell for cell in cells if cell["state"] != "finished"]
+    if failed:
+        raise PartialFailure(
+            f"{len(failed)} of {len(cells)} folds are not finished",
+            path=out / failed[0]["folder"],
+            found=failed[0].get("error", failed[0]["state"]),
+            remedy="mend it, and repeat the command with --resume",
+        )
+    places = [CellFolder(out, cell["folder"], cell["fold"]) for cell in cells]
+    pooled = pool_folds([read_evaluation(place.evaluation) for place in places])
+    values = list(pooled["classes"])
+    mean, ci95 = summarise(pooled["cases"], pooled["patients"], values)
+    content = {
+        "format": FORMAT,
+        "mean": mean,
+        "ci95": ci95,
+        "worst": {key: worst for key in [*values, FOREGROUND] if (worst := lowest(pooled["cases"], key))},
+        **pooled,
+    }
+    write_json(out / CROSS_VALIDATION, content)
+    write_ensemble(out, [place.place for place in places])
+    return content

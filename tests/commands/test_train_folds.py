@@ -1,0 +1,111 @@
+"""``train --folds``: a run a fold, measured on patients it has not seen; their folder predicts with all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import semivox
+from semivox.commands import compare as module
+from semivox.comparison.cell_run import CellRunner
+from semivox.comparison.cells import Cell
+from semivox.errors import DataError, PartialFailure, SettingsError
+from semivox.evaluation import read_evaluation
+from semivox.evaluation.intervals import mean_and_interval
+
+Folders = tuple[Path, Path]
+
+
+@pytest.fixture(autouse=True)
+def _no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_draw", lambda out, display: None)  # seconds each
+
+
+@pytest.fixture
+def data(phantoms: Folders, tmp_path: Path) -> Path:
+    """Patient a has a labelled and an unlabelled scan."""
+    shutil.copytree(phantoms[0], tmp_path / "data", ignore=shutil.ignore_patterns(".semivox"))
+    (tmp_path / "data/cases.csv").write_text("case,patient\nphantom_001,a\nphantom_003,a\n")
+    return tmp_path / "data"
+
+
+def test_folds_are_trained_measured_and_predict_together(
+    data: Path, phantoms: Folders, small: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "runs"
+
+    def train(**more: Any) -> Any:
+        return semivox.train(data, out, folds=2, steps=2, settings=small, workers=1, **more)
+
+    result = train()
+    runs = [out / name for name in json.loads((out / "ensemble.json").read_text())["runs"]]
+    assert len(runs) == 2
+    cases: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        trained = json.loads((run / "cases.json").read_text())["cases"]
+        (measured,) = (run / "evaluations").glob("*/evaluation.json")
+        own = read_evaluation(measured)
+        assert not {row["patient"] or row["case"] for row in trained} & set(own["patients"].values())
+        cases |= own["cases"]
+    assert set(cases) == {"phantom_001", "phantom_002"}
+    content = read_evaluation(out / "cross_validation.json")
+    assert content == result.cross_validation
+    dice = np.array([[cases[name]["1"]["dice"]] for name in content["cases"]])
+    mean, interval = mean_and_interval(dice, list(content["patients"].values()))
+    assert content["mean"]["1"]["dice"] == mean[0] == pytest.approx(dice.mean())
+    assert content["ci95"]["1"]["dice"] == interval[0].tolist()
+    assert content["worst"]["1"]["dice"] == dice.min()
+    assert (result.method, result.steps) == ("supervised", 2)
+
+    report = semivox.predict(out, phantoms[1], tmp_path / "masks")
+    assert report.failed == ()
+    ids = [json.loads((run / "model.json").read_text())["model_id"] for run in runs]
+    assert [run["model_id"] for run in report.rows[0].runs] == ids
+
+    with pytest.raises(SettingsError, match=r"already holds runs.*--resume"):
+        train()
+    written = (out / "cross_validation.json").read_bytes()
+    assert train(resume=True).cross_validation == result.cross_validation  # nothing is trained again
+    assert (out / "cross_validation.json").read_bytes() == written
+    with pytest.raises(SettingsError, match="this folder holds other runs"):
+        train(resume=True, method="mean_teacher")
+    with pytest.raises(SettingsError, match="this folder holds several runs"):
+        semivox.train(data, out, steps=2, settings=small, resume=True)
+
+
+def test_a_fold_that_fails_leaves_no_ensemble(
+    data: Path, small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def run(self: CellRunner, cell: Cell) -> None:
+        tried.append(cell.fold)
+        raise DataError("no memory there")
+
+    monkeypatch.setattr(CellRunner, "run", run)
+    with pytest.raises(PartialFailure, match="2 of 2 folds are not finished; found no memory there"):
+        semivox.train(data, tmp_path / "runs", folds=2, steps=2, settings=small, method="supervised")
+    assert tried == ["fold0", "fold1"]
+    with pytest.raises(DataError, match="holds no model"):
+        semivox.predict(tmp_path / "runs", data, tmp_path / "masks")
+
+
+@pytest.mark.parametrize("option", ["init", "watch", "nodes"])
+def test_what_a_single_run_alone_can_do_is_refused(option: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=rf"--{option} is of one run; found --folds"):
+        semivox.train(data, tmp_path / "runs", folds=2, steps=2, **{option: 1 if option == "nodes" else data})
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_with_a_run_is_left_alone(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text("")
+    with pytest.raises(SettingsError, match="already holds a run"):
+        semivox.train(data, run, folds=2, steps=2, resume=True)
+    assert [path.name for path in run.iterdir()] == ["config.yaml"]
