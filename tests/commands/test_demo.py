@@ -31,6 +31,10 @@ def test_the_demo_goes_all_the_way(tmp_path: Path, small: dict[str, Any]) -> Non
     Console(width=160, file=text).print(render(result))
     assert "supervised" in text.getvalue()
     assert "simcvd minus supervised" in text.getvalue()
+    said = " ".join(text.getvalue().split())
+    for method, warning in result.undertrained.items():  # so short a demo must not be taken for the method
+        assert "not to be used" in (warning or "")
+        assert f"Warning, {method}: {warning}." in said
     with pytest.raises(SettingsError, match="not empty"):
         demo(tmp_path / "demo")
     (tmp_path / "other").mkdir()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from semivox.batches import Augmentation, Crops
+from semivox.batches import Augmentation
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Player, Relabel, Stage, Term
 from semivox.networks import build_network
 from semivox.networks.precision import Measured
@@ -21,7 +21,7 @@ from semivox.randomness import Key
 from semivox.testing.displays import Told
 from semivox.training import measured_settings as settle_module
 from semivox.training.config import Config, DistanceSettings, RunSettings, resolve, write_config
-from semivox.training.measured_settings import choose_precision, measure_settings, seconds_a_step
+from semivox.training.measured_settings import choose_precision, measure_settings
 
 PLAN = Plan(
     dims=2, axes=(0, 1), native_spacing=(1.0, 1.0), spacing=(1.0, 1.0), spacing_known=True, rung=1.0,
@@ -36,11 +36,10 @@ class NoSettings:
     paper_steps: int = 10
 
 
-class Sleeps(Method):
-    """A step of its first stage takes 20 ms of ``clock``, of its second 60 ms; the first step is slow."""
+class TwoStages(Method):
+    """Two stages, the first three times as long as the second."""
 
     Settings = NoSettings
-    clock = 0.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,32 +50,18 @@ class Sleeps(Method):
         return [Stage("short", {}, players, share=0.75), Stage("long", {}, players, share=0.25)]
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
-        Sleeps.clock += 1.0 if at.step == 0 else 0.02 if at.stage == "short" else 0.06
-        return {"segmentation": Term(self.student(torch.ones(1, 1)).sum())}
-
-
-class Nothing:
-    def batch(self, step: int) -> Mapping[str, Crops]:
-        return {}
-
-
-def test_a_step_costs_the_mean_of_the_stages_by_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settle_module, "_now", lambda device: Sleeps.clock)
-
-    def make(steps: int, precision: str) -> tuple[Facts, Method]:
-        return Facts(PLAN, steps, 1, 1, Key(0)), Sleeps()
-
-    seconds = seconds_a_step(make, "fp32", lambda stage: Nothing(), Optimizer(), torch.device("cpu"))  # type: ignore[arg-type, return-value]
-    assert seconds == pytest.approx(0.75 * 0.02 + 0.25 * 0.06)
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize(
     ("computes", "error", "seconds", "expected"),
     [
         (False, 0.0, {}, ("fp32", "no arithmetic for bf16")),
-        (True, 0.93, {}, ("fp32", "computes wrongly here: its logits differ by 93%")),
+        (True, 0.93, {"fp32": 2.0}, ("fp32", "computes wrongly here: its logits differ by 93%")),
         (True, 0.01, {"fp32": 2.0, "bf16": 1.0}, ("bf16", "bf16 1.00 s, fp32 2.00 s")),
         (True, 0.01, {"fp32": 1.0, "bf16": 2.0}, ("fp32", "fp32 1.00 s, bf16 2.00 s")),
+        (True, 0.01, {}, ("bf16", "no time to measure")),
+        (True, 0.93, {}, ("fp32", "computes wrongly here: its logits differ by 93%")),
     ],
 )
 def test_bf16_is_taken_where_the_machine_computes_in_it_rightly_and_faster(
@@ -86,7 +71,7 @@ def test_bf16_is_taken_where_the_machine_computes_in_it_rightly_and_faster(
     seconds: dict[str, float],
     expected: tuple[str, str],
 ) -> None:
-    class Ours(Sleeps):
+    class Ours(TwoStages):
         def __init__(self) -> None:
             super().__init__()
             self.student = build_network(NetworkPlan("unet", (4, 8), ((3, 3),) * 2, ((2, 2),)), 1, 2, Key(0))  # type: ignore[assignment]
@@ -100,16 +85,18 @@ def test_bf16_is_taken_where_the_machine_computes_in_it_rightly_and_faster(
     source = SimpleNamespace(batch=lambda step: {"labeled": crops})
     monkeypatch.setattr(settle_module, "computes_bf16", lambda device: computes)
     monkeypatch.setattr(settle_module, "measure_precisions", measured)
+    monkeypatch.setattr(settle_module, "bf16_error", lambda network, example: error)
+    plan = replace(PLAN, step_seconds=1.0 if seconds else 2.0)
 
     def make(steps: int, precision: str) -> tuple[Facts, Method]:
-        return Facts(PLAN, steps, 1, 1, Key(0)), Ours()
+        return Facts(plan, steps, 1, 1, Key(0)), Ours()
 
     chosen, why = choose_precision(make, cast(Any, lambda stage: source), torch.device("cpu"), 7.0)
     assert chosen == expected[0]
     assert expected[1] in why
 
 
-class Relabels(Sleeps):
+class Relabels(TwoStages):
     """As many generations as the budget holds, at most ``most``, each of two halves."""
 
     most = 8
@@ -142,7 +129,7 @@ class TimedBank:
 def settled(
     monkeypatch: pytest.MonkeyPatch,
     a_case: float,
-    kind: type[Sleeps] = Relabels,
+    kind: type[TwoStages] = Relabels,
     began: float = 0.0,
     **run: Any,
 ) -> tuple[RunSettings, list[str], int]:
@@ -195,7 +182,7 @@ def test_a_budget_that_is_over_measures_nothing(monkeypatch: pytest.MonkeyPatch)
 def test_sweeps_are_measured_only_where_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     run, _, timed = settled(monkeypatch, 12.0, steps=50)
     assert (run.sweeps, run.steps, timed) == (None, 50, 0)
-    run, said, timed = settled(monkeypatch, 12.0, Sleeps)
+    run, said, timed = settled(monkeypatch, 12.0, TwoStages)
     assert (run.sweeps, run.steps, timed) == (None, 1940, 0)
     assert not any("relabelling" in line for line in said)
     run, *_ = settled(monkeypatch, 12.0, sweeps=2)

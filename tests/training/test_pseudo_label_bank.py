@@ -20,6 +20,7 @@ from semivox.methods.declare import Relabel
 from semivox.networks import Output
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan, Store
 from semivox.randomness import BatchKey, Key
+from semivox.training import pseudo_label_bank as bank_module
 from semivox.training.labelling import agreement, label_scan
 from semivox.training.pseudo_label_bank import BlankLabels, PseudoLabelBank
 
@@ -343,12 +344,34 @@ def test_what_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
     assert one.view(1).folders == {}
 
 
-def test_timing_leaves_no_trace(tmp_path: Path) -> None:
+def test_timing_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, net = bank(tmp_path / "labels"), Net()
+    monkeypatch.setattr(bank_module, "TIMED", 0.0)
     seconds = one.seconds_a_case(ALL, [net])
     assert 0 < seconds < 5
     assert net.asked == 3
     assert list((tmp_path / "labels").iterdir()) == []
+
+
+@pytest.mark.parametrize("each", [0.05, 0.4, 1.5])
+@pytest.mark.parametrize("busy_from", [0.0, 0.3, 0.9, 1.4, 2.2, 4.0])
+def test_a_busy_second_changes_no_timing(
+    each: float, busy_from: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def label(place: Path, *_: object) -> dict[str, float]:
+        began = now[0]
+        now[0] += each
+        if began < busy_from + 1 and now[0] > busy_from:
+            now[0] += 1.0
+        return {"seconds": now[0] - began}
+
+    one = bank(tmp_path / "labels")
+    monkeypatch.setattr(one, "_label", label)
+    monkeypatch.setattr(bank_module.time, "monotonic", lambda: now[0])
+    assert one.seconds_a_case(ALL, [Net()]) == pytest.approx(each)
+    assert now[0] <= 3 * (each + 1) + 3
 
 
 def test_blank_labels_make_batches_of_sure_background() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,12 +33,13 @@ def train(options: TrainOptions) -> TrainResult:
     PartialFailure
         Some folds have failed; the others are done.
     """
+    began = time.monotonic()  # the budget counts from here: importing torch takes seconds
     if options.folds is not None:
         return _train_folds(options)
     from semivox.runs.run import carry_out
 
     _refuse_several(options.folder)
-    return carry_out(options, _write_page)
+    return carry_out(options, _write_page, began)
 
 
 def _refuse_several(folder: Path) -> None:

@@ -78,13 +78,14 @@ class TrainResult:
     ``seconds`` those of all."""
 
 
-def carry_out(asked: TrainOptions, page: Write = lambda run: None) -> TrainResult:
-    """The run that was ``asked`` for, from the data folder to the model. ``page`` writes its report.
+def carry_out(asked: TrainOptions, page: Write = lambda run: None, began: float | None = None) -> TrainResult:
+    """The run that was ``asked`` for, from the data folder to the model. ``page`` writes its report;
+    ``began``: when the command did (time.monotonic), if not now.
 
     Raises DataError or SettingsError before anything is trained, Stopped after a signal (saved, resumable),
     TrainingFailed when training cannot go on.
     """
-    with Run.open(asked, page) as run:
+    with Run.open(asked, page, began) as run:
         run.prepare()
         run.settle()
         run.train()
@@ -113,9 +114,11 @@ class Run:
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, asked: TrainOptions, page: Write = lambda run: None) -> Iterator[Run]:
+    def open(
+        cls, asked: TrainOptions, page: Write = lambda run: None, began: float | None = None
+    ) -> Iterator[Run]:
         """The run with its settings, new or read back, in its folder, its processes joined."""
-        run = cls(asked, page)
+        run = cls(asked, page, time.monotonic() if began is None else began)
         where = run.config.run
         with (
             together(where.devices, where.nodes, OTHERS, as_json(asked.given())) as run.processes,
@@ -133,8 +136,8 @@ class Run:
             run.device = run.processes.device(where.device)
             yield run
 
-    def __init__(self, asked: TrainOptions, page: Write) -> None:
-        self.began = time.monotonic()
+    def __init__(self, asked: TrainOptions, page: Write, began: float) -> None:
+        self.began = began
         self.asked = asked
         self.display: Display = asked.display if asked.display and rank_here() == 0 else Silent()
         refuse_taken(asked)

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import torch
 from torch import nn
 
 from semivox.batches import Batches, PseudoLabels
 from semivox.duration import show_duration
-from semivox.methods import Facts, Method, Optimizer, Relabel, Stage
-from semivox.networks import Segmenter, computes_bf16, measure_precisions
-from semivox.networks.precision import FAR
+from semivox.methods import Method, Relabel, Stage
+from semivox.networks import Segmenter, bf16_error, computes_bf16, measure_precisions
+from semivox.networks.precision import FAR, Measured
 from semivox.training import compiling
 from semivox.training.config import Config, RunSettings, predictor_of
 from semivox.training.display import Display
-from semivox.training.loop import Hooks, fit
 from semivox.training.processes import ALONE, Processes
 from semivox.training.pseudo_label_bank import BlankLabels, PseudoLabelBank
 from semivox.training.stages import stages_of
+from semivox.training.step_time import WINDOW, Make, seconds_a_step
 
-Make = Callable[[int, str], tuple[Facts, Method]]
-"""Builds a method for (steps, precision), its weights a function of the seed alone."""
 Source = Callable[[Stage, PseudoLabels | None], Batches]
 """Makes the batches of a stage; the pseudo-labels are None where no stage of the method labels anew."""
 
@@ -36,6 +32,10 @@ FOR_MEASURING = 0.1
 """Share of a budget that all measuring may take."""
 FOR_PRECISION = 0.03
 """Share of a budget that comparing precisions may take."""
+FOR_STEP_TIME = 0.03
+"""Share of a budget that measuring a step may take."""
+A_PASS_EACH = 4.0
+"""What one pass in each precision takes, over the plan's step."""
 FOR_STEPS = 0.6
 """Share of what is left of a budget that relabelling leaves for steps."""
 
@@ -144,10 +144,19 @@ class _Measuring:
     def _step_seconds(self, compiled: bool) -> float:
         # compiling itself takes minutes, and is tried only where they are at hand
         deadline = math.inf if compiled else self.deadline
+        limit = min(WINDOW, FOR_STEP_TIME * self.budget)
         make, run, optimizer = self.make(), self.run, self.settled.optimizer
         return self.processes.agree(
             seconds_a_step(
-                make, run.precision, self.batches, optimizer, self.device, self.processes, compiled, deadline
+                make,
+                run.precision,
+                self.batches,
+                optimizer,
+                self.device,
+                self.processes,
+                compiled,
+                limit,
+                deadline,
             )
         )
 
@@ -210,7 +219,8 @@ def choose_precision(
 ) -> tuple[str, str]:
     """The precision to train in, and why: bf16 where the machine computes in it, rightly and faster.
 
-    Measuring ends after ``limit`` seconds, but for one pass each. Networks that are not ours get fp32.
+    Measuring ends after ``limit`` seconds; where that is too short for a pass each, arithmetic for bf16 is
+    taken to be the faster one. Networks that are not ours get fp32.
     """
     if not computes_bf16(device):
         return "fp32", "this machine has no arithmetic for bf16"
@@ -222,59 +232,14 @@ def choose_precision(
     if not len(crops.case):  # more processes than crops: this one has nothing to measure
         return "fp32", "there is nothing to measure"
     example = next(iter(crops.views.values())).to(device)
-    found = measure_precisions(network, example, limit=limit)
+    if A_PASS_EACH * facts.plan.step_seconds > limit:
+        found = Measured({}, bf16_error(network, example[:2]))
+    else:
+        found = measure_precisions(network, example, limit=limit)
     if found.error >= FAR:
         return "fp32", f"bf16 computes wrongly here: its logits differ by {found.error:.0%}"
     seconds = found.seconds
+    if not seconds:
+        return "bf16", "the budget leaves no time to measure"
     measured = ", ".join(f"{name} {s:.2f} s" for name, s in sorted(seconds.items(), key=lambda one: one[1]))
     return min(seconds, key=lambda name: seconds[name]), f"forward and backward take {measured}"
-
-
-def seconds_a_step(
-    make: Make,
-    precision: str,
-    batches: Callable[[Stage], Batches],
-    optimizer: Optimizer,
-    device: torch.device,
-    processes: Processes = ALONE,
-    compiled: bool = False,
-    deadline: float = math.inf,
-) -> float:
-    """Median seconds of a step, averaged over the stages by their share, on a method that is thrown away.
-
-    After ``deadline`` (time.monotonic) it ends with what it has: a stage's last step in place of a median,
-    and the mean of the others for a stage that it has not come to.
-    """
-    facts, method = make(100, precision)
-    stages = stages_of(method, facts)
-    equal = [replace(stage, share=1.0) for stage in stages]
-    warm_up, timed = (2, 5) if len(stages) <= 3 else (1, 2)  # many stages are mostly alike
-    each = warm_up + timed
-    laps: list[float] = [_now(device)]
-    fit(
-        method,
-        replace(facts, steps=each * len(stages)),
-        batches,
-        optimizer=optimizer,
-        rebuild=lambda: make(100, precision)[1],
-        paper_steps=1,
-        device=device,
-        hooks=Hooks(
-            progress=lambda step, record: laps.append(_now(device)),
-            stop=lambda: deadline < math.inf and processes.any(time.monotonic() >= deadline),
-        ),
-        stages=equal,
-        processes=processes,
-        compiled=compiled,
-    )
-    taken = [b - a for a, b in pairwise(laps)]
-    of_stages = [taken[i : i + each] for i in range(0, len(taken), each)]
-    medians = [statistics.median(some[warm_up:] or some[-1:]) for some in of_stages]
-    shares = [stage.share for stage in stages[: len(medians)]]
-    return sum(m * s for m, s in zip(medians, shares, strict=True)) / sum(shares)
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

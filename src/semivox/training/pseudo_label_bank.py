@@ -18,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, product
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ FORMAT = 1
 ARRAYS = ("target", "confidence", "foreground")
 KEPT = 2
 """Generations of a part that stay: the newest, and the one before, which a run resumed there needs."""
+TIMED = 3.0
+"""Seconds of labelling that are timed where there is time for it."""
 SHARED_DISK = 120.0
 """Seconds until what one machine wrote is seen by another."""
 
@@ -130,15 +133,21 @@ class PseudoLabelBank:
     def seconds_a_case(
         self, relabel: Relabel, networks: Sequence[nn.Module], deadline: float = math.inf, most: int = 3
     ) -> float:
-        """Median seconds that labelling one of the first ``most`` unlabelled cases takes, or of those begun
-        before ``deadline`` (time.monotonic); leaves no trace."""
+        """Median seconds that labelling one of the first ``most`` unlabelled cases takes; leaves no trace.
+
+        The cases take turns for TIMED seconds, so that a busy second is the smaller part of them, and the
+        fastest turn of each counts. After ``deadline`` (time.monotonic) no case is begun but the first.
+        """
+        fastest: dict[int, float] = {}
+        began = time.monotonic()
         with scratch(self.folder / "timing") as folder:
-            rows: list[dict[str, Any]] = []
-            for case in self.store.unlabeled[:most]:
-                if not rows or time.monotonic() < deadline:
-                    place = folder / str(case)
-                    rows.append(self._label(place, case, relabel, networks, self.key, self.view(-1)))
-        return statistics.median(row["seconds"] for row in rows)
+            for turn, case in product(count(), self.store.unlabeled[:most]):
+                now = time.monotonic()
+                if fastest and (now >= deadline or (case in fastest and now >= began + TIMED)):
+                    break
+                row = self._label(folder / f"{turn}-{case}", case, relabel, networks, self.key, self.view(-1))
+                fastest[case] = min(fastest.get(case, math.inf), row["seconds"])
+        return statistics.median(fastest.values())
 
     def view(self, index: int) -> BankView:
         """What the stage with this ``index`` sees: of each case the newest generation up to ``index``.
