@@ -18,7 +18,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, product
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,7 @@ class PseudoLabelBank:
         fastest: dict[int, float] = {}
         began = time.monotonic()
         with scratch(self.folder / "timing") as folder:
-            for turn, case in product(count(), self.store.unlabeled[:most]):
+            for turn, case in ((turn, case) for turn in count() for case in self.store.unlabeled[:most]):
                 now = time.monotonic()
                 if fastest and (now >= deadline or (case in fastest and now >= began + TIMED)):
                     break
