@@ -29,6 +29,14 @@ class Status(TypedDict):
     peak_memory_gib: NotRequired[float | None]
 
 
+class MachineSpeed(TypedDict):
+    """``speed-KEY.json`` in the user's cache."""
+
+    times: float
+    quiet: bool
+    measured: float
+
+
 class CaseEntry(TypedDict):
     case: str
     role: str

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import math
 import os
+import platform
 import re
 import sys
 import threading
@@ -34,6 +35,16 @@ def cpus() -> int:
     else:
         count = os.cpu_count() or 1
     return max(1, math.ceil(min(count, _quota())))
+
+
+def processor() -> str:
+    """Its name."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def memory_bytes() -> int:
@@ -181,4 +192,4 @@ def _glibc() -> Any:
     return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
 
 
-__all__ = ["case_bytes", "cpus", "free_bytes", "freed_memory_kept", "memory_bytes"]
+__all__ = ["case_bytes", "cpus", "free_bytes", "freed_memory_kept", "memory_bytes", "processor"]

@@ -36,6 +36,7 @@ def test_a_processor_with_avx2_trains_and_predicts_in_float32(
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] in ("AVX2", "DEFAULT")  # the latter where it is no x86
     assert "precision: fp32; this machine has no arithmetic for bf16" in " ".join(done.stderr.split())
+    assert "core with AVX2, float32" in " ".join(done.stderr.split())  # what the plan counts on
     steps = [record for record in read_journal(tmp_path / "run/metrics.jsonl") if record["kind"] == "step"]
     assert [step["step"] for step in steps] == [0, 1, 2]
     rows = json.loads((tmp_path / "masks" / "predictions.json").read_text())["cases"]

@@ -51,7 +51,8 @@ def plan(options: PlanOptions) -> Plan:
         A fault in the folder, the label set, the budget or the settings.
     """
     from semivox.cohort import load_cohort, split_cohort
-    from semivox.prepare import costs_here, fingerprint, make_plan, write_plan
+    from semivox.networks import costs_here
+    from semivox.prepare import fingerprint, make_plan, write_plan
 
     seconds = None if options.budget is None else budget_seconds(options.budget)
     wished = _wished(options.settings)

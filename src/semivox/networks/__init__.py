@@ -15,6 +15,7 @@ from semivox.networks.monai import MonaiNetwork
 from semivox.networks.precision import bf16_error, computes_bf16, measure_precisions
 from semivox.networks.queue import ClassQueues, Queue
 from semivox.networks.segmenter import Precision, Segmenter
+from semivox.networks.speed import costs_here
 
 __all__ = [
     "ClassQueues",
@@ -36,6 +37,7 @@ __all__ = [
     "build_from_description",
     "build_network",
     "computes_bf16",
+    "costs_here",
     "count_parameters",
     "describe",
     "fold_norms",

@@ -40,12 +40,12 @@ def computes_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    processor = (_says(torch.cpu, name) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    processor = (says(torch.cpu, name) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     wide = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    return any(processor) and wide and _says(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
+    return any(processor) and wide and says(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
 
 
-def _says(place: Any, name: str) -> bool:
+def says(place: Any, name: str) -> bool:
     """What a question that not every build of torch knows is answered; no where it is unknown."""
     try:
         return bool(getattr(place, name)())
@@ -135,4 +135,4 @@ def _spent(device: torch.device) -> float:
     return perf_counter()
 
 
-__all__ = ["FAR", "Measured", "bf16_error", "computes_bf16", "measure_precisions"]
+__all__ = ["FAR", "Measured", "bf16_error", "computes_bf16", "measure_precisions", "says"]

@@ -1,7 +1,7 @@
 """From a cohort to arrays ready for training: fingerprint -> plan -> store. Imports no torch."""
 
 from semivox.prepare.cache import cache_folder
-from semivox.prepare.costs import COSTS, Costs, costs_here
+from semivox.prepare.costs import COSTS, Costs
 from semivox.prepare.fingerprint import Fingerprint, fingerprint
 from semivox.prepare.grid import Grid, checked_grid
 from semivox.prepare.normalise import normalise
@@ -28,7 +28,6 @@ __all__ = [
     "build_store",
     "cache_folder",
     "checked_grid",
-    "costs_here",
     "fingerprint",
     "make_plan",
     "map_cases",

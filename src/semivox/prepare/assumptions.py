@@ -85,7 +85,7 @@ def say_step(batch: Sequence[int], seconds: float, memory: int, crowded: bool, c
     )
     return (
         f"a step of {batch[0]} labelled and {batch[1]} unlabelled patches is estimated at "
-        f"{seconds:.2f} s and {_gib(memory)} of memory ({costs.measured_on}){limit}; `train` measures it "
+        f"{seconds:.2f} s and {_gib(memory)} of memory ({costs.words}){limit}; `train` measures it "
         "(override: --set plan.patch=[...], plan.batch=[...] or plan.network.kind=unet)"
     )
 

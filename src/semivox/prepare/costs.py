@@ -1,16 +1,16 @@
-"""What a training step costs: multiply-adds of a planned network, and measured rates to turn them into time.
+"""What a training step costs: multiply-adds of a planned network, and a table of what processors compute.
 
-The estimates only choose the plan; ``train`` measures its own steps before it fixes their number.
+The estimates only choose the plan; ``train`` measures its own steps before it fixes their number. A row of
+the table is corrected by a measurement of a second (:mod:`semivox.networks.speed`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from semivox.machine import cpus, memory_bytes
 from semivox.prepare.plan import NetworkPlan
 
 VNET_ENCODER, VNET_DECODER = (1, 2, 3, 3, 3), (1, 2, 3, 3)
@@ -23,40 +23,96 @@ PROCESS_BYTES = 512 * 2**20
 GRADIENT_FACTOR = 2.0
 """Peak memory of a step over the memory of the activations that it keeps."""
 
+BYTES_PER_VALUE = 8.0
+"""Memory kept for the backward pass, for each value that a convolution puts out (the value, its normalised
+copy and the activation, in bfloat16)."""
+
 MOST_CORES = 8
 """More cores than this are not counted on: a step's small layers cannot use them."""
+
+CORES_EXPONENT = 0.6
+"""So many cores to this power are worth one: 1.5 for two, measured on two of a virtual machine."""
+
+REST = 1.07
+"""A step over its network's passes: loss, optimizer and averages come along."""
+
+A_CROP = 0.005
+"""Seconds of cutting and changing a crop, whatever its size: what counts where patches are tiny."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What networks of ours compute on one core, or on a whole GPU, in GFLOP/s (a multiply-add is two), by
+    dimensions: in a forward pass, and in the backward pass, which takes twice the operations.
+
+    ``where``: on what it was measured; None: nowhere yet, the row is that of another one.
+    """
+
+    words: str
+    forward: Mapping[int, float]
+    backward: Mapping[int, float]
+    where: str | None = None
+    bf16: bool = False
+    whole: bool = False
+    """Of a whole device: not to be multiplied by cores."""
+
+
+_AVX2 = {2: 93.0, 3: 87.0}, {2: 66.0, 3: 67.0}
+_BF16 = {2: 194.0, 3: 178.0}, {2: 187.0, 3: 172.0}
+_GPU = {2: 6000.0, 3: 6000.0}, {2: 6000.0, 3: 6000.0}
+_HERE = "a core of an AMD EPYC (Zen 4), torch 2.13"
+
+TABLE: Mapping[str, Rates] = MappingProxyType(
+    {
+        "plain": Rates("no AVX2", {2: 40.0, 3: 40.0}, {2: 30.0, 3: 30.0}),
+        "avx2": Rates("AVX2, float32", *_AVX2, where=f"{_HERE}, limited to AVX2"),
+        "avx512": Rates("AVX512, float32", {2: 92.0, 3: 88.0}, {2: 92.0, 3: 86.0}, where=_HERE),
+        "avx512-bf16": Rates("AVX512, bfloat16", *_BF16, where=_HERE, bf16=True),
+        "amx": Rates("AMX, bfloat16", *_BF16, bf16=True),
+        "arm": Rates("ARM, float32", *_AVX2),
+        "apple": Rates("Apple, float32", *_AVX2),
+        "cuda 7": Rates("CUDA of generation 7", *_GPU, whole=True),
+        "cuda 8": Rates("CUDA of generation 8", *_GPU, bf16=True, whole=True),
+        "cuda 9": Rates("CUDA of generation 9", *_GPU, bf16=True, whole=True),
+        "cuda": Rates("CUDA of another generation", *_GPU, bf16=True, whole=True),
+    }
+)
+"""Capability -> rates. A new one is a row: benchmarks/plan_estimate.py prints its figures."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Measured rates of one machine.
+    """Rates of one machine.
 
-    ``seconds_per_mac``: network kind -> seconds a multiply-add of the *forward* pass costs in a whole step
-    (forward, backward, optimizer). The V-Net's is measured in wall time; the U-Net's follows from the ratio
-    of the two in processor time, 0.75 to 1.07 over four patches. ``bytes_per_value``: memory kept for the
-    backward pass, for each value that a convolution puts out (the value, its normalised copy and the
-    activation, in bfloat16). ``memory_bytes``: of the machine; None does not limit a plan.
+    ``seconds_per_mac``: dimensions -> seconds that a multiply-add of the *forward* pass costs in a whole step
+    (forward, backward, all else). ``seconds_a_crop``: what comes along. ``memory_bytes``: of the machine;
+    None does not limit a plan. ``words``: what machine that is, and how it is known.
     """
 
-    seconds_per_mac: Mapping[str, float] = field(
-        default_factory=lambda: MappingProxyType({"vnet": 2.7e-11, "unet": 2.4e-11})
-    )
-    bytes_per_value: float = 8.0
-    cores: int = 2
+    seconds_per_mac: Mapping[int, float]
     memory_bytes: int | None = None
-    measured_on: str = "2 cores of a Zen 5 server CPU, torch 2.13, bfloat16, channels last"
+    words: str = "made up"
+    seconds_a_crop: float = 0.0
 
 
-COSTS = Costs()
+def costs_of(capability: str, cores: int = 1, times: float = 1.0, memory: int | None = None) -> Costs:
+    """Those of the table for so many cores; ``times``: as measured here, over the table's."""
+    rates = TABLE[capability]
+    cores = 1 if rates.whole else min(cores, MOST_CORES)
+    each = {
+        dims: REST * times * pass_seconds(rates, dims) / cores**CORES_EXPONENT
+        for dims in sorted(rates.forward)
+    }
+    count = "" if rates.whole else f"{cores} core{'s' * (cores > 1)} with "
+    return Costs(MappingProxyType(each), memory, f"{count}{rates.words}", times * A_CROP)
 
 
-def costs_here(costs: Costs = COSTS) -> Costs:
-    """``costs``, as they should be with this process's cores and memory: the time of a step is taken to be
-    inversely proportional to its cores."""
-    cores = min(cpus(), MOST_CORES)
-    rates = {kind: rate * costs.cores / cores for kind, rate in costs.seconds_per_mac.items()}
-    words = costs.measured_on if cores == costs.cores else f"{costs.measured_on}, taken to {cores}"
-    return replace(costs, seconds_per_mac=rates, cores=cores, memory_bytes=memory_bytes(), measured_on=words)
+def pass_seconds(rates: Rates, dims: int) -> float:
+    """Seconds of a core that a multiply-add of the forward pass costs, there and back."""
+    return 2e-9 / rates.forward[dims] + 4e-9 / rates.backward[dims]
+
+
+COSTS = costs_of("avx512-bf16", 2)
 
 
 @dataclass(frozen=True)
@@ -86,20 +142,19 @@ def step_seconds(
 ) -> float:
     """Estimated seconds of forward + backward + update over ``sum(batch)`` patches."""
     macs = network_macs(network, channels, classes, patch)
-    return sum(batch) * macs * costs.seconds_per_mac[network.kind]
+    return sum(batch) * (macs * costs.seconds_per_mac[len(patch)] + costs.seconds_a_crop)
 
 
 def step_memory(
     network: NetworkPlan,
     patch: Sequence[int],
     batch: Sequence[int],
-    costs: Costs = COSTS,
     channels: int = 1,
     classes: int = 2,
 ) -> int:
     """Estimated peak of a training process's memory, with steps over ``sum(batch)`` patches."""
     values = sum(conv.voxels * conv.outputs for conv in _convolutions(network, channels, classes, patch))
-    return PROCESS_BYTES + int(GRADIENT_FACTOR * sum(batch) * values * costs.bytes_per_value)
+    return PROCESS_BYTES + int(GRADIENT_FACTOR * sum(batch) * values * BYTES_PER_VALUE)
 
 
 def _convolutions(

@@ -4,6 +4,8 @@ The rule: the finest admissible rung of the resolution ladder at which the budge
 patch that sees at least half of a scan; if there is none, the coarsest admissible rung. A rung is admissible
 if it is the native one, or if every class keeps Dice 0.95 on its round trip. A budget buys patch size
 as well: the largest of a few sizes that leaves enough steps, among those that the machine's memory holds.
+Where it buys so few that nothing would be learned, coarser rungs, patches that see less and smaller batches
+come in.
 """
 
 from __future__ import annotations
@@ -45,6 +47,12 @@ LEAST_COVER = 0.5
 
 MIN_STEPS = 1000
 """A budget buys at least so many steps with patches of up to ``COMMON_VOXELS``."""
+
+FEW_STEPS = 100
+"""With fewer no model is to be used: anything coarser is better."""
+
+FOR_STEPS = 0.85
+"""Share of a budget that steps have: reading, preparing and measuring come before them."""
 
 MANY_STEPS = 8000
 """Only a budget for so many steps buys patches above ``COMMON_VOXELS``."""
@@ -106,9 +114,12 @@ def make_plan(
     admissible = [i for i, rung in enumerate(rungs) if len(rungs) == 1 or _admissible(fingerprint, rung)]
     roomy = [i for i in admissible if options[i].steps >= MIN_STEPS and options[i].cover >= LEAST_COVER]
     chosen = roomy[0] if roomy else admissible[-1]
+    if options[chosen].steps < FEW_STEPS:
+        coarser = range(chosen, len(options))
+        chosen = next((i for i in coarser if options[i].steps >= FEW_STEPS), coarser[-1])
     option, rung = options[chosen], rungs[chosen]
     channels, classes = _channels(fingerprint, wish), _classes(fingerprint, rung, option)
-    reason = _reason(wish, bool(roomy))
+    reason = _reason(wish, bool(roomy), chosen not in admissible)
     crowded = any(o.crowded for o in options[: chosen + 1])
     steps = wish.get("steps", option.steps if budget_seconds is not None else None)
     return Plan(
@@ -139,11 +150,13 @@ def make_plan(
     )
 
 
-def _reason(wish: Mapping[str, Any], roomy: bool) -> str:
+def _reason(wish: Mapping[str, Any], roomy: bool, lossy: bool) -> str:
     if "rung" in wish or "spacing" in wish:
         return "as asked"
     if roomy:
         return f"the finest at which the budget buys {MIN_STEPS} steps with a patch that sees half of a scan"
+    if lossy:
+        return f"finer ones would leave fewer than {FEW_STEPS} steps in the budget"
     return f"the coarsest that keeps Dice {LEAST_CEILING} for every class"
 
 
@@ -180,6 +193,7 @@ def _option(
     room = math.inf if costs.memory_bytes is None else MEMORY_SHARE * costs.memory_bytes
     option: _Option | None = None
     crowded = False
+    channels, classes = len(fingerprint.channels), len(fingerprint.values) + 1
     for factor in (1.0,) if "patch" in wish else PATCH_FACTORS:
         if "patch" in wish:
             patch, network = _wished_patch(wish, spacing)
@@ -187,20 +201,28 @@ def _option(
             patch, network = choose_patch(shape, spacing, int(factor * common), wish.get("network.kind"))
         network = dataclasses.replace(network, norm=wish.get("network.norm", network.norm))
         batch = wish.get("batch", _batch(patch))
-        channels, classes = len(fingerprint.channels), len(fingerprint.values) + 1
-        memory = step_memory(network, patch, batch, costs, channels, classes)
+        memory = step_memory(network, patch, batch, channels, classes)
         if memory > room and "patch" not in wish and factor != PATCH_FACTORS[-1]:
             crowded = True
             continue
         seconds = step_seconds(network, patch, batch, costs, channels, classes)
-        steps = max(1, int(budget / seconds))
+        steps = max(1, int(FOR_STEPS * budget / seconds))
         smaller = _Option(spacing, shape, patch, batch, network, seconds, steps, memory, crowded)
-        if option is not None and factor < SMALL_FACTOR and smaller.cover < LEAST_COVER:
+        blind = factor < SMALL_FACTOR and smaller.cover < LEAST_COVER
+        if option is not None and option.steps >= FEW_STEPS and blind:
             break
         option = smaller
         if steps >= (MANY_STEPS if math.prod(patch) > common else MIN_STEPS):
             break
     assert option is not None
+    while "batch" not in wish and option.steps < FEW_STEPS and option.batch != (1, 1):
+        batch = option.batch[0] // 2, option.batch[1] // 2
+        seconds = step_seconds(option.network, option.patch, batch, costs, channels, classes)
+        memory = step_memory(option.network, option.patch, batch, channels, classes)
+        option = dataclasses.replace(
+            option, batch=batch, step_seconds=seconds, memory=memory,
+            steps=max(1, int(FOR_STEPS * budget / seconds)),
+        )  # fmt: skip
     return option
 
 

@@ -12,7 +12,7 @@ import torch
 
 from semivox.errors import DataError
 from semivox.files import read_json
-from semivox.machine import cpus, memory_bytes
+from semivox.machine import cpus, memory_bytes, processor
 
 PACKAGES = ("semivox", "torch", "numpy", "scipy", "nibabel", "SimpleITK", "edt", "pydantic", "safetensors")
 
@@ -36,7 +36,7 @@ def environment(
         "packages": {name: _version(name) for name in (*PACKAGES, *([package] if package else []))},
         "commit": _commit(),
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": cpus(),
         "memory_gib": round(memory_bytes() / 2**30, 1),
         "threads": threads,
@@ -88,12 +88,3 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from semivox.cohort import Cohort, Split
-from semivox.prepare import Plan, Store, build_store, costs_here, fingerprint, make_plan, plan_from_json
+from semivox.networks import costs_here
+from semivox.prepare import Plan, Store, build_store, fingerprint, make_plan, plan_from_json
 from semivox.training.config import Config
 from semivox.training.display import Display
 from semivox.training.options import TrainOptions
+
+LEAST_BUDGET = 60.0
+"""Seconds of a budget that have one or two for measuring the machine."""
 
 
 def planned(asked: TrainOptions, config: Config, cohort: Cohort, split: Split, display: Display) -> Plan:
@@ -22,7 +26,10 @@ def planned(asked: TrainOptions, config: Config, cohort: Cohort, split: Split, d
         cache=asked.cache_folder,
         workers=asked.workers,
     )
-    return make_plan(measured, config.run.budget, costs_here(), config.plan)
+    run = config.run
+    hurry = run.budget is not None and run.budget < LEAST_BUDGET
+    costs = costs_here(run.device, run.threads, run.precision, measure=not hurry)
+    return make_plan(measured, run.budget, costs, config.plan)
 
 
 def say_plan(plan: Plan, display: Display) -> None:
