@@ -17,6 +17,9 @@ Table = dict[str, Numbers]
 Intervals = dict[str, dict[str, list[float | None] | None]]
 """As a table, lower and upper end in place of a value."""
 
+MEAN_OF_CLASSES = "mean of classes"
+"""What people read for the key ``foreground``, which is no union of the classes."""
+
 
 class Status(TypedDict):
     """``status.json``."""

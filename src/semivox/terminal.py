@@ -22,8 +22,10 @@ def show(content: Any) -> None:
 
 
 def case_line(done: int, total: int, row: Any) -> None:
-    """One predicted case, told on stderr."""
-    note = "" if row.flag == "ok" else f"  {row.flag}: {row.reason}"
+    """One predicted case, told on stderr, with the first reason to look at it; the record has all."""
+    first, *others = row.reason.split("; ")
+    more = f" (and {len(others)} more)" if others else ""
+    note = "" if row.flag == "ok" else f"  {row.flag}: {first}{more}"
     print(f"{done}/{total} {row.case} {row.seconds or 0:.1f} s{note}", file=sys.stderr, flush=True)
 
 

@@ -91,10 +91,15 @@ def test_reasons_in_words() -> None:
     assert rows["b"].reason == "the networks agree least (top 25 %)"
     assert rows["c"].reason == "unlike any labelled scan (top 25 %; nearest: x)"
     assert rows["d"].reason == (
-        "no single measure stands out (entropy top 100 %, disagreement top 50 %, distance top 50 %)"
+        "no single measure stands out (ranks: entropy 4 of 4, disagreement 2 of 4, distance 2 of 4)"
     )
     patient = {row.case: row for row in ranked(patients={**PATIENTS, "a": "p"}, known={"p"})}
     assert patient["a"].reason.endswith(", another scan of this patient is labelled")
+
+
+def test_a_measure_that_is_the_same_everywhere_is_no_reason() -> None:
+    alike = {name: of(m.entropy, 0.25, *m.features) for name, m in SCANS.items()}
+    assert not any("agree least" in row.reason for row in ranked(alike))
 
 
 def test_the_choice_is_numbered_and_keeps_patients_apart() -> None:

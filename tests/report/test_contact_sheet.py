@@ -10,7 +10,7 @@ from PIL import Image
 
 from semivox.cohort import Volume
 from semivox.prepare.grid import Grid
-from semivox.report.contact_sheet import Card, Snapshot, contact_sheet, take_snapshot
+from semivox.report.contact_sheet import Card, Snapshot, bar_length, contact_sheet, take_snapshot
 
 
 def snapshot_of(
@@ -65,6 +65,8 @@ def test_the_slice_is_where_the_entropy_is() -> None:
     shot, grid = snapshot_of(volume, (1.0, 1.0, 4.0), (0.5, 0.5, 0.7))
     assert grid.working_shape == (12, 12, 5)
     index = 7  # working slice 3 of 5, its middle is native slice 7
+    assert (shot.where, shot.unit) == ("axial, slice 8 of 10", "mm")
+    assert shot.edges == ("R", "L", "A", "P")
     shown = volume.array[0, ..., index]
     low, high = np.percentile(shown, [1, 99])
     assert shot.picture.shape == (12, 12)
@@ -99,6 +101,20 @@ def test_a_snapshot_survives_the_disk(tmp_path: Path) -> None:
     again = Snapshot.load(tmp_path / "shot.npz")
     for name in ("picture", "probabilities", "entropies", "size"):
         assert np.array_equal(getattr(again, name), getattr(shot, name))
+    assert (again.unit, again.where, again.edges) == (shot.unit, shot.where, shot.edges)
+
+
+@pytest.mark.parametrize("width", [0.7, 1, 9, 30, 64, 149.9, 150, 512, 4000])
+def test_the_bar_is_a_round_length_that_fits(width: float) -> None:
+    length = bar_length(width)
+    assert width / 7.6 < length <= width / 3
+    assert f"{length:.0e}"[0] in "125"
+
+
+def test_an_unknown_spacing_has_no_sides_and_no_bar() -> None:
+    volume = Volume(np.zeros((1, 12, 12, 10)), np.diag([1.0, 1, 2, 1]), spacing_status="unknown")
+    shot, _ = snapshot_of(volume, (1.0, 1.0, 4.0), (0.5, 0.5, 0.7))
+    assert (shot.where, shot.unit, shot.edges) == ("along z, slice 8 of 10", "", ("", "", "", ""))
 
 
 @pytest.mark.parametrize(("scans", "rows"), [(1, 1), (3, 1), (4, 2)])

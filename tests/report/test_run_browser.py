@@ -34,7 +34,7 @@ def test_the_whole_page_stands_without_complaint_request_or_overflow(
     opened = open_page(page_file, width, height)
     page = opened.page
     opened.ready()
-    assert page.locator("figure svg").count() == 8  # Dice, 2 volumes, uncertainty, watch, 2 terms, rate
+    assert page.locator(".chart svg").count() == 8  # Dice, 2 volumes, uncertainty, watch, 2 terms, rate
     for link in page.locator(".contents a").all():
         assert page.locator(str(link.get_attribute("href"))).count() == 1
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
@@ -192,7 +192,7 @@ def test_names_from_files_show_as_text(
     assert file_name in text
     assert "odd </script><b>x" in text
     assert opened.page.locator("main b", has_text="x").count() == 0
-    assert NASTY in opened.page.locator(".viewer .key").first.inner_text()
+    assert NASTY in opened.page.locator(".keys li").first.inner_text()
     assert opened.faults == []
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from semivox.evaluation.calibration import BINS, Reliability
 from semivox.report import held_out_figures, run_figures
-from semivox.report.style import svg
+from semivox.report.style import spread, svg
 
 
 def journal(steps: int = 30, stages: int = 1) -> list[dict[str, Any]]:
@@ -47,8 +48,23 @@ def test_a_loss_curve_shows_every_logged_value_and_its_weight_if_that_moves() ->
 
 def test_stages_are_marked_and_players_told_apart() -> None:
     figure = run_figures.learning_rate_curve(journal(stages=3))
-    assert {t.get_text() for t in figure.axes[0].texts} == {"stage 0", "stage 1", "stage 2"}
+    axis = figure.axes[0]
+    assert axis.get_xlabel() == "step\n1 stage 0, 2 stage 1, 3 stage 2"
+    marks = {t.get_text(): t for t in axis.texts}
     assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()] == ["segmenter", "critic"]
+    assert set(marks) == {"1", "2", "3"}
+    FigureCanvasAgg(figure).draw()
+    bottoms = [mark.get_window_extent().y0 for mark in marks.values()]
+    assert min(bottoms) >= axis.get_window_extent().y1, "above the curves"
+
+
+def test_a_short_runs_steps_are_whole() -> None:
+    for draw in (run_figures.learning_rate_curve, lambda rows: run_figures.loss_curve(rows, "segmentation")):
+        figure = draw(journal(steps=3))
+        FigureCanvasAgg(figure).draw()
+        ticks = figure.axes[-1].get_xticks()
+        assert len(ticks) > 1
+        assert all(tick == round(tick) for tick in ticks)
     assert not run_figures.learning_rate_curve(journal()).axes[0].texts
 
 
@@ -60,19 +76,20 @@ def test_watched_dice_stands_at_the_steps_done() -> None:
 
 
 def test_every_case_is_a_dot_in_the_distribution() -> None:
-    dice = {"a": [0.5, 0.9], "b": [0.7, None], "c": [0.8, 0.3]}
+    dice = {"a": [0.5, 0.9], "b": [0.7, None], "c": [0.8, 0.3], "d": [0.8, None]}
     cases = {name: {"1": {"dice": x}, "2": {"dice": y}} for name, (x, y) in dice.items()}
     evaluation = {"classes": {"1": "one", "2": "a_rather_long_class_name"}, "cases": cases}
     figure = held_out_figures.dice_distribution(evaluation)
     axis = figure.axes[0]
     dots = [line.get_xdata() for line in axis.lines if line.get_marker() == "o"]
     assert [sorted(d) for d in dots] == [
-        [0.5, 0.7, 0.8],
+        [0.5, 0.7, 0.8, 0.8],
         [0.3, 0.9],
-        pytest.approx([0.55, 0.7, 0.7]),
+        pytest.approx([0.55, 0.7, 0.7, 0.8]),
     ]
     means = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "D"]
-    assert means == pytest.approx([2 / 3, 0.6, 0.65])
+    assert means == pytest.approx([0.7, 0.6875]), "two cases have neither mean nor box"
+    assert len(axis.patches) == 2
     labels = [t.get_text() for t in axis.get_yticklabels()]
     assert labels == ["one", "a_rather_long_\nclass_name", "mean of classes"]
     assert axis.get_xlim()[0] < 0.3
@@ -80,11 +97,11 @@ def test_every_case_is_a_dot_in_the_distribution() -> None:
 
 
 def test_dots_that_lie_close_stand_apart() -> None:
-    heights = held_out_figures.spread(np.array([0.5, 0.500001, 0.500002, 0.9]))
+    heights = spread(np.array([0.5, 0.500001, 0.500002, 0.9]))
     assert heights[0] == 0
     assert heights[1] == -heights[2] != 0
     assert heights[3] == 0
-    assert np.abs(held_out_figures.spread(np.full(100, 0.7))).max() <= 0.3
+    assert np.abs(spread(np.full(100, 0.7))).max() <= 0.3
 
 
 def test_bland_altman_draws_bias_and_limits_of_agreement() -> None:
@@ -96,7 +113,7 @@ def test_bland_altman_draws_bias_and_limits_of_agreement() -> None:
     assert dots[:, 1] == pytest.approx(difference)
     sd = math.sqrt(((difference - 1) ** 2).sum() / 3)
     assert [line[0, 1] for line in limits] == pytest.approx([1, 1 + 1.96 * sd, 1 - 1.96 * sd])
-    assert figure.axes[0].texts[0].get_text() == "+1"
+    assert [t.get_text() for t in figure.axes[0].texts] == ["+1.00", "+7.20", "−5.20"]
     assert len(lines(held_out_figures.bland_altman([1, 2], [1, 1], "two", "ml"))) == 3
     held_out_figures.bland_altman([], [], "none", "ml")
 

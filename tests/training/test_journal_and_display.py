@@ -59,7 +59,7 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     assert lines[0] == "a [bracket]"
     assert lines[1] == "prepare: 2 of 2"
     assert lines[2].startswith("step 1/10  segmentation 0.500  lr 0.0200  data 10%")
-    assert lines[4] == "watch: after 10 steps and 1 m 05 s mean Dice atrium 0.5000, foreground 0.2500"
+    assert lines[4] == "watch: after 10 steps and 1 m 05 s mean Dice atrium 0.500, mean of classes 0.250"
     assert len(lines) == 5
     assert "\x1b" not in out.getvalue()
 
@@ -72,7 +72,8 @@ def test_a_second_run_is_told_its_own_time_left(monkeypatch: pytest.MonkeyPatch)
         for _ in range(2):
             display.step(1, 21, record(0))
             display.step(11, 21, record(10))  # 10 steps took 10 s
-    assert [line.split("left ")[1] for line in out.getvalue().splitlines()] == ["unknown", "10 s"] * 2
+    lines = out.getvalue().splitlines()
+    assert [line.partition("  left ")[2] for line in lines] == ["", "10 s"] * 2, "no pace at the first step"
 
 
 def test_a_live_bar_on_a_terminal() -> None:

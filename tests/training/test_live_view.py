@@ -90,7 +90,7 @@ def test_the_view_is_drawn_in_place_below_what_is_said() -> None:
     assert during[:3] == [
         "prepare: 2 of 2",
         "a [bracket], 8 cases",
-        "watch: after 30 steps and 1 m 40 s mean Dice atrium 0.8750",
+        "watch: after 30 steps and 1 m 40 s mean Dice atrium 0.875",
     ]
     view = during[3:]
     assert view[0].startswith("train  ━━━")
@@ -99,7 +99,7 @@ def test_the_view_is_drawn_in_place_below_what_is_said() -> None:
         "  train  segmentation 0.500  distance 0.250  contrast 1.500  pairwise 2.000  consistency 0.125"
     )
     assert view[2].startswith("  pace  lr 0.0500  0.50 s a step  data 10%  memory ")
-    assert view[3] == "  Dice  atrium 0.8750  after 30 steps"
+    assert view[3] == "  Dice  atrium 0.875  after 30 steps"
     assert len(view) == 4
 
 

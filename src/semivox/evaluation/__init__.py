@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from semivox.evaluation.case_metrics import case_metrics, class_metrics
 from semivox.evaluation.comparison import Measured, compare_evaluations, pool_folds
-from semivox.evaluation.comparison_table import comparison_markdown, comparison_table
+from semivox.evaluation.comparison_table import VERDICT_WORDS, comparison_markdown, comparison_table
 from semivox.evaluation.folders import evaluate_folders, read_evaluation, summarise
 from semivox.evaluation.intervals import few_patients
 from semivox.evaluation.metrics import (
@@ -14,6 +14,7 @@ from semivox.evaluation.metrics import (
     Metric,
     Policy,
     empty_masks,
+    empty_pairs,
     hausdorff,
     metrics_for_people,
     overlap_dice,
@@ -29,6 +30,7 @@ __all__ = [
     "DICE",
     "FOREGROUND",
     "METRICS",
+    "VERDICT_WORDS",
     "Measured",
     "Metric",
     "Policy",
@@ -40,6 +42,7 @@ __all__ = [
     "comparison_markdown",
     "comparison_table",
     "empty_masks",
+    "empty_pairs",
     "evaluate_folders",
     "evaluation_table",
     "few_patients",

@@ -16,6 +16,15 @@ from semivox.evaluation.metrics import DICE, hausdorff, spacing_was_known
 
 Content = Mapping[str, Any]
 FEW_CLASSES = 6
+VERDICT_WORDS = {
+    "reference": "reference",
+    "gains": "gains",
+    "trails": "trails",
+    "open": "no difference shown",
+    "alone": "not comparable",
+    "unfinished": "not finished",
+}
+"""A verdict of ``comparison.json`` -> what tables, pages and figures call it."""
 
 
 def comparison_table(content: Content) -> RenderableType:
@@ -70,7 +79,7 @@ def table_rows(content: Content) -> tuple[list[str], list[list[str]]]:
             ),
             DICE.text(None if worst is None else worst["dice"]),
         ]
-        row += [*_difference(r["difference"]), r["verdict"]]
+        row += [*_difference(r["difference"]), VERDICT_WORDS[r["verdict"]]]
         if oracle:
             row.append("-" if r.get("gap_closed") is None else f"{r['gap_closed']:.0%}")
         if several:
@@ -115,7 +124,7 @@ def verdict(result: Mapping[str, Any], reference: str) -> str:
         return f"{_who(result)} TRAILS {reference}: {found}"
     if kind == "gains":
         return f"{_who(result)} gains on {reference}: {found}"
-    return f"{_who(result)}: no evidence of a difference to {reference}: {found}"
+    return f"{_who(result)}: no difference to {reference} shown: {found}"
 
 
 def _who(result: Mapping[str, Any]) -> str:

@@ -151,6 +151,11 @@ class Metric:
         return self.better == "higher"
 
     @property
+    def diagonal_where_empty(self) -> bool:
+        """Where one of both masks is empty it is the image's diagonal, unless the policy says otherwise."""
+        return self.worst == DIAGONAL
+
+    @property
     def scale(self) -> int:
         """What a file's number is multiplied with for people."""
         return 100 if self.unit == "%" else 1
@@ -284,13 +289,23 @@ def hausdorff(spacing_known: bool) -> Metric:
     return METRICS["hd95_mm" if spacing_known else "hd95_vox"]
 
 
-def empty_masks(evaluation: Mapping[str, Any]) -> int:
-    """Pairs of masks in an evaluation of which one is empty, where the image's diagonal is the distance."""
+def empty_pairs(evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(case, class) of an evaluation where one of both masks is empty and the image's diagonal is the
+    distance."""
     if evaluation.get("policy", {}).get("name") == "literature":
-        return 0
-    rows = [scores for classes in evaluation["cases"].values() for scores in classes.values()]
+        return []
     # no overlap, and no voxel predicted (an error of -100 %) or none in the reference (no such error)
-    return sum(s.get("dice") == 0 and s.get("volume_error_rel") in (-1, None) for s in rows)
+    return [
+        (case, value)
+        for case, classes in evaluation["cases"].items()
+        for value, scores in classes.items()
+        if scores.get("dice") == 0 and scores.get("volume_error_rel") in (-1, None)
+    ]
+
+
+def empty_masks(evaluation: Mapping[str, Any]) -> int:
+    """How many such pairs there are."""
+    return len(empty_pairs(evaluation))
 
 
 def policy_text(policy: Policy, tolerance_mm: float, spacing_known: bool) -> dict[str, object]:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from semivox.contents import MEAN_OF_CLASSES
 from semivox.evaluation.intervals import few_patients
 from semivox.evaluation.metrics import DICE, empty_masks, metrics_for_people, spacing_was_known
 from semivox.evaluation.paired import case_value, patient_count
@@ -30,7 +31,7 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> RenderableType:
     table = Table()
     table.add_column("")
     for key in keys:
-        table.add_column(escape(classes.get(key, key)), justify="right")
+        table.add_column(escape(classes.get(key, MEAN_OF_CLASSES)), justify="right")
     tolerance_mm = evaluation.get("policy", {}).get("tolerance_mm")
     for metric in metrics_for_people(spacing_was_known(mean.values())):
         name = metric.name
@@ -49,7 +50,7 @@ def _lowest(cases: Mapping[str, Any], classes: Mapping[str, str]) -> list[Render
     table.add_column("case", overflow="fold")
     keys = [*classes, *(["foreground"] if len(classes) > 1 else [])]
     for key in keys:
-        table.add_column(escape(classes.get(key, key)), justify="right")
+        table.add_column(escape(classes.get(key, MEAN_OF_CLASSES)), justify="right")
     for case in order:
         numbers = (case_value(cases[case], DICE.name, key) for key in keys)
         table.add_row(Text(case), *map(DICE.text, numbers))

@@ -12,7 +12,7 @@ from semivox.errors import SettingsError
 from semivox.ranking.choose import choose
 from semivox.ranking.features import distances, standardised
 from semivox.ranking.measure import Measured, uncertainty
-from semivox.ranking.scores import combined, places, top_percent
+from semivox.ranking.scores import combined, places, ranks_from_top, top_percent
 
 Score = Literal["combined", "entropy", "disagreement", "distance"]
 SCORES: tuple[Score, ...] = ("combined", "entropy", "disagreement", "distance")
@@ -81,6 +81,7 @@ def rank_scans(
         min(top, len(names)),
     )
     percents = {what: top_percent(values) for what, values in measures.items()}
+    ranks = {what: ranks_from_top(values) for what, values in measures.items()}
     order = sorted(range(len(names)), key=lambda i: (-scores[i], names[i]))
     rows = []
     for rank, i in enumerate(order, 1):
@@ -98,6 +99,7 @@ def rank_scans(
                 nearest=nearest[i] if labeled else None,
                 reason=_reason(
                     {what: percent[i] for what, percent in percents.items()},
+                    {what: f"{of[i]} of {len(names)}" for what, of in ranks.items()},
                     [classes[value] for value in scans[name].missing],
                     nearest[i] if labeled else None,
                     patients[name] in labeled_patients,
@@ -138,7 +140,11 @@ def _nearest(points: np.ndarray, known: np.ndarray, names: Sequence[str]) -> tup
 
 
 def _reason(
-    percents: Mapping[str, int], missing: Sequence[str], nearest: str | None, patient_is_labeled: bool
+    percents: Mapping[str, int],
+    ranks: Mapping[str, str],
+    missing: Sequence[str],
+    nearest: str | None,
+    patient_is_labeled: bool,
 ) -> str:
     """In words: "uncertain (entropy in the top 5 %), unlike any labelled scan (top 2 %; nearest: la_003)"."""
     texts = {
@@ -153,8 +159,8 @@ def _reason(
         if percent <= STANDS_OUT and not (missing and what == "entropy"):
             said.append(texts[what].format(percent))
     if not said:
-        every = ", ".join(f"{what} top {percent} %" for what, percent in percents.items())
-        said.append(f"no single measure stands out ({every})")
+        apart = ", ".join(f"{what} {rank}" for what, rank in ranks.items())
+        said.append(f"no single measure stands out (ranks: {apart})")
     if patient_is_labeled:
         said.append("another scan of this patient is labelled")
     return ", ".join(said)

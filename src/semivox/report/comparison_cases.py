@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import glob
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
-from semivox.cohort import Case, Cohort, is_there, read_case, read_label
+from semivox.cohort import Case, Cohort, is_ct, is_there, read_case, read_label
 from semivox.cohort.folder import scan_folder
 from semivox.errors import DataError
 from semivox.report.comparison_record import CellRecord, ComparisonRecord
 from semivox.report.slices import slice_record
+from semivox.report.still import Still, outlines_of, still_of
 
 MOST = 6
 BUDGET = 1_400_000
 """Bytes of a case with all its masks."""
-QUALITY = 85
 
 
 @dataclass(frozen=True)
@@ -46,21 +43,18 @@ class Shown:
 
 @dataclass(frozen=True)
 class CasePicture:
-    """``record`` for the viewer; ``sheet`` the slice with most of the reference, as an image's data address;
-    ``panels`` one a method."""
+    """``record`` for the viewer; ``still`` its first slice, ``panels`` the outlines on it, one a method."""
 
     case: str
     why: str
     record: dict[str, Any]
-    sheet: str
-    tile: tuple[int, int]
-    aspect: float
+    still: Still
     panels: tuple[Panel, ...]
 
     @property
     def wide(self) -> float:
         """How wide a panel is at least, in rem: flat slices need more."""
-        return min(11.0, max(5.8, 6.5 * self.aspect**0.5))
+        return min(11.0, max(5.8, 6.5 * self.still.aspect**0.5))
 
 
 @dataclass(frozen=True)
@@ -199,57 +193,18 @@ def _picture(
         dict(cohort.classes),
         budget=budget,
         spacing_known=cohort.spacing_known,
+        ct=is_ct(cohort.channels[0]),
     )
-    plane = drawn["planes"][0]
     panels = []
     for number, variant in enumerate(masks):
         dice = record.seed_dice[shown.labeled, variant, shown.seed].get(case.name)
-        panels.append(Panel(record.names[variant], dice, _outlines(drawn, number)))
-    width, height = plane["size"]
-    return CasePicture(
-        case.name, item.why, drawn, _sheet(plane), tuple(plane["tile"]), width / height, tuple(panels)
-    )
+        panels.append(Panel(record.names[variant], dice, outlines_of(drawn, number)))
+    return CasePicture(case.name, item.why, drawn, still_of(drawn), tuple(panels))
 
 
 def _mask_files(folder: Path, case: str) -> list[Path]:
     found = sorted(folder.glob(f"{glob.escape(case)}.*"))
     return [path for path in found if path.suffix not in (".json", ".csv")]
-
-
-def _sheet(plane: Mapping[str, Any]) -> str:
-    """The start slice of a plane's image, as a data address of its own."""
-    whole = Image.open(io.BytesIO(base64.b64decode(plane["image"].partition(",")[2])))
-    width, height = plane["tile"]
-    down, across = divmod(plane["start"], plane["across"])
-    tile = whole.crop((across * width, down * height, (across + 1) * width, (down + 1) * height))
-    written = io.BytesIO()
-    tile.save(written, "JPEG", quality=QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode()
-
-
-def _outlines(drawn: Mapping[str, Any], number: int) -> Markup:
-    """Paths of the reference and of mask ``number`` on the start slice, in units of the record; a dotted
-    reference lies on top."""
-    plane = drawn["planes"][0]
-    several = len(drawn["classes"]) > 1
-    paths: dict[str, list[Markup]] = {"truth": [], "mask": []}
-    for k, mask in enumerate(drawn["masks"]):
-        if k != number and not mask["reference"]:
-            continue
-        kind = "truth" if mask["reference"] else "mask"
-        for rings, class_ in zip(plane["outlines"][k][plane["start"]], drawn["classes"], strict=False):
-            colour = (mask["colour"] if kind == "truth" else None) or class_["colour"]
-            line = "".join(map(_ring, rings))
-            if line:
-                paths[kind].append(Markup('<path class="{}" stroke="{}" d="{}"/>').format(kind, colour, line))
-    order = ("mask", "truth") if several else ("truth", "mask")
-    return Markup("").join(path for kind in order for path in paths[kind])
-
-
-def _ring(ring: Sequence[int]) -> str:
-    """x, y of the first point, then steps: what SVG's m and l take."""
-    x, y, *steps = ring
-    return f"M{x} {y}" + ("l" + " ".join(map(str, steps)) if steps else "") + "z"
 
 
 def _spread(values: Sequence[float]) -> float:

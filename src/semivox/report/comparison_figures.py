@@ -1,13 +1,14 @@
 """Figures of a comparison, for its page and for notebooks: each function returns a matplotlib ``Figure``.
 
-Methods are rows or panels, so that names of any length can be read; a name is broken into lines, never cut.
+Methods are rows or panels, so that names of any length can be read. Each is drawn for a screen, or
+``narrow`` for a telephone.
 """
 
 from __future__ import annotations
 
-import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
@@ -17,29 +18,36 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from semivox.duration import show_duration
-from semivox.evaluation import DICE
+from semivox.evaluation import DICE, VERDICT_WORDS
 from semivox.report.comparison_record import ComparisonRecord, Cost, Estimate, MethodResult, cost_of
 from semivox.report.figure_rows import Drawing, FigureRow, Place
-from semivox.report.style import COLOURS, INK, QUIET, STYLE
+from semivox.report.method_rows import (
+    LINE,
+    PHONE,
+    SCREEN,
+    SMALL,
+    Paper,
+    beside,
+    legend,
+    name_rows,
+    panels,
+    wrapped,
+)
+from semivox.report.style import COLOURS, INK, QUIET, STYLE, spread
 
-WIDTH, FOREST = 7.6, 6.8  # inches
-ROW, LINE = 0.27, 0.15  # inches: a row of one line, and each line more
-WRAP = 28  # letters
-SMALL = 7.5  # points
 FAINT, BAR = "#a0a7ae", "#9ecae1"
-DOTTED = 80
-"""Up to so many cases, every Dice is a dot on its line."""
+FOLLOWED = 8
+"""Up to so many cases, a line follows each from method to method; more would hide one another."""
 VERDICTS = {
-    "gains": (COLOURS[0], "^", "gains"),
-    "open": (QUIET, "o", "open: the interval holds 0"),
-    "trails": (COLOURS[5], "v", "trails"),
-    "reference": (INK, "D", "reference"),
+    "gains": (COLOURS[0], "^"),
+    "open": (QUIET, "o"),
+    "trails": (COLOURS[5], "v"),
+    "reference": (INK, "D"),
 }
-"""Verdict -> colour, marker and words: each of the three tells it alone."""
+"""Verdict -> colour and marker: each tells it alone."""
 COSTS = {
     "seconds": ("training time", show_duration),
     "steps": ("steps", lambda n: f"{n:.0f}"),
@@ -49,36 +57,38 @@ COSTS = {
 
 
 @rc_context(STYLE)
-def forest_figure(record: ComparisonRecord) -> Figure:
+def forest_figure(record: ComparisonRecord, narrow: bool = False) -> Figure:
     """Paired differences of foreground Dice to the reference with their intervals, best first.
 
     A panel a labelled set. A row without a difference (no seed in common) says so.
     """
-    panels = [(labeled, _by_gain(record, labeled)) for labeled in record.labeled if record.rows(labeled)]
-    figure, axes = _panels([[r.name for r in rows] for _, rows in panels], width=FOREST)
-    for axis, (labeled, rows) in zip(axes, panels, strict=True):
-        _rows(axis, [r.name for r in rows], _set_title(record, labeled))
+    paper = replace(PHONE, row=0.62) if narrow else replace(SCREEN, width=6.8)
+    sets = [(labeled, _by_gain(record, labeled)) for labeled in record.labeled if record.rows(labeled)]
+    figure, axes = panels(paper, [[r.name for r in rows] for _, rows in sets])
+    for axis, (labeled, rows) in zip(axes, sets, strict=True):
+        name_rows(axis, [r.name for r in rows], _set_title(record, labeled), paper)
         axis.axvline(0, color=INK, linewidth=1.0)
         for y, row in enumerate(rows):
-            _difference(axis, y, row)
+            _difference(axis, y, row, paper)
     if axes:
         across = f"worse ←   Dice minus {record.reference_name}, with 95 % interval   → better"
-        axes[-1].set_xlabel("\n".join(textwrap.wrap(across, 90)))
-        kinds = {r.verdict for _, rows in panels for r in rows}
-        _legend(figure, [VERDICTS[kind] for kind in VERDICTS if kind in kinds])
+        axes[-1].set_xlabel("\n".join(textwrap.wrap(across, 48 if narrow else 90)))
+        kinds = {r.verdict for _, rows in sets for r in rows}
+        legend(figure, [(*VERDICTS[kind], VERDICT_WORDS[kind]) for kind in VERDICTS if kind in kinds], paper)
     return figure
 
 
 @rc_context(STYLE)
-def label_figure(record: ComparisonRecord) -> Figure:
+def label_figure(record: ComparisonRecord, narrow: bool = False) -> Figure:
     """Foreground Dice with its interval over the number of labelled cases: a panel a method, the reference
     in grey behind it. Sets with equally many cases stand side by side, the line runs through their mean."""
     variants = [v for v in record.variants if v != record.reference] or list(record.variants)
-    titles = [wrapped(record.names[v]) for v in variants]
-    across = min(3, max(1, len(variants)))
+    paper = PHONE if narrow else SCREEN
+    titles = [wrapped(record.names[v], 15 if narrow else 28) for v in variants]
+    across = min(2 if narrow else 3, max(1, len(variants)))
     down = max(1, -(-len(variants) // across))
     lines = 1 + max((t.count("\n") for t in titles), default=0)
-    figure = Figure(figsize=(WIDTH, down * (1.6 + LINE * lines) + 0.6), layout="constrained")
+    figure = Figure(figsize=(paper.width, down * (1.6 + LINE * lines) + 0.6), layout="constrained")
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     places = _label_places(record)
     for i, axis in enumerate(grid.flat):
@@ -95,23 +105,26 @@ def label_figure(record: ComparisonRecord) -> Figure:
     figure.supxlabel("labelled cases", fontsize=SMALL + 1)
     figure.supylabel("Dice", fontsize=SMALL + 1)
     entries = [(FAINT, "o", record.reference_name), (COLOURS[0], "s", "the method of the panel")]
-    _legend(figure, entries if record.reference in record.variants else entries[1:])
+    legend(figure, entries if record.reference in record.variants else entries[1:], paper)
     return figure
 
 
 @rc_context(STYLE)
-def cost_figure(record: ComparisonRecord) -> Figure:
+def cost_figure(record: ComparisonRecord, narrow: bool = False) -> Figure:
     """Training time, steps, seconds a step and (where runs recorded it) peak memory of each method: the mean
     over its finished cells as a bar; a dot a cell where there are several. Methods best Dice first."""
     variants, names = list(record.variants), [record.names[v] for v in record.variants]
     costs = {v: record.cost(v) for v in variants}
     shown = [key for key in COSTS if any(getattr(c, key) is not None for c in costs.values())]
-    figure = Figure(figsize=(WIDTH, _height(names) + 0.8), layout="constrained")
-    grid = figure.subplots(1, max(1, len(shown)), squeeze=False, sharey=True)[0]
-    thick = 0.55 * ROW * len(names) / max(_height(names), ROW)
+    paper = replace(PHONE, row=0.4) if narrow else SCREEN
+    down, across = (max(1, len(shown)), 1) if narrow else (1, max(1, len(shown)))
+    high = down * (paper.height(names) + 0.8)
+    figure = Figure(figsize=(paper.width, high), layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
+    thick = 0.15 * len(names) / max(paper.height(names), 0.27)
     for axis, key in zip(grid, shown, strict=False):
         title, words = COSTS[key]
-        _rows(axis, names, title)
+        name_rows(axis, names, title, paper)
         top = 0.0
         for y, variant in enumerate(variants):
             mean = getattr(costs[variant], key)
@@ -124,29 +137,30 @@ def cost_figure(record: ComparisonRecord) -> Figure:
                 axis.plot(each, [y] * len(each), ".", color=INK, markersize=3)
             end = max(mean, *each)
             top = max(top, end)
-            _beside(axis, words(mean), (end, y), (4, 0))
+            beside(axis, words(mean), (end, y), (4, 0))
         axis.set_xlim(0, 1.5 * top or 1.0)
         axis.xaxis.set_major_locator(MaxNLocator(3))
     return figure
 
 
 @rc_context(STYLE)
-def case_figure(record: ComparisonRecord, labeled: str | None = None) -> Figure:
-    """Foreground Dice of each case under each method: a line a case, coloured by its Dice under the
-    reference; black bars are means. A panel a labelled set (or the one asked for), methods best first."""
-    panels = []
+def case_figure(record: ComparisonRecord, labeled: str | None = None, narrow: bool = False) -> Figure:
+    """Foreground Dice of each case under each method: a dot a case, coloured by its Dice under the reference,
+    and for few cases a line from method to method; the box goes from quartile to quartile, black bars are
+    means. A panel a labelled set (or the one asked for), methods best first."""
+    paper, sets = PHONE if narrow else SCREEN, []
     for name in record.labeled if labeled is None else [labeled]:
         dice = {r.variant: record.case_dice(name, r.variant) for r in record.rows(name)}
         rows = [r for r in record.rows(name) if dice[r.variant]]
         if rows:
-            panels.append((name, rows, dice))
-    figure, axes = _panels([[r.name for r in rows] for _, rows, _ in panels], least=1.8)
-    for axis, (name, rows, dice) in zip(axes, panels, strict=True):
-        _rows(axis, [r.name for r in rows], _set_title(record, name))
+            sets.append((name, rows, dice))
+    figure, axes = panels(paper, [[r.name for r in rows] for _, rows, _ in sets], least=1.8)
+    for axis, (name, rows, dice) in zip(axes, sets, strict=True):
+        name_rows(axis, [r.name for r in rows], _set_title(record, name), paper)
         cases = list(dict.fromkeys(case for r in rows for case in dice[r.variant]))
         table = np.array([[dice[r.variant].get(case, np.nan) for r in rows] for case in cases])
         shade = np.array([dice.get(record.reference, {}).get(case, np.nan) for case in cases])
-        _case_lines(figure, axis, table, shade, record.reference_name)
+        _case_dots(figure, axis, table, shade, record.reference_name, paper)
         means = np.nanmean(table, axis=0)
         axis.plot(means, range(len(rows)), "|", color=INK, markersize=12, markeredgewidth=2.2, zorder=5)
         axis.grid(axis="y")
@@ -165,19 +179,6 @@ def signed(estimate: Estimate, decimals: int = DICE.decimals) -> str:
     return text.replace("-", "−")
 
 
-def wrapped(name: str) -> str:
-    """Lines of at most WRAP letters, broken where a name has a joint; nothing is left out."""
-    lines: list[str] = []
-    line = ""
-    for part in re.findall(r"[^,:/_+{ ]*[,:/_+{ ]?", name):
-        if line and len(line) + len(part) > WRAP:
-            lines, line = [*lines, line], ""
-        line += part
-        while len(line) > WRAP:
-            lines, line = [*lines, line[:WRAP]], line[WRAP:]
-    return "\n".join([*lines, line] if line or not lines else lines)
-
-
 # ---- on the page of a comparison
 
 
@@ -187,7 +188,8 @@ def _forest(record: ComparisonRecord) -> Iterator[Drawing]:
         f"Each method's Dice minus that of {name}, case by case and seed by seed; the line is the 95 % "
         "interval. Best first."
     )
-    yield Drawing(forest_figure(record), f"Paired differences of Dice to {name}, with intervals", caption)
+    description = f"Paired differences of Dice to {name}, with intervals"
+    yield Drawing(forest_figure(record), description, caption, narrow=forest_figure(record, narrow=True))
 
 
 def _labels(record: ComparisonRecord) -> Iterator[Drawing]:
@@ -197,7 +199,7 @@ def _labels(record: ComparisonRecord) -> Iterator[Drawing]:
             "Mean Dice with its 95 % interval over the number of labelled cases. Sets with equally many "
             "cases stand side by side; the line runs through their mean."
         )
-        yield Drawing(label_figure(record), description, caption)
+        yield Drawing(label_figure(record), description, caption, narrow=label_figure(record, narrow=True))
 
 
 def _cost(record: ComparisonRecord) -> Iterator[Drawing]:
@@ -205,15 +207,18 @@ def _cost(record: ComparisonRecord) -> Iterator[Drawing]:
         "Bars are means over a method's finished cells; where there are several, each is a dot. Time counts "
         "from the start of the command; the comparison prepares shared scans before."
     )
-    yield Drawing(cost_figure(record), "Training time, steps and memory of each method", caption)
+    description = "Training time, steps and memory of each method"
+    yield Drawing(cost_figure(record), description, caption, narrow=cost_figure(record, narrow=True))
 
 
 def _cases(record: ComparisonRecord) -> Iterator[Drawing]:
     caption = (
-        f"A line is a case, from method to method; its colour is its Dice under {record.reference_name}. "
-        "Black bars are means. Lines that cross are cases that another method finds easier or harder."
+        f"A dot is a case; its colour is its Dice under {record.reference_name}, so that colours out of "
+        "order are cases that another method finds easier or harder. Black bars are means. Up to "
+        f"{FOLLOWED} cases are followed by lines; of more, boxes go from the first to the third quartile."
     )
-    yield Drawing(case_figure(record), "Dice of each case under each method", caption)
+    description = "Dice of each case under each method"
+    yield Drawing(case_figure(record), description, caption, narrow=case_figure(record, narrow=True))
 
 
 DIFFERENCES = Place("differences", "Differences")
@@ -228,52 +233,23 @@ FIGURES = (
 # ---- parts
 
 
-def _panels(
-    rows: Sequence[Sequence[str]], least: float = 0.0, width: float = WIDTH
-) -> tuple[Figure, list[Axes]]:
-    """Panels above each other, each as high as its rows of names need."""
-    heights = [max(least, _height(names)) + 0.55 for names in rows]
-    figure = Figure(figsize=(width, sum(heights) + 0.45 if heights else 1.0), layout="constrained")
-    if not heights:
-        return figure, []
-    grid = figure.subplots(len(heights), 1, squeeze=False, sharex=True, height_ratios=heights)
-    return figure, list(grid[:, 0])
-
-
-def _height(names: Sequence[str]) -> float:
-    """Inches of a panel with a row for each name; all rows are as high as the highest needs."""
-    lines = max((wrapped(name).count("\n") for name in names), default=0)
-    return len(names) * (ROW + LINE * lines)
-
-
-def _rows(axis: Axes, names: Sequence[str], title: str) -> None:
-    """A row for each name, the first at the top."""
-    axis.set_ylim(len(names) - 0.4, -0.6)
-    axis.set_yticks(range(len(names)), [wrapped(name) for name in names])
-    axis.tick_params(axis="y", length=0)
-    axis.tick_params(axis="x", labelsize=SMALL, labelbottom=True)
-    axis.spines["left"].set_visible(False)
-    axis.grid(axis="y", visible=False)
-    axis.set_title(title)
-
-
-def _difference(axis: Axes, y: int, row: MethodResult) -> None:
-    """Marker, interval and, at the right, the same in figures."""
+def _difference(axis: Axes, y: int, row: MethodResult, paper: Paper) -> None:
+    """Marker, interval and, at the right or below, the same in figures."""
     gain = Estimate(0.0) if row.verdict == "reference" else row.gain("dice")
     words = "reference" if row.verdict == "reference" else signed(gain)
     if gain.mean is None:
         words = "no seed in common"
     else:
-        colour, marker, _ = VERDICTS[row.verdict]
+        colour, marker = VERDICTS[row.verdict]
         if gain.low is not None and gain.high is not None:
             axis.plot([gain.low, gain.high], [y, y], color=colour, linewidth=2.0)
         face = "white" if row.verdict == "open" else colour
         axis.plot(gain.mean, y, marker, color=colour, markerfacecolor=face, markersize=6, zorder=3)
-    axis.annotate(words, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL)
-
-
-def _beside(axis: Axes, words: str, place: tuple[float, float], points: tuple[float, float]) -> None:
-    axis.annotate(words, place, points, textcoords="offset points", va="center", fontsize=SMALL)
+    axis.annotate(
+        words, (1.0 if paper.above else 1.01, y), (0, -5 if paper.above else 0),
+        xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=SMALL + paper.above,
+        ha="right" if paper.above else "left", va="top" if paper.above else "center",
+    )  # fmt: skip
 
 
 def _by_gain(record: ComparisonRecord, labeled: str) -> list[MethodResult]:
@@ -338,25 +314,33 @@ def _label_ticks(axis: Axes, record: ComparisonRecord, places: Mapping[str, tupl
     axis.set_xlim(-0.4, len(columns) - 0.6)
 
 
-def _case_lines(figure: Figure, axis: Axes, table: np.ndarray, shade: np.ndarray, reference: str) -> None:
-    """``table`` (cases, methods) as lines from row to row, the thinner the more; ``shade`` (cases,)."""
+def _case_dots(
+    figure: Figure, axis: Axes, table: np.ndarray, shade: np.ndarray, reference: str, paper: Paper
+) -> None:
+    """``table`` (cases, methods) as dots in rows, few cases as lines too; ``shade`` (cases,)."""
     known = shade[~np.isnan(shade)]
     palette = ScalarMappable(Normalize(known.min(), known.max()) if len(known) else None, "viridis")
     colours = palette.to_rgba(np.nan_to_num(shade))
     colours[np.isnan(shade)] = (0.65, 0.65, 0.65, 1.0)
-    order = np.argsort(-np.nan_to_num(shade, nan=np.inf))  # what is hard for the reference lies on top
-    ys = np.arange(table.shape[1])
-    paths = [np.column_stack([table[i], ys]) for i in order]
-    width = float(np.clip(30 / len(table), 0.4, 1.5))
-    axis.add_collection(LineCollection(paths, colors=colours[order], linewidths=width, alpha=0.8))
+    followed, ys = len(table) <= FOLLOWED, np.arange(table.shape[1])
+    if followed:
+        paths = [np.column_stack([row, ys]) for row in table]
+        axis.add_collection(LineCollection(paths, colors=colours, linewidths=1.2, alpha=0.6))
     axis.update_datalim([(np.nanmin(table), 0), (np.nanmax(table), 0)])
-    if len(table) <= DOTTED:
-        for i in order:
-            axis.plot(table[i], ys, "o", color=colours[i], markersize=2.4, markeredgewidth=0)
+    for y, dice in enumerate(table.T):
+        order = np.argsort(dice)[: np.count_nonzero(~np.isnan(dice))]  # NaN comes last
+        if not followed:
+            low, high = np.percentile(dice[order], [25, 75])
+            axis.barh(y, high - low, left=low, height=0.5, color=QUIET, alpha=0.15, linewidth=0)
+        heights = y + (0 if followed else spread(dice[order]))
+        axis.scatter(dice[order], heights + np.zeros(len(order)), s=12, c=colours[order], linewidths=0)
     axis.autoscale_view(scaley=False)
     if len(known) > 1:
-        bar = figure.colorbar(palette, ax=axis, fraction=0.03, pad=0.01, aspect=30)
-        bar.ax.set_ylabel(f"Dice under {wrapped(reference)}", fontsize=SMALL)
+        below = (
+            {"location": "bottom", "pad": 0.02, "aspect": 40} if paper.above else {"pad": 0.01, "aspect": 30}
+        )
+        bar = figure.colorbar(palette, ax=axis, fraction=0.03, **below)
+        bar.set_label(f"Dice under {wrapped(reference)}", fontsize=SMALL)
         bar.ax.tick_params(labelsize=SMALL)
         bar.ax.grid(visible=False)
         bar.outline.set_visible(False)
@@ -367,15 +351,3 @@ def _set_title(record: ComparisonRecord, labeled: str) -> str:
     if count is None or f"{count:g}" == labeled:
         return f"{labeled} labelled cases" if count is not None else f"labelled: {labeled}"
     return f"{labeled}: {count:g} labelled cases"
-
-
-def _legend(figure: Figure, entries: Sequence[tuple[str, str, str]]) -> None:
-    """Colour, marker and words of each entry, above the panels."""
-    keys = [
-        Line2D(
-            [], [], color=colour, marker=marker, markersize=5, label=wrapped(words),
-            markerfacecolor="white" if words.startswith("open") else colour,
-        )
-        for colour, marker, words in entries
-    ]  # fmt: skip
-    figure.legend(handles=keys, loc="outside upper right", ncols=len(keys))

@@ -6,16 +6,15 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from semivox.evaluation import DICE, METRICS, VERDICT_WORDS
 from semivox.report import comparison_words as words
 from semivox.report.comparison_cases import CasePicture, case_pictures, choose_cases, shown_set
 from semivox.report.comparison_export import BOLD, comparison_csv, comparison_latex
 from semivox.report.comparison_figures import DIFFERENCES, FIGURES, signed
 from semivox.report.comparison_record import ComparisonRecord, Estimate, MethodResult, read_comparison
 from semivox.report.figure_rows import draw_rows
-from semivox.report.outlines import UNITS
-from semivox.report.page import render_page
+from semivox.report.page import data_address, render_page
 
 TEMPLATE = "comparison.html.j2"
 
@@ -46,6 +45,7 @@ def page_context(record: ComparisonRecord, test: Path | None = None) -> dict[str
         "made": f"Written on {time.strftime('%Y-%m-%d %H:%M')} from {record.folder}.",
         "record": record,
         "several": len(record.labeled) > 1,
+        "rough": words.rough(record),
         "outcomes": words.outcomes(record) if len(record.labeled) > 1 else [],
         "seeds": any(len(row.seeds) > 1 or row.incomplete for row in rows),
         "rows": [_row(row, record.distance.name) for row in rows],
@@ -57,7 +57,6 @@ def page_context(record: ComparisonRecord, test: Path | None = None) -> dict[str
         "shown": shown,
         "pictures": pictures,
         "missing": missing,
-        "units": UNITS,
         "open_cells": [cell for cell in record.cells if not cell.finished],
         "command": words.command(record),
         "conditions": words.conditions(record),
@@ -72,17 +71,18 @@ def _row(row: MethodResult, distance: str) -> dict[str, Any]:
     return {
         "result": row,
         "verdict": row.verdict,
-        "words": words.WORDS[row.verdict],
+        "words": VERDICT_WORDS[row.verdict],
         "dice": row.of("dice"),
         "gain": _gain(row.gain("dice")),
         "distance": row.of(distance),
+        "nearer": _gain(row.gain(distance), METRICS[distance].decimals),
         "signs": "" if row.better is None else f"{row.better} : {row.worse}",
         "classes": {value: (row.of("dice", value), _gain(row.gain("dice", value))) for value in row.classes},
     }
 
 
-def _gain(estimate: Estimate) -> dict[str, Any]:
-    mean, _, interval = signed(estimate).partition(" ")
+def _gain(estimate: Estimate, decimals: int = DICE.decimals) -> dict[str, Any]:
+    mean, _, interval = signed(estimate, decimals).partition(" ")
     return {"value": estimate.mean, "mean": mean, "interval": interval}
 
 
@@ -92,7 +92,7 @@ def _downloads(record: ComparisonRecord) -> list[tuple[str, str]]:
         "table.csv": ("text/csv", comparison_csv(record.results)),
         "table.tex": ("text/x-tex", comparison_latex(record.results)),
     }
-    return [(name, f"data:{kind};charset=utf-8,{quote(text)}") for name, (kind, text) in texts.items()]
+    return [(name, data_address(kind, text)) for name, (kind, text) in texts.items()]
 
 
 def _definitions(policy: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -11,18 +12,10 @@ from pathlib import Path
 from semivox.contents import Environment
 from semivox.duration import show_duration
 from semivox.errors import DataError
+from semivox.evaluation import few_patients
 from semivox.files import read_json
 from semivox.report.comparison_record import CONDITIONS, ComparisonRecord
 
-WORDS = {
-    "reference": "reference",
-    "gains": "gains",
-    "trails": "trails",
-    "open": "no difference shown",
-    "alone": "not comparable",
-    "unfinished": "not finished",
-}
-"""Verdict -> what the table says."""
 GIVEN = ("test", "folds", "steps", "budget", "recipe", "device", "devices", "precision", "threads")
 """Options that hold for every cell, by their names on the command line."""
 NAMED = 3
@@ -100,6 +93,12 @@ def outcome(record: ComparisonRecord, labeled: str) -> str:
         if numbers[kind]:
             rest.append(f"{numbers[kind]} {one if numbers[kind] == 1 else many}")
     return said + (f"; {', '.join(rest)}" if rest else "")
+
+
+def rough(record: ComparisonRecord) -> str:
+    """That intervals are rough, where some are over few patients."""
+    note = few_patients(min((row.patients for row in record.results if row.patients), default=0))
+    return note and f"{note[0].upper()}{note[1:]}."
 
 
 def budget(record: ComparisonRecord) -> str:
@@ -181,9 +180,11 @@ def _measured(record: ComparisonRecord) -> str:
 
 
 def _set_words(record: ComparisonRecord, name: str, bare: bool = False) -> str:
-    """``8 labelled cases``, ``6 labelled cases (3p)``; ``bare``: ``8``, ``6 (3p)``."""
+    """``8 labelled cases``, ``6 labelled cases (of 3 patients)``; ``bare``: ``8``, ``6 (of 3 patients)``."""
     count = record.labeled_cases[name]
     words = "" if bare else f" labelled case{'' if count == 1 else 's'}"
+    if patients := re.fullmatch(r"(\d+)p", name):
+        name = f"of {_count(int(patients[1]), 'patient')}"
     if count is None:
         return f"?{words} ({name})"
     return f"{count:g}{words}" if f"{count:g}" == name else f"{count:g}{words} ({name})"

@@ -14,7 +14,7 @@ import numpy as np
 from semivox.cohort import Volume
 from semivox.files import replacing
 from semivox.prepare import Grid
-from semivox.report.masks import COLOURS
+from semivox.report.palette import COLOURS
 from semivox.report.patient_planes import coarsest, to_ras
 from semivox.report.style import INK, QUIET
 
@@ -42,13 +42,17 @@ class Snapshot:
 
     ``picture`` (rows, columns) or (rows, columns, 3) uint8; ``probabilities`` (K, rows', columns') and
     ``entropies`` (rows', columns'), nats, float16, cover the same field in working voxels; ``size`` is its
-    height and width (mm, or pixels).
+    height and width in ``unit`` ("mm", or "" where the spacing is not known); ``where`` names plane and
+    slice; ``edges`` are the patient's sides at its left, right, top and bottom ("" where unknown).
     """
 
     picture: np.ndarray
     probabilities: np.ndarray
     entropies: np.ndarray
     size: np.ndarray
+    unit: str = ""
+    where: str = ""
+    edges: tuple[str, ...] = ("", "", "", "")
 
     def save(self, path: Path) -> None:
         """As one file of arrays (.npz)."""
@@ -57,7 +61,9 @@ class Snapshot:
     @classmethod
     def load(cls, path: Path) -> Snapshot:
         with np.load(path, allow_pickle=False) as file:
-            return cls(**{name: file[name] for name in file.files})
+            found = {name: file[name] for name in file.files}
+        words = {name: str(found[name]) for name in ("unit", "where")}
+        return cls(**{**found, **words, "edges": tuple(map(str, found["edges"]))})
 
 
 @dataclass(frozen=True)
@@ -83,17 +89,23 @@ def take_snapshot(volume: Volume, grid: Grid, probabilities: np.ndarray, entropi
     """``probabilities`` (K, working) and ``entropies`` (working) lie on the scan's working ``grid``."""
     maps = grid.orientation.invert(np.concatenate([entropies[None], probabilities]))
     image, spacing = volume.array, volume.voxel_edges
+    known = volume.spacing_status == "known"
+    where, edges = "", ("", "", "", "")
     if volume.dims == 3:
         turned, ras = to_ras(volume, [image, maps])
         plane = coarsest(ras)
         image, maps = (plane.slices(array) for array in turned)
         spacing = (ras[plane.columns], ras[plane.rows])
         shown = int(np.argmax(maps[0].sum((0, 1), dtype=np.float64)))
-        image = image[..., int((shown + 0.5) * image.shape[-1] / maps.shape[-1])]
+        index, count = int((shown + 0.5) * image.shape[-1] / maps.shape[-1]), image.shape[-1]
+        where = f"{plane.name if known else 'along ' + 'xyz'[plane.axis]}, slice {index + 1} of {count}"
+        edges = plane.edges if known else edges
+        image = image[..., index]
         maps = maps[..., shown]
     width, height = image.shape[1] * spacing[0], image.shape[2] * spacing[1]
     image, maps = _thinned(image), _thinned(maps).transpose(0, 2, 1).astype(np.float16)
-    return Snapshot(_picture(image), maps[1:], maps[0], np.array([height, width]))
+    size = np.array([height, width])
+    return Snapshot(_picture(image), maps[1:], maps[0], size, "mm" if known else "", where, edges)
 
 
 def contact_sheet(cards: Sequence[Card], out: Path, *, title: str, classes: Mapping[int, str]) -> Path:
@@ -144,6 +156,7 @@ def _draw(figure: Figure, left: float, top: float, text_height: float, card: Car
         box = (x / width, 1 - bottom / height, WIDTH / width, card.picture_height / height)
         axis = figure.add_axes(box, anchor="NW")
         paint(axis, card.snapshot)
+        _letter(axis, card.snapshot)
         axis.set_axis_off()
 
 
@@ -164,24 +177,63 @@ def _picture(image: np.ndarray) -> np.ndarray:
 
 def _paint_outlines(axis: Axes, snapshot: Snapshot) -> None:
     height, width = snapshot.size
-    axis.imshow(snapshot.picture, cmap="gray", extent=(0, width, height, 0))
+    axis.imshow(snapshot.picture, cmap="gray", extent=(0, width, height, 0), interpolation="bilinear")
     probs = snapshot.probabilities.astype(np.float32)
     rows, columns = probs.shape[1:]
     x, y = (np.arange(columns) + 0.5) * width / columns, (np.arange(rows) + 0.5) * height / rows
+    if not (probs.argmax(0) > 0).any():
+        _in_picture(axis, 0.5, 0.5, "nothing found in this slice", "center", "center")
     for k in range(1, len(probs)):
         lead = probs[k] - np.delete(probs, k, axis=0).max(0)  # over the best other class: 0 on the outline
         if lead.max() > 0 > lead.min() and min(lead.shape) > 1:
             axis.contour(x, y, lead, [0], colors=[COLOURS[(k - 1) % len(COLOURS)]], linewidths=[1.2])
 
 
+def _letter(axis: Axes, snapshot: Snapshot) -> None:
+    """The patient's sides, plane and slice, and a bar of known length."""
+    places = (
+        (0.015, 0.5, "left", "center"),
+        (0.985, 0.5, "right", "center"),
+        (0.5, 0.91, "center", "top"),  # below the words
+        (0.5, 0.015, "center", "bottom"),
+    )
+    for letter, (x, y, across, up) in zip(snapshot.edges, places, strict=True):
+        _in_picture(axis, x, y, letter, across, up)
+    _in_picture(axis, 0.02, 0.98, snapshot.where, "left", "top")
+    if snapshot.unit:
+        height, width = (float(side) for side in snapshot.size)
+        length = bar_length(width)
+        x, y = 0.97 * width - length, 0.95 * height
+        for colour, thick in (("black", 3.4), ("white", 1.8)):
+            axis.plot([x, x + length], [y, y], color=colour, linewidth=thick, solid_capstyle="butt")
+        _in_picture(axis, 0.97, 0.07, f"{length:g} {snapshot.unit}", "right", "bottom")
+
+
+def bar_length(width: float) -> float:
+    """1, 2 or 5 times a power of ten: the longest that is at most a third of ``width``."""
+    power = 10.0 ** math.floor(math.log10(width / 3))
+    return max(step * power for step in (1, 2, 5) if step * power <= width / 3)
+
+
+def _in_picture(axis: Axes, x: float, y: float, text: str, across: str, up: str) -> None:
+    """White letters with a dark rim at a place of the picture, from its lower left corner."""
+    from matplotlib.patheffects import withStroke
+
+    axis.text(
+        x, y, text, transform=axis.transAxes, ha=across, va=up, color="white", fontsize=6.5,
+        path_effects=[withStroke(linewidth=1.6, foreground="black")],
+    )  # fmt: skip
+
+
 def _paint_uncertainty(axis: Axes, snapshot: Snapshot) -> None:
     """The picture at half its light, and over it the entropy, as opaque as it is large."""
     height, width = snapshot.size
     extent = (0, width, height, 0)
-    axis.imshow(snapshot.picture // 2, cmap="gray", vmin=0, vmax=255, extent=extent)
+    dark = snapshot.picture // 2
+    axis.imshow(dark, cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="bilinear")
     part = snapshot.entropies.astype(np.float32) / math.log(len(snapshot.probabilities))
     opaque = np.clip(2 * part, 0, 1)
-    axis.imshow(part, cmap=UNCERTAIN, vmin=0, vmax=1, alpha=opaque, extent=extent, interpolation="nearest")
+    axis.imshow(part, cmap=UNCERTAIN, vmin=0, vmax=1, alpha=opaque, extent=extent, interpolation="bilinear")
 
 
 def _legend(figure: Figure, classes: Mapping[int, str]) -> None:

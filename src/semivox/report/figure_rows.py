@@ -22,12 +22,23 @@ Source = TypeVar("Source")
 @dataclass(frozen=True)
 class Drawing:
     """A figure for a page. ``description`` is what a screen reader says; ``key`` tells the drawings of one
-    row apart (letters, digits, dashes)."""
+    row apart (letters, digits, dashes); ``narrow`` is the same for a telephone, where ``figure`` is too wide
+    for one."""
 
     figure: Figure
     description: str
     caption: str = ""
     key: str = ""
+    narrow: Figure | None = None
+
+    def markup(self, name: str) -> Markup:
+        """As SVG, ids beginning with ``name``; of two the page shows the one that fits."""
+        drawn = svg(self.figure, name, self.description)
+        if self.narrow is None:
+            return drawn
+        narrow = svg(self.narrow, f"{name}-narrow", self.description)
+        both = Markup('<div class="wide-screen">{}</div><div class="narrow-screen">{}</div>')
+        return both.format(drawn, narrow)
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,6 @@ def draw_rows(rows: Sequence[FigureRow[Source]], source: Source, prefix: str) ->
         for row in rows:
             for drawing in row.drawings(source):
                 words = [prefix, row.name.replace("_", "-"), drawing.key]
-                drawn = svg(drawing.figure, "-".join(filter(None, words)), drawing.description)
+                drawn = drawing.markup("-".join(filter(None, words)))
                 placed.setdefault(row.place, []).append((drawn, drawing.description, drawing.caption))
     return [PlacedFigures(place.key, place.heading, figures) for place, figures in placed.items()]

@@ -8,31 +8,29 @@ from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Any
 
-from semivox.evaluation import (
-    DICE,
-    METRICS,
-    Metric,
-    case_value,
-    empty_masks,
-    few_patients,
-    hausdorff,
-    metrics_for_people,
-    patient_count,
-    spacing_was_known,
-)
+from semivox.evaluation import Metric, case_value, empty_masks, few_patients, hausdorff, patient_count
 from semivox.report.figure_rows import PlacedFigures, draw_rows
 from semivox.report.held_out_figures import FIGURES, Subject, cases_said, counted
-from semivox.report.page import number, percent
+from semivox.report.held_out_tables import (
+    VOLUME_ERROR,
+    case_table,
+    cases_csv,
+    class_table,
+    classes_csv,
+    empty_note,
+    in_mm,
+    total,
+)
+from semivox.report.page import data_address, number, percent
 from semivox.report.run_record import HeldOut
 
-VOLUME_ERROR = METRICS["volume_error_rel"]
 WORST, BEST, REVIEW, UNKNOWN = 3, 2, 4, 3
 """How many cases are shown in slices: of lowest and of highest Dice, further ones to review, and cases
 without a reference."""
+OTHERS = 36
+"""So many further cases have a picture of one slice."""
 LISTED = 8
 """Names in a sentence before it says how many more there are."""
-OWN_COLUMNS = 4
-"""Up to so many classes have a column of their own in the table of cases."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +46,27 @@ class Shown:
 
 @dataclass
 class Section:
-    """What the template needs, in the order of the page. ``heading`` and ``lead`` are plain text."""
+    """What the template needs, in the order of the page. ``heading`` and ``lead`` are plain text;
+    ``over`` says of what a mean and its interval are, ``empty`` what a marked distance is; ``others`` are
+    cases that are not ``shown`` but have a picture, ``left_out`` how many have none; ``downloads`` are
+    (file name, address)."""
 
     key: str
     heading: str
     lead: str
     tiles: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    over: str = ""
+    empty: str = ""
+    definitions: dict[str, Any] = field(default_factory=dict)
+    downloads: list[tuple[str, str]] = field(default_factory=list)
     classes: dict[str, Any] | None = None
     cases: dict[str, Any] | None = None
     review: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     shown: list[Shown] = field(default_factory=list)
+    others: list[Shown] = field(default_factory=list)
+    left_out: int = 0
     figures: list[PlacedFigures] = field(default_factory=list)
 
 
@@ -81,10 +88,17 @@ def section_of(held: HeldOut, card: Mapping[str, Any] | None) -> Section:
         if row.get("flag") in ("review", "refuse")
     ]
     section.warnings = _warnings(held, card)
-    section.cases = _case_table(held, section.shown, voxels)
+    known = {one.case: one.key for one in section.shown}
+    section.cases = case_table(held, known, voxels)
+    section.others = _others(held, key, section.cases["rows"], known, voxels)
+    section.left_out = len(section.cases["rows"]) - len(known) - len(section.others)
+    section.downloads = [("cases.csv", data_address("text/csv", cases_csv(held)))]
     if content is not None:
-        section.classes = _class_table(content, voxels)
-        section.tiles = _tiles(content, section.review, hausdorff(_in_mm(held)), voxels)
+        section.classes = class_table(content, voxels)
+        section.over, section.empty = _over(held, content), empty_note(content)
+        section.definitions = dict(content.get("policy", {}))
+        section.downloads.insert(0, ("classes.csv", data_address("text/csv", classes_csv(content))))
+        section.tiles = _tiles(content, section.review, hausdorff(in_mm(held)), voxels)
         section.figures = draw_rows(FIGURES, Subject(held, voxels), key)
     return section
 
@@ -113,6 +127,25 @@ def lead_of(held: HeldOut) -> str:
     whom = f"{cases} held-out cases ({patients} patients)"
     whom = "1 held-out case" if cases == 1 else whom
     return f"Dice {number(mean)}{interval} on {whom} of {where(held)}{over}."
+
+
+def _over(held: HeldOut, content: Mapping[str, Any]) -> str:
+    """Of what the means and intervals are, and when they were measured."""
+    cases, patients = cases_said(len(content["cases"])), counted(patient_count(content), "patient")
+    when = "" if held.measured is None else f" Measured on {held.measured:%Y-%m-%d}."
+    return f"The mean over {cases}, and beneath it its 95\u00a0% interval over {patients}.{when}"
+
+
+def _others(
+    held: HeldOut, key: str, rows: Sequence[dict[str, Any]], shown: Mapping[str, str], voxels: str
+) -> list[Shown]:
+    """The first cases of the table that are not shown in slices, in its order; its rows lead to them."""
+    others = []
+    for i, row in enumerate([row for row in rows if row["case"] not in shown][:OTHERS], 1):
+        facts = _facts(held, row["case"], row["cells"][0][0], voxels, short=True)
+        others.append(Shown(f"{key}-other-{i}", row["case"], [], facts))
+        row["link"] = others[-1].key
+    return others
 
 
 def _notes(held: HeldOut) -> list[str]:
@@ -152,77 +185,6 @@ def _tiles(
     return [*tiles, (f"{len(review)} of {len(content['cases'])}", "cases to review")]
 
 
-def _class_table(content: Mapping[str, Any], voxels: str) -> dict[str, Any]:
-    keys = [*content["classes"], *(["foreground"] if len(content["classes"]) > 1 else [])]
-    mean, ci95 = content["mean"], content["ci95"]
-    shown = metrics_for_people(spacing_was_known(mean.values()))
-    columns = [m for m in shown if m.in_pages and any(mean[key].get(m.name) is not None for key in keys)]
-    tolerance = content.get("policy", {}).get("tolerance_mm")
-
-    def estimate(key: str, metric: Metric) -> dict[str, Any]:
-        value, interval = mean[key].get(metric.name), ci95[key].get(metric.name)
-        return {
-            "value": None if value is None else metric.scale * value,
-            "ci": None if interval is None else [metric.scale * end for end in interval],
-            "decimals": metric.decimals,
-        }
-
-    return {
-        "columns": [metric.title(voxels, tolerance) for metric in columns],
-        "rows": [
-            {
-                "name": content["classes"].get(key, "mean of classes"),
-                "cells": [estimate(key, metric) for metric in columns],
-            }
-            for key in keys
-        ],
-    }
-
-
-def _case_table(held: HeldOut, shown: Sequence[Shown], voxels: str) -> dict[str, Any]:
-    """A row a case, lowest Dice first, those without one at the end."""
-    cases = (held.content or {}).get("cases", {})
-    values = list(held.classes)
-    own = values if 1 < len(values) <= OWN_COLUMNS else []
-    distance = hausdorff(_in_mm(held))
-    size = (
-        "volume_ml" if any(_total(row, "volume_ml") is not None for row in held.rows.values()) else "voxels"
-    )
-    links = {one.case: one.key for one in shown}
-    rows = []
-    for case in dict.fromkeys([*cases, *held.rows]):
-        found, row = cases.get(case, {}), held.rows.get(case, {})
-        error = _or_none(case_value(found, VOLUME_ERROR.name))
-        cells = [
-            (_or_none(case_value(found, DICE.name)), DICE.decimals),
-            *((_or_none(case_value(found, DICE.name, value)), DICE.decimals) for value in own),
-            (_or_none(case_value(found, distance.name)), distance.decimals),
-            (_total(row, size), 1 if size == "volume_ml" else 0),
-            (None if error is None else VOLUME_ERROR.scale * error, VOLUME_ERROR.decimals),
-            (row.get("mean_entropy"), 3),
-        ]
-        rows.append(
-            {
-                "case": case,
-                "link": links.get(case),
-                "cells": cells,
-                "flag": row.get("flag"),
-                "reason": row.get("reason") or "",
-            }
-        )
-    rows.sort(key=lambda row: math.inf if row["cells"][0][0] is None else row["cells"][0][0])
-    volume = "Volume, ml" if size == "volume_ml" else voxels.capitalize()
-    columns = [
-        DICE.title(),
-        *(held.classes[value] for value in own),
-        distance.title(voxels),
-        volume,
-        VOLUME_ERROR.title(),
-        "Entropy",
-    ]
-    return {"columns": columns, "rows": rows}
-
-
 def _shown(held: HeldOut, key: str, voxels: str) -> list[Shown]:
     """The cases to show in slices, each once, with every reason it was chosen for."""
     cases = (held.content or {}).get("cases", {})
@@ -252,17 +214,19 @@ def _shown(held: HeldOut, key: str, voxels: str) -> list[Shown]:
     ]
 
 
-def _facts(held: HeldOut, case: str, dice: float | None, voxels: str) -> str:
+def _facts(held: HeldOut, case: str, dice: float | None, voxels: str, short: bool = False) -> str:
     found = (held.content or {}).get("cases", {}).get(case, {})
     facts = [] if dice is None else [f"Dice {number(dice)}"]
+    if short:
+        return facts[0] if facts else "no reference"
     if len(found) > 1:
         of_classes = (f"{held.classes.get(v, v)} {number(row.get('dice'))}" for v, row in found.items())
         facts[-1:] = [f"Dice {number(dice)} ({', '.join(of_classes)})"]
-    distance = hausdorff(_in_mm(held))
+    distance = hausdorff(in_mm(held))
     if not math.isnan(far := case_value(found, distance.name)):
         unit = "mm" if distance.unit == "mm" else voxels
         facts.append(f"{distance.heading} {number(far, distance.decimals)} {unit}")
-    if (volume := _total(held.rows.get(case, {}), "volume_ml")) is not None:
+    if (volume := total(held.rows.get(case, {}), "volume_ml")) is not None:
         facts.append(f"{number(volume, 1)} ml")
     return " · ".join(facts)
 
@@ -295,20 +259,6 @@ def _warnings(held: HeldOut, card: Mapping[str, Any] | None) -> list[str]:
     if failed:
         sentences.append(f"No prediction could be made of {cases_said(len(failed))} ({_listed(failed)}).")
     return sentences
-
-
-def _in_mm(held: HeldOut) -> bool:
-    cases = (held.content or {}).get("cases", {})
-    return spacing_was_known(row for rows in cases.values() for row in rows.values())
-
-
-def _total(row: Mapping[str, Any], key: str) -> float | None:
-    numbers = list((row.get(key) or {}).values())
-    return None if not numbers or any(n is None for n in numbers) else float(sum(numbers))
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _listed(names: Sequence[str]) -> str:

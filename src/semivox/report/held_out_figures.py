@@ -14,21 +14,23 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from semivox.contents import MEAN_OF_CLASSES
 from semivox.evaluation import case_value
 from semivox.evaluation.calibration import BINS, Reliability, rank_correlation, uncertainty_and_error
-from semivox.numerals import show_number
 from semivox.report.figure_rows import Drawing, FigureRow, Place
 from semivox.report.page import number, percent
 from semivox.report.run_record import HeldOut
-from semivox.report.style import COLOURS, INK, QUIET, SIZE, STYLE
+from semivox.report.style import COLOURS, INK, QUIET, SIZE, STYLE, spread
 
 FLAGGED = COLOURS[5]
+FEW = 3
+"""Fewer cases have neither quartiles nor limits of agreement."""
 
 
 @rc_context(STYLE)
 def dice_distribution(evaluation: Mapping[str, Any]) -> Figure:
-    """The Dice of every case: a row a class, a dot a case, the box from the first to the third quartile with
-    the median, and a diamond at the mean. Several classes get a row for their mean."""
+    """The Dice of every case: a row a class, a dot a case; from FEW cases on the box from the first to the
+    third quartile with the median, and a diamond at the mean. Several classes get a row for their mean."""
     keys = list(evaluation["classes"])
     keys = [*keys, "foreground"] if len(keys) > 1 else keys
     figure = Figure(figsize=(SIZE[0], max(1.9, 1.0 + 0.5 * len(keys))), layout="constrained")
@@ -38,14 +40,16 @@ def dice_distribution(evaluation: Mapping[str, Any]) -> Figure:
         dice = np.array([case_value(row, "dice", key) for row in evaluation["cases"].values()])
         dice = np.sort(dice[~np.isnan(dice)])
         colour = INK if key == "foreground" else COLOURS[y % len(COLOURS)]
-        names.append("mean of classes" if key == "foreground" else evaluation["classes"][key])
+        names.append(MEAN_OF_CLASSES if key == "foreground" else evaluation["classes"][key])
         if not len(dice):
             continue
         lowest = min(lowest, dice[0])
+        axis.plot(dice, y + spread(dice), "o", color=colour, markersize=3, alpha=0.65, markeredgewidth=0)
+        if len(dice) < FEW:
+            continue
         first, median, third = np.percentile(dice, [25, 50, 75])
         axis.barh(y, third - first, left=first, height=0.5, color=colour, alpha=0.18, linewidth=0)
         axis.plot([median] * 2, [y - 0.25, y + 0.25], color=colour, linewidth=2)
-        axis.plot(dice, y + spread(dice), "o", color=colour, markersize=3, alpha=0.65, markeredgewidth=0)
         axis.plot(dice.mean(), y, "D", color=colour, markersize=5, markeredgecolor="white")
     axis.set(xlabel="Dice", yticks=range(len(keys)), ylim=(len(keys) - 0.4, -0.6))
     axis.set_yticklabels([_broken(name) for name in names])
@@ -67,13 +71,14 @@ def bland_altman(predicted: Sequence[float], reference: Sequence[float], name: s
     axis.plot(middle, difference, "o", color=COLOURS[0], markersize=4, alpha=0.75, markeredgewidth=0)
     axis.set(title=name, xlabel=f"mean of both, {unit}", ylabel=f"prediction − reference, {unit}")
     lines = [(difference.mean(), "-")] if len(a) else []
-    if len(a) > 2:
+    if len(a) >= FEW:
         lines += [(difference.mean() + sign * 1.96 * difference.std(ddof=1), "--") for sign in (1, -1)]
+    decimals = _decimals([y for y, _ in lines])
     for y, pattern in lines:
         axis.axhline(y, color=COLOURS[5], linestyle=pattern, linewidth=1.2)
         axis.annotate(
-            _signed(y), (1, y), (-2, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
-            ha="right", va="bottom", color=COLOURS[5], fontsize=7.5,
+            _signed(y, decimals), (1, y), (-2, 2), xycoords=("axes fraction", "data"),
+            textcoords="offset points", ha="right", va="bottom", color=COLOURS[5], fontsize=7.5,
             bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
         )  # fmt: skip
     axis.margins(y=0.15)
@@ -134,17 +139,6 @@ def uncertainty_figure(
     return figure
 
 
-def spread(values: np.ndarray) -> np.ndarray:
-    """Heights at which the dots of sorted ``values`` do not hide each other: those that lie close take turns
-    above and below the line."""
-    heights, taken = np.zeros(len(values)), 0
-    near = 0.012 * max(np.ptp(values), 0.05) if len(values) else 0
-    for i in range(1, len(values)):
-        taken = taken + 1 if values[i] - values[i - 1] < near else 0
-        heights[i] = (1 if taken % 2 else -1) * 0.07 * math.ceil(taken / 2)
-    return np.clip(heights, -0.3, 0.3)
-
-
 # ---- on the page of a run
 
 
@@ -160,11 +154,14 @@ BELIEF = Place("belief", "Can its confidence be believed?")
 
 
 def _dice(subject: Subject) -> Iterator[Drawing]:
-    if (content := subject.held.content) is not None:
-        caption = (
-            "A dot a case; the box goes from the first to the third quartile, with the median; a diamond is "
-            "the mean."
-        )
+    content = subject.held.content
+    if content is not None and len(content["cases"]) > 1:
+        caption = "A dot a case"
+        if len(content["cases"]) >= FEW:
+            caption += (
+                "; the box goes from the first to the third quartile, with the median; a diamond is the mean"
+            )
+        caption += "."
         yield Drawing(dice_distribution(content), "Dice of every case, by class", caption)
 
 
@@ -173,7 +170,7 @@ def _volumes(subject: Subject) -> Iterator[Drawing]:
     content = held.content or {}
     for value, name in content.get("classes", {}).items():
         pairs, unit, lost = volume_pairs(held, content, value)
-        if not pairs:
+        if len(pairs) < FEW:
             continue
         unit = unit if unit == "ml" else voxels
         figure = bland_altman([p for p, _ in pairs], [r for _, r in pairs], name, unit)
@@ -282,8 +279,14 @@ def _broken(name: str) -> str:
     return name[: at + 1].rstrip() + "\n" + name[at + 1 :]
 
 
-def _signed(value: float) -> str:
-    return show_number(value, sign="+").replace("-", "−")
+def _decimals(values: Sequence[float]) -> int:
+    """So many that the largest of numbers shown together has three digits."""
+    largest = max(map(abs, values), default=0.0)
+    return 2 if not largest else min(4, max(0, 2 - math.floor(math.log10(largest))))
+
+
+def _signed(value: float, decimals: int) -> str:
+    return f"{value:+,.{decimals}f}".replace("-", "−")
 
 
 def cases_said(count: int) -> str:

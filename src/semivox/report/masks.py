@@ -10,10 +10,8 @@ import numpy as np
 from semivox.cohort import Volume, load_cohort, read_case, read_label
 from semivox.errors import DataError
 from semivox.files import replacing
+from semivox.report.palette import colour_of, reference_colour
 from semivox.report.patient_planes import coarsest, to_ras
-
-REFERENCE = "#ffffff"
-COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#d55e00")  # Okabe-Ito: colour-blind safe
 
 
 def mask_figure(
@@ -27,7 +25,7 @@ def mask_figure(
     """Write a PNG: a row for each of the first ``cases`` of ``data``, a column for each predictions folder.
 
     Shown is the slice along the coarsest axis with most reference foreground (of prediction where there is
-    no reference). The reference is a white line; with several classes a dotted one in the class's colour.
+    no reference). The reference is a white line; with several classes a dashed one in a colour of each class.
     Raises DataError where a prediction is missing.
     """
     from matplotlib.figure import Figure
@@ -44,7 +42,7 @@ def mask_figure(
             _draw(axis, image, mask, reference, cohort.values)
             axis.set_title(f"{name}: {case.name}", fontsize=7)
     if title:
-        reference = "dotted" if len(cohort.values) > 1 else "white"
+        reference = "dashed" if len(cohort.values) > 1 else "white"
         figure.suptitle(f"{title} ({reference}: reference)", fontsize=9)
     out = Path(out)
     with replacing(out) as temporary:
@@ -73,9 +71,10 @@ def _draw(
         shown[..., 0] if shown.shape[2] != 3 else shown, cmap="gray", aspect=aspect, interpolation="nearest"
     )
     for k, value in enumerate(values):
-        colour = COLOURS[k % len(COLOURS)]
-        of_reference = (true, colour, 1.2, "dotted") if len(values) > 1 else (true, REFERENCE, 0.8, "solid")
-        for labels, line, width, style in (of_reference, (predicted, colour, 1.2, "solid")):
+        style = "dashed" if len(values) > 1 else "solid"
+        of_reference = (true, reference_colour(k, len(values)), 1.0, style)
+        of_mask = (predicted, colour_of(k), 1.2, "solid")
+        for labels, line, width, style in (of_mask, of_reference)[:: 1 if len(values) > 1 else -1]:
             region = (labels[0] == value).T
             if region.any() and not region.all():
                 axis.contour(

@@ -16,6 +16,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -105,6 +106,11 @@ def json_data(value: Any) -> Markup:
     for character in "&<>\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
+
+
+def data_address(kind: str, text: str) -> str:
+    """``text`` of a media type as the address of a download."""
+    return f"data:{kind};charset=utf-8,{quote(text)}"
 
 
 def style(name: str) -> Markup:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from semivox.contents import MEAN_OF_CLASSES
 from semivox.report.figure_rows import Drawing, FigureRow, Place
 from semivox.report.run_record import RunRecord
 from semivox.report.style import COLOURS, INK, QUIET, SIZE, STYLE
@@ -39,16 +41,16 @@ def loss_curve(journal: Sequence[Mapping[str, Any]], term: str) -> Figure:
     if moving:
         axis, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         below.plot(at, weights, color=COLOURS[1])
-        below.set(ylabel="weight", xlabel="step", ylim=(0, 1.15 * max(weights)))
+        below.set(ylabel="weight", ylim=(0, 1.15 * max(weights)))
         below.yaxis.set_major_locator(MaxNLocator(2))
     else:
-        axis = figure.subplots()
-        axis.set_xlabel("step")
+        axis = below = figure.subplots()
     weight = f", weight {weights[0]:.3g}" if weights and not moving else ""
     axis.set(title=f"{term}{weight}", ylabel="loss")
     axis.plot(steps, values, color=COLOURS[4], linewidth=0.8, alpha=0.6)
     axis.plot(steps, running_mean(values, max(1, len(values) // SMOOTH)), color=COLOURS[0])
-    _mark_stages(axis, journal)
+    _step_axis(below)
+    _mark_stages(axis, below, journal)
     return figure
 
 
@@ -60,11 +62,12 @@ def learning_rate_curve(journal: Sequence[Mapping[str, Any]]) -> Figure:
     players = list(dict.fromkeys(name for record in journal for name in record.get("lr", {})))
     for k, player in enumerate(players):
         axis.plot(*_series(journal, "lr", player), color=COLOURS[k % len(COLOURS)], label=player)
-    axis.set(title="learning rate", xlabel="step", ylabel="learning rate")
+    axis.set(title="learning rate", ylabel="learning rate")
+    _step_axis(axis)
     axis.set_ylim(bottom=0)
     if len(players) > 1:
         axis.legend()
-    _mark_stages(axis, journal)
+    _mark_stages(axis, axis, journal)
     return figure
 
 
@@ -79,9 +82,10 @@ def watch_curve(journal: Sequence[Mapping[str, Any]]) -> Figure:
         steps, dice = _series(watched, "dice", name)
         mean = name == "foreground"
         colour = INK if mean else COLOURS[k % len(COLOURS)]
-        label = "mean of classes" if mean else name
+        label = MEAN_OF_CLASSES if mean else name
         axis.plot([s + 1 for s in steps], dice, "o-", color=colour, markersize=3.5, label=label)
-    axis.set(title="Dice of watched cases", xlabel="step", ylabel="Dice")
+    axis.set(title="Dice of watched cases", ylabel="Dice")
+    _step_axis(axis)
     if len(names) > 1:
         axis.legend()
     return figure
@@ -104,20 +108,30 @@ def _series(journal: Iterable[Mapping[str, Any]], group: str, name: str) -> tupl
     return [s for s, _ in rows], [math.nan if v is None else float(v) for _, v in rows]
 
 
-def _mark_stages(axis: Axes, journal: Sequence[Mapping[str, Any]]) -> None:
-    """A line where a stage begins, if there are several."""
+def _step_axis(axis: Axes) -> None:
+    """Steps across, whole ones: a run of three has no step 0.25."""
+    axis.set_xlabel("step")
+    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+def _mark_stages(axis: Axes, lowest: Axes, journal: Sequence[Mapping[str, Any]]) -> None:
+    """A line where a stage begins, if there are several: its number stands above ``axis``, where no curve is,
+    and its name below the ``lowest`` one."""
     begins: dict[str, int] = {}
     for record in journal:
         if record.get("kind") == "step":
             begins.setdefault(record.get("stage", ""), record["step"])
     if len(begins) < 2:
         return
-    for name, step in begins.items():
+    for number, step in enumerate(begins.values(), 1):
         axis.axvline(step, color=QUIET, linewidth=0.8, linestyle=":")
         axis.annotate(
-            name, (step, 1), (2, -2), xycoords=("data", "axes fraction"), textcoords="offset points",
-            rotation=90, ha="left", va="top", color=QUIET, fontsize=7,
+            str(number), (step, 1), (0, 1), xycoords=("data", "axes fraction"), textcoords="offset points",
+            ha="center", va="bottom", color=QUIET, fontsize=7.5,
         )  # fmt: skip
+    axis.set_title(axis.get_title(loc="left"), pad=14)
+    named = ", ".join(f"{number} {name}" for number, name in enumerate(begins, 1))
+    lowest.set_xlabel("\n".join(["step", *textwrap.wrap(named, 58)]))
 
 
 # ---- on the page of a run

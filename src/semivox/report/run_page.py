@@ -13,15 +13,13 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
-from semivox.cohort import Case, ending_of, load_cohort, read_case, read_label, stem_of
-from semivox.errors import DataError
 from semivox.methods import CATALOG, entry
 from semivox.report.figure_rows import PlacedFigures, draw_rows
-from semivox.report.held_out import Section, Shown, lead_of, section_of
+from semivox.report.held_out import Section, lead_of, section_of
 from semivox.report.page import duration, percent, render_page
 from semivox.report.run_figures import FIGURES
+from semivox.report.run_pictures import Pictures, pictures_of
 from semivox.report.run_record import HeldOut, RunRecord
-from semivox.report.slices import slice_record
 
 SLICES_BYTES, CASE_BYTES = 11_000_000, 1_100_000
 """What all slices of a page may take, and those of one case."""
@@ -32,7 +30,7 @@ def write_run_page(record: RunRecord, out: Path, first: str | None = None) -> Pa
     evaluations = sorted(record.evaluations, key=lambda held: (held.name != first, held.content is None))
     sections = [section_of(held, record.card) for held in evaluations]
     share = SLICES_BYTES // max(1, sum(len(section.shown) for section in sections))
-    pictures = [_pictures(h, s, min(share, CASE_BYTES)) for h, s in zip(evaluations, sections, strict=True)]
+    pictures = [pictures_of(h, s, min(share, CASE_BYTES)) for h, s in zip(evaluations, sections, strict=True)]
     curves = draw_rows(FIGURES, record, "run")
     context = {
         "title": f"{record.method} on {_name(record)}",
@@ -110,8 +108,7 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
         facts += _plan_facts(plan)
     if record.seconds is not None:
         steps = f"{record.step:,} steps in {duration(record.seconds)}"
-        budget = f"; the plan is for a budget of {duration(run['budget'])}" if run.get("budget") else ""
-        facts.append(("Training", steps + budget))
+        facts.append(("Training", steps))
     if machine:
         where = [
             str(machine.get("processor") or ""),
@@ -147,8 +144,10 @@ def _plan_facts(plan: Any) -> list[tuple[str, str]]:
     network = plan["network"]
     features = f"{network['features'][0]} to {network['features'][-1]} features"
     ceilings = ", ".join(f"{c['name']} {c['dice_ceiling']:.3f}" for c in plan["classes"])
+    asked = plan.get("budget_seconds")
+    for_time = f"; chosen as for {duration(asked)} of training" if asked else ""
     return [
-        ("Working grid", f"{plan['dims']}D, {spacing}"),
+        ("Working grid", f"{plan['dims']}D, {spacing}{for_time}"),
         ("Network", f"{network['kind']}, {features}, on patches of {_times(plan['patch'])}"),
         ("Batch", f"{sum(plan['batch'])} patches"),
         ("Highest Dice the grid allows", ceilings),
@@ -170,65 +169,21 @@ def _pace(record: RunRecord) -> str:
 
 
 def _contents(
-    sections: Sequence[Section], pictures: Sequence[tuple[list[Any], str]], curves: Sequence[PlacedFigures]
+    sections: Sequence[Section], pictures: Sequence[Pictures], curves: Sequence[PlacedFigures]
 ) -> list[tuple[Any, ...]]:
     found: list[tuple[Any, ...]] = [("trained", "What was trained")]
-    for section, (records, _) in zip(sections, pictures, strict=True):
+    for section, shown in zip(sections, pictures, strict=True):
         found.append((f"held-{section.key}", section.heading))
         parts = (
             ("classes", "By class", section.classes),
             ("cases", "Every case", section.cases),
-            ("slices", "Pictures", records),
+            ("slices", "Pictures", shown.cases),
+            ("others", "The other cases", shown.others),
             ("review", "To look at", section.review or section.warnings),
             *((key, heading, figures) for key, heading, figures in section.figures),
         )
         found += [(f"{section.key}-{key}", text, True) for key, text, there in parts if there]
     return [*found, *((curve.key, curve.heading) for curve in curves), ("settings", "Settings")]
-
-
-def _pictures(held: HeldOut, section: Section, budget: int) -> tuple[list[tuple[Shown, dict[str, Any]]], str]:
-    """The slices of the chosen cases, and why there are none of some."""
-    if not section.shown:
-        return [], ""
-    if held.data is None:
-        return [], "Where the scans lie was not recorded, so there are no pictures of them."
-    try:
-        cohort = load_cohort(held.data)
-    except DataError as error:
-        return [], f"The scans cannot be found again, so there are no pictures of them: {error}"
-    cases = {case.name: case for case in cohort.cases}
-    records, lost = [], []
-    for one in section.shown:
-        try:
-            records.append((one, _slices(held, cases[one.case], one, budget)))
-        except (DataError, KeyError) as error:
-            lost.append(
-                f"{one.case}: {error}" if isinstance(error, DataError) else f"{one.case}: not there any more"
-            )
-    return records, f"No picture of {'; '.join(lost)}" if lost else ""
-
-
-def _slices(held: HeldOut, case: Case, one: Shown, budget: int) -> dict[str, Any]:
-    image = read_case(case)
-    masks = {"prediction": read_label(_mask_of(held, case.name), image).array[0]}
-    reference = None
-    if case.label is not None and case.name in (held.content or {}).get("cases", {}):
-        reference = read_label(case.label, image).array[0]
-    if any(mask.shape != image.shape for mask in (*masks.values(), reference) if mask is not None):
-        raise DataError("the scan has another shape than its mask", path=case.images[0])
-    classes = {int(value): name for value, name in held.classes.items()}
-    return slice_record(
-        case.name, image, masks, reference, classes, budget=budget, spacing_known=held.spacing_known
-    )
-
-
-def _mask_of(held: HeldOut, case: str) -> Path:
-    named = held.rows.get(case, {}).get("mask")
-    files = [held.masks / named] if named else sorted(held.masks.glob("*"))
-    for file in files:
-        if file.is_file() and ending_of(file) is not None and stem_of(file) == case:
-            return file
-    raise DataError("no mask of this case", path=held.masks, found=case)
 
 
 def _version() -> str:

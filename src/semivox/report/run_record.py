@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ class HeldOut:
         Cases whose scans are among the labelled ones of the run: what is found on them is worth nothing.
     seen
         Cases whose scans are among the unlabelled ones.
+    measured
+        When the evaluation file, or else that of the predictions, was written.
     """
 
     name: str
@@ -79,6 +82,7 @@ class HeldOut:
     reference_voxels: Mapping[str, Mapping[str, int]]
     trained_on: tuple[str, ...]
     seen: tuple[str, ...]
+    measured: datetime | None = None
 
     @property
     def masks(self) -> Path:
@@ -213,7 +217,14 @@ def read_held_out(folder: Path, cases: tuple[RunCase, ...] = ()) -> HeldOut | No
         },
         trained_on=tuple(name for name, role in role_of.items() if role == "labeled"),
         seen=tuple(name for name, role in role_of.items() if role == "unlabeled"),
+        measured=_written(folder / EVALUATION, folder / MASKS / "predictions.json"),
     )
+
+
+def _written(*paths: Path) -> datetime | None:
+    """When the first of these that is there was written."""
+    there = (path.stat().st_mtime for path in paths if path.is_file())
+    return next((datetime.fromtimestamp(seconds, UTC) for seconds in there), None)
 
 
 def _json(path: Path, kind: Any = None) -> dict[str, Any]:

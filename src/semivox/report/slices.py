@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from semivox.cohort import Volume
-from semivox.report.masks import COLOURS, REFERENCE
 from semivox.report.outlines import UNITS, Rings, outlines
+from semivox.report.palette import DASH, REFERENCE, colour_of, reference_colour
 from semivox.report.patient_planes import PLANES, Plane, coarsest, to_ras
 
 QUALITY = 82
@@ -30,13 +30,21 @@ fewer."""
 LONGEST_FLAT = 1024
 """The same for a 2D image."""
 LEAST_LONGEST, LEAST_MOST = 48, 12
+SMALL = 150
+"""Pixels along the longer edge of a single slice that stands for a case."""
+CT_WINDOWS = [
+    {"name": "soft tissue", "window": 400, "level": 40},
+    {"name": "lung", "window": 1500, "level": -600},
+    {"name": "bone", "window": 1800, "level": 400},
+    {"name": "brain", "window": 80, "level": 40},
+]
+"""The usual ones, in Hounsfield units."""
 MARGIN = 0.35
 """What is left around the masks of a 3D scan, as a part of their extent."""
 THIN = 4.0
 """How much longer than high a picture may be shown where the distance of slices is not known."""
 DASHES = ((), (7, 4), (12, 3), (9, 3, 4, 3))
-DOTS = (1.5, 2.5)
-"""Line patterns that tell masks apart where colours stand for classes; dots are the reference."""
+"""Line patterns that tell the masks of several methods apart where colours stand for classes."""
 
 Box = tuple[slice, ...]
 
@@ -50,6 +58,7 @@ def slice_record(
     *,
     budget: int = 800_000,
     spacing_known: bool = True,
+    ct: bool = False,
 ) -> dict[str, Any]:
     """A case as a record for the viewer: a 2D image whole, of a 3D scan the masks and what is around them.
 
@@ -71,24 +80,18 @@ def slice_record(
     spacing_known
         False where the header's geometry is nominal: planes are then named by axis, without sides, and
         pictures much longer than high are stretched.
+    ct
+        The shown channel is CT: the viewer offers its usual windows.
 
     Returns
     -------
-    ``case``, ``classes``, ``masks``, ``units``, ``intensity``, ``planes``; what each holds stands in the head
-    of ``assets/viewer.js``.
+    ``case``, ``classes``, ``masks``, ``units``, ``intensity``, ``windows``, ``planes``; what each
+    holds stands in the head of ``assets/viewer.js``.
     """
     drawn = [*masks.values(), *([] if reference is None else [reference])]
     scan = _Scan.of(image, drawn, sorted(classes), spacing_known)
-    head = {
-        "case": case,
-        "classes": [
-            {"value": value, "name": classes[value], "colour": COLOURS[k % len(COLOURS)]}
-            for k, value in enumerate(scan.values)
-        ],
-        "masks": _described(list(masks), reference is not None, len(classes)),
-        "units": UNITS,
-        "intensity": scan.intensity,
-    }
+    head = _head(case, scan, masks, reference is not None, classes)
+    head["windows"] = CT_WINDOWS if ct and scan.intensity is not None else []
     flat = image.dims == 2
     longest, most = (LONGEST_FLAT, 1) if flat else (LONGEST, MOST)
     box: Box = tuple(slice(0, n) for n in scan.shape) if flat else scan.around()
@@ -106,6 +109,48 @@ def slice_record(
         size = _bytes_of(record)
         if size <= budget or (longest <= LEAST_LONGEST and most <= LEAST_MOST):
             return record
+
+
+def one_slice(
+    case: str,
+    image: Volume,
+    masks: Mapping[str, np.ndarray],
+    reference: np.ndarray | None,
+    classes: Mapping[int, str],
+    *,
+    longest: int = SMALL,
+    spacing_known: bool = True,
+) -> dict[str, Any]:
+    """The same record with one slice only, the one with most foreground, at most ``longest`` pixels wide or
+    high: some kilobytes."""
+    drawn = [*masks.values(), *([] if reference is None else [reference])]
+    scan = _Scan.of(image, drawn, sorted(classes), spacing_known)
+    plane, box = scan.planes[0], [slice(0, n) for n in scan.shape] if image.dims == 2 else [*scan.around()]
+    first = box[plane.axis].start + scan.fullest(plane, tuple(box))
+    box[plane.axis] = slice(first, first + 1)
+    head = _head(case, scan, masks, reference is not None, classes)
+    return {**head, "windows": [], "planes": [scan.plane(plane, tuple(box), longest, 1)]}
+
+
+def _head(
+    case: str, scan: _Scan, masks: Mapping[str, np.ndarray], referenced: bool, classes: Mapping[int, str]
+) -> dict[str, Any]:
+    """All of a record but its planes."""
+    return {
+        "case": case,
+        "classes": [
+            {
+                "value": value,
+                "name": classes[value],
+                "colour": colour_of(k),
+                "reference": reference_colour(k, len(classes)),
+            }
+            for k, value in enumerate(scan.values)
+        ],
+        "masks": _described(list(masks), referenced, len(classes)),
+        "units": UNITS,
+        "intensity": scan.intensity,
+    }
 
 
 @dataclass(frozen=True)
@@ -169,8 +214,6 @@ class _Scan:
         if not self.spacing_known:
             size = [max(side, max(size) / THIN) for side in size]
         masks = [plane.slices(region[None, *box])[0][..., kept] for region in self.regions]
-        # of the reference, which comes last, or else of the last prediction
-        foreground = np.isin(masks[-1], self.values).sum((0, 1)) if masks else np.zeros(1)
         named = self.spacing_known or plane.name == "image"
         return {
             "name": plane.name if named else f"along {'xyz'[plane.axis]}",
@@ -180,10 +223,15 @@ class _Scan:
             "across": across,
             "numbers": [box[plane.axis].start + i + 1 for i in kept],
             "of": self.shape[plane.axis],
-            "start": int(np.argmax(foreground)) if foreground.any() else len(kept) // 2,
+            "start": _fullest(masks, self.values, len(kept)),
             "image": _sprite(stack[..., kept], tile, across),
             "outlines": [self._outlines(mask, tile) for mask in masks],
         }
+
+    def fullest(self, plane: Plane, box: Box) -> int:
+        """Which slice of ``box`` is worth to be seen first."""
+        masks = [plane.slices(region[None, *box])[0] for region in self.regions]
+        return _fullest(masks, self.values, box[plane.axis].stop - box[plane.axis].start)
 
     def expected(self, planes: Sequence[Mapping[str, Any]], box: Box, most: int) -> float:
         """Bytes of ``planes`` if each had up to ``most`` slices."""
@@ -199,6 +247,13 @@ class _Scan:
         return [list(rings) if any(rings) else [] for rings in zip(*of_classes, strict=True)]
 
 
+def _fullest(masks: Sequence[np.ndarray], values: Sequence[int], count: int) -> int:
+    """The slice with most foreground of the reference, which comes last, or else of the last prediction; the
+    middle one of ``count`` where there is none."""
+    foreground = np.isin(masks[-1], values).sum((0, 1)) if masks else np.zeros(1)
+    return int(np.argmax(foreground)) if foreground.any() else count // 2
+
+
 def _kept(count: int, most: int) -> range:
     """At most ``most`` of ``count`` slices, evenly spaced."""
     step = math.ceil(count / most)
@@ -210,15 +265,15 @@ def _bytes_of(record: Mapping[str, Any]) -> int:
 
 
 def _described(names: Sequence[str], has_reference: bool, classes: int) -> list[dict[str, Any]]:
-    """Colours stand for classes and the reference is dotted; where there is one class, colours stand for
+    """Colours stand for classes and the reference is dashed; where there is one class, colours stand for
     masks and the reference is white."""
     rows: list[dict[str, Any]] = []
     for k, name in enumerate(names):
-        colour = COLOURS[k % len(COLOURS)] if classes == 1 else None
+        colour = colour_of(k) if classes == 1 else None
         dash = () if classes == 1 else DASHES[k % len(DASHES)]
         rows.append({"name": name, "reference": False, "colour": colour, "dash": list(dash)})
     if has_reference:
-        drawn = {"colour": REFERENCE, "dash": []} if classes == 1 else {"colour": None, "dash": list(DOTS)}
+        drawn = {"colour": REFERENCE, "dash": []} if classes == 1 else {"colour": None, "dash": list(DASH)}
         rows.append({"name": "reference", "reference": True, **drawn})
     return rows
 

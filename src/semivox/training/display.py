@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from semivox.duration import show_duration
-from semivox.training.live_view import LiveView, TrainingState
+from semivox.training.live_view import LiveView, TrainingState, name_of
 
 
 class Display(Protocol):
@@ -89,7 +89,8 @@ class ConsoleDisplay:
             self._view.show(self._training)
         elif record and (now - self._last_line >= self.line_seconds or step == steps):
             self._last_line = now
-            self.say(f"step {step}/{steps}  {_summary(record)}  left {self._training.shown_left}")
+            left = self._training.shown_left
+            self.say(f"step {step}/{steps}  {_summary(record)}" + (f"  left {left}" if left else ""))
 
     def watched(self, step: int, seconds: float, dice: Mapping[str, float | None]) -> None:
         self._training = replace(self._training, watch=(step, dice))
@@ -100,7 +101,7 @@ class ConsoleDisplay:
 
 def watch_line(step: int, seconds: float, dice: Mapping[str, float | None]) -> str:
     """The result of watching in one line."""
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in dice.items() if value is not None)
+    shown = ", ".join(f"{name_of(key)} {value:.3f}" for key, value in dice.items() if value is not None)
     return f"watch: after {step} steps and {show_duration(seconds)} mean Dice {shown}"
 
 

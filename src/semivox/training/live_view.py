@@ -20,6 +20,7 @@ from rich.live import Live
 from rich.segment import ControlType
 from rich.text import Text
 
+from semivox.contents import MEAN_OF_CLASSES
 from semivox.duration import show_duration
 
 WIDTH, HEIGHT = 100, 10
@@ -57,7 +58,8 @@ class TrainingState:
 
     @property
     def shown_left(self) -> str:
-        return "unknown" if self.seconds_left is None else show_duration(self.seconds_left)
+        """Empty before the first steps have shown the pace."""
+        return "" if self.seconds_left is None else show_duration(self.seconds_left)
 
 
 class LiveView:
@@ -125,7 +127,7 @@ def _training_lines(state: TrainingState, width: int) -> Iterator[Text]:
         "train",
         state.step,
         state.steps,
-        times if ended else f"{times}, {state.shown_left} left",
+        times if ended or not state.shown_left else f"{times}, {state.shown_left} left",
         width,
     )
     record = state.record
@@ -138,8 +140,13 @@ def _training_lines(state: TrainingState, width: int) -> Iterator[Text]:
         yield from _flowing("pace", pace, width)
     if state.watch is not None:
         step, dice = state.watch
-        shown = [f"{name} {value:.4f}" for name, value in dice.items() if value is not None]
+        shown = [f"{name_of(key)} {value:.3f}" for key, value in dice.items() if value is not None]
         yield from _flowing("Dice", [*shown, f"after {step} steps"], width)
+
+
+def name_of(key: str) -> str:
+    """What people read for a key of mean Dice: files call the mean of classes ``foreground``."""
+    return MEAN_OF_CLASSES if key == "foreground" else key
 
 
 def _memory() -> str:

@@ -98,8 +98,8 @@ def test_a_picture_has_a_panel_a_method(hand_made: HandMade, held_out_phantoms: 
             assert panel.dice == record.case_dice("8", panel.name)[picture.case]
         assert [mask["name"] for mask in picture.record["masks"]] == ["supervised", "cps", "reference"]
         plane = picture.record["planes"][0]
-        sheet = Image.open(io.BytesIO(base64.b64decode(picture.sheet.partition(",")[2])))
-        assert sheet.size == picture.tile == tuple(plane["tile"])
+        sheet = Image.open(io.BytesIO(base64.b64decode(picture.still.sheet.partition(",")[2])))
+        assert sheet.size == picture.still.tile == tuple(plane["tile"])
         whole = Image.open(io.BytesIO(base64.b64decode(plane["image"].partition(",")[2])))
         down, across = divmod(plane["start"], plane["across"])
         width, height = sheet.size
@@ -113,7 +113,7 @@ def test_a_picture_has_a_panel_a_method(hand_made: HandMade, held_out_phantoms: 
 
 def paths(svg: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {"truth": [], "mask": []}
-    for kind, line in re.findall(r'<path class="(\w+)" stroke="#\w+" d="([^"]+)"/>', svg):
+    for kind, line in re.findall(r'<path class="(\w+)" stroke="#\w+" fill="#\w+" d="([^"]+)"/>', svg):
         found[kind].append(line)
     return found
 
@@ -130,8 +130,8 @@ def test_paths_enclose_the_mask_of_the_slice(hand_made: HandMade, held_out_phant
         areas = [(label.array[0] == value).sum((0, 1)) for value in (1, 2)]
         largest = int(np.argmax(sum(areas)))
         units = picture.record["units"]
-        columns = label.array.shape[1] / picture.tile[0] / units
-        rows = label.array.shape[2] / picture.tile[1] / units
+        columns = label.array.shape[1] / picture.still.tile[0] / units
+        rows = label.array.shape[2] / picture.still.tile[1] / units
         there = [area[largest] for area in areas if area[largest]]
         for line, area in zip(paths(picture.panels[0].outlines)["truth"], there, strict=True):
             inside = abs(sum(shoelace(ring) for ring in line.split("z") if ring)) * columns * rows

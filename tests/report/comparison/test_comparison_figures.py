@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -15,19 +16,21 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from semivox.report.comparison_figures import (
+    FOLLOWED,
     VERDICTS,
-    WRAP,
     case_figure,
     cost_figure,
     forest_figure,
     label_figure,
     signed,
-    wrapped,
 )
 from semivox.report.comparison_record import Estimate, read_comparison
+from semivox.report.method_rows import wrapped
 
 HandMade = Callable[..., Path]
-DRAW = (forest_figure, label_figure, cost_figure, case_figure)
+ON_A_SCREEN = (forest_figure, label_figure, cost_figure, case_figure)
+DRAW = (*ON_A_SCREEN, *(partial(draw, narrow=True) for draw in ON_A_SCREEN))
+PHONE_PIXELS = 358
 LEVEL = {0: 0.0, 1: 0.05, 2: -0.05, 3: 0.0}  # of method 0 (reference), 1 gains, 2 trails, 3 neither
 
 
@@ -47,12 +50,15 @@ def test_the_forest_is_sorted_and_tells_verdicts_by_colour_and_marker(hand_made:
     points = {line.get_ydata()[0]: line for line in axis.lines if line.get_marker() not in ("None", None)}
     kinds = ["gains", "reference", "open", "trails"]
     for y, kind in enumerate(kinds):
-        assert (points[y].get_color(), points[y].get_marker()) == VERDICTS[kind][:2]
+        assert (points[y].get_color(), points[y].get_marker()) == VERDICTS[kind]
     gains = [record.rows("8")[i].gain("dice").mean for i in (0, 1, 2, 3)]
     assert points[0].get_xdata()[0] == gains[0] == pytest.approx(0.05)
     assert points[1].get_xdata()[0] == 0
-    colours, markers, words = zip(*VERDICTS.values(), strict=True)
-    assert len(set(colours)) == len(set(markers)) == len(set(words)) == 4
+    colours, markers = zip(*VERDICTS.values(), strict=True)
+    assert len(set(colours)) == len(set(markers)) == 4
+    (key,) = figure.legends
+    said = {text.get_text() for text in key.get_texts()}
+    assert said == {"gains", "no difference shown", "trails", "reference"}
     spans = sorted(tuple(line.get_xdata()) for line in axis.lines if len(line.get_xdata()) == 2)
     low, high = record.results[3].gain("dice").low, record.results[3].gain("dice").high
     assert low < 0 < high
@@ -134,6 +140,30 @@ def test_every_case_is_a_line_coloured_by_the_reference(hand_made: HandMade) -> 
     assert axis.get_xlim()[0] < min(map(min, paths)) < max(map(max, paths)) < axis.get_xlim()[1]
 
 
+def test_of_many_cases_each_is_a_dot_and_no_line(hand_made: HandMade) -> None:
+    record = read_comparison(hand_made(["supervised", "up"], dice=four, cases=FOLLOWED + 4))
+    axis = case_figure(record).axes[0]
+    assert not any(isinstance(found, LineCollection) for found in axis.collections)
+    for dots, variant in zip(axis.collections, ("up", "supervised"), strict=True):
+        across, up = np.asarray(dots.get_offsets()).T
+        dice = sorted(record.case_dice("8", variant).values())
+        assert across == pytest.approx(dice)
+        assert np.abs(up - np.round(up)).max() <= 0.3, "in its own row"
+    box = axis.patches[0]
+    quartiles = np.percentile(list(record.case_dice("8", "up").values()), [25, 75])
+    assert [box.get_x(), box.get_x() + box.get_width()] == pytest.approx(quartiles)
+
+
+@pytest.mark.parametrize("draw", ON_A_SCREEN)
+def test_a_telephones_figure_keeps_its_letters(draw: Callable[..., Figure], hand_made: HandMade) -> None:
+    record = read_comparison(hand_made(["supervised", "mean_teacher"], labeled=["8", "3p"], memory=1.0))
+    figure = draw(record, narrow=True)
+    FigureCanvasAgg(figure).draw()
+    shrink = PHONE_PIXELS / (96 * figure.get_size_inches()[0])
+    sizes = [t.get_fontsize() for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
+    assert min(sizes) * 96 / 72 * shrink >= 9.5, "CSS pixels"
+
+
 @pytest.mark.parametrize("draw", DRAW)
 def test_fifteen_long_names_are_whole_and_do_not_overlap(
     draw: Callable[..., Figure], hand_made: HandMade
@@ -162,10 +192,13 @@ def test_fifteen_long_names_are_whole_and_do_not_overlap(
 
 
 def drawn(text: Text, axis: Axes) -> bool:
-    """Tick labels of shared axes are there, but not drawn."""
+    """Tick labels of shared axes, and of ticks beyond the axis' ends, are there, but not drawn."""
+    if text in axis.get_xticklabels():
+        low, high = axis.get_xlim()
+        return axis.xaxis.get_tick_params()["labelbottom"] and low <= text.get_position()[0] <= high
     if text in axis.get_yticklabels():
         return axis.yaxis.get_tick_params()["labelleft"]
-    return text not in axis.get_xticklabels() or axis.xaxis.get_tick_params()["labelbottom"]
+    return True
 
 
 def test_dollars_in_names_are_letters(hand_made: HandMade) -> None:
@@ -191,7 +224,7 @@ def test_little_is_drawn_of_little(draw: Callable[..., Figure], hand_made: HandM
 def test_wrapping_loses_no_letter(name: str) -> None:
     lines = wrapped(name).split("\n")
     assert "".join(lines) == name
-    assert max(map(len, lines)) <= WRAP
+    assert max(map(len, lines)) <= 28
 
 
 def test_signed_numbers() -> None:

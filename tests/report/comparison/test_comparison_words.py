@@ -53,11 +53,12 @@ def test_several_sets_are_told_together_and_one_by_one(hand_made: HandMade) -> N
         )
     )  # fmt: skip
     assert lead(record) == (
-        "2 methods, each trained for 500 steps on 6 (3p) and 16 labelled cases of organ/train with 2 seeds, "
-        "measured on 6 cases of organ/dev: up gains over supervised on at least one of the 2 labelled sets."
+        "2 methods, each trained for 500 steps on 6 (of 3 patients) and 16 labelled cases of organ/train "
+        "with 2 seeds, measured on 6 cases of organ/dev: up gains over supervised on at least one of the 2 "
+        "labelled sets."
     )
     assert outcomes(record) == [
-        ("6 labelled cases (3p)", "no method gains over supervised; 1 trails"),
+        ("6 labelled cases (of 3 patients)", "no method gains over supervised; 1 trails"),
         ("16 labelled cases", "up gains over supervised"),
     ]
 

@@ -4,8 +4,9 @@
    which semivox.report.slices makes:
 
      case       its name
-     classes    [{value, name, colour}]
+     classes    [{value, name, colour, reference}]: the colours of its masks and of its reference
      masks      [{name, reference, colour, dash}]: colour null means that of each class
+     windows    [{name, window, level}]: usual ones to offer, in units of the scan
      units      units of the outlines' coordinates to a pixel of a tile
      intensity  [value of black, value of white], null in colour
      planes     [{name,                the first is the one to look at first
@@ -29,6 +30,7 @@
     made.append(...children);
     return made;
   };
+  const ERRORS = [["too much", "#ff9d3c"], ["missed", "#55a8ff"], ["another class", "#f5f07a"]];
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
   const shown = (value) => Math.abs(value) >= 100 ? Math.round(value).toString() : value.toPrecision(3);
 
@@ -124,6 +126,7 @@
       const to = canvas.getContext("2d");
       to.imageSmoothingQuality = "high";
       to.drawImage(this.tile, 0, 0, canvas.width, canvas.height);
+      if (this.viewer.errors) this.drawErrors(to);
       this.drawMasks(to);
       this.drawEdges(to);
       const where = `slice ${facts.numbers[index]} of ${facts.of}`;
@@ -142,9 +145,10 @@
           const classes = this.facts.outlines[m][this.index];
           classes.forEach((rings, k) => {
             if (!rings.length) return;
-            const path = this.path(rings), colour = mask.colour ?? record.classes[k].colour;
+            const path = this.path(rings);
+            const colour = mask.colour ?? record.classes[k][mask.reference ? "reference" : "colour"];
             if (wanted === "fill") {
-              if (fill === 0) return;
+              if (fill === 0 || this.viewer.errors) return;
               to.globalAlpha = fill;
               to.fillStyle = colour;
               to.fill(path, "evenodd");
@@ -159,6 +163,34 @@
         });
       }
       to.setLineDash([]);
+    }
+
+    /* What the first mask shown has too much of, what it has missed, and where it took one class for another. */
+    drawErrors(to) {
+      const { width, height } = this.canvas, { record, visible } = this.viewer;
+      const reference = record.masks.findIndex((mask) => mask.reference);
+      const first = Math.max(0, record.masks.findIndex((mask, m) => visible[m] && !mask.reference));
+      const layer = () => Object.assign(document.createElement("canvas"), { width, height }).getContext("2d");
+      const without = (a, b, colour) => {   // of every class: a less b
+        const all = layer();
+        record.classes.forEach((_, k) => {
+          const one = layer(), [inside, outside] = [a, b].map((m) => this.facts.outlines[m][this.index][k] ?? []);
+          one.fillStyle = colour;
+          one.fill(this.path(inside), "evenodd");
+          one.globalCompositeOperation = "destination-out";
+          one.fill(this.path(outside), "evenodd");
+          all.drawImage(one.canvas, 0, 0);
+        });
+        return all;
+      };
+      const [more, less, other] = ERRORS.map(([, colour]) => colour);
+      const much = without(first, reference, more), missed = without(reference, first, less);
+      const both = without(first, reference, other);
+      both.globalCompositeOperation = "destination-in";
+      both.drawImage(missed.canvas, 0, 0);
+      to.globalAlpha = 0.75;
+      for (const one of [much, missed, both]) to.drawImage(one.canvas, 0, 0);
+      to.globalAlpha = 1;
     }
 
     path(rings) {
@@ -201,6 +233,7 @@
       this.record = record;
       this.fill = 0.25;
       this.outlined = true;
+      this.errors = false;
       this.level = 127.5;
       this.width = 255;
       const others = record.masks.some((mask) => !mask.reference);
@@ -222,9 +255,14 @@
         const most = p === 0 && !alone ? "57%" : "100%";
         plane.box.style.setProperty("--wide", `min(${most}, ${(tallest * width / height).toFixed(2)}rem)`);
       });
-      this.box.replaceChildren(row, this.maskControls(), this.pictureControls());
+      // out of sight until all is drawn: what is printed meanwhile is the picture that stands there
+      const live = element("div", { className: "live waiting" }, row, this.maskControls(), this.pictureControls());
+      this.box.append(live);
       new ResizeObserver(() => planes.forEach((plane) => plane.fit())).observe(row);
-      planes.forEach((plane) => plane.load());
+      Promise.all(planes.map((plane) => plane.load())).then(() => {
+        this.box.replaceChildren(live);
+        live.classList.remove("waiting");
+      });
     }
 
     maskControls() {
@@ -238,10 +276,18 @@
       const outlines = element("input", { type: "checkbox", checked: this.outlined });
       outlines.addEventListener("change", () => { this.outlined = outlines.checked; this.draw(); });
       set.append(element("label", {}, outlines, "outlines"));
-      if (this.record.classes.length > 1) {
-        for (const { name, colour } of this.record.classes) {
-          set.append(element("span", { className: "key" }, patch(colour), name));
-        }
+      const masks = this.record.masks;
+      if (masks.some((mask) => mask.reference) && masks.some((mask) => !mask.reference)) {
+        const errors = element("input", { type: "checkbox" });
+        const several = this.record.classes.length > 1;
+        const keys = ERRORS.slice(0, several ? 3 : 2).map(([name, colour]) =>
+          element("span", { className: "key", hidden: true }, patch(colour), name));
+        errors.addEventListener("change", () => {
+          this.errors = errors.checked;
+          keys.forEach((key) => { key.hidden = !errors.checked; });
+          this.draw();
+        });
+        set.append(element("label", {}, errors, "errors"), ...keys);
       }
       return set;
     }
@@ -252,8 +298,15 @@
         : shown(intensity[0] + value * (intensity[1] - intensity[0]) / 255);
       const wide = (value) => intensity === null ? Math.round(value).toString()
         : shown(value * (intensity[1] - intensity[0]) / 255);
-      const level = range("level", 0, 255, this.level, (value) => { this.level = value; tell(); }, 0.5);
-      const width = range("window", 1, 255, this.width, (value) => { this.width = value; tell(); });
+      // in grey values of the image; a window may be wider than the data, and lie beside them
+      const scale = intensity === null ? 1 : 255 / (intensity[1] - intensity[0]);
+      const presets = this.record.windows.map(({ name, window, level }) =>
+        ({ name, width: window * scale, level: (level - intensity[0]) * scale }));
+      const widest = Math.max(510, ...presets.map((preset) => preset.width));
+      const levels = [0, 255, ...presets.map((preset) => preset.level)];
+      const low = Math.min(...levels) - 128, high = Math.max(...levels) + 128;
+      const level = range("level", low, high, this.level, (value) => { this.level = value; tell(); }, 0.5);
+      const width = range("window", 1, widest, this.width, (value) => { this.width = value; tell(); }, 0.5);
       const fill = range("fill", 0, 100, 100 * this.fill, (value) => { this.fill = value / 100; tell(); });
       const tell = () => {
         level.told.textContent = real(this.level);
@@ -261,8 +314,20 @@
         fill.told.textContent = `${Math.round(100 * this.fill)} %`;
         this.draw();
       };
+      const button = (name, wide, middle) => {
+        const made = element("button", { type: "button", textContent: name });
+        made.addEventListener("click", () => {
+          [this.width, this.level] = [wide, middle];
+          [width.input.value, level.input.value] = [wide, middle];
+          tell();
+        });
+        return made;
+      };
+      const buttons = element("div", { className: "presets" }, "window",
+        ...presets.map((preset) => button(preset.name, preset.width, preset.level)), button("reset", 255, 127.5));
       tell();
-      return element("div", { className: "controls" }, width.label, level.label, fill.label);
+      const sliders = element("div", { className: "controls" }, width.label, level.label, fill.label);
+      return element("div", {}, sliders, buttons);
     }
 
     draw() { this.planes.forEach((plane) => plane.draw()); }
@@ -283,7 +348,8 @@
   function swatch(mask, classes) {
     const canvas = element("canvas", { className: "swatch", width: 54, height: 30 });
     const to = canvas.getContext("2d");
-    const colours = mask.colour === null ? classes.slice(0, 3).map(({ colour }) => colour) : [mask.colour];
+    const whose = mask.reference ? "reference" : "colour";
+    const colours = mask.colour === null ? classes.slice(0, 3).map((one) => one[whose]) : [mask.colour];
     to.lineWidth = 5;
     to.setLineDash(mask.dash.map((length) => 2 * length));
     colours.forEach((colour, k) => {
