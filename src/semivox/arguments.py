@@ -19,6 +19,7 @@ class CommandParser(argparse.ArgumentParser):
 
     module: str = ""
     filled: bool = False
+    mixing: bool = False
 
     def fill(self) -> None:
         """Add the arguments and examples of the command."""
@@ -27,8 +28,17 @@ class CommandParser(argparse.ArgumentParser):
             add_arguments(self, command_of(self.module))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Options may stand between the words of a list: ``predict RUN1 RUN2 --tta SCANS``."""
         self.fill()
-        return super().parse_known_args(args, namespace)
+        found, rest = super().parse_known_args(args, namespace)
+        lists = any(action.nargs == "+" for action in self._get_positional_actions())
+        if not rest or not lists or self.mixing:
+            return found, rest
+        self.mixing = True  # what follows comes back here, for the options and for the rest
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.mixing = False
 
 
 def command_of(module: str) -> Command[Any]:

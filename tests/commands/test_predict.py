@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -220,9 +221,15 @@ def test_the_command_line_tells_runs_from_scans(tmp_path: Path, monkeypatch: pyt
     export(tmp_path / "two", seed=2)
     scans(tmp_path / "some", "a.nii.gz")
     scans(tmp_path / "more", "b.nii.gz")
-    for words, count in (("one two some more", 2), ("one some more", 1), ("two some/a.nii.gz more", 1)):
-        out = words.replace(" ", "-").replace("/", "-")
-        assert main(["predict", *words.split(), "--out", out]) == 0
-        assert set(rows(tmp_path / out)) == {"a", "b"}
-        assert {len(row["runs"]) for row in rows(tmp_path / out).values()} == {count}
+    for words, count in (
+        ("one two some more --out A", 2),
+        ("one two --fail-fast some --out B more", 2),
+        ("one --fail-fast two some more --out C", 2),
+        ("--out D one some more", 1),
+        ("two some/a.nii.gz --out E more", 1),
+    ):
+        assert main(["predict", *words.split()]) == 0
+        out = tmp_path / re.findall(r"--out (\w)", words)[0]
+        assert set(rows(out)) == {"a", "b"}
+        assert {len(row["runs"]) for row in rows(out).values()} == {count}
     assert main(["predict", "some", "one", "more", "--out", "never"]) == 1

@@ -123,15 +123,15 @@ def main(given: PredictOptions) -> int:
 
 
 def _runs_first(given: PredictOptions) -> PredictOptions:
-    """The command line tells runs from scans by what they hold: all but the last word is given as runs, and
-    those from the first without a model on are scans."""
+    """Words of the command line that hold a model are runs, up to the first that holds none: that and the
+    rest are scans."""
     from semivox.inference.ensemble import holds_model
 
-    words, paths = _listed(given.run), _listed(given.paths)
+    words = [*_listed(given.run), *_listed(given.paths)]
     runs = 1
-    while runs < len(words) and holds_model(words[runs]):
+    while runs < len(words) - 1 and holds_model(words[runs]):
         runs += 1
-    return replace(given, run=words[:runs], paths=[*words[runs:], *paths])
+    return replace(given, run=words[:runs], paths=words[runs:])
 
 
 def _listed(given: str | Path | Sequence[str | Path]) -> list[str | Path]:
