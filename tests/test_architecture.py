@@ -53,6 +53,7 @@ ORDER = (
     ("ranking",),
     ("evaluation",),
     ("report",),
+    ("exports",),
     ("testing",),
     ("runs",),
     ("comparison",),
@@ -321,6 +322,7 @@ TOUCHES = {
     "training/launch.py": {"TemporaryFile"},
     "training/pseudo_label_bank.py": {"np.save"},  # a temporary of `replacing`
     "report/contact_sheet.py": {"np.savez"},  # in a folder of `scratch`
+    "exports/bundle.py": {"copyfile"},  # a temporary of `replacing`, in a folder of `building`
     "inference/export.py": {"save_file"},  # a temporary of `replacing`
     "runs/records.py": {"copyfile"},  # a temporary of `replacing`
     "testing/runs.py": {"TemporaryDirectory", "copytree", "mkdir"},  # a developer's checks

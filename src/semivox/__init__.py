@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from semivox.commands.compare import compare
     from semivox.commands.demo import demo
     from semivox.commands.evaluate import evaluate
+    from semivox.commands.export import export
     from semivox.commands.import_data import import_data
     from semivox.commands.plan import plan
     from semivox.commands.predict import predict
@@ -41,6 +42,7 @@ __all__ = [
     "demo",
     "errors",
     "evaluate",
+    "export",
     "import_data",
     "load_cohort",
     "load_ensemble",

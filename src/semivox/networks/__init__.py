@@ -12,6 +12,7 @@ from semivox.networks.heads import (
     vector_projections,
 )
 from semivox.networks.monai import MonaiNetwork
+from semivox.networks.portable import MeanSoftmax
 from semivox.networks.precision import bf16_error, computes_bf16, measure_precisions
 from semivox.networks.queue import ClassQueues, Queue
 from semivox.networks.segmenter import Precision, Segmenter
@@ -21,6 +22,7 @@ __all__ = [
     "ClassQueues",
     "CriticKind",
     "ImageCritic",
+    "MeanSoftmax",
     "MonaiNetwork",
     "NormMode",
     "Output",

@@ -1,0 +1,7 @@
+"""A run's model for other programs: ONNX, TorchScript, a MONAI bundle, and the card that goes with it."""
+
+from __future__ import annotations
+
+from semivox.exports.write import KINDS, export_run
+
+__all__ = ["KINDS", "export_run"]
