@@ -13,7 +13,7 @@ from semivox.exports.traced import ONNX, TORCHSCRIPT, write_onnx, write_torchscr
 from semivox.files import building, make_folder, write_text
 from semivox.inference import Model, load_model
 from semivox.inference.ensemble import members_of
-from semivox.report.run_record import read_run
+from semivox.report import read_run
 
 Kind = Literal["onnx", "torchscript", "bundle"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
