@@ -129,6 +129,12 @@ def test_without_anything_kept_or_measured_the_table_counts(
         assert costs.seconds_per_mac == costs_of(row, 1).seconds_per_mac
         assert costs.words.endswith("not measured here")
 
+    def no_room(*_: object) -> Speed:
+        raise torch.OutOfMemoryError("a pass of eight crops")
+
+    monkeypatch.setattr(speed_module, "measured", no_room)
+    assert costs_here(threads=1).words.endswith("not measured here")
+
 
 def test_a_cache_that_cannot_be_written_to_is_no_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -81,10 +81,11 @@ def costs_here(
     place = user_cache() / "semivox" / f"speed-{_key(where, row, cores)}.json"
     speed = _kept(place)
     if speed is None and measure:
-        found = measured(where, row, cores)
-        if found.can_be:
-            speed = found
-            _keep(place, found)
+        with contextlib.suppress(RuntimeError):  # a GPU without room for it, a library without a kernel
+            found = measured(where, row, cores)
+            if found.can_be:
+                speed = found
+                _keep(place, found)
     times = 1.0 if speed is None else GRAIN ** round(math.log(speed.times, GRAIN))
     costs = costs_of(row, cores, times, memory_bytes())
     return replace(costs, words=f"{costs.words}, {'not ' if speed is None else ''}measured here")
@@ -136,7 +137,8 @@ def _fastest_pass(device: torch.device, row: str, crops: int) -> tuple[float, fl
     weights, began, passes = list(network.parameters()), time.perf_counter(), []
     for _ in range(PASSES):
         start = _now(device)
-        torch.autograd.grad(network(x, norm="batch").logits.square().mean(), weights)
+        with torch.enable_grad():
+            torch.autograd.grad(network(x, norm="batch").logits.square().mean(), weights)
         passes.append(tuple(b - a for a, b in zip(start, _now(device), strict=True)))
         if len(passes) > 1 and time.perf_counter() - began >= SECONDS:
             break
