@@ -67,7 +67,7 @@ class Scene:
 
     def act(self, root: Path, again: bool) -> int:
         """Run it in this process; returns its exit code."""
-        return _run(*self.words(root, again)) if self.instead is None else self.instead(root)
+        return run_quickly(*self.words(root, again)) if self.instead is None else self.instead(root)
 
 
 def template(root: Path) -> None:
@@ -108,13 +108,13 @@ def _quick_pages() -> Iterator[None]:
         yield
 
 
-def _run(*words: object) -> int:
+def run_quickly(*words: object) -> int:
     with _quick_pages():
         return main([str(word) for word in words])
 
 
 def _done(*words: object) -> None:
-    code = _run(*words)
+    code = run_quickly(*words)
     assert code == 0, (words, code)
 
 

@@ -285,6 +285,37 @@ def test_predict_loads_neither_monai_nor_lightning_nor_matplotlib() -> None:
     assert not {"tensorboard", "mlflow", "wandb"} & loaded
 
 
+CHECKED_BY = {"check_content", "check_card", "from_plain", "plan_from_json", "_parse_card"}
+UNCHECKED = {
+    "cohort/dataset_json.py:_content": "what users write, which is read key by key",
+    "cohort/importers/msd.py:_description": "the same",
+    "comparison/cells.py:holder": "says who, as they wrote it",
+    "prepare/store_entry.py:read_meta": "is_whole has checked it",
+    "report/comparison_words.py:budget": "one number, which it takes or leaves",
+}
+"""Functions that read JSON without saying what it must hold, and why they may."""
+
+
+def test_what_is_read_as_json_says_what_it_must_hold() -> None:
+    found = set()
+    for path in FILES:
+        for function in ast.walk(tree_of(path)):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+            names = {node.func.id for node in calls if isinstance(node.func, ast.Name)}
+            bare = [
+                node
+                for node in calls
+                if isinstance(node.func, ast.Name)
+                and node.func.id in ("read_json", "load_json")
+                and not any(keyword.arg == "kind" for keyword in node.keywords)
+            ]
+            if bare and not names & CHECKED_BY:
+                found.add(f"{path.relative_to(SOURCE).as_posix()}:{function.name}")
+    assert found == set(UNCHECKED)
+
+
 # Where files are deleted, moved or opened for writing, and why the place is the program's own or the user's.
 # Everything else calls semivox.files, whose names are bare and whose folders are no links. A row read from a
 # file must never become a place here.

@@ -584,6 +584,39 @@ def test_each_fault_of_the_data_is_1_through_check_and_train(
     assert main(house.train(data, run, "--steps", "1")) == 0
 
 
+LONG = "d/" * 3000 + "x"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [f"check {LONG}", f"predict run {LONG} --out masks", f"predict {LONG} scans --out masks",
+     f"rank run {LONG}",
+     "check ring", "predict run ring --out masks", "evaluate ring labels", "report ring", "rank run ring"],
+)  # fmt: skip
+def test_a_path_that_no_disk_can_have_is_1(
+    line: str, house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").symlink_to(house.run)
+    (tmp_path / "ring").symlink_to("ring")
+    assert main(line.split()) == 1
+    assert len(one_message(capsys, line.split()[0])) < 7000
+
+
+@pytest.mark.parametrize(
+    "line", ["check data", "plan data", "predict run scans --out masks", "demo", "rank a b"]
+)
+def test_a_current_folder_that_is_gone_is_1(
+    line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(line.split()) == 1
+    assert "the current folder is gone" in one_message(capsys, line.split()[0])
+
+
 # ---- signals, from the first line of the program on
 
 LINES = {

@@ -16,12 +16,16 @@ from typing import Any
 
 from semivox.arguments import CommandParser, command_of, completion, run
 from semivox.commands import COMMANDS
-from semivox.errors import BUG, DiskFault, SemivoxError, Stopped
+from semivox.errors import BUG, DataError, DiskFault, SemivoxError, Stopped
 from semivox.stopping import StopSignals
 
 SHELLS = ("bash", "zsh", "tcsh")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 CLOSED = (errno.EROFS, errno.EACCES)
+NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
+"""What only a path can be wrong with; merely asking whether there is something raises them too."""
+LONGEST_PATH = 200
+"""Letters of one that are shown."""
 DISK_REMEDY = "free disk space, or choose a folder that you may write to"
 
 
@@ -40,6 +44,7 @@ def _run(words: Sequence[str], stop: StopSignals) -> int:
     arguments = argparse.Namespace(command="")
     try:
         arguments = _parser().parse_args(words)
+        _refuse_no_place()
         code = run(COMMANDS[arguments.command][0], arguments)
         sys.stdout.flush()
         return code
@@ -53,16 +58,37 @@ def _run(words: Sequence[str], stop: StopSignals) -> int:
         if isinstance(error, KeyboardInterrupt) or (stop() and not isinstance(error, Stopped)):
             _tell(arguments, f"stopped by {stop.name or 'SIGINT'}{_going_on(arguments, words)}")
             return Stopped.exit_code
-        if isinstance(error, SemivoxError):
-            told = error.exit_code != Stopped.exit_code or "go on with: " in str(error)
-            _tell(arguments, f"{error}{'' if told else _going_on(arguments, words)}")
-            return error.exit_code
-        if isinstance(error, OSError) and error.errno in (*FULL, *CLOSED):
-            _tell(arguments, f"{error.filename or 'a file'}: {error.strerror}. Remedy: {DISK_REMEDY}")
-            return 1 if error.errno in CLOSED else DiskFault.exit_code
+        fault = error if isinstance(error, SemivoxError) else _of_a_path(error)
+        if fault is not None:
+            told = fault.exit_code != Stopped.exit_code or "go on with: " in str(fault)
+            _tell(arguments, f"{fault}{'' if told else _going_on(arguments, words)}")
+            return fault.exit_code
         _tell(arguments, f"a bug in semivox, sorry: {type(error).__name__}: {error}")
         print(_write_bug(arguments, words), file=sys.stderr)
         return BUG
+
+
+def _of_a_path(error: BaseException) -> SemivoxError | None:
+    """What to tell of a disk's or a path's fault that nobody met before; None for other errors."""
+    if not isinstance(error, OSError) or error.errno not in (*FULL, *CLOSED, *NO_PATH):
+        return None
+    kind = DiskFault if error.errno in FULL else DataError
+    remedy = "give another path" if error.errno in NO_PATH else DISK_REMEDY
+    named = str(error.filename or "a file")
+    named = named if len(named) <= LONGEST_PATH else f"{named[:LONGEST_PATH]} ..."
+    return kind(str(error.strerror), path=named, remedy=remedy)
+
+
+def _refuse_no_place() -> None:
+    """Raise DataError where the folder that relative paths begin at is gone."""
+    try:
+        os.getcwd()
+    except OSError:
+        raise DataError(
+            "the current folder is gone",
+            found="another one in its place",
+            remedy="go to a folder that is there",
+        ) from None
 
 
 def _tell(arguments: argparse.Namespace, text: str) -> None:

@@ -18,6 +18,7 @@ from semivox.contents import (
     Request,
     Status,
     StepLine,
+    StoreEntry,
 )
 from semivox.errors import DataError
 from semivox.numerals import whole_number
@@ -143,6 +144,15 @@ def _label(row: Mapping[str, Any]) -> Iterator[str]:
         yield f"the label of case {row['case']}"
 
 
+def _store_entry(content: Mapping[str, Any]) -> Iterator[str]:
+    shape, spacing = content["shape"], content["spacing"]
+    if not len(shape) == len(spacing) == len(content.get("native_shape", shape)) or len(shape) not in (2, 3):
+        yield f"shape {shape} with spacing {spacing}"
+    for name in ("shape", "spacing", "native_shape"):
+        if not all(0 < value < LATEST for value in content.get(name, ())):
+            yield f"{name} {content[name]}"
+
+
 def _numbers(content: Mapping[str, Any]) -> Iterator[str]:
     for name, value in content.items():
         if isinstance(value, int | float) and not 0 <= value < LATEST:
@@ -158,5 +168,6 @@ _AGREE: dict[Any, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     PseudoLabelRow: _label,
     Request: _request,
     Status: _numbers,
+    StoreEntry: _store_entry,
     StepLine: _numbers,
 }

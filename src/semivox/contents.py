@@ -113,6 +113,12 @@ class Predictions(TypedDict):
     spacing_known: NotRequired[bool]
 
 
+class LabelNames(TypedDict):
+    """``dataset.json`` of a folder of masks."""
+
+    labels: NotRequired[dict[str, Any]]
+
+
 class Outcomes(TypedDict):
     """``predictions.json`` as other programs may write it too: what became of each case."""
 
@@ -333,6 +339,14 @@ class FinishedCell(TypedDict):
     seconds: NotRequired[float | None]
     peak_memory_gib: NotRequired[float | None]
     dice: NotRequired[float | None]
+    model_id: NotRequired[str]
+    plan: NotRequired[str]
+    precision: NotRequired[str | None]
+    threads: NotRequired[int | None]
+    device: NotRequired[str | None]
+    processor: NotRequired[str | None]
+    commit: NotRequired[str | None]
+    torch: NotRequired[str | None]
 
 
 class FailedCell(TypedDict):

@@ -17,6 +17,8 @@ from typing import Any
 DEEPEST = 64
 MOST = 100_000
 """Values in a YAML text: its aliases can multiply a line to billions."""
+LONGEST = 2**16
+"""Letters of a YAML text: PyYAML reads some ten thousand a second."""
 LARGEST = 2**63
 
 
@@ -41,6 +43,8 @@ def yaml_tree(text: str) -> Any:
     here. Raises ValueError, which says what is wrong."""
     import yaml
 
+    if len(text) > LONGEST:
+        raise ValueError(f"{len(text):,} letters, more than {LONGEST:,}")
     try:
         tree = _loader()(text).get_single_data()
     except RecursionError:

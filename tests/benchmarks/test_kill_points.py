@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kill_points import FailingDisk, Killed, Stage, broken_files, differences, new_process
-from kill_scenes import SCENES, template
+from kill_scenes import SCENES
 from semivox.errors import DiskFault
 from semivox.files import append_text, replacing, write_text
 
@@ -17,16 +17,9 @@ POINTS = {"train": 4, "predict": 5, "compare": 3, "rank": 2, "report": 2}
 """Of runs that take long; else 6."""
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("scenes")
-    template(folder)
-    return folder
-
-
 @pytest.mark.parametrize("name", SCENES)
-def test_a_command_whose_disk_fails_loses_nothing_and_goes_on(name: str, root: Path) -> None:
-    stage = Stage(SCENES[name], root)
+def test_a_command_whose_disk_fails_loses_nothing_and_goes_on(name: str, scenes: Path) -> None:
+    stage = Stage(SCENES[name], scenes)
     assert stage.past == []  # nothing changes the disk but by the functions that can be made to fail
     assert stage.unsynced == []  # no file takes its name before its bytes are on the disk
     points = stage.points()

@@ -27,7 +27,7 @@ from semivox.commands import compare as module
 from semivox.commands.compare import Comparison, list_cells, render, render_cells
 from semivox.commands.train import train
 from semivox.comparison.cell_run import Brief, CellRunner
-from semivox.comparison.cells import Cell, claim, read_failure, state_of, write_finished
+from semivox.comparison.cells import Cell, claim, read_failure, read_finished, state_of, write_finished
 from semivox.errors import DataError, SettingsError, Stopped
 from semivox.evaluation import METRICS, paired_difference, summarise
 from semivox.files import write_json
@@ -278,6 +278,23 @@ def test_a_changed_request_is_refused_by_name(
     with pytest.raises(SettingsError, match=f"asked for differently; found {said}"):
         compare(methods="supervised,cps,bcp", **change)
     assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*.json")} == before
+
+
+def test_a_finished_cell_that_lacks_or_claims_something_is_shown_as_what_it_is(
+    compare: Callable[..., Comparison], phantoms: Folders, tmp_path: Path
+) -> None:
+    compare()
+    given = {"methods": "supervised,cps", "steps": 3, "test": phantoms[1]}
+    _, (cell, _) = list_cells(phantoms[0], tmp_path / "out", **given)
+    path = tmp_path / "out/cells/cps/all/test/0/cell.json"
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps({"request": whole["request"], "folder": "../..", "variant": "x"}))
+    row = compare().content["cells"][1]
+    assert (row["state"], row["folder"], row["variant"]) == ("finished", "cells/cps/all/test/0", "cps")
+    for key in FACTS:
+        path.write_text(json.dumps({**whole, key: [1]}))
+        with pytest.raises(DataError, match=r"cell\.json"):
+            read_finished(cell)
 
 
 def test_changed_cases_and_other_data_are_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -182,10 +183,12 @@ def test_half_written_and_damaged_entries_are_rebuilt(
     (target / "meta.json").write_text("{")
     leftover = first.root / "images" / ".writing-abcd1234-of_a_killed_process"
     shutil.copytree(first.rows[3].image, leftover)
+    lying = first.rows[3].image / "meta.json"
+    lying.write_text(json.dumps({**json.loads(lying.read_text()), "spacing": [1.0, 0.0, 1.0]}))
     monkeypatch.setattr("semivox.leftovers._swept", set())  # a process that begins
     built: list[tuple[int, int]] = []
     again = build_store(cohort, split(cohort), PLAN, first.root, 1, lambda *d: built.append(d))
-    assert built[-1] == (3, 3)
+    assert built[-1] == (4, 4)
     assert not leftover.exists()
     assert all_same(whole, again)
 

@@ -85,7 +85,7 @@ def test_numbers_mean_what_they_look_like(text: str, value: float) -> None:
 @pytest.mark.parametrize(
     "text",
     ["a: 1\na: 2", "a: &a {b: *a}", "&a [*a]", 'a: "x\\0y"', 'a: "\\ud800"', "a: !!timestamp x",
-     "? [a]\n: 1", "a: 2024-01-01: b: c", "\n".join(["a0: &a0 [x]", *LAUGHS])],
+     "? [a]\n: 1", "a: 2024-01-01: b: c", f"a: [{40_000 * '0, '}0]", "\n".join(["a0: &a0 [x]", *LAUGHS])],
 )  # fmt: skip
 def test_a_settings_file_is_a_tree_of_plain_values(text: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\w"):

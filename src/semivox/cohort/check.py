@@ -34,7 +34,8 @@ def check_cohort(
     data
         A data folder, or a cohort of one (then the folder's names are not looked at again).
     split
-        Only the label files of its labelled cases are opened. None: those of every case with a label.
+        Of a run: only the label files of its labelled cases are opened, and what identifies each case is
+        kept for the run's record. None: those of every case with a label.
     progress
         Called with (cases done, cases) after each case.
 
@@ -59,7 +60,14 @@ def check_cohort(
     for done, case in enumerate(cohort.cases, start=1):
         if case.name not in skipped:
             for severity, error in _check_case(
-                cohort, case, case.name in labelled, grids, intensities, present, disagreeing
+                cohort,
+                case,
+                case.name in labelled,
+                split is not None,
+                grids,
+                intensities,
+                present,
+                disagreeing,
             ):
                 findings.append(Finding.of(severity, case.name, error))
         if progress is not None:
@@ -102,6 +110,7 @@ def _check_case(
     cohort: Cohort,
     case: Case,
     labelled: bool,
+    recorded: bool,
     grids: dict[str, Geometry],
     intensities: dict[str, Intensity],
     present: Counter[int],
@@ -115,7 +124,8 @@ def _check_case(
     except DataError as error:
         yield "error", error
     else:
-        case_identity(case, volume)  # for the run's record, which then need not read it again
+        if recorded:
+            case_identity(case, volume)  # for the run's record, which then need not read it again
         array = volume.array
         grid = Geometry(
             volume.shape, volume.channels, volume.affine, array.dtype, volume.spacing_status, volume.placed

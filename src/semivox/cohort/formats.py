@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +29,12 @@ T = TypeVar("T")
 
 def ending_of(path: str | Path) -> str | None:
     """The ending of a name that we can read (``.nii.gz`` is one), or None; upper case is accepted."""
-    name = Path(path).name.lower()
+    return _ending_of(path.name if isinstance(path, Path) else Path(path).name)
+
+
+@lru_cache(2**16)
+def _ending_of(name: str) -> str | None:
+    name = name.lower()
     return next((ending for ending in ENDINGS if name.endswith(ending)), None)
 
 

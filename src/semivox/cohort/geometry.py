@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Protocol
@@ -60,7 +61,7 @@ class Geometry:
         """2 or 3."""
         return len(self.shape)
 
-    @property
+    @cached_property
     def voxel_edges(self) -> tuple[float, ...]:
         """Distance between neighbours along each axis: in mm where spacing is known, else relative."""
         return edges_of(self.affine, self.dims)

@@ -88,8 +88,8 @@ def too_large(
 
 def _times(edges: Sequence[float], median: Sequence[float] | np.ndarray) -> float:
     """By how much the edge that is farthest from the median is larger or smaller; by size, not by axis."""
-    ratio = np.sort(edges) / np.sort(median)
-    return float(max(ratio.max(), (1 / ratio).max()))
+    pairs = zip(sorted(edges), sorted(map(float, median)), strict=True)
+    return max(max(edge / usual, usual / edge) for edge, usual in pairs)
 
 
 def _far(path: Path | None, grid: Edged, median: Sequence[float] | np.ndarray) -> DataError:
@@ -131,7 +131,7 @@ def two_forms(root: Path, names: Sequence[str]) -> Iterator[DataError]:
 def forms_disagree(volume: Volume) -> bool:
     """Whether a NIfTI's sform and qform are both filled in and are two grids."""
     header = volume.source.header.get("nifti")
-    if header is None:
+    if header is None or not (header["sform_code"] and header["qform_code"]):
         return False
     from semivox.cohort.nifti import affines_of
 

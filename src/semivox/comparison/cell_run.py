@@ -12,8 +12,9 @@ from semivox.cohort import Case, sha256_file
 from semivox.cohort.subset_folder import write_subset_folder
 from semivox.comparison.cells import Cell, write_finished
 from semivox.comparison.request import Group, Request
-from semivox.contents import Status
+from semivox.contents import Environment, ShownCard, Status
 from semivox.errors import SettingsError
+from semivox.evaluation import read_evaluation
 from semivox.evaluation.result_paths import PAGE
 from semivox.files import read_json
 from semivox.inference.model import load_model
@@ -176,16 +177,17 @@ def _is_trained(run: Path) -> bool:
 
 def _facts(cell: Cell) -> dict[str, Any]:
     """What a table says of a finished cell, and the conditions that should be the same for all."""
-    card, status, machine = (
-        read_json(cell.folder / name) for name in ("model.json", "status.json", "environment.json")
-    )
+    card = read_json(cell.folder / "model.json", kind=ShownCard)
+    status = read_json(cell.folder / "status.json", kind=Status)
+    machine = read_json(cell.folder / "environment.json", kind=Environment)
+    conditions = ("precision", "threads", "device", "processor", "commit")
     return {
-        "steps": card["steps"],
-        "seconds": status["seconds"],
+        "steps": card.get("steps"),
+        "seconds": status.get("seconds"),
         "peak_memory_gib": status.get("peak_memory_gib"),
-        "dice": read_json(cell.evaluation)["mean"]["foreground"]["dice"],
+        "dice": read_evaluation(cell.evaluation)["mean"]["foreground"]["dice"],
         "model_id": card["model_id"],
         "plan": sha256_file(cell.folder / "plan.json")[:12],
-        **{name: machine[name] for name in ("precision", "threads", "device", "processor", "commit")},
-        "torch": machine["packages"]["torch"],
+        **{name: machine.get(name) for name in conditions},
+        "torch": machine.get("packages", {}).get("torch"),
     }

@@ -73,7 +73,7 @@ def _row(cell: Cell) -> dict[str, Any]:
     }
     done = read_finished(cell)
     if done is not None:
-        return {**about, **{k: v for k, v in done.items() if k not in ("format", "request")}}
+        return {**{k: v for k, v in done.items() if k not in ("format", "request")}, **about}
     return {**about, "error": state.detail} if state.kind == "failed" else about
 
 
@@ -82,16 +82,22 @@ def notes(rows: Sequence[Mapping[str, Any]], groups: Sequence[Group], recipe: st
     done = [row for row in rows if row["state"] == "finished"]
     found = []
     for name in CONDITIONS:
-        counts = Counter(str(row[name]) for row in done)
+        counts = Counter(str(row.get(name)) for row in done)
         if len(counts) > 1:
             shown = ", ".join(f"{value} ({n})" for value, n in counts.most_common())
             found.append(f"the cells differ in {name}: {shown}")
     for place in dict.fromkeys((row["labeled"], row["fold"]) for row in done):
-        plans = {row["plan"] for row in done if (row["labeled"], row["fold"]) == place}
+        plans = {row.get("plan") for row in done if (row["labeled"], row["fold"]) == place}
         if len(plans) > 1 and recipe != "paper":
             found.append(f"the cells of {place[0]} labelled, {place[1]}, have {len(plans)} different plans")
     for alike in dict.fromkeys((row["variant"], row["labeled"], row["fold"]) for row in done):
-        own = [row for row in done if (row["variant"], row["labeled"], row["fold"]) == alike]
+        own = [
+            row
+            for row in done
+            if (row["variant"], row["labeled"], row["fold"]) == alike and row.get("steps") is not None
+        ]
+        if not own:
+            continue
         least, most = min(own, key=itemgetter("steps")), max(own, key=itemgetter("steps"))
         if least["steps"] < BUSY * most["steps"]:
             found.append(

@@ -140,11 +140,12 @@ def _patients(content: Content) -> str:
 def _cost(cells: Sequence[Mapping[str, Any]]) -> list[str]:
     """Steps and seconds of a row's finished cells: one number, or the range of the steps."""
     done = [c for c in cells if c["state"] == "finished"]
-    if not done:
-        return ["-", "-"]
-    steps = sorted({c["steps"] for c in done})
-    shown = str(steps[0]) if len(steps) == 1 else f"{steps[0]} to {steps[-1]}"
-    return [shown, show_duration(sum(c["seconds"] for c in done) / len(done))]
+    steps = sorted({c["steps"] for c in done if c.get("steps") is not None})
+    seconds = [c["seconds"] for c in done if c.get("seconds") is not None]
+    return [
+        " to ".join(map(str, dict.fromkeys([*steps[:1], *steps[-1:]]))) or "-",
+        show_duration(sum(seconds) / len(seconds)) if seconds else "-",
+    ]
 
 
 def _difference(difference: Mapping[str, Any] | None) -> list[str]:

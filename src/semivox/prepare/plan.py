@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 FORMAT = 1
 NORMS = ("batch", "instance")
+KINDS = ("vnet", "unet")
+SCHEMES = ("zscore", "ct")
+MOST = {"patch": 2**27, "batch": 2**20}
+"""Voxels of a patch, and product of a batch's parts, beyond what any machine could hold."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from semivox.prepare.assumptions import (
 from semivox.prepare.costs import COSTS, Costs, step_memory, step_seconds
 from semivox.prepare.fingerprint import Fingerprint, rung_spacing
 from semivox.prepare.grid import working_size
-from semivox.prepare.plan import NORMS, ChannelPlan, ClassPlan, NetworkPlan, Plan
+from semivox.prepare.plan import MOST, NORMS, ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.settings import unknown_name
 
 DEFAULT_BUDGET = 3600.0
@@ -70,9 +70,6 @@ MEMORY_SHARE = 0.75
 
 SMALL_IMAGE = 160 * 160
 """2D patches up to this size come in batches of 16, larger ones of 8."""
-
-MOST = {"patch": 2**27, "batch": 2**20}
-"""Voxels of a patch, and product of a batch's parts, beyond what any machine could hold."""
 
 OVERRIDES = (
     "rung", "spacing", "patch", "batch", "steps", "network.kind", "network.norm", "channels.N.scheme",

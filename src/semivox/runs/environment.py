@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from semivox.contents import Environment
 from semivox.errors import DataError
 from semivox.files import read_json
 from semivox.machine import cpus, memory_bytes, processor
@@ -50,10 +51,10 @@ def environment(
 def recorded_method(run: Path) -> str | None:
     """The hash of the method's file that a run began with; None where it says none."""
     try:
-        found = read_json(run / "environment.json").get("method_sha256")
+        found: str | None = read_json(run / "environment.json", kind=Environment).get("method_sha256")
     except DataError:
         return None
-    return found if isinstance(found, str) else None
+    return found
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -1,0 +1,334 @@
+"""Hostile options, settings and files, on every command: what ends in a bug, hangs or writes elsewhere.
+
+    OMP_NUM_THREADS=1 python benchmarks/hostile_commands.py [--tries 1000] [--seed 0] [--out FILE]
+        [--kinds option,setting,file]
+
+Tries are made from what the program declares: every option of every command, every setting and the ends of
+its range, and every file of settings or records that a command opens, damaged at every place of its tree
+(hostile_damage.py). The first N of them, in an order in which each option, setting and file has its turn,
+run in child processes. A try is wrong if it ends with exit code 70 or an unknown one, shows a traceback or
+nothing at all, takes more than 20 s though it has no long work, ends the process, or changes a file outside
+the folders that the command writes. With ``--out`` a stopped call goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import typing
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import hostile_damage
+from fuzz_readers import lines_of
+from hostile_stage import LINES, PATHS, Line, Stage, build, stock_of
+from kill_points import new_process
+from kill_scenes import run_quickly
+
+LONGEST = 20.0
+"""Seconds after which a try is told to stop; twice so long after, its process is ended."""
+LONG_WORK = ("--steps", "--budget", "run.steps", "run.budget", "plan.steps")
+"""What may ask for long work, which is then stopped."""
+MOST_SAID = 20_000
+"""Letters that a command may say of a fault."""
+KNOWN = (0, 1, 2, 3, 4, 5)
+ADDRESS_SPACE = 8 * 2**30
+NO_EDGE = ("devices", "nodes", "threads")
+"""Settings whose largest value would take the machine."""
+
+
+@dataclass(frozen=True)
+class Try:
+    """``line`` with other ``words``, after ``prepare``; ``where`` and ``damage`` name it."""
+
+    line: Line
+    kind: str
+    where: str
+    damage: str
+    words: tuple[str, ...] = ()
+    prepare: Callable[[Path], None] = field(default=lambda root: None)
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        return (self.line.name, self.kind, self.where)
+
+
+def options() -> Iterator[Try]:
+    """Every option and argument of every command, with every hostile text and path."""
+    from semivox.arguments import command_of
+    from semivox.commands import COMMANDS
+    from semivox.options import arguments
+
+    for name, (module, _) in COMMANDS.items():
+        line = next(line for line in LINES.values() if line.words.split(" ")[0] == name)
+        words = line.words.split(" ")
+        after = 0
+        for argument in arguments(command_of(module).options):
+            after += not argument.flag
+            for text in (*hostile_damage.TEXTS, *PATHS):
+                if argument.switch:
+                    given = [*words, argument.flag + (f"={text}" if text else "")]
+                elif argument.flag:
+                    given = [*_without(words, "--steps" if argument.flag == "--budget" else argument.flag)]
+                    given += [argument.flag, text]
+                else:
+                    given = [*words[:after], text, *words[after + 1 :]]
+                yield Try(line, "option", argument.flag or argument.name, text[:60], tuple(given))
+
+
+def _without(words: list[str], flag: str) -> Iterator[str]:
+    for before, word in zip(["", *words], words, strict=False):
+        if word != flag and before != flag:
+            yield word
+
+
+def settings() -> Iterator[Try]:
+    """Every setting with every hostile value, and with the ends of its range."""
+    from semivox.batches import Augmentation
+    from semivox.methods import CATALOG, load_method
+    from semivox.methods.declare import Optimizer
+    from semivox.prepare.planner import OVERRIDES
+    from semivox.training.config import DistanceSettings, RunSettings
+
+    classes = {"run": RunSettings, "optimizer": Optimizer, "augmentation": Augmentation}
+    of = [("supervised", prefix, cls) for prefix, cls in (*classes.items(), ("distance", DistanceSettings))]
+    of += [(name, "method", load_method(name).Settings) for name in CATALOG]
+    for method, prefix, cls in of:
+        hints = typing.get_type_hints(cls, include_extras=True)
+        for each in dataclasses.fields(cls):
+            yield from _set(method, f"{prefix}.{each.name}", _ends(each.name, hints[each.name]))
+    for name in OVERRIDES:
+        yield from _set("supervised", f"plan.{name.replace('N', '0')}", [])
+
+
+def _set(method: str, name: str, ends: list[str]) -> Iterator[Try]:
+    line = LINES["train"]
+    words = line.words.replace("--method supervised", f"--method {method}").split(" ")
+    for text in (*hostile_damage.SETTINGS, *ends):
+        yield Try(line, "setting", name, text[:60], (*words, "--set", f"{name}={text}"))
+
+
+def _ends(name: str, hint: Any) -> list[str]:
+    """The ends of the ranges in a field's type."""
+    found = []
+    for mark in getattr(hint, "__metadata__", ()):
+        for limit in getattr(mark, "metadata", ()):
+            found += [repr(getattr(limit, key)) for key in ("ge", "gt", "le", "lt") if hasattr(limit, key)]
+    inner = [end for argument in typing.get_args(hint) for end in _ends(name, argument)]
+    return [] if name in NO_EDGE else list(dict.fromkeys((*found, *inner)))
+
+
+def files(root: Path, read: Mapping[str, list[str]]) -> Iterator[Try]:
+    """Every file that a command reads, with every damage."""
+    known = {
+        name: list(hostile_damage.damages(stock_of(root) / name))
+        for name in {n for r in read.values() for n in r}
+    }
+    for name, line in LINES.items():
+        for path in read.get(name, ()):
+            for number, place, damage in known[path]:
+                at = ".".join(map(str, place))
+                prepare = partial(_damage, path=path, number=number, place=place, damage=damage)
+                yield Try(
+                    line, "file", path, f"{number}:{at} {damage}", tuple(line.words.split(" ")), prepare
+                )
+
+
+def _damage(root: Path, path: str, number: int, place: hostile_damage.Place, damage: str) -> None:
+    hostile_damage.apply(root / path, number, place, damage)
+
+
+def in_turn(tries: list[Try], seed: int) -> list[Try]:
+    """In an order in which every option, setting and file has its turn."""
+    rng = random.Random(seed)
+    groups = defaultdict(list)
+    for one in tries:
+        groups[one.group].append(one)
+    ranked = []
+    for group in groups.values():
+        rng.shuffle(group)
+        ranked += [(rank, rng.random(), one) for rank, one in enumerate(group)]
+    return [one for *_, one in sorted(ranked, key=lambda row: row[:2])]
+
+
+def attempt(one: Try, stage: Stage) -> tuple[str, str]:
+    """Outcome of a try, and a word on it."""
+    said, shown, code, escaped = io.StringIO(), io.StringIO(), None, ""
+    root = str(stage.root)
+    one.prepare(stage.root)
+    signal.signal(signal.SIGALRM, lambda *a: signal.raise_signal(signal.SIGTERM))
+    signal.setitimer(signal.ITIMER_REAL, LONGEST)
+    began = time.monotonic()
+    try:
+        with new_process(), contextlib.redirect_stdout(shown), contextlib.redirect_stderr(said):
+            code = run_quickly(*(word.replace("@", root) if "@/" in word else word for word in one.words))
+    except BaseException as error:
+        escaped = f"{type(error).__name__}: {error}"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    seconds = time.monotonic() - began
+    _forget()
+    elsewhere = [name for name in stage.put_back() if not _may_change(name, one)]
+    told = said.getvalue() + shown.getvalue()
+    last = (said.getvalue().strip().splitlines() or [""])[-1]
+    if escaped or code not in KNOWN or "Traceback (most recent call last)" in told:
+        bug = next((line for line in told.splitlines() if "a bug in semivox" in line), last)
+        return "bug", escaped or f"{code}: {bug}"
+    if seconds > LONGEST and one.where not in LONG_WORK and one.line.name != "demo":
+        return "slow", f"{seconds:.0f} s: {last}"
+    if elsewhere:
+        return "elsewhere", ", ".join(elsewhere[:5])
+    if code and (not told.strip() or len(told) > MOST_SAID):
+        return "words", f"{code}: {len(told)} letters"
+    return str(code), last
+
+
+def _forget() -> None:
+    """What a setting changed in this process."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(False)
+
+
+def _may_change(name: str, one: Try) -> bool:
+    """The folders of the command, the damaged file, and what an option names."""
+    if any(name == top or name.startswith(f"{top}/") for top in ("out", "here", *one.line.writes)):
+        return True
+    if one.kind == "file":
+        return name == one.where
+    given = one.words[-1] if one.kind == "option" else ""
+    inside = os.path.normpath(given.removeprefix("@/") if given.startswith("@/") else f"here/{given}")
+    inside, name = f"{inside}/", f"{name}/"
+    return inside == "./" or name.startswith(inside) or inside.startswith(name)
+
+
+def child(root: Path, first: int, last: int, seed: int, kinds: str) -> None:
+    """Try the tries ``first`` to ``last``, a line of JSON before and after each."""
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**30, 2**30))
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    stage = Stage(root)
+    stage.put_back()
+    ordered = in_turn(all_tries(root, kinds), seed)
+    for number, one in enumerate(ordered[first:last], first):
+        about = {
+            "n": number,
+            "line": one.line.name,
+            "kind": one.kind,
+            "where": one.where,
+            "damage": one.damage,
+        }
+        print(json.dumps(about), file=out)
+        began = time.monotonic()
+        outcome, word = attempt(one, stage)
+        seconds = round(time.monotonic() - began, 2)
+        print(json.dumps({"n": number, "outcome": outcome, "said": word[:600], "seconds": seconds}), file=out)
+
+
+def all_tries(root: Path, kinds: str) -> list[Try]:
+    read = json.loads(root.with_name("read.json").read_text())
+    made = {"option": options, "setting": settings, "file": partial(files, root, read)}
+    return [one for kind in kinds.split(",") for one in made[kind]()]
+
+
+def run(root: Path, first: int, last: int, seed: int, kinds: str) -> Iterator[dict[str, Any]]:
+    """What was found of the tries ``first`` to ``last``."""
+    while first < last:
+        command = [sys.executable, __file__, "--child", str(root), str(first), str(last), str(seed), kinds]
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        now: dict[str, Any] | None = None
+        for line in lines_of(process):
+            told = json.loads(line)
+            if "line" in told:
+                now = told
+                continue
+            assert now is not None
+            yield {**now, **told}
+            first, now = told["n"] + 1, None
+        code = process.wait()
+        if now is not None:
+            yield {**now, "outcome": "hang" if code == -9 else "death", "said": f"exit {code}"}
+            first = now["n"] + 1
+        elif code:
+            raise RuntimeError(f"the child could not work: exit {code}")
+
+
+def prepared(root: Path) -> None:
+    """Build the stage, and note which files each command reads."""
+    build(root)
+    stage = Stage(root)
+    read = {name: stage.read_by(line) for name, line in LINES.items()}
+    root.with_name("read.json").write_text(json.dumps(read, indent=1))
+
+
+WRONG = ("bug", "hang", "slow", "death", "elsewhere", "words")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tries", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", default="option,setting,file")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument(
+        "--stage", type=Path, help="keep what is tried on in this new folder, or use it again"
+    )
+    parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        root, first, last, seed, kinds = given.child
+        child(Path(root), int(first), int(last), int(seed), kinds)
+        return 0
+    before = given.out.read_text().splitlines() if given.out is not None and given.out.is_file() else []
+    found = [json.loads(line) for line in before]
+    with contextlib.ExitStack() as stack:
+        folder = given.stage or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostile-")))
+        root = folder.resolve() / "stage"
+        if not root.exists():
+            root.parent.mkdir(exist_ok=True)
+            with contextlib.redirect_stdout(io.StringIO()):
+                prepared(root)
+        number = len(all_tries(root, given.kinds))
+        for one in run(root, len(found), min(given.tries, number), given.seed, given.kinds):
+            found.append(one)
+            if one["outcome"] in WRONG:
+                print(json.dumps(one), file=sys.stderr, flush=True)
+            if given.out is not None:
+                with given.out.open("a") as file:
+                    file.write(json.dumps(one) + "\n")
+    print(table(found))
+    print(f"{len(found)} of {number} tries")
+    return 1 if any(one["outcome"] in WRONG for one in found) else 0
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Counts of outcomes, a row a kind."""
+    columns = [*map(str, KNOWN), *WRONG]
+    counts = Counter((one["kind"], one["outcome"]) for one in found)
+    rows = [["tries of", "number", *columns], ["---", *["---:"] * (len(columns) + 1)]]
+    for kind in dict.fromkeys(one["kind"] for one in found):
+        each = [counts[kind, outcome] for outcome in columns]
+        rows.append([kind, str(sum(each)), *map(str, each)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Some of the tries of benchmarks/hostile_commands.py in each run, and what that harness must see."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hostile_commands
+import hostile_damage
+from hostile_commands import WRONG, Try, attempt, files, in_turn, options, settings
+from hostile_stage import LINES, Stage, dress
+from semivox.arguments import command_of
+from semivox.commands import COMMANDS
+from semivox.options import arguments
+
+QUICK = ("check", "plan", "train", "predict", "import folders", "import msd", "methods", "rank")
+"""Commands that need no more than the template, and less than a second."""
+
+
+@pytest.fixture(scope="module")
+def stage(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    root = tmp_path_factory.mktemp("hostile") / "stage"
+    shutil.copytree(scenes, root)
+    shutil.rmtree(root / "out", ignore_errors=True)
+    dress(root)
+    with contextlib.chdir(root):
+        yield Stage(root)
+
+
+@pytest.mark.parametrize(("kind", "number"), [("option", 60), ("setting", 30), ("file", 40)])
+def test_hostile_options_settings_and_files_are_refused_by_name(kind: str, number: int, stage: Stage) -> None:
+    tries: list[Try]
+    if kind == "file":
+        read = {name: stage.read_by(LINES[name]) for name in ("check", "plan", "predict")}
+        tries = list(files(stage.root, read))
+    else:
+        tries = list({"option": options, "setting": settings}[kind]())
+    quick = [one for one in in_turn(tries, 0) if one.line.name in QUICK]
+    found = {(*one.group, one.damage): attempt(one, stage) for one in quick[:number]}
+    assert {one: told for one, told in found.items() if told[0] in WRONG} == {}
+    assert sum(outcome in ("1", "2") for outcome, _ in found.values()) > number // 3
+
+
+def test_every_option_has_its_turn() -> None:
+    tried = {(one.words[0], one.where) for one in options()}
+    for name, (module, _) in COMMANDS.items():
+        for argument in arguments(command_of(module).options):
+            assert (name, argument.flag or argument.name) in tried
+
+
+def acting(act: Callable[[Path], Any]) -> Callable[..., int]:
+    def run(*words: str) -> int:
+        act(Path.cwd().parent)
+        return 1
+
+    return run
+
+
+def fail(root: Path) -> None:
+    raise KeyError("x")
+
+
+def say(text: str) -> Callable[[Path], None]:
+    return lambda root: print(text, file=sys.stderr)
+
+
+@pytest.mark.parametrize(
+    ("act", "outcome"),
+    [
+        (fail, "bug"),
+        (say("Traceback (most recent call last)"), "bug"),
+        (say("a fault and its remedy"), "1"),
+        (say(""), "words"),
+        (say("x" * 30_000), "words"),
+        (lambda root: (root / "precious.txt").unlink(), "elsewhere"),
+        (lambda root: (root / "phantoms/more.txt").write_text("x"), "elsewhere"),
+        (lambda root: os.replace(root / "plan.json", root / "labeled.txt"), "elsewhere"),
+        (lambda root: (root / "a-pipe").open(), "slow"),
+    ],
+)
+def test_the_harness_sees_what_is_wrong_and_puts_it_back(
+    act: Callable[[Path], Any], outcome: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.put_back()
+    monkeypatch.setattr(hostile_commands, "run_quickly", acting(act))
+    if outcome == "slow":
+        from semivox.stopping import StopSignals
+
+        def waits(root: Path) -> None:
+            with contextlib.suppress(KeyboardInterrupt), StopSignals(at_once=True):
+                act(root)
+
+        monkeypatch.setattr(hostile_commands, "run_quickly", acting(waits))
+        monkeypatch.setattr(hostile_commands, "LONGEST", 0.2)
+    assert attempt(Try(LINES["check"], "option", "data", "x", ("check",)), stage)[0] == outcome
+    assert stage.put_back() == []
+    assert (stage.root / "precious.txt").read_text() == "nobody may touch this\n"
+
+
+def test_each_damage_is_one(tmp_path: Path) -> None:
+    tree = {"a": [1, {"b": None}], "c": "x"}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(tree))
+    found = {}
+    for number, place, damage in hostile_damage.damages(path):
+        path.write_text(json.dumps(tree))
+        hostile_damage.apply(path, number, place, damage)
+        if place or damage not in hostile_damage.WHOLE:
+            found[place, damage] = path.read_text()
+        hostile_damage.remove(path)
+        path.write_text(json.dumps(tree))
+    assert found[("c",), "left out"] == '{"a": [1, {"b": null}]}\n'
+    assert found[("c",), "twice"] == '{"a": [1, {"b": null}], "c": "x", "c": "x"}\n'
+    assert found[("a", 1, "b"), "1e400"] == '{"a": [1, {"b": 1e400}], "c": "x"}\n'
+    assert found[("a", 0), "twice"] == '{"a": [1, 1, {"b": null}], "c": "x"}\n'
+    assert found[("a",), "first left out"] == '{"a": [{"b": null}], "c": "x"}\n'
+    assert {place for place, _ in found} == {(), ("a",), ("a", 0), ("a", 1), ("a", 1, "b"), ("c",)}
