@@ -291,9 +291,10 @@ class PseudoLabelRow(TypedDict):
     case: str
     files: dict[str, int]
     volumes: NotRequired[list[float]]
-    laziness: NotRequired[list[float | None] | None]
-    agreement: NotRequired[float | None]
-    confidences: NotRequired[list[list[int]] | None]
+    laziness: NotRequired[list[float] | None]
+    agreement: NotRequired[float]
+    confidences: NotRequired[list[list[int]]]
+    seconds: NotRequired[float]
 
 
 class Generation(TypedDict):
@@ -303,8 +304,7 @@ class Generation(TypedDict):
     index: int
     part: list[int]
     rows: list[PseudoLabelRow]
-    floors: NotRequired[list[float] | None]
-    agreement: NotRequired[float | None]
+    floors: NotRequired[list[float]]
     refused: NotRequired[str | None]
 
 

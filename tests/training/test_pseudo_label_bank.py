@@ -214,6 +214,21 @@ def test_a_killed_relabelling_goes_on_with_the_cases_it_has(tmp_path: Path) -> N
     assert files(tmp_path / "whole") == files(tmp_path / "parts")
 
 
+@pytest.mark.parametrize("key", ["index", "volumes", "laziness", "agreement", "confidences", "seconds"])
+def test_a_record_that_lacks_or_bends_something_is_made_again(key: str, tmp_path: Path) -> None:
+    labels = bank(tmp_path)
+    labels.relabel("s", 0, ALL, [Net()])
+    path = tmp_path / "000/00002/case.json"
+    whole = json.loads(path.read_text())
+    for row in ({k: v for k, v in whole.items() if k != key}, {**whole, key: [[0]]}, {**whole, key: "1"}):
+        path.write_text(json.dumps(row))
+        again = Net()
+        labels.relabel("s", 0, ALL, [again])
+        assert again.asked == 1
+        made = json.loads(path.read_text())
+        assert {**made, "seconds": 0} == {**whole, "seconds": 0}
+
+
 @pytest.mark.parametrize(
     ("seed", "relabel"),
     [(1, ALL), (0, Relabel(soft=True)), (0, Relabel(clean="largest")), (0, Relabel((0, 2)))],

@@ -33,6 +33,7 @@ from semivox.methods import Relabel
 from semivox.prepare import FULL, Plan, Store
 from semivox.randomness import Key
 from semivox.training.label_quality import (
+    BINS,
     confidence_floors,
     confidences,
     labeled_volumes,
@@ -112,7 +113,7 @@ class PseudoLabelBank:
         for begin in range(0, len(cases), ranks):
             for case in cases[begin + rank : begin + ranks][:1]:
                 place = folder / f"{case:05d}"
-                row = _finished(place)
+                row = _finished(place, len(self.plan.classes))
                 if row is None:
                     key = self.key / "pseudo_labels" / index
                     row = self._label(place, case, relabel, networks, key, before)
@@ -291,10 +292,15 @@ class BlankLabels:
         )
 
 
-def _finished(place: Path) -> dict[str, Any] | None:
-    """The row of a case that is labelled and whole."""
+def _finished(place: Path, classes: int) -> dict[str, Any] | None:
+    """The row of a case that is labelled and whole, with all that a summary takes from it."""
     row = _content(place / "case.json", PseudoLabelRow)
-    if row is None:
+    if row is None or not row.keys() >= {"laziness", "agreement", "seconds"}:
+        return None
+    volumes, histograms = row.get("volumes", ()), row.get("confidences", ())
+    if row["index"] != int(place.name) or not len(volumes) == len(row["laziness"] or volumes) == classes:
+        return None
+    if [len(counts) for counts in histograms] != [BINS] * (classes + 1):
         return None
     files = {place / f"{name}.npy": size for name, size in row["files"].items()}
     return row if all(path.exists() and path.stat().st_size == size for path, size in files.items()) else None
