@@ -42,7 +42,7 @@ from kill_scenes import run_quickly
 
 LONGEST = 20.0
 """Seconds after which a try is told to stop; twice so long after, its process is ended."""
-LONG_WORK = ("--steps", "--budget", "run.steps", "run.budget", "plan.steps")
+LONG_WORK = ("--steps", "--budget", "run.steps", "run.budget", "run.compile", "plan.steps")
 """What may ask for long work, which is then stopped."""
 MOST_SAID = 20_000
 """Letters that a command may say of a fault."""

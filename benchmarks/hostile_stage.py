@@ -39,6 +39,7 @@ class Line:
         return [word.replace("@", str(root)) for word in self.words.split(" ")]
 
 
+CACHES = ("cache", "phantoms/train/.semivox")
 DATA, TEST = "@/phantoms/train", "@/phantoms/test"
 TRAIN = f"train {DATA} --out @/out/run --plan @/plan.json --cache @/cache --steps 1 {' '.join(SETS)}"
 COMPARE = (
@@ -50,7 +51,7 @@ LINES = {
     for line in (
         Line("check", f"check {DATA} --json", ("phantoms/train/cases.csv",)),
         Line("plan", f"plan {DATA} --out @/out/plan.json --cache @/cache", ("cache",)),
-        Line("train", f"{TRAIN} --labeled @/labeled.txt --method supervised", ("cache",)),
+        Line("train", f"{TRAIN} --labeled @/labeled.txt --method supervised", CACHES),
         Line("train from", f"{TRAIN} --init @/model1 --config @/config.yaml", ("cache",)),
         Line("train on", f"train {DATA} --out @/begun --cache @/cache --resume", ("cache", "begun")),
         Line("predict", f"predict @/model0 {TEST} --out @/out/masks"),

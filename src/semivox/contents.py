@@ -113,12 +113,6 @@ class Predictions(TypedDict):
     spacing_known: NotRequired[bool]
 
 
-class LabelNames(TypedDict):
-    """``dataset.json`` of a folder of masks."""
-
-    labels: NotRequired[dict[str, Any]]
-
-
 class Outcomes(TypedDict):
     """``predictions.json`` as other programs may write it too: what became of each case."""
 

@@ -34,8 +34,7 @@ def check_cohort(
     data
         A data folder, or a cohort of one (then the folder's names are not looked at again).
     split
-        Of a run: only the label files of its labelled cases are opened, and what identifies each case is
-        kept for the run's record. None: those of every case with a label.
+        Of a run: only its labelled cases' labels are read, and identities kept. None: all with a label.
     progress
         Called with (cases done, cases) after each case.
 

@@ -22,7 +22,7 @@ from semivox.cohort import (
     stem_of,
     write_volume,
 )
-from semivox.contents import LabelNames, RunOfMask
+from semivox.contents import RunOfMask
 from semivox.errors import DataError, DiskFault, SemivoxError, SettingsError
 from semivox.files import inside, read_json, real_path, refuse_full, remove_file, write_json
 from semivox.inference.predictor import Predictor
@@ -301,7 +301,7 @@ def _check_folder(model: Predictor, scans: Sequence[Case], out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise DataError("is not a folder", path=out, remedy="choose another --out")
     if described.is_file():
-        found = read_json(described, kind=LabelNames).get("labels")
+        found = read_json(described).get("labels")
         if found != _labels(model):
             raise SettingsError(
                 "the folder holds predictions of other classes",
