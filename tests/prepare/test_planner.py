@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -344,3 +345,22 @@ def test_all_foreground_is_one_piece_only_if_every_label_says_so() -> None:
     old = plan_to_json(make_plan(ATRIUM, 600))
     del old["together"]
     assert not plan_from_json(old).together
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("channels.0.scheme", "1"), ("channels.0", {"name": "CT", "scheme": "ct", "low": 0.0}),
+     ("network.kind", "x"), ("network.norm", "x"), ("network.features.0", 10**6), ("network.features.0", 0),
+     ("network.strides.0.0", 0), ("network.kernels.0.0", 10**6), ("patch", [2**20, 2**20, 2**20]),
+     ("batch", [2**20, 2**20]), ("steps", 0), ("rung", -1.0), ("budget_seconds", 0.0),
+     ("step_seconds", -1.0)],
+)  # fmt: skip
+def test_a_plan_with_values_that_no_code_knows_is_refused_by_name(place: str, value: Any) -> None:
+    plan: Any = plan_to_json(make_plan(ATRIUM, 3600))
+    *way, last = (int(part) if part.isdigit() else part for part in place.split("."))
+    inner = plan
+    for part in way:
+        inner = inner[part]
+    inner[last] = value
+    with pytest.raises(SettingsError, match=rf"plan\.{place.split('.')[0]}"):
+        plan_from_json(plan)
