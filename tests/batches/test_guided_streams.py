@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,9 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from semivox.batches import Augmentation, Batches, Crops, PseudoLabel, Stream
-from semivox.batches.case_draws import draw_cases
+from semivox.batches.case_draws import draw_cases, surest_of
 from semivox.errors import SettingsError
 from semivox.losses.distance import signed_distance_maps
 from semivox.randomness import Key
@@ -89,6 +92,9 @@ class Bank:
 
     def labels(self, index: int) -> PseudoLabel:
         return self.of[index]
+
+    def agreement(self, index: int) -> float:
+        return {4: 0.7, 5: 0.9, 6: 0.9, 7: 0.2}[index]
 
 
 def make_store(**changes: object) -> OneStore:
@@ -410,3 +416,46 @@ def test_pseudo_targets_need_a_bank() -> None:
             make(stream, pseudo=None)
     either = Stream("labeled", 4, target="either", where="foreground")  # needs none: all are labelled
     assert_same(make(either, pseudo=None).batch(0)["x"], make(replace(either, target="label")).batch(0)["x"])
+
+
+@pytest.mark.parametrize(
+    ("share", "cases"), [(1.0, {4, 5, 6, 7}), (0.75, {4, 5, 6}), (0.5, {5, 6}), (0.3, {5, 6}), (0.0, {5})]
+)
+def test_a_stream_of_the_surest_cases_draws_those_whose_views_agreed_most(
+    share: float, cases: set[int]
+) -> None:
+    batches = make(Stream("unlabeled", 2, target="pseudo", where="foreground", surest=share))
+    assert {int(case) for step in range(8) for case in batches.batch(step)["x"].case} == cases
+
+
+def test_pairs_are_made_of_two_cases_however_few_are_sure() -> None:
+    batches = make(Stream("unlabeled", 2, target="pseudo", where="shared_classes", surest=0.0))
+    assert {int(case) for step in range(4) for case in batches.batch(step)["x"].case} == {5, 6}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    agreed=st.lists(st.sampled_from((0.0, 0.3, 0.6, 0.9)), min_size=1, max_size=12),
+    share=st.floats(0, 1),
+    least=st.integers(1, 2),
+)
+def test_the_surest_are_none_less_sure_than_those_left_out(
+    agreed: list[float], share: float, least: int
+) -> None:
+    cases = list(range(100, 100 + len(agreed)))
+    found = surest_of(cases, share, lambda case: agreed[case - 100], least)
+    assert list(found) == sorted(set(found))
+    assert len(found) == min(len(cases), max(least, math.ceil(share * len(cases))))
+    left = [agreed[case - 100] for case in cases if case not in found]
+    assert max(left, default=0.0) <= min(agreed[case - 100] for case in found)
+
+
+@pytest.mark.parametrize("surest", [-0.1, 1.1])
+def test_a_share_of_the_surest_lies_in_0_to_1(surest: float) -> None:
+    with pytest.raises(SettingsError, match=r"must lie in 0\.\.1"):
+        make(Stream("unlabeled", 2, target="pseudo", surest=surest))
+
+
+def test_only_pseudo_labels_are_more_or_less_sure() -> None:
+    with pytest.raises(SettingsError, match="share of the pseudo-labelled cases"):
+        make(Stream("labeled", 2, target="label", surest=0.5))

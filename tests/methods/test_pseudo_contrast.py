@@ -337,6 +337,9 @@ class World:
         found = {k + 1: np.argwhere(plane > 127) for k, plane in enumerate(label)}
         return PseudoLabel(label, np.full((1, 12, 12), 200, np.uint8), found)
 
+    def agreement(self, index: int, /) -> float:
+        return 1.0
+
 
 @pytest.mark.parametrize("contrast_on", ["both", "labeled", "unlabeled"])
 def test_pairs_take_labels_where_there_are_some_and_pseudo_labels_elsewhere(contrast_on: Any) -> None:

@@ -437,6 +437,9 @@ def test_a_view_brings_the_floors_of_all_scans_and_the_weight_of_each(tmp_path: 
     assert len(labels[0].floors) == 3
     weights = [min(1.0, max(0.0, (row["agreement"] - 0.6) / 0.3)) for row in manifest["rows"]]
     assert [label.weight for label in labels] == pytest.approx(weights)
+    agreed = {row["index"]: row["agreement"] for row in manifest["rows"]}
+    assert {case: one.view(0).agreement(case) for case in FakeStore.unlabeled} == agreed
+    assert one.view(-1).agreement(FakeStore.unlabeled[0]) == 0  # not labelled yet
 
 
 def test_a_round_that_lacks_a_labelled_class_is_refused_for_good(tmp_path: Path) -> None:

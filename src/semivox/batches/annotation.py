@@ -47,9 +47,11 @@ class PseudoLabel:
 
 
 class PseudoLabels(Protocol):
-    """Where pseudo-labels come from: those of the newest relabelling, by the case's index in the store."""
+    """Where pseudo-labels come from: those of the newest relabelling, by the case's index in the store.
+    ``agreement``: the Dice with which the views of a case agreed when it was labelled, 1 for a single one."""
 
     def labels(self, index: int, /) -> PseudoLabel: ...
+    def agreement(self, index: int, /) -> float: ...
 
 
 @dataclass(frozen=True)

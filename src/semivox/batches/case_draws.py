@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
@@ -45,6 +46,16 @@ def draw_pair(
                 break
     common = sorted(shared)
     return partner, common[int((key / "class").numpy().integers(len(common)))]
+
+
+def surest_of(
+    cases: Sequence[int], share: float, agreement: Callable[[int], float], least: int = 1
+) -> tuple[int, ...]:
+    """The ``share`` of ``cases`` with the highest ``agreement``, at least ``least``, in their order; of
+    equals the first."""
+    count = min(len(cases), max(least, math.ceil(share * len(cases))))
+    best = sorted(range(len(cases)), key=lambda place: (-agreement(cases[place]), place))[:count]
+    return tuple(cases[place] for place in sorted(best))
 
 
 def part_of(

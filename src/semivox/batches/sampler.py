@@ -10,7 +10,7 @@ from torch import Tensor
 
 from semivox.batches.annotation import Annotation, PseudoLabels, annotation_for
 from semivox.batches.augmentation import Augmentation
-from semivox.batches.case_draws import draw_cases, draw_pair, part_of
+from semivox.batches.case_draws import draw_cases, draw_pair, part_of, surest_of
 from semivox.batches.crops import Crops
 from semivox.batches.distances import distance_targets
 from semivox.batches.geometry import CropGeometry, cut, draw_geometry
@@ -192,7 +192,10 @@ class Batches:
         fault = stream_fault(stream, len(cases), len(unlabeled), self.pseudo is not None)
         if fault is not None:
             raise SettingsError(f"stream {name!r} of stage {self.stage!r}: {fault}")
-        return part_of(cases, self.store.patients, stream.part, key)
+        part = part_of(cases, self.store.patients, stream.part, key)
+        if stream.surest == 1 or self.pseudo is None:
+            return part
+        return surest_of(part, stream.surest, self.pseudo.agreement, group_size(stream))
 
 
 def _fractions(stored: Tensor) -> Tensor:

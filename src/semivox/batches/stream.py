@@ -31,6 +31,8 @@ class Stream:
     confidence: pseudo-labelled voxels below this confidence are not valid.
     weighted: a pseudo-labelled voxel's ``valid`` is its weight in 0..1: how sure it is among those of its
         class, times the weight of its scan.
+    surest: only this share of the pseudo-labelled cases (at least one group of samples): those whose views
+        agreed most when they were labelled.
     """
 
     cases: Literal["labeled", "unlabeled", "all"]
@@ -42,6 +44,7 @@ class Stream:
     part: tuple[int, int] = (0, 1)
     confidence: float = 0.0
     weighted: bool = False
+    surest: float = 1.0
 
 
 def group_size(stream: Stream) -> int:
@@ -85,4 +88,8 @@ def stream_fault(stream: Stream, cases: int, unlabeled: int, bank: bool) -> str 
         return f"confidence is {stream.confidence}, and must lie in 0..1"
     if stream.confidence > 0 and not pseudo:
         return "confidence is that of pseudo-labels: it needs target='pseudo' or 'either'"
+    if not 0 <= stream.surest <= 1:
+        return f"surest is {stream.surest}, and must lie in 0..1"
+    if stream.surest < 1 and stream.target != "pseudo":
+        return "surest is a share of the pseudo-labelled cases: it needs target='pseudo'"
     return None

@@ -5,8 +5,9 @@ Idea: a teacher that has finished learning labels whole scans; a student learns 
 Basis: measured here
 
     first     L = L_seg(labelled); the learning rate falls to 0
-    round r   the averaged weights label every unlabelled scan: argmax of the mean over its mirror images;
-              voxel v of scan i counts by
+    round r   the averaged weights label every unlabelled scan: argmax of the mean over its mirror images; of
+              R rounds this one learns from the r / (R + 1) of the scans that agree most with their mirror
+              images (after ST++, Yang et al., CVPR 2022), and voxel v of scan i counts by
 
                   w_iv = s_i clip((m_iv - tau_k) / (1 - tau_k), 0, 1)
 
@@ -68,6 +69,9 @@ class SelfTrainingSettings(StudentTeacherSettings):
     """Voxels whose pseudo-label is less sure than this do not count. [ours]"""
     mirrored: bool = True
     """Label by the mean over a scan and its mirror images. [ours]"""
+    easy_first: bool = True
+    """Round r of R has the r / (R + 1) of the scans that agree most with their mirror images; else all.
+    [ours]"""
     clean: bool = True
     """Of a class that labels show in one piece only the largest component stays in a pseudo-label. [ours]"""
     strong: bool = False
@@ -88,15 +92,6 @@ class SelfTraining(StudentTeacher):
         player = Player("segmenter", students)
         later = Player("segmenter", students, Optimizer(lr=s.lr)) if s.lr else player
         labeled = {"labeled": Stream("labeled", size=n, target="label", where="foreground")}
-        pseudo = Stream(
-            "unlabeled",
-            size=max(1, round(s.pseudo_crops * n)),
-            target="pseudo",
-            where="foreground",
-            views=(self._view,),
-            confidence=s.confidence,
-            weighted=s.weighted,
-        )
         rounds = s.rounds if facts.sweeps is None else min(s.rounds, facts.sweeps)
         if not rounds or not s.pseudo:
             return [Stage("labeled", labeled, (player,), self.pairs())]
@@ -105,11 +100,18 @@ class SelfTraining(StudentTeacher):
         each = (1 - alone - s.final) / rounds
         stages = [Stage("labeled", labeled, (player,), self.pairs(), alone)]
         for r in range(1, rounds + 1):
-            both, goes_on = {**labeled, "pseudo": pseudo}, r > 1 or not s.lr
+            both = {**labeled, "pseudo": self._pseudo(n, r / (rounds + 1))}
+            goes_on = r > 1 or not s.lr
             stages.append(Stage(f"round{r}", both, (later,), self.pairs(), each, relabel, continues=goes_on))
         if s.final:
             stages.append(Stage("final", labeled, (later,), self.pairs(), s.final, continues=True))
         return stages
+
+    def _pseudo(self, labeled: int, share: float) -> Stream:
+        s, size = self.settings, max(1, round(self.settings.pseudo_crops * labeled))
+        surest = share if s.easy_first and s.mirrored else 1.0
+        return Stream("unlabeled", size, (self._view,), "pseudo", "foreground",
+                      confidence=s.confidence, weighted=s.weighted, surest=surest)  # fmt: skip
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         s, labeled, drop = self.settings, batch["labeled"], at.rng("dropout/student")

@@ -156,14 +156,16 @@ class PseudoLabelBank:
         Raises DataError for a manifest that cannot be read.
         """
         folders: dict[int, Path] = {}
-        trust: dict[int, tuple[tuple[float, ...], float]] = {}
+        floors: dict[int, tuple[float, ...]] = {}
+        agreements: dict[int, float] = {}
         for i, manifest in self._published().items():
             if i <= index:
-                floors = tuple(manifest.get("floors", ()))  # earlier versions had neither
                 for row in manifest["rows"]:
-                    folders[row["index"]] = self._generation(i) / f"{row['index']:05d}"
-                    trust[row["index"]] = floors, scan_weight(row.get("agreement", 1.0))
-        return BankView(self.folder, self.store, len(self.plan.classes), folders, trust)
+                    case, agreed = row["index"], row.get("agreement")
+                    folders[case] = self._generation(i) / f"{case:05d}"
+                    floors[case] = tuple(manifest.get("floors") or ())  # earlier versions had neither
+                    agreements[case] = 1.0 if agreed is None else agreed
+        return BankView(self.folder, self.store, len(self.plan.classes), folders, floors, agreements)
 
     def refused(self, index: int) -> bool:
         """Whether nobody should learn from generation ``index``."""
@@ -252,13 +254,19 @@ class PseudoLabelBank:
 
 @dataclass(frozen=True)
 class BankView:
-    """The pseudo-labels that a stage sees. ``folders``: of each labelled case, where its arrays lie."""
+    """The pseudo-labels that a stage sees: of each case that has one, the folder of its arrays, the floors of
+    confidence of its classes, and the agreement of its views."""
 
     root: Path
     store: Store
     classes: int  # foreground classes
     folders: Mapping[int, Path]
-    trust: Mapping[int, tuple[tuple[float, ...], float]]  # floors of confidence, weight of the scan
+    floors: Mapping[int, tuple[float, ...]]
+    agreements: Mapping[int, float]
+
+    def agreement(self, index: int, /) -> float:
+        """Of the views of case ``index``; 0 where it has no pseudo-label."""
+        return self.agreements.get(index, 0.0)
 
     def labels(self, index: int, /) -> PseudoLabel:
         """Of case ``index``, as memory maps. Raises DataError where there is none, or a damaged one."""
@@ -276,7 +284,8 @@ class BankView:
         except (OSError, ValueError, EOFError) as error:
             raise _lost(f"the pseudo-label of case {name} is damaged", folder, error) from error
         foreground = {int(k): points[points[:, 0] == k, 1:] for k in np.unique(points[:, 0])}
-        return PseudoLabel(target, confidence, foreground, *self.trust[index])
+        weight = scan_weight(self.agreements[index])
+        return PseudoLabel(target, confidence, foreground, self.floors[index], weight)
 
 
 class BlankLabels:
@@ -290,6 +299,9 @@ class BlankLabels:
         return PseudoLabel(
             np.zeros((self.classes, *shape), np.uint8), np.full((1, *shape), FULL, np.uint8), {}
         )
+
+    def agreement(self, index: int, /) -> float:
+        return 1.0
 
 
 def _finished(place: Path, classes: int) -> dict[str, Any] | None:
