@@ -22,12 +22,16 @@ IMAGE = torch.from_numpy(np.random.default_rng(1).normal(size=(2, 14, 12, 9)).as
 def test_nothing_drawn_changes_nothing() -> None:
     assert apply_intensity(IMAGE, IntensityParameters()) is IMAGE
     off = Augmentation(enabled=False)
-    assert draw_mild(Key(0), off, 2) == draw_strong(Key(0), off, 2, (8, 8), (1, 1)) == IntensityParameters()
+    assert (
+        draw_mild(Key(0), off, 2, (8, 8))
+        == draw_strong(Key(0), off, 2, (8, 8), (1, 1))
+        == IntensityParameters()
+    )
 
 
 def test_mild_is_gamma_gain_offset_noise() -> None:
     before = IMAGE.clone()
-    p = draw_mild(Key(2), Augmentation(), 2)
+    p = draw_mild(Key(2), Augmentation(), 2, (8, 8))
     assert p.gain is not None
     assert p.offset is not None
     assert p.gain[0] != p.gain[1]

@@ -60,6 +60,10 @@ class Augmentation:
     noise: Weight = 0.15
     """Largest standard deviation of the Gaussian noise added to every training view."""
 
+    bias: Weight = 0.0
+    """Largest standard deviation, at its control points, of the logarithm of a smooth field that multiplies
+    every training view's intensities, counted from the crop's least one, as coils near the body do."""
+
     strong_probability: Share = 0.5
     """How often each of the strong view's changes happens."""
 

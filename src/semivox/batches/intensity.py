@@ -11,8 +11,17 @@ import torch
 from torch import Tensor
 
 from semivox.batches.augmentation import Augmentation, thick_axes
-from semivox.batches.separable import along_axes, coarsening_matrix, gaussian_matrix
+from semivox.batches.separable import (
+    along_axes,
+    coarsening_matrix,
+    gaussian_matrix,
+    spline_controls,
+    spline_matrix,
+)
 from semivox.randomness import Key
+
+BIAS_CELLS = 2
+"""Cells of the bias field's control grid along each side of a crop."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +29,16 @@ class IntensityParameters:
     """What is done to one view, in this order; the defaults change nothing.
 
     ``blur``: standard deviation an axis, voxels; ``coarsening``: factor an axis; ``contrast``: factor about
-    the mean a channel; ``gamma``; ``gain`` and ``offset`` a channel; ``noise``: standard deviation, drawn
-    from ``noise_seed``; ``cutout``: (start, stop) an axis of a box set to 0.
+    the mean a channel; ``bias``: (n, ...) float32, controls of a cubic B-spline over the whole crop, of which
+    the exponential multiplies what lies above the least intensity; ``gamma``; ``gain`` and ``offset`` a
+    channel; ``noise``: standard deviation, drawn from ``noise_seed``; ``cutout``: (start, stop) an axis of a
+    box set to 0.
     """
 
     blur: tuple[float, ...] | None = None
     coarsening: tuple[float, ...] | None = None
     contrast: tuple[float, ...] | None = None
+    bias: np.ndarray | None = None
     gamma: float | None = None
     gain: tuple[float, ...] | None = None
     offset: tuple[float, ...] | None = None
@@ -35,13 +47,22 @@ class IntensityParameters:
     cutout: tuple[tuple[int, int], ...] | None = None
 
 
-def draw_mild(key: Key, augmentation: Augmentation, channels: int) -> IntensityParameters:
-    """Draw gamma, gain, offset and noise: the changes of the views ``weak`` and ``intensity``."""
+def draw_mild(
+    key: Key, augmentation: Augmentation, channels: int, patch: tuple[int, ...]
+) -> IntensityParameters:
+    """Draw bias, gamma, gain, offset and noise: the changes of the views ``weak`` and ``intensity``."""
     if not augmentation.enabled:
         return IntensityParameters()
     random = (key / "mild").numpy()
     low, high = augmentation.gain
+    bias = None
+    if augmentation.bias > 0:
+        smooth = (key / "bias").numpy()
+        spread = smooth.uniform(0, augmentation.bias)
+        controls = smooth.standard_normal([spline_controls(n, n / BIAS_CELLS) for n in patch])
+        bias = (spread * controls).astype(np.float32)
     return IntensityParameters(
+        bias=bias,
         gamma=math.exp((key / "gamma").numpy().uniform(*np.log(augmentation.gamma))),
         gain=tuple(np.exp(random.uniform(math.log(low), math.log(high), channels)).tolist()),
         offset=tuple(random.uniform(-augmentation.offset, augmentation.offset, channels).tolist()),
@@ -114,6 +135,10 @@ def apply_intensity(image: Tensor, parameters: IntensityParameters) -> Tensor:
     if p.contrast is not None:
         mean = image.mean(dim=tuple(range(1, dims + 1)), keepdim=True)
         image = (image - mean) * _per_channel(p.contrast, dims) + mean
+    if p.bias is not None:
+        low = image.amin(dim=tuple(range(1, dims + 1)), keepdim=True)
+        field = along_axes(torch.from_numpy(p.bias)[None], [spline_matrix(n, n / BIAS_CELLS) for n in sizes])
+        image = (image - low) * field.exp() + low
     if p.gamma is not None:
         low = image.amin(dim=tuple(range(1, dims + 1)), keepdim=True)
         reach = (image.amax(dim=tuple(range(1, dims + 1)), keepdim=True) - low).clamp(min=1e-6)

@@ -174,7 +174,7 @@ class Batches:
         if view == "strong":
             parameters = draw_strong(key / view, self.augmentation, len(image), self.patch, spacing)
         else:
-            parameters = draw_mild(key / view, self.augmentation, len(image))
+            parameters = draw_mild(key / view, self.augmentation, len(image), self.patch)
         changed = apply_intensity(image, parameters)
         # Outside the scan stays 0, as where a network pads a whole scan.
         return changed if inside is None or changed is image else changed * inside
