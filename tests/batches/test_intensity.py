@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import math
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from scipy.interpolate import BSpline
 
 from semivox.batches.augmentation import Augmentation
 from semivox.batches.intensity import IntensityParameters, apply_intensity, draw_mild, draw_strong
@@ -43,6 +45,35 @@ def test_mild_is_gamma_gain_offset_noise() -> None:
     rest = apply_intensity(IMAGE, p) - exact
     assert rest.std() == pytest.approx(p.noise, rel=0.05)
     assert torch.equal(IMAGE, before)
+
+
+def test_a_bias_field_multiplies_what_lies_above_the_least_intensity() -> None:
+    low = IMAGE.amin(dim=(1, 2, 3), keepdim=True)
+    even = np.full((5, 5, 5), math.log(1.5), np.float32)  # B-splines sum to one
+    torch.testing.assert_close(
+        apply_intensity(IMAGE, IntensityParameters(bias=even)), low + 1.5 * (IMAGE - low)
+    )
+    drawn = draw_mild(Key(3), Augmentation(bias=0.8), 2, (14, 12, 9)).bias
+    assert drawn is not None
+    places = [np.arange(n) / (n / 2) for n in IMAGE.shape[1:]]  # two cells a side
+    basis = [
+        np.stack([BSpline.basis_element(np.arange(k - 3, k + 2), False)(at) for k in range(5)], 1)
+        for at in places
+    ]
+    field = np.einsum("ijk,xi,yj,zk->xyz", drawn, *(np.nan_to_num(b) for b in basis))
+    slow = low + (IMAGE - low) * torch.from_numpy(np.exp(field)).float()
+    changed = apply_intensity(IMAGE, IntensityParameters(bias=drawn))
+    torch.testing.assert_close(changed, slow, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("patch", [(1, 1, 1), (2, 1, 3), (1, 9), (40, 7, 2)])
+def test_a_bias_field_covers_crops_of_any_size_and_leaves_other_draws_alone(patch: tuple[int, ...]) -> None:
+    image = torch.rand(2, *patch, generator=torch.Generator().manual_seed(0))
+    with_bias = draw_mild(Key(1), Augmentation(bias=1.0), 2, patch)
+    assert apply_intensity(image, with_bias).shape == image.shape
+    without = draw_mild(Key(1), Augmentation(), 2, patch)
+    assert without.bias is None
+    assert replace(with_bias, bias=None) == without
 
 
 def test_blur_is_gaussian_and_skips_thick_axes() -> None:
