@@ -20,6 +20,7 @@ from semivox.methods.declare import Relabel
 from semivox.networks import Output
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan, Store
 from semivox.randomness import BatchKey, Key
+from semivox.tiles import predict_planned
 from semivox.training import pseudo_label_bank as bank_module
 from semivox.training.labelling import agreement, label_scan
 from semivox.training.pseudo_label_bank import BlankLabels, PseudoLabelBank
@@ -412,7 +413,7 @@ def test_mirrored_labels_are_the_mean_over_mirror_images_and_weigh_by_their_agre
     nets, image = [Net(0)], FakeStore().case(2).image  # 8 x 8: no padding that a mirror image has elsewhere
     plain = label_scan(nets, image, PLAN, Relabel(), Key(0), (0, 1))
     assert plain.weight == 1.0
-    label = label_scan(nets, image, PLAN, Relabel(mirrored=True), Key(0), (0, 1))
+    label = label_scan(nets, image, PLAN, Relabel(mirrors=2), Key(0), (0, 1))
     views = [padded_probs(nets, image)]
     for axis in (1, 2):
         views.append(np.flip(padded_probs(nets, np.flip(image, axis).copy()), axis))
@@ -428,9 +429,28 @@ def test_mirrored_labels_are_the_mean_over_mirror_images_and_weigh_by_their_agre
     assert label.weight < 1
 
 
+def test_labels_of_windows_are_those_of_masks() -> None:
+    plan = replace(PLAN, patch=(4, 4))  # a scan of 8 x 8 has nine of them
+    nets, image = [Net(0)], FakeStore().case(2).image
+    expected = predict_planned(nets, image, plan).max(0)
+    label = label_scan(nets, image, plan, Relabel(windows=True), Key(0))
+    assert np.array_equal(label.target > 0, np.stack([expected.indices == k for k in (1, 2)]))
+    assert np.abs(label.confidence[0] - 255 * expected.values.numpy()).max() <= 0.51
+    whole = label_scan(nets, image, plan, Relabel(), Key(0))
+    assert not np.array_equal(label.confidence, whole.confidence)
+
+
+def test_of_the_mirror_axes_the_first_are_taken() -> None:
+    nets, image = [Net(0)], FakeStore().case(2).image
+    one = label_scan(nets, image, PLAN, Relabel(mirrors=1), Key(0), (0, 1))
+    assert np.array_equal(
+        one.confidence, label_scan(nets, image, PLAN, Relabel(mirrors=2), Key(0), (0,)).confidence
+    )
+
+
 def test_a_view_brings_the_floors_of_all_scans_and_the_weight_of_each(tmp_path: Path) -> None:
     one = PseudoLabelBank(tmp_path, cast(Store, FakeStore()), PLAN, Key(0), mirror_axes=(0, 1))
-    one.relabel("s", 0, Relabel(mirrored=True), [Net(0)])
+    one.relabel("s", 0, Relabel(mirrors=2), [Net(0)])
     manifest = json.loads((tmp_path / "000" / "manifest.json").read_text())
     labels = [one.view(0).labels(case) for case in FakeStore.unlabeled]
     assert {label.floors for label in labels} == {tuple(manifest["floors"])}

@@ -51,11 +51,12 @@ def draw_pair(
 def surest_of(
     cases: Sequence[int], share: float, agreement: Callable[[int], float], least: int = 1
 ) -> tuple[int, ...]:
-    """The ``share`` of ``cases`` with the highest ``agreement``, at least ``least``, in their order; of
-    equals the first."""
+    """The ``share`` of ``cases`` with the highest ``agreement``, at least ``least``, and those that agree as
+    much as the last of them; in the order of ``cases``."""
     count = min(len(cases), max(least, math.ceil(share * len(cases))))
-    best = sorted(range(len(cases)), key=lambda place: (-agreement(cases[place]), place))[:count]
-    return tuple(cases[place] for place in sorted(best))
+    agreed = [agreement(case) for case in cases]
+    floor = sorted(agreed, reverse=True)[count - 1]
+    return tuple(case for case, a in zip(cases, agreed, strict=True) if a >= floor)
 
 
 def part_of(

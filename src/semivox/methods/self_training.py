@@ -5,14 +5,14 @@ Idea: a teacher that has finished learning labels whole scans; a student learns 
 Basis: measured here
 
     first     L = L_seg(labelled); the learning rate falls to 0
-    round r   the averaged weights label every unlabelled scan: argmax of the mean over its mirror images; of
-              R rounds this one learns from the r / (R + 1) of the scans that agree most with their mirror
-              images (after ST++, Yang et al., CVPR 2022), and voxel v of scan i counts by
+    round r   the averaged weights label every unlabelled scan, in windows: argmax of the mean over it and its
+              mirror image; of R rounds this one learns from the r / (R + 1) of the scans that agree most with
+              theirs (after ST++, Yang et al., CVPR 2022), and voxel v of scan i counts by
 
                   w_iv = s_i clip((m_iv - tau_k) / (1 - tau_k), 0, 1)
 
               with m_iv the largest probability, tau_k the first quartile of m over all voxels labelled k (at
-              least 0.5), and s_i how far scan and mirror images agree; then
+              least 0.5), and s_i how far scan and mirror image agree; then
 
                   L = L_seg(labelled) + lambda L_seg(pseudo-labelled; w)
 
@@ -23,8 +23,8 @@ both ways (after BCP, Bai et al., CVPR 2023). Labelled crops are as many as in `
 pseudo-labels come on top. A round whose labels cannot be right (a class is missing, volumes leave the
 labelled range, mirror images disagree) is refused, and the run goes on with labels alone.
 
-Ours, after pseudo-labels (Lee, 2013), noisy students (Xie et al., CVPR 2020) and thresholds by class (Zhang
-et al., NeurIPS 2021). What each part is worth stands on the method's page.
+Ours, after pseudo-labels (Lee, 2013) and thresholds by class (Zhang et al., NeurIPS 2021). What each part is
+worth stands on the method's page.
 """
 
 from __future__ import annotations
@@ -67,8 +67,10 @@ class SelfTrainingSettings(StudentTeacherSettings):
     """Voxels count by how sure they are in their class, scans by how far their mirror images agree. [ours]"""
     confidence: Share = 0.0
     """Voxels whose pseudo-label is less sure than this do not count. [ours]"""
-    mirrored: bool = True
-    """Label by the mean over a scan and its mirror images. [ours]"""
+    windows: bool = True
+    """Label scans in windows, as masks are made; else in one forward. [ours]"""
+    mirrors: FewOrNone = 1
+    """Label by the mean over a scan and at most so many of its mirror images. [ours]"""
     easy_first: bool = True
     """Round r of R has the r / (R + 1) of the scans that agree most with their mirror images; else all.
     [ours]"""
@@ -95,7 +97,7 @@ class SelfTraining(StudentTeacher):
         rounds = s.rounds if facts.sweeps is None else min(s.rounds, facts.sweeps)
         if not rounds or not s.pseudo:
             return [Stage("labeled", labeled, (player,), self.pairs())]
-        relabel = Relabel(clean="largest" if s.clean else "none", mirrored=s.mirrored)
+        relabel = Relabel(clean="largest" if s.clean else "none", windows=s.windows, mirrors=s.mirrors)
         alone = min(s.alone, max(LEAST_ALONE, s.enough / facts.steps))
         each = (1 - alone - s.final) / rounds
         stages = [Stage("labeled", labeled, (player,), self.pairs(), alone)]
@@ -108,10 +110,10 @@ class SelfTraining(StudentTeacher):
         return stages
 
     def _pseudo(self, labeled: int, share: float) -> Stream:
-        s, size = self.settings, max(1, round(self.settings.pseudo_crops * labeled))
-        surest = share if s.easy_first and s.mirrored else 1.0
+        s = self.settings
+        size, share = max(1, round(s.pseudo_crops * labeled)), share if s.easy_first else 1.0
         return Stream("unlabeled", size, (self._view,), "pseudo", "foreground",
-                      confidence=s.confidence, weighted=s.weighted, surest=surest)  # fmt: skip
+                      confidence=s.confidence, weighted=s.weighted, surest=share)  # fmt: skip
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         s, labeled, drop = self.settings, batch["labeled"], at.rng("dropout/student")

@@ -32,11 +32,11 @@ def label_scan(
     The networks' running statistics normalise, nothing is dropped. Planes are 255 times one-hot, or times the
     probability with ``relabel.soft``; the confidence is 255 times the largest probability. Voxels that the
     clean-up takes from a class become background and keep their confidence. ``key`` draws the points.
-    With ``relabel.mirrored`` probabilities are the mean over the scan and its mirror images along each of
+    Probabilities are the mean over the scan and its mirror images along the first ``relabel.mirrors`` of
     ``mirror_axes``, and the label's weight is how far these agree.
     """
-    axes, memory = mirror_axes if relabel.mirrored else (), _forward_bytes(networks)
-    views = list(predict_views(networks, np.array(image, np.float32), plan, axes, memory, whole=True))
+    axes, memory, whole = mirror_axes[: relabel.mirrors], _forward_bytes(networks), not relabel.windows
+    views = list(predict_views(networks, np.array(image, np.float32), plan, axes, memory, whole))
     probs = torch.stack(views).mean(0) if len(views) > 1 else views[0]  # (K, X, Y[, Z])
     highest, argmax = probs.max(0)
     argmax = argmax.to(torch.uint8)

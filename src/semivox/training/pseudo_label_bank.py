@@ -99,7 +99,8 @@ class PseudoLabelBank:
             "part": part,
             "clean": relabel.clean,
             "soft": relabel.soft,
-            "mirrored": relabel.mirrored,
+            "windows": relabel.windows,
+            "mirrors": relabel.mirrors,
             "weights": weights_hash(networks),
         }
         folder, (rank, ranks) = self._generation(index), self.processes.place
