@@ -23,8 +23,7 @@ both ways (after BCP, Bai et al., CVPR 2023). Labelled crops are as many as in `
 pseudo-labels come on top. A round whose labels cannot be right (a class is missing, volumes leave the
 labelled range, mirror images disagree) is refused, and the run goes on with labels alone.
 
-Ours, after pseudo-labels (Lee, 2013) and thresholds by class (Zhang et al., NeurIPS 2021). What each part is
-worth stands on the method's page.
+Ours, after pseudo-labels (Lee, 2013) and thresholds by class (Zhang et al., NeurIPS 2021).
 """
 
 from __future__ import annotations
