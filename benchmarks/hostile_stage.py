@@ -69,6 +69,7 @@ LINES = {
         Line("import folders", "import folders @/folders @/out/imported"),
         Line("import msd", "import msd @/msd @/out/imported"),
         Line("methods", "methods cps"),
+        Line("export", "export @/model0 --to torchscript --out @/out/exported", ("model0",)),
         Line("demo", "demo --out @/plan.json"),
     )
 }

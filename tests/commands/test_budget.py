@@ -13,7 +13,7 @@ def test_eight_seconds_end_within_eight_seconds(phantoms: tuple[Path, Path], tmp
     """By the clock, or by the processor's time: one thread never has more than the clock, and on a busy
     machine it has less."""
     display, began = Told(), time.process_time()
-    settings = {"run.threads": 1, "plan.network.kind": "unet"}
+    settings = {"run.threads": 1, "plan.network.kind": "unet", "plan.batch": [6, 6]}
     result = train(
         phantoms[0], tmp_path / "run", method="supervised", budget=8.0, settings=settings,
         cache=tmp_path / "cache", display=display,

@@ -65,7 +65,7 @@ def test_held_out_cases_are_predicted_measured_and_shown_once(run: Path, phantom
     assert not (folder / "masks" / "probabilities").exists()
     assert f"Dice {evaluation['mean']['foreground']['dice']:.3f}" in page.read_text()
     assert json.loads((folder / "source.json").read_text())["data"] == str(test.resolve())
-    assert page.read_text().count("data:image/jpeg") == 3 * len(cases)
+    assert page.read_text().count("data:image/jpeg") == (3 + 1) * len(cases)  # planes, small picture
     before = {path: path.stat().st_mtime_ns for path in (folder / "masks").glob("*.nii.gz")}
     first = (folder / "calibration.json").read_bytes()
     report(run, test)  # all is up to date
