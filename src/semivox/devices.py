@@ -32,6 +32,12 @@ def send(x: Tensor, device: torch.device) -> Tensor:
     return x.to(device, non_blocking=True)
 
 
+def synchronise(device: torch.device) -> None:
+    """Until ``device`` has done all it was given, so that a clock can be read; a CPU always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def share(total: int, rank: int, ranks: int) -> range:
     """Which of ``total`` things process ``rank`` of ``ranks`` has: a stretch of them; the first processes
     have one more where they do not divide."""

@@ -122,7 +122,7 @@ def apply_intensity(image: Tensor, parameters: IntensityParameters) -> Tensor:
     """A changed copy of ``image`` (C, X, Y[, Z]) float32; the image itself where nothing changes."""
     p = parameters
     dims = image.ndim - 1
-    sizes = image.shape[1:]
+    sizes, space = image.shape[1:], tuple(range(1, image.ndim))
     if p.blur is not None:
         image = along_axes(
             image, [gaussian_matrix(n, s) if s > 0 else None for n, s in zip(sizes, p.blur, strict=True)]
@@ -133,15 +133,15 @@ def apply_intensity(image: Tensor, parameters: IntensityParameters) -> Tensor:
             [coarsening_matrix(n, f) if f > 1 else None for n, f in zip(sizes, p.coarsening, strict=True)],
         )
     if p.contrast is not None:
-        mean = image.mean(dim=tuple(range(1, dims + 1)), keepdim=True)
+        mean = image.mean(dim=space, keepdim=True)
         image = (image - mean) * _per_channel(p.contrast, dims) + mean
     if p.bias is not None:
-        low = image.amin(dim=tuple(range(1, dims + 1)), keepdim=True)
+        low = image.amin(dim=space, keepdim=True)
         field = along_axes(torch.from_numpy(p.bias)[None], [spline_matrix(n, n / BIAS_CELLS) for n in sizes])
         image = (image - low) * field.exp() + low
     if p.gamma is not None:
-        low = image.amin(dim=tuple(range(1, dims + 1)), keepdim=True)
-        reach = (image.amax(dim=tuple(range(1, dims + 1)), keepdim=True) - low).clamp(min=1e-6)
+        low = image.amin(dim=space, keepdim=True)
+        reach = (image.amax(dim=space, keepdim=True) - low).clamp(min=1e-6)
         image = ((image - low) / reach).pow(p.gamma) * reach + low
     if p.gain is not None:
         image = image * _per_channel(p.gain, dims)

@@ -100,9 +100,8 @@ def pair_files(
     marks = label_files(root / "labelsTr")
     lone = [p for p in marks if _is_label_of(p, ending) and p not in used]
     listed = [path for case in cases for path in (*case.images, *([case.label] if case.label else []))]
-    own = Path(
-        os.path.abspath(root)
-    )  # what lies elsewhere is listed from there, and is not this folder's to use up
+    # what lies elsewhere is listed from there, and is not this folder's to use up
+    own = Path(os.path.abspath(root))
     within = {p.parent for p in listed if Path(os.path.abspath(p)).is_relative_to(own)}
     folders = within | {root / name for name in ("imagesTr", "imagesUn", "labelsTr")}
     unused = unused_in(sorted(folders), [*listed, *_with_ending(unlisted, ending), *lone])

@@ -17,6 +17,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
+from semivox.devices import synchronise
 from semivox.networks.contract import NormMode
 from semivox.networks.segmenter import Precision, Segmenter
 
@@ -130,8 +131,7 @@ def _spent(device: torch.device) -> float:
     """Seconds, of which only differences mean something."""
     if device.type == "cpu":
         return process_time() / torch.get_num_threads()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    synchronise(device)
     return perf_counter()
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from semivox.contents import MachineSpeed
-from semivox.devices import choose_device
+from semivox.devices import choose_device, synchronise
 from semivox.errors import SemivoxError
 from semivox.files import make_folder, read_json, write_json
 from semivox.machine import cpus, memory_bytes, processor
@@ -146,8 +146,7 @@ def _fastest_pass(device: torch.device, row: str, crops: int) -> tuple[float, fl
 
 
 def _now(device: torch.device) -> tuple[float, float]:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    synchronise(device)
     return time.perf_counter(), time.process_time()
 
 

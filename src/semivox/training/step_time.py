@@ -16,6 +16,7 @@ from itertools import chain, pairwise
 import torch
 
 from semivox.batches import Batches
+from semivox.devices import synchronise
 from semivox.methods import Facts, Method, Optimizer, Stage
 from semivox.training.loop import Hooks, fit
 from semivox.training.processes import ALONE, Processes
@@ -138,6 +139,5 @@ def _quartile(numbers: Sequence[float]) -> float:
 
 
 def _now(device: torch.device) -> Moment:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    synchronise(device)
     return Moment(time.perf_counter(), time.thread_time())
