@@ -21,9 +21,10 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLSLossless, 
 
 from semivox.cohort import ENDINGS, Volume, read_volume, write_mask, write_volume
 
-RNG = np.random.default_rng(0)
-SOLID = RNG.integers(0, 9, (9, 8, 7)).astype(np.uint8)
-FLAT = RNG.integers(0, 4, (31, 23)).astype(np.uint8)
+SOLID = np.random.default_rng(0).integers(0, 9, (9, 8, 7)).astype(np.uint8)
+FLAT = np.random.default_rng(1).integers(0, 4, (31, 23)).astype(np.uint8)
+COLOUR = np.random.default_rng(2).integers(0, 255, (48, 32, 3)).astype(np.uint8)
+ALPHA = np.random.default_rng(3).integers(0, 255, (23, 31, 4)).astype(np.uint8)
 AFFINE = np.array([[-0.7, 0, 0, 31.3], [0, -0.8, 0, -12.9], [0, 0, 1.25, 4.1], [0, 0, 0, 1]])
 
 
@@ -91,10 +92,9 @@ def texts() -> Iterator[tuple[str, bytes]]:
 
 def pictures() -> Iterator[tuple[str, bytes]]:
     """PNG of several colour types and depths, and JPEG."""
-    colour = RNG.integers(0, 255, (23, 31, 3)).astype(np.uint8)
-    alpha = RNG.integers(0, 255, (23, 31, 4)).astype(np.uint8)
+    colour = np.ascontiguousarray(COLOUR[:23, :31])
     for name, array in (
-        ("grey", FLAT.T), ("colour", colour), ("alpha", alpha),
+        ("grey", FLAT.T), ("colour", colour), ("alpha", ALPHA),
         ("deep", FLAT.T.astype(np.uint16) * 999), ("deepcolour", colour.astype(np.uint16) * 99),
     ):  # fmt: skip
         yield f"{name}.png", imagecodecs.png_encode(np.ascontiguousarray(array))
@@ -105,11 +105,10 @@ def pictures() -> Iterator[tuple[str, bytes]]:
 
 def tiffs(folder: Path, found: dict[str, list[Path]]) -> None:
     """Strips, tiles, stacks and planes in the compressions that programs write."""
-    colour = RNG.integers(0, 255, (48, 32, 3)).astype(np.uint8)
     for compression in (None, "lzw", "zlib", "packbits", "zstd", "lzma", "jpeg", "webp", "lerc", "png"):
         for number, options in enumerate(({"rowsperstrip": 16}, {"tile": (16, 16)}, {"byteorder": ">"})):
             path = folder / f"{compression}{number}.tif"
-            tifffile.imwrite(path, colour, photometric="rgb", compression=compression, **options)
+            tifffile.imwrite(path, COLOUR, photometric="rgb", compression=compression, **options)
             found[".tif"].append(path)
     stack = np.ascontiguousarray(SOLID.T)
     for name, options in (

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
+
+_states: dict[ModuleType, dict] = {}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test draws the same numbers whatever ran before it: its module's generator starts anew."""
+    module = getattr(item, "module", None)
+    generator = getattr(module, "RNG", None)
+    if isinstance(module, ModuleType) and isinstance(generator, np.random.Generator):
+        state = _states.setdefault(module, deepcopy(generator.bit_generator.state))
+        generator.bit_generator.state = deepcopy(state)
 
 
 @pytest.fixture(scope="session")

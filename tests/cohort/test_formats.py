@@ -201,6 +201,7 @@ def test_an_itk_mask_has_the_scans_geometry(tmp_path, ending, dims):
     scan = sitk.ReadImage(str(tmp_path / f"a{ending}"))
     volume = read_volume(tmp_path / f"a{ending}")
     mask = RNG.integers(0, 300, volume.shape)
+    mask.flat[-1] = 299  # more than 8 bits, whatever is drawn
     path = write_mask(tmp_path / "m", mask, volume)
     assert path.name == f"m{ending}"
     written = sitk.ReadImage(str(path))
