@@ -37,6 +37,7 @@ ORDER = (
         "trees",
         "lazy",
         "devices",
+        "nnunet_raw",
         "options",
         "terminal",
         "stopping",

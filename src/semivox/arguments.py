@@ -50,10 +50,11 @@ def command_of(module: str) -> Command[Any]:
 def run(module: str, given: argparse.Namespace) -> int:
     """Run a command with what was parsed; returns its exit code."""
     from semivox.options import arguments
+    from semivox.terminal import with_folders_told
 
     command = command_of(module)
     values = {a.name: getattr(given, a.name) for a in arguments(command.options)}
-    return command.run(command.options(**values))
+    return command.run(with_folders_told(command.options(**values)))
 
 
 def add_arguments(parser: argparse.ArgumentParser, command: Command[Any]) -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
+from semivox.nnunet_raw import folder_taken
 from semivox.settings import documented_in, field_docs
 
 P = ParamSpec("P")
@@ -30,10 +31,11 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Positional:
-    """An argument without a flag; ``many``: one or more of them."""
+    """An argument without a flag; ``many``: one or more of them; ``data``: as of :class:`Flag`."""
 
     metavar: str
     many: bool = False
+    data: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Flag:
     ``group`` is the heading it stands under; ``flag`` another name than the field's; ``default`` says in a
     few words what holds where it is not given; ``parse`` turns its text into the value and raises ValueError.
     Of flags with the same ``one_of`` at most one may be given. ``repeat``: each time it is given adds to a
-    list. ``same_as``: ``module:Class`` of the settings whose field of this name explains it.
+    list. ``same_as``: ``module:Class`` of the settings whose field of this name explains it. ``data``: a
+    data folder, for which nnU-Net's name may stand (:mod:`semivox.nnunet_raw`).
     """
 
     metavar: str = ""
@@ -55,6 +58,7 @@ class Flag:
     one_of: str = ""
     repeat: bool = False
     same_as: str = ""
+    data: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,21 +123,49 @@ def from_options(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Functi
     """Makes a function of an options object into one that takes the fields as its arguments.
 
     Signature and the ``Parameters`` of its docstring are those of the dataclass; ``function.of(object)``
-    calls it with an object that is there.
+    calls it with an object that is there. When the body begins, names of data folders are paths
+    (:func:`with_data_folders`).
     """
 
     def decorate(body: Callable[[O], R]) -> Function[P, O, R]:
+        def of(given: O) -> R:
+            return body(with_data_folders(given)[0])
+
         @functools.wraps(body)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            return body(options(*args, **kwargs))
+            return of(options(*args, **kwargs))
 
         made = cast(Any, call)
-        made.of = body
+        made.of = of
         made.__signature__ = _signature(cast(type, options), body)
         made.__doc__ = _docstring(cast(type, options), body.__doc__ or "")
         return cast(Function[P, O, R], call)
 
     return decorate
+
+
+def with_data_folders(options: O) -> tuple[O, list[str]]:
+    """The same options with paths where nnU-Net's names stood for data folders, and lines that tell so.
+
+    Raises DataError as :func:`semivox.nnunet_raw.folder_taken` does.
+    """
+    changed: dict[str, Any] = {}
+    lines: list[str] = []
+    for name in _data_fields(cast(type, type(options))):
+        value = getattr(options, name)
+        several = value if isinstance(value, list | tuple) else [] if value is None else [value]
+        taken = [folder_taken(given) for given in several]
+        lines += [line for _, line in taken if line]
+        if any(folder is not given for (folder, _), given in zip(taken, several, strict=True)):
+            folders = [folder for folder, _ in taken]
+            changed[name] = folders if several is value else folders[0]
+    return (dataclasses.replace(cast(Any, options), **changed) if changed else options), lines
+
+
+@functools.cache
+def _data_fields(options: type) -> tuple[str, ...]:
+    marks = {name: getattr(hint, "__metadata__", ()) for name, hint in hints_of(options).items()}
+    return tuple(name for name, own in marks.items() if any(getattr(mark, "data", False) for mark in own))
 
 
 def arguments(options: type) -> list[Argument]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+from semivox.errors import printable
+from semivox.options import with_data_folders
+
+O = TypeVar("O")  # noqa: E741
 
 
 def show(content: Any) -> None:
@@ -19,6 +24,14 @@ def show(content: Any) -> None:
     if not console.is_terminal:  # a pipe has no width: do not break tables at 80 columns
         console = Console(width=160)
     console.print(content)
+
+
+def with_folders_told(options: O) -> O:
+    """The options with paths where nnU-Net's names stood for data folders; a line on stderr for each."""
+    found, lines = with_data_folders(options)
+    for line in lines:
+        print(printable(line), file=sys.stderr)
+    return found
 
 
 def case_line(done: int, total: int, row: Any) -> None:

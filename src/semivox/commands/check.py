@@ -21,7 +21,7 @@ SHOWN = 5  # findings of one kind in full; the others are named (to_json has the
 class CheckOptions:
     """What to check."""
 
-    data: Annotated[str | Path, Positional("DATA")]
+    data: Annotated[str | Path, Positional("DATA", data=True)]
     """A data folder."""
     write_exclude: Annotated[bool, Flag()] = False
     """Set ``use=no`` in ``cases.csv`` for unlabelled cases that have an error, so that training can go on

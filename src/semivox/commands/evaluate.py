@@ -20,7 +20,7 @@ class EvaluateOptions:
 
     predictions: Annotated[str | Path, Positional("PREDICTIONS")]
     """Folder of masks, as ``predict`` writes it."""
-    labels: Annotated[str | Path, Positional("LABELS")]
+    labels: Annotated[str | Path, Positional("LABELS", data=True)]
     """A data folder, or a folder of label files."""
     out: Annotated[str | Path | None, Flag("FILE.json", default="PREDICTIONS/evaluation.json")] = None
     """The file to write."""

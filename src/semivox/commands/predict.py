@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from semivox.cohort.format_table import WRITABLE
 from semivox.errors import printable
 from semivox.options import Command, Flag, Positional, from_options
-from semivox.terminal import case_line
+from semivox.terminal import case_line, with_folders_told
 
 if TYPE_CHECKING:
     from semivox.inference.folder import PredictionReport
@@ -25,7 +25,7 @@ class PredictOptions:
     run: Annotated[str | Path | Sequence[str | Path], Positional("RUN", many=True)]
     """Folder that ``train`` wrote. Of several, or one that ``train --folds`` wrote, the mean of their
     probabilities predicts; they share channels and classes."""
-    paths: Annotated[str | Path | Sequence[str | Path], Positional("PATH", many=True)]
+    paths: Annotated[str | Path | Sequence[str | Path], Positional("PATH", many=True, data=True)]
     """Scans, folders of scans, or data folders of any layout (their cases in use; give ``imagesTs`` itself).
     File names are read as those of the training folder: where a case had several files, CASE_0000, CASE_0001,
     ... are the channels of one."""
@@ -107,7 +107,8 @@ def predict(options: PredictOptions) -> PredictionReport:
 
 def main(given: PredictOptions) -> int:
     """Predict, a line a case; 3 if cases have failed."""
-    report = predict.of(replace(_runs_first(given), progress=case_line))
+    given = with_folders_told(_runs_first(given))
+    report = predict.of(replace(given, progress=case_line))
     if report.undertrained:
         print(f"warning: {report.undertrained}", file=sys.stderr)
     print(

@@ -49,7 +49,7 @@ class RankOptions:
 
     run: Annotated[str | Path, Positional("RUN")]
     """Folder that ``train`` wrote."""
-    data: Annotated[str | Path, Positional("DATA")]
+    data: Annotated[str | Path, Positional("DATA", data=True)]
     """A data folder, such as the run's own. Its label files are not opened (but where plain folders have no
     ``dataset.json``)."""
     top: Annotated[int | None, Flag("N", default="8, or all")] = None

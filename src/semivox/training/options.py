@@ -57,7 +57,7 @@ class TrainingOptions:
 class TrainOptions(TrainingOptions):
     """What is trained on what: the arguments of :func:`semivox.train`, as they were given."""
 
-    data: Annotated[str | Path, Positional("DATA")]
+    data: Annotated[str | Path, Positional("DATA", data=True)]
     """A data folder."""
     out: Annotated[str | Path, Flag("RUN", DATA)]
     """New run folder."""
@@ -71,7 +71,7 @@ class TrainOptions(TrainingOptions):
     measured on it. RUN then stands for these runs: ``predict`` averages them. --steps or --budget are each
     run's."""
     init: Annotated[str | Path | None, Flag("RUN0", METHOD, same_as=RUN)] = None
-    watch: Annotated[str | Path | None, Flag("DATA2", DATA)] = None
+    watch: Annotated[str | Path | None, Flag("DATA2", DATA, data=True)] = None
     """Measure the labelled cases of this data folder while training; it shows, and changes nothing."""
     resume: Annotated[bool, Flag("", DATA)] = False
     """Go on with the run in --out."""
