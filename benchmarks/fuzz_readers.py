@@ -11,24 +11,24 @@ that took more memory than four times their size and 200 MiB.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import os
 import re
 import resource
-import select
 import shutil
 import struct
-import subprocess
 import sys
 import tempfile
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mortal_children import outcomes
 
 LONGEST = 10.0
 MOST_BYTES = 200 * 2**20
@@ -226,54 +226,24 @@ def child(first: int, last: int, seed: int) -> None:
 def run(
     first: int, last: int, seed: int, limit_s: float = 1e9, child: Sequence[str] = (sys.executable, __file__)
 ) -> dict[str, Any]:
-    """Counts by ending and outcome of the files ``first`` to ``last``; the bad ones by number. ``child`` is
-    given ``--child FIRST LAST SEED``."""
+    """Counts by ending and outcome of the files ``first`` to ``last``, or as many as there is time for; the
+    bad ones by number. ``child`` is given ``--child FIRST LAST SEED``."""
     counts: dict[str, Counter[str]] = {}
     bad: list[dict[str, Any]] = []
     slowest = most = 0.0
     ends = time.monotonic() + limit_s
-    while first < last and time.monotonic() < ends:
-        command = [*child, "--child", str(first), str(last), str(seed)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ)
-        now = None
-        for line in lines_of(process):
-            told = json.loads(line)
-            if "file" in told:
-                now = told
-                continue
-            assert now is not None
-            counts.setdefault(ending_of(now["file"]), Counter())[told["outcome"]] += 1
-            slowest, most = max(slowest, told["seconds"]), max(most, told["mib"])
-            if told["outcome"] not in ("read", "refused"):
-                bad.append({**told, **now})
-            first, now = told["n"] + 1, None
+    tries = outcomes(lambda n: [*child, "--child", str(n), str(last), str(seed)], first, last, 6 * LONGEST)
+    with contextlib.closing(tries):
+        for one in tries:
+            outcome = "slow" if one["outcome"] == "hang" else one["outcome"]
+            counts.setdefault(ending_of(one["file"]), Counter())[outcome] += 1
+            slowest, most = max(slowest, one.get("seconds", 0)), max(most, one.get("mib", 0))
+            if outcome not in ("read", "refused"):
+                bad.append({**one, "outcome": outcome})
+            first = one["n"] + 1
             if time.monotonic() > ends:
-                process.kill()
                 break
-        code = process.wait()
-        if now is not None and time.monotonic() < ends:
-            outcome = "slow" if code == -9 else "death"
-            counts.setdefault(ending_of(now["file"]), Counter())[outcome] += 1
-            bad.append({**now, "outcome": outcome, "said": f"exit {code}"})
-            first = now["n"] + 1
-        elif code not in (0, -9):
-            raise RuntimeError(f"the child could not work: exit {code}")
     return {"next": first, "counts": counts, "bad": bad, "slowest_s": slowest, "most_mib": most}
-
-
-def lines_of(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """Lines of a process; it is killed when none comes for long."""
-    assert process.stdout is not None
-    rest = b""
-    while True:
-        if not select.select([process.stdout], [], [], 6 * LONGEST)[0]:
-            process.kill()
-            return
-        piece = os.read(process.stdout.fileno(), 1 << 16)
-        if not piece:
-            return
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from whole
 
 
 def ending_of(name: str) -> str:

@@ -22,7 +22,6 @@ import os
 import random
 import resource
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -35,10 +34,10 @@ from pathlib import Path
 from typing import Any
 
 import hostile_damage
-from fuzz_readers import lines_of
 from hostile_stage import LINES, PATHS, Line, Stage, build, stock_of
 from kill_points import new_process
 from kill_scenes import run_quickly
+from mortal_children import outcomes
 
 LONGEST = 20.0
 """Seconds after which a try is told to stop; twice so long after, its process is ended."""
@@ -249,26 +248,8 @@ def all_tries(root: Path, kinds: str) -> list[Try]:
 
 def run(root: Path, first: int, last: int, seed: int, kinds: str) -> Iterator[dict[str, Any]]:
     """What was found of the tries ``first`` to ``last``."""
-    while first < last:
-        command = [sys.executable, __file__, "--child", str(root), str(first), str(last), str(seed), kinds]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        now: dict[str, Any] | None = None
-        for line in lines_of(process):
-            told = json.loads(line)
-            if "line" in told:
-                now = told
-                continue
-            assert now is not None
-            yield {**now, **told}
-            first, now = told["n"] + 1, None
-        code = process.wait()
-        if now is not None:
-            yield {**now, "outcome": "hang" if code == -9 else "death", "said": f"exit {code}"}
-            first = now["n"] + 1
-        elif code:
-            raise RuntimeError(f"the child could not work: exit {code}")
+    words = [sys.executable, __file__, "--child", str(root)]
+    return outcomes(lambda n: [*words, str(n), str(last), str(seed), kinds], first, last, 3 * LONGEST)
 
 
 def prepared(root: Path) -> None:
