@@ -43,6 +43,7 @@ ORDER = (
         "stopping",
     ),
     ("cohort",),
+    ("dicomweb",),
     ("prepare",),
     ("losses",),
     ("batches",),
@@ -350,6 +351,8 @@ TOUCHES = {
     "cohort/importers/dicom.py": {"mkdir"},  # in a new folder
     "cohort/importers/folders.py": {"copyfile", "mkdir"},  # into a new folder
     "cohort/importers/msd.py": {"copyfile", "mkdir"},  # into a new folder
+    "dicomweb/storing.py": {"open:w"},  # in a folder of `scratch`
+    "dicomweb/study.py": {"open:w"},  # the same
     "prepare/store_entry.py": {"write_text", "np.save"},  # a folder of `building`
     "training/checkpoints.py": {"torch.save"},  # a temporary of `replacing`
     "training/launch.py": {"TemporaryFile"},

@@ -97,18 +97,24 @@ def _tell(arguments: argparse.Namespace, text: str) -> None:
 
 def _going_on(arguments: argparse.Namespace, words: Sequence[str]) -> str:
     """The command that goes on where this one was stopped."""
-    import shlex
-
     if not arguments.command:
         return "; nothing was begun"
     again = command_of(COMMANDS[arguments.command][0]).again
     flags = [again] if again and again not in words else []
-    return f"; go on with: {shlex.join(['semivox', *words, *flags])}"
+    return f"; go on with: {_shown(['semivox', *words, *flags])}"
+
+
+def _shown(words: Sequence[str]) -> str:
+    """A command line as it may be shown and kept: no login in a URL."""
+    import shlex
+
+    from semivox.dicomweb import without_login
+
+    return without_login(shlex.join(words))
 
 
 def _write_bug(arguments: argparse.Namespace, argv: Sequence[str]) -> str:
     """The traceback into OUT/error.log where the command has such a folder, else ./semivox-error.log."""
-    import shlex
     import traceback
 
     from semivox.files import write_text
@@ -117,7 +123,7 @@ def _write_bug(arguments: argparse.Namespace, argv: Sequence[str]) -> str:
     folder = Path(out) if out and Path(out).is_dir() else Path()
     path = folder / ("error.log" if out and Path(out).is_dir() else "semivox-error.log")
     try:
-        write_text(path, f"semivox {shlex.join(argv)}\n{traceback.format_exc()}")
+        write_text(path, f"{_shown(['semivox', *argv])}\n{traceback.format_exc()}")
     except SemivoxError:
         return traceback.format_exc()
     return f"The details are in {path}; please report them."

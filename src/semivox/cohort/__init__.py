@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from semivox.cohort.check_report import CheckReport, Finding
     from semivox.cohort.claims import check_memory
     from semivox.cohort.dataset_json import Declared, read_dataset_json
+    from semivox.cohort.dicom.objects import differing_objects, identity_of_object
     from semivox.cohort.fits import Task, channels_differ, classes_differ, refuse_other_task
     from semivox.cohort.folder import load_cohort
     from semivox.cohort.format_table import CHOICES, DETACHED, ENDINGS, mask_ending
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from semivox.cohort.orientation import Orientation, orientation_of
     from semivox.cohort.phantom import make_phantom, write_phantom_cohort
     from semivox.cohort.prediction_mark import mark_of
-    from semivox.cohort.scans import find_scans
+    from semivox.cohort.scans import Scans, find_scans, find_series
     from semivox.cohort.segments import Segment, named_by_segments, segments_of_classes
     from semivox.cohort.split import split_cohort
     from semivox.cohort.unusual_grids import too_far, too_large
@@ -75,6 +76,7 @@ __all__ = [
     "Orientation",
     "Positioned",
     "Progress",
+    "Scans",
     "Segment",
     "Source",
     "Split",
@@ -86,12 +88,15 @@ __all__ = [
     "check_memory",
     "classes_differ",
     "cohort_spacing",
+    "differing_objects",
     "edges_of",
     "ending_of",
     "files_sha256",
     "find_scans",
+    "find_series",
     "grid_difference",
     "grid_error",
+    "identity_of_object",
     "import_dicom",
     "import_folders",
     "import_msd",

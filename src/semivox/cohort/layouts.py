@@ -118,11 +118,12 @@ def plain_files(root: Path) -> Found:
     return Found(cases, lone, _common_ending(images), WHOLE, unused)
 
 
-def dicom_files(root: Path) -> Found:
-    """The scans of a folder or archive of DICOM series, without labels. Raises DataError without pydicom."""
+def dicom_files(root: Path, named: bool = True) -> Found:
+    """The scans of a folder or archive of DICOM series, without labels; ``named``: its folders' names may be
+    theirs. Raises DataError without pydicom."""
     from semivox.cohort.dicom.scans import scans_below
 
-    scans, findings = scans_below(root)
+    scans, findings = scans_below(root, named)
     cases = [Files(scan.name, (scan.path,), None, [scan.fault] if scan.fault else []) for scan in scans]
     return Found(without_duplicates(cases), [], ".dcm", WHOLE, notes=findings)
 

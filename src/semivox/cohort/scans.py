@@ -84,9 +84,14 @@ def _of(path: Path, naming: Naming) -> Scans:
     return scans
 
 
-def _of_dicom(root: Path) -> Scans:
+def find_series(root: Path) -> Scans:
+    """The DICOM series of a folder whose names mean nothing: called by the pseudonym of their patient."""
+    return _of_dicom(root, named=False)
+
+
+def _of_dicom(root: Path, named: bool = True) -> Scans:
     """The series of an archive."""
-    found = dicom_files(root)
+    found = dicom_files(root, named)
     scans = _as_scans(found.cases, [])
     return replace(scans, notes=tuple(found.notes))
 

@@ -9,13 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from semivox.cohort.format_table import WRITABLE
-from semivox.errors import printable
+from semivox.errors import DataError, SettingsError, printable
 from semivox.options import Command, Flag, Positional, from_options
 from semivox.terminal import case_line, with_folders_told
 
 if TYPE_CHECKING:
+    from semivox.cohort import Scans
+    from semivox.dicomweb import Address
+    from semivox.inference import Predictor
     from semivox.inference.folder import PredictionReport
     from semivox.inference.record import Row
+
+
+WEB = "DICOMweb"
+"""Heading of the help."""
+STORED = ("dicom-seg",)
+"""Formats that such a server takes."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +37,17 @@ class PredictOptions:
     paths: Annotated[str | Path | Sequence[str | Path], Positional("PATH", many=True, data=True)]
     """Scans, folders of scans, or data folders of any layout (their cases in use; give ``imagesTs`` itself).
     File names are read as those of the training folder: where a case had several files, CASE_0000, CASE_0001,
-    ... are the channels of one."""
+    ... are the channels of one. ``dicomweb:URL``: a DICOMweb server, to which the masks go back."""
     out: Annotated[str | Path, Flag("DIR")]
     """Folder for the masks; also written: ``dataset.json``, ``predictions.json`` and ``predictions.csv``."""
     format: Annotated[str, Flag(choices=WRITABLE)] = "same"
     """Format of the masks; same: that of the scan."""
+    study: Annotated[str | None, Flag("UID", WEB)] = None
+    """Of ``dicomweb:URL``: the study whose scans are segmented."""
+    series: Annotated[str | None, Flag("UID", WEB, default="all that are scans")] = None
+    """Of that study: one series."""
+    keep_here: Annotated[bool, Flag(group=WEB)] = False
+    """Store no mask on the server; they lie in --out all the same."""
     probabilities: Annotated[bool, Flag()] = False
     """Also write the probability of each class, into a folder of this name."""
     uncertainty: Annotated[bool, Flag()] = False
@@ -68,20 +83,20 @@ def predict(options: PredictOptions) -> PredictionReport:
     ------
     DataError
         No model in ``run``, a newer one, runs of other channels or classes than the first, or no scan at
-        ``paths``.
+        ``paths``; a DICOMweb server that refuses, breaks off, or sends other things than were asked for.
     SettingsError
         Unknown format, weights or device; a run given twice; ``tta`` where training mirrored no crops;
-        ``out`` holds scans or predictions of other classes.
+        ``out`` holds scans or predictions of other classes; a DICOMweb study without ``study``, or with other
+        paths, or with a format that no server stores.
     """
     # Here, not above: help must not import torch.
     from semivox.cohort import find_scans
-    from semivox.errors import SettingsError
     from semivox.inference import load_ensemble
-    from semivox.inference.folder import Wanted, predict_folder
 
-    paths = options.paths
+    paths = _listed(options.paths)
     if options.format not in WRITABLE:
         raise SettingsError("no such format to write", found=options.format, expected=" or ".join(WRITABLE))
+    address = _address(options, paths)
     model = load_ensemble(
         options.run,
         device=options.device,
@@ -90,7 +105,14 @@ def predict(options: PredictOptions) -> PredictionReport:
         pieces=options.pieces,
         tta=options.tta,
     )
-    scans = find_scans([paths] if isinstance(paths, str | Path) else paths, model.naming)
+    if address is None:
+        return _predicted(options, model, find_scans(paths, model.naming))
+    return _predicted_study(options, model, address)
+
+
+def _predicted(options: PredictOptions, model: Predictor, scans: Scans) -> PredictionReport:
+    from semivox.inference.folder import Wanted, predict_folder
+
     return predict_folder(
         model,
         scans.cases,
@@ -103,6 +125,54 @@ def predict(options: PredictOptions) -> PredictionReport:
         fail_fast=options.fail_fast,
         progress=options.progress,
     )
+
+
+def _predicted_study(options: PredictOptions, model: Predictor, address: Address) -> PredictionReport:
+    """Scans from a server, their masks back to it."""
+    from semivox.cohort import CHOICES
+    from semivox.dicomweb import Server, fetched, store, store_once
+
+    server, out = Server(address), Path(options.out)
+    wanted = replace(options, format="dicom-seg" if options.format == "same" else options.format)
+    with fetched(server, str(options.study), options.series, out) as scans:
+        report = _predicted(wanted, model, scans)
+    stored: list[Path] = []
+    not_stored: list[DataError] = []
+    new = [out / row.mask for row in report.rows if row.mask is not None]
+    old = [out / f"{case}{CHOICES[wanted.format]}" for case in report.skipped]
+    for path in [] if options.keep_here else [*new, *old]:
+        try:
+            (store if path in new else store_once)(server, path)
+            stored.append(path)
+        except DataError as error:
+            not_stored.append(error)
+    return replace(report, stored=tuple(stored), not_stored=tuple(not_stored))
+
+
+def _address(options: PredictOptions, paths: Sequence[str | Path]) -> Address | None:
+    """The DICOMweb server of which a study is meant; None for files."""
+    from semivox.dicomweb import address_of, is_address
+
+    if not any(map(is_address, paths)):
+        if options.study is None and options.series is None and not options.keep_here:
+            return None
+        raise SettingsError(
+            "--study, --series and --keep-here are of a DICOMweb server", remedy="give dicomweb:URL as PATH"
+        )
+    if len(paths) > 1:
+        raise SettingsError("a DICOMweb server is predicted alone", remedy="predict other paths on their own")
+    address = address_of(str(paths[0]))
+    if options.study is None:
+        raise SettingsError("no study", path=address.base, remedy="give its UID as --study UID")
+    if not options.keep_here and options.format not in ("same", *STORED):
+        raise SettingsError(
+            "a DICOMweb server stores DICOM objects",
+            path=address.base,
+            found=f"--format {options.format}",
+            expected=" or ".join(STORED),
+            remedy="add --keep-here to leave the masks in --out",
+        )
+    return address
 
 
 def main(given: PredictOptions) -> int:
@@ -118,9 +188,11 @@ def main(given: PredictOptions) -> int:
     if report.left_out:
         named = ", ".join(printable(path.name) for path in report.left_out)
         print(f"{len(report.left_out)} left out, not read as scans: {named}", file=sys.stderr)
-    for note in report.notes:
+    if report.stored:
+        print(f"{len(report.stored)} on the server, compared with what it gives back")
+    for note in (*report.notes, *report.not_stored):
         print(note, file=sys.stderr)
-    return 3 if report.failed else 0
+    return 3 if report.failed or report.not_stored else 0
 
 
 def _runs_first(given: PredictOptions) -> PredictOptions:
@@ -146,6 +218,8 @@ COMMAND = Command(
         "semivox predict run new_scans --out masks",
         "semivox predict run scan.nii.gz --out masks --probabilities --device cpu",
         "semivox predict run_a run_b new_scans --out masks --tta",
+        "semivox predict run dicomweb:https://host/dicom-web --study 1.2.840.113619.2.1 --out masks",
     ),
+    groups=(WEB,),
     again="--skip-existing",
 )

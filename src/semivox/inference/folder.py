@@ -61,6 +61,10 @@ class PredictionReport:
     notes: tuple[DataError, ...] = ()
     undertrained: str | None = None
     """The warning that the model is not to be used, where it says so."""
+    stored: tuple[Path, ...] = ()
+    """Masks that a DICOMweb server has now, compared with what it gives back."""
+    not_stored: tuple[DataError, ...] = ()
+    """Why it has not others."""
 
     @property
     def failed(self) -> tuple[Row, ...]:

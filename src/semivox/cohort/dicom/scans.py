@@ -25,8 +25,9 @@ class DicomScan:
     fault: DataError | None
 
 
-def scans_below(root: Path) -> tuple[list[DicomScan], list[DataError]]:
-    """The scans, sorted by name, and findings on all else that lies there."""
+def scans_below(root: Path, named: bool = True) -> tuple[list[DicomScan], list[DataError]]:
+    """The scans, sorted by name, and findings on all else that lies there; ``named``: a folder's name may be
+    that of its scan."""
     series = series_in(root)
     findings = [finding for s in series if (finding := no_scan(s)) is not None]
     broken = instances_in(root)[1]
@@ -39,14 +40,14 @@ def scans_below(root: Path) -> tuple[list[DicomScan], list[DataError]]:
             )
         )
     scans = [s for s in series if no_scan(s) is None]
-    places = {id(s): _own_place(root, s) for s in scans}
+    places = {id(s): _own_place(root, s) if named else None for s in scans}
     shared = Counter(place for place in places.values() if place is not None)
     found: list[DicomScan] = []
     for one in scans:
         place = places[id(one)]
-        named = place is not None and shared[place] == 1 and (place != root or len(scans) == 1)
-        name = stem_of(place) if named and place is not None else ""
-        path = place if named and place is not None else one.path
+        alone = place is not None and shared[place] == 1 and (place != root or len(scans) == 1)
+        name = stem_of(place) if alone and place is not None else ""
+        path = place if alone and place is not None else one.path
         if not name or names_patient(name, one.first):
             name, path = _made_name(one), one.path
         found.append(DicomScan(name, path, pseudonym(one.first), one.first.modality, _fault(one)))
