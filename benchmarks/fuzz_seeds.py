@@ -8,13 +8,15 @@ import io
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import ZipFile, ZipInfo
 
 import imagecodecs
 import nibabel as nib
 import numpy as np
 import tifffile
 from nibabel.freesurfer import MGHImage
+from pydicom import dcmread
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
@@ -32,7 +34,7 @@ def write_seeds(folder: Path) -> dict[str, list[Path]]:
     """Ending -> files, one or more of each ending; the voxels of detached headers lie beside them."""
     found: dict[str, list[Path]] = {ending: [] for ending in ENDINGS}
     for ending, row in ENDINGS.items():
-        if not row.written or row.name == "dicom-seg":
+        if not row.written or row.name in ("dicom-seg", "rtstruct"):
             continue
         for number, volume in enumerate((Volume(SOLID[None], AFFINE), Volume(FLAT[None], np.eye(4)))):
             written = write_volume(folder / f"plain{number}{ending}", volume.array, volume)
@@ -58,7 +60,7 @@ def niftis() -> Iterator[tuple[str, bytes]]:
         ("four", nib.Nifti1Image(SOLID[..., None].repeat(2, 3), AFFINE)),
     ):  # fmt: skip
         yield f"{name}.nii", image.to_bytes()
-        yield f"{name}.nii.gz", gzip.compress(image.to_bytes())
+        yield f"{name}.nii.gz", gzip.compress(image.to_bytes(), mtime=0)
     files = nib.Nifti1Pair.make_file_map({"header": io.BytesIO(), "image": io.BytesIO()})
     for part in files.values():
         part.fileobj = io.BytesIO()
@@ -72,13 +74,14 @@ def texts() -> Iterator[tuple[str, bytes]]:
     voxels = SOLID.ravel("F").tobytes()
     text = " ".join(map(str, SOLID.ravel("F"))).encode()
     yield "voxels.raw", voxels
-    yield "voxels.gz", gzip.compress(voxels)
+    yield "voxels.gz", gzip.compress(voxels, mtime=0)
     nrrd = "NRRD0005\n# seed\ntype: uint8\ndimension: 3\nsizes: 9 8 7\nkey:=value\nendian: little\n"
     placed = (
         "space: left-posterior-superior\nspace directions: (1,0,0) (0,2,0) (0,0,3)\nspace origin: (1,2,3)\n"
     )
     spaced = 'spacings: 1 2 3\nunits: "mm" "mm" "mm"\nkinds: domain domain domain\n'
-    encodings = {"raw": voxels, "gzip": gzip.compress(voxels), "bzip2": bz2.compress(voxels), "ascii": text}
+    packed = {"gzip": gzip.compress(voxels, mtime=0), "bzip2": bz2.compress(voxels)}
+    encodings = {"raw": voxels, **packed, "ascii": text}
     for number, (head, (encoding, data)) in enumerate(product((placed, spaced), encodings.items())):
         yield f"{number}.nrrd", f"{nrrd}{head}encoding: {encoding}\n\n".encode() + data
     yield "a.nhdr", f"{nrrd}{placed}encoding: raw\ndata file: voxels.raw\n".encode()
@@ -132,14 +135,32 @@ def dicoms(folder: Path, found: dict[str, list[Path]]) -> None:
         with ZipFile(folder / f"{name}.zip", "w") as archive:
             for k in range(2):
                 content = plane(k, syntax)
-                archive.writestr(f"{k}", content)
+                archive.writestr(ZipInfo(f"{k}"), content)
         found[".zip"].append(folder / f"{name}.zip")
         (folder / f"{name}.dcm").write_bytes(content)
         found[".dcm"].append(folder / f"{name}.dcm")
     scan = read_volume(folder / "native.zip")
     label = np.zeros(scan.shape, np.uint8)
     label[2:5, 2:5] = 1
-    found[".seg.dcm"].append(write_mask(folder / "label", label, scan, "dicom-seg"))
+    found[".seg.dcm"].append(without_chance(write_mask(folder / "label", label, scan, "dicom-seg")))
+    (folder / "contours.rtstruct.dcm").write_bytes(content)  # never read, so that any object will do
+    found[".rtstruct.dcm"].append(folder / "contours.rtstruct.dcm")
+
+
+def without_chance(path: Path) -> Path:
+    """The same object at any time: UIDs that were drawn, and dates."""
+    dataset = dcmread(path)
+
+    def settle(_: Dataset, element: DataElement) -> None:
+        if element.VR == "UI" and len(str(element.value)) > 50:
+            element.value = f"1.2.7.{element.tag.group}.{element.tag.element}"
+        elif element.VR in ("DA", "TM", "DT") and element.value:
+            element.value = {"DA": "20260101", "TM": "120000", "DT": "20260101120000"}[element.VR]
+
+    dataset.walk(settle)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.save_as(path)
+    return path
 
 
 def plane(k: int, syntax: str) -> bytes:
@@ -167,7 +188,7 @@ def plane(k: int, syntax: str) -> bytes:
         made["PixelData"].is_undefined_length = True
         made.file_meta.TransferSyntaxUID = syntax
     elif syntax == RLELossless:
-        made.compress(syntax)
+        made.compress(syntax, generate_instance_uid=False)
     content = io.BytesIO()
     made.save_as(content, enforce_file_format=True)
     return content.getvalue()
@@ -178,4 +199,4 @@ def foreign() -> Iterator[tuple[str, bytes]]:
     for kind in (np.uint8, np.float32, np.int16):
         content = MGHImage(SOLID.astype(kind), AFFINE).to_bytes()
         yield f"{np.dtype(kind)}.mgh", content
-        yield f"{np.dtype(kind)}.mgz", gzip.compress(content)
+        yield f"{np.dtype(kind)}.mgz", gzip.compress(content, mtime=0)

@@ -25,7 +25,8 @@ def test_every_ending_has_a_sound_file(tmp_path: Path) -> None:
     for ending, paths in seeds.items():
         assert paths, ending
         for path in paths:
-            assert read_volume(path).array.size > 0
+            if ENDINGS[ending].read:
+                assert read_volume(path).array.size > 0
 
 
 def test_damaged_files_are_read_or_refused_by_name() -> None:
@@ -39,7 +40,12 @@ def test_damaged_files_are_read_or_refused_by_name() -> None:
 
 
 def test_a_file_has_the_same_damage_in_every_call(tmp_path: Path) -> None:
-    made = [damaged(np.random.default_rng([3, 5]), write_seeds(tmp_path)) for _ in range(2)]
+    seeds = [write_seeds(tmp_path / name) for name in "ab"]
+    for first, again in zip(seeds[0].values(), seeds[1].values(), strict=True):
+        for one, other in zip(first, again, strict=True):
+            if not one.name.startswith("whole"):  # OME's numbers itself by chance
+                assert one.read_bytes() == other.read_bytes(), one.name
+    made = [damaged(np.random.default_rng([3, 5]), found) for found in seeds]
     assert made[0][1] == made[1][1]
 
 

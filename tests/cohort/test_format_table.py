@@ -45,11 +45,14 @@ def test_the_rows_do_not_contradict_each_other() -> None:
         assert all(CHOICES[choice] in row.endings for choice in row.choices)
         assert row.instead is None or row.instead in BY_NAME
     assert set(DETACHED) == {".nhdr", ".mhd", ".hdr"}
-    assert WRITABLE == ("same", "nii.gz", "nrrd", "seg.nrrd", "mha", "dicom-seg")
+    assert WRITABLE == ("same", "nii.gz", "nrrd", "seg.nrrd", "mha", "dicom-seg", "rtstruct")
 
 
-# a DICOM segmentation is written of a DICOM scan alone, see tests/dicom
-@pytest.mark.parametrize("row", [row for row in FORMATS if row.name != "dicom-seg"], ids=lambda row: row.name)
+# DICOM segmentations and structure sets are written of a DICOM scan alone, see tests/dicom
+OF_ANY = [row for row in FORMATS if row.name not in ("dicom-seg", "rtstruct")]
+
+
+@pytest.mark.parametrize("row", OF_ANY, ids=lambda row: row.name)
 @pytest.mark.parametrize("dims", [2, 3])
 def test_every_row_writes_what_it_reads(tmp_path: Path, row: Format, dims: int) -> None:
     mask = RNG.integers(0, 5, (9, 8, 7)[:dims]).astype(np.uint8)

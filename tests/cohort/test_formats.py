@@ -338,7 +338,7 @@ def test_a_tiff_with_two_stack_axes_is_refused(tmp_path):
 # --- broken files --------------------------------------------------------------------------------------
 
 
-READ_ONLY = {row.name for row in BY_NAME.values() if not row.written} | {"dicom-seg"}
+READ_ONLY = {row.name for row in BY_NAME.values() if not row.written} | {"dicom-seg", "rtstruct"}
 
 
 def examples(folder: Path) -> list[Path]:

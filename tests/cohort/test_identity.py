@@ -23,7 +23,7 @@ from semivox.cohort.identity import (
 )
 
 PICTURES = (".png", ".tif", ".tiff", ".ome.tif", ".ome.tiff", ".jpg", ".jpeg")
-WRITTEN = [ending for ending in ENDINGS if ending != ".seg.dcm"]  # that one needs a DICOM scan
+WRITTEN = [e for e in ENDINGS if e not in (".seg.dcm", ".rtstruct.dcm")]  # those need a DICOM scan
 DETACHED = (".mhd", ".nhdr")
 AFFINE = np.array([[-0.7, 0, 0, 31.3], [0, -0.7, 0, -12.9], [0, 0, 1.25, 4.1], [0, 0, 0, 1]])
 

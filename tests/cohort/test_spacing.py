@@ -211,8 +211,8 @@ def test_the_unit_counts_for_the_place_too(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_volume(tmp_path / "a.nrrd").affine[:3, 3], (-40, -50, 60))
 
 
-ANY_SCAN = [row for row in FORMATS if row.name != "dicom-seg"]
-"""A DICOM segmentation is written of a DICOM scan alone."""
+ANY_SCAN = [row for row in FORMATS if row.name not in ("dicom-seg", "rtstruct")]
+"""Those are written of a DICOM scan alone."""
 
 
 @pytest.mark.parametrize("row", ANY_SCAN, ids=lambda row: row.name)

@@ -22,7 +22,7 @@ from semivox.cohort import (
     read_volume,
     write_mask,
 )
-from semivox.cohort.dicom.segmentation import MAY_BE_EMPTY
+from semivox.cohort.dicom.derived import MAY_BE_EMPTY
 from semivox.cohort.segments import Code, Segment, segments_of_classes
 from semivox.commands.evaluate import evaluate
 from semivox.commands.predict import predict

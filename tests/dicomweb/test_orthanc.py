@@ -65,15 +65,16 @@ def test_a_study_is_segmented_and_its_masks_lie_beside_it(
         assert not any(secret in text for text in texts)
 
 
+@pytest.mark.parametrize(("kind", "modality"), [("dicom-seg", "SEG"), ("rtstruct", "RTSTRUCT")])
 def test_what_is_kept_here_is_not_stored_and_goes_there_later(
-    orthanc: Archive, study: str, untrained: Path, tmp_path: Path
+    orthanc: Archive, study: str, untrained: Path, tmp_path: Path, kind: str, modality: str
 ) -> None:
-    given = {"study": study, "device": "cpu", "format": "dicom-seg"}
+    given = {"study": study, "device": "cpu", "format": kind}
     report = predict(untrained, orthanc.word, tmp_path / "out", keep_here=True, **given)
-    assert (report.stored, orthanc.objects(study, "SEG")) == ((), [])
+    assert (report.stored, orthanc.objects(study, modality)) == ((), [])
     later = predict(untrained, orthanc.word, tmp_path / "out", skip_existing=True, **given)
     assert (len(later.skipped), len(later.stored), later.not_stored) == (2, 2, ())
-    assert len(orthanc.objects(study, "SEG")) == 2
+    assert len(orthanc.objects(study, modality)) == 2
 
 
 def test_an_object_under_a_known_uid_is_not_taken_for_stored(

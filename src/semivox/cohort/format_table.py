@@ -84,6 +84,8 @@ class Format:
         Whether it holds labels alone, with their names (a :class:`LabelCodec`): never taken for a scan.
     written
         Whether it is written at all; else ``instead`` is.
+    read
+        Whether it is read at all; else refused by name.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Format:
     colours: bool = False
     names: bool = False
     written: bool = True
+    read: bool = True
 
     @property
     def codec(self) -> Codec:
@@ -201,6 +204,21 @@ FORMATS = (
         choices=("dicom-seg",),
         instead="nifti",
         names=True,
+    ),
+    Format(
+        name="rtstruct",
+        title="DICOM structure set (RTSTRUCT)",
+        endings=(".rtstruct.dcm",),
+        module="dicom.structures",
+        dims="3D",
+        spacing="points in mm, in the planes of the scan's images",
+        channels="written alone, for scans that were read from DICOM: a closed contour along the edges of "
+        "the voxels of each piece in a plane, holes by keyholes; names, colours and codes of the classes. "
+        "Contours have no voxels, so none is read",
+        choices=("rtstruct",),
+        instead="nifti",
+        names=True,
+        read=False,
     ),
     Format(
         name="png",

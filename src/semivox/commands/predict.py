@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WEB = "DICOMweb"
 """Heading of the help."""
-STORED = ("dicom-seg",)
+STORED = ("dicom-seg", "rtstruct")
 """Formats that such a server takes."""
 
 

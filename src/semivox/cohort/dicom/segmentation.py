@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from semivox.cohort.dicom.derived import header_of, made_of, own_version, stack_behind
 from semivox.cohort.dicom.extra import highdicom_for, pydicom_for
 from semivox.cohort.dicom.series import SEGMENTATION, UNEVEN, Stack
-from semivox.cohort.dicom.volume import STACK, instances_of
+from semivox.cohort.dicom.volume import instances_of
 from semivox.cohort.geometry import Geometry
 from semivox.cohort.segments import Code, Segment, colour_of, parts_of
 from semivox.cohort.volume import Source, Volume
@@ -28,11 +28,6 @@ VALUE = re.compile(r"label value (\d+)")
 ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
 UNKNOWN = Code("85756007", "SCT", "Tissue")
 """Category and type of a class without a code, as in Slicer."""
-MAY_BE_EMPTY = (
-    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime",
-    "AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator", "Manufacturer",
-)  # fmt: skip
-"""What a segmentation repeats of its scan and DICOM lets be empty (type 2)."""
 LONGEST_NAME = 64
 SERIES_NUMBER = 900
 
@@ -102,22 +97,15 @@ def write_segments(
 
     Raises DataError where the scan was not DICOM, or lacks what a segmentation must repeat of it.
     """
-    stack = like.source.header.get(STACK)
-    if not isinstance(stack, Stack) or not segments:
-        raise DataError(
-            "a DICOM segmentation refers to the images of a DICOM series",
-            path=like.source.path or path,
-            found="a scan of another format" if segments else "no class",
-            remedy="give the series, or choose another --format such as seg.nrrd",
-        )
+    stack = stack_behind(like, path, "a DICOM segmentation", segments)
     hd, pydicom = highdicom_for(path), pydicom_for(path)
-    sources, numbers = _sources(pydicom, stack), array[0].transpose(2, 1, 0)  # planes, rows, columns
+    sources, numbers = _sources(stack, path), array[0].transpose(2, 1, 0)  # planes, rows, columns
     mask = np.zeros(numbers.shape, np.uint8 if len(segments) < 256 else np.uint16)
     for number, segment in enumerate(segments, start=1):
         mask[numbers == segment.value] = number
     if len(sources) == 1 and len(stack.planes) > 1:  # frames in the order of the object
         mask = mask[np.argsort([plane.frame.number for plane in stack.planes])]
-    try:
+    with made_of(stack, "DICOM segmentation"):
         written = hd.seg.Segmentation(
             source_images=sources,
             pixel_array=mask,
@@ -129,25 +117,17 @@ def write_segments(
             instance_number=1,
             manufacturer="semivox",
             manufacturer_model_name="semivox",
-            software_versions=_version(),
+            software_versions=own_version(),
             device_serial_number="none",
             content_description=note or None,
             content_label="SEGMENTATION",
             series_description="semivox segmentation",
             omit_empty_frames=False,
         )
-    except (AttributeError, ValueError, TypeError) as error:
-        raise DataError(
-            f"{stack.series.title}: no DICOM segmentation of it can be written",
-            path=stack.series.root,
-            found=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
-            expected="a complete series with patient, study and frame of reference",
-            remedy="use the series as the scanner made it, or choose another --format such as seg.nrrd",
-        ) from error
     written.save_as(path)
 
 
-def _sources(pydicom: Any, stack: Stack) -> list[Any]:
+def _sources(stack: Stack, path: Path) -> list[Any]:
     """The objects of the scan without their pixels, in the order of the planes."""
     instances = instances_of(stack)
     if len(instances) not in (1, len(stack.planes)):
@@ -158,15 +138,7 @@ def _sources(pydicom: Any, stack: Stack) -> list[Any]:
             expected="one object of many frames, or one plane an object",
             remedy="choose another --format, such as seg.nrrd",
         )
-    found = []
-    for instance in instances:
-        with instance.place.open() as file:
-            dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True)
-        for name in MAY_BE_EMPTY:  # anonymised series often lack them
-            if name not in dataset:
-                setattr(dataset, name, "")
-        found.append(dataset)
-    return found
+    return [header_of(instance, path) for instance in instances]
 
 
 def _described(hd: Any, number: int, segment: Segment) -> Any:
@@ -181,7 +153,7 @@ def _described(hd: Any, number: int, segment: Segment) -> Any:
         segmented_property_type=_concept(hd, kind),
         algorithm_type="AUTOMATIC",
         algorithm_identification=hd.AlgorithmIdentificationSequence(
-            name="semivox", version=_version(), family=codes.DCM.ArtificialIntelligence
+            name="semivox", version=own_version(), family=codes.DCM.ArtificialIntelligence
         ),
         display_color=hd.color.CIELabColor.from_rgb(*_bytes(segment.colour)) if segment.colour else None,
     )
@@ -203,13 +175,6 @@ def _colour(path: Path, lab: Any) -> str | None:
         return None
     red, green, blue = highdicom_for(path).color.CIELabColor.from_dicom_value(tuple(lab)).to_rgb()
     return colour_of((red / 255, green / 255, blue / 255))
-
-
-def _version() -> str:
-    try:
-        return version("semivox")
-    except PackageNotFoundError:
-        return "0"
 
 
 def _dataset(path: Path, pixels: bool = True) -> Any:
