@@ -29,7 +29,12 @@ T = TypeVar("T")
 
 def ending_of(path: str | Path) -> str | None:
     """The ending of a name that we can read (``.nii.gz`` is one), or None; upper case is accepted."""
-    return _ending_of(path.name if isinstance(path, Path) else Path(path).name)
+    return _ending_of(_as_path(path).name)
+
+
+def _as_path(path: str | Path) -> Path:
+    """The same path where it is one: to make one anew is slow where there are thousands."""
+    return path if isinstance(path, Path) else Path(path)
 
 
 @lru_cache(2**16)
@@ -40,7 +45,7 @@ def _ending_of(name: str) -> str | None:
 
 def stem_of(path: str | Path) -> str:
     """The name without a readable ending."""
-    name = Path(path).name
+    name = _as_path(path).name
     return name[: len(name) - len(ending_of(name) or "")]
 
 
@@ -55,12 +60,12 @@ def read_volume(path: str | Path) -> Volume:
     DataError
         The file is missing, truncated, of another kind than its ending says, or not understood.
     """
-    return _read(Path(path), label=False)
+    return _read(_as_path(path), label=False)
 
 
 def read_geometry(path: str | Path, label: bool = False) -> Geometry:
     """Shape, channels, affine and dtype from the header alone; ``label`` reads a palette PNG as indices."""
-    path = Path(path)
+    path = _as_path(path)
     codec = _format_of(path).codec
     grid = _reading(path, lambda p: codec.geometry(p, label))
     _refuse_broken(path, grid)
@@ -69,7 +74,7 @@ def read_geometry(path: str | Path, label: bool = False) -> Geometry:
 
 def read_note(path: str | Path) -> str:
     """The free text of a file's header, where predictions are marked; "" where there is none."""
-    path = Path(path)
+    path = _as_path(path)
     return _reading(path, _format_of(path).codec.read_note)
 
 
@@ -94,25 +99,25 @@ def read_case(case: Case) -> Volume:
 
 def read_segments(path: str | Path) -> tuple[Segment, ...]:
     """The names that a label's own header gives to its values; none in formats that keep no names."""
-    path = Path(path)
+    path = _as_path(path)
     codec = _format_of(path).label_codec
     return () if codec is None else _reading(path, codec.read_segments)
 
 
 def is_there(path: str | Path) -> bool:
     """Whether a file, or the folder or archive of a DICOM series, exists."""
-    root = root_of(Path(path))
-    return root.is_file() or (root.is_dir() and _format_of(Path(path)).name == "dicom")
+    root = root_of(_as_path(path))
+    return root.is_file() or (root.is_dir() and _format_of(_as_path(path)).name == "dicom")
 
 
 def size_of(path: str | Path) -> int:
     """Bytes of a file, or of all that lies where a DICOM series does."""
-    return sum(size for _, size, _ in stamp_of(root_of(Path(path))))
+    return sum(size for _, size, _ in stamp_of(root_of(_as_path(path))))
 
 
 def is_dicom(path: str | Path) -> bool:
     """Whether a path means a DICOM series: by its name, or since it is a folder."""
-    return _is_series(Path(path)) or ending_of(path) in BY_NAME["dicom"].endings
+    return _is_series(_as_path(path)) or ending_of(path) in BY_NAME["dicom"].endings
 
 
 def _is_series(path: Path) -> bool:
@@ -141,7 +146,7 @@ def read_label(
         As :func:`read_volume`, or several channels, values that are not whole numbers, or names that
         contradict ``classes``.
     """
-    path = Path(path)
+    path = _as_path(path)
     if classes is not None:
         refuse_other_values(path, read_segments(path), classes)
     volume = _read(path, label=True)
@@ -212,7 +217,7 @@ def write_mask(
         raise ValueError(f"a mask holds integers, not {mask.dtype}")
     low, high = (int(mask.min(initial=0)), int(mask.max(initial=0)))
     array = mask.astype(smallest_integer(low, high))[None]
-    return _write(Path(path), array, like, format, note, segments)
+    return _write(_as_path(path), array, like, format, note, segments)
 
 
 def write_volume(path: str | Path, array: np.ndarray, like: Volume, format: str = "same") -> Path:
@@ -223,7 +228,7 @@ def write_volume(path: str | Path, array: np.ndarray, like: Volume, format: str 
         array = array.astype(np.float32)
     if array.dtype.kind in "ib":
         array = array.astype(smallest_integer(int(array.min(initial=0)), int(array.max(initial=0))))
-    return _write(Path(path), array, like, format)
+    return _write(_as_path(path), array, like, format)
 
 
 def smallest_integer(low: int, high: int) -> np.dtype:

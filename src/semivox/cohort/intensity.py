@@ -26,10 +26,10 @@ class Intensity:
     def of(array: np.ndarray) -> Intensity:
         """Of a finite array ``(C, ...)``."""
         flat = array.reshape(array.shape[0], -1)
-        return Intensity(
-            tuple(float(v) for v in flat.mean(axis=1, dtype=np.float64)),
-            tuple(float(v) for v in flat.std(axis=1, dtype=np.float64)),
-        )
+        mean = flat.mean(axis=1, dtype=np.float64)
+        apart = flat - mean[:, None]  # numpy's std would take the mean again
+        std = np.sqrt(np.square(apart, out=apart).mean(axis=1))
+        return Intensity(tuple(mean.tolist()), tuple(std.tolist()))
 
 
 def unusual_intensities(

@@ -124,7 +124,8 @@ def image_files(folder: Path) -> list[Path]:
     A link to a file that is gone is listed: whoever reads it names it.
     """
     inner = inner_of(folder)
-    files = {path for path in entries(folder) if is_scan(path)}.difference(inner)
+    apart = {path.name for path in inner}
+    files = [path for path in entries(folder) if is_scan(path) and path.name not in apart]
     return sorted([*files, *filter(holds_dicom, inner)])
 
 
@@ -135,12 +136,16 @@ def label_files(folder: Path) -> list[Path]:
 
 def entries(folder: Path) -> list[Path]:
     """Everything in ``folder`` but folders and hidden files, sorted; nothing where it is no folder."""
+    return [folder / name for name in names_in(folder)]
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names of its :func:`entries`."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as found:
         files = (e for e in found if not e.is_dir(follow_symlinks=False))
-        names = [e.name for e in files if not e.name.startswith(".") and not _leads_to_folder(e)]
-    return [folder / name for name in sorted(names)]
+        return sorted(e.name for e in files if not e.name.startswith(".") and not _leads_to_folder(e))
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:

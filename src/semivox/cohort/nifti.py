@@ -30,21 +30,20 @@ def read(path: Path, label: bool = False) -> Volume:
     with voxels.open("rb") as file:
         packed = _is_gzip(file)
         told = _read_header(path) if pair else _told(path, Inflating(file, ahead=HEADER) if packed else file)
-    header = told.header
-    shape, offset = header.get_data_shape(), int(header.get_data_offset())
-    if packed:
-        block = Block((voxels,), header.get_data_dtype(), shape, "deflate", skip=offset)
-    else:
-        block = Block((voxels,), header.get_data_dtype(), shape, "raw", start=offset)
-    array = block.read(path)
+        header = told.header
+        shape, offset = header.get_data_shape(), int(header.get_data_offset())
+        if packed:
+            block = Block((voxels,), header.get_data_dtype(), shape, "deflate", skip=offset)
+        else:
+            block = Block((voxels,), header.get_data_dtype(), shape, "raw", start=offset)
+        array = block.read(path, file)
     if not _unscaled(header):
         check_memory(path, 8 * array.size)
         array = apply_read_scaling(array, *header.get_slope_inter()).astype(np.float32, copy=False)
-    kept = told.header.copy()
     if told.grid.spacing_status == "unknown":
-        kept.set_xyzt_units("unknown")  # a mask tells no more than its scan
+        header.set_xyzt_units("unknown")  # a mask tells no more than its scan
     grid = told.grid
-    source = Source(path, "nifti", {"nifti": kept})
+    source = Source(path, "nifti", {"nifti": header})
     return Volume(_channels_first(path, array), grid.affine, source, grid.spacing_status, grid.placed)
 
 
@@ -60,14 +59,20 @@ def read_note(path: Path) -> str:
 
 def affines_of(header: Any) -> dict[str, np.ndarray]:
     """Name -> (4, 4) in mm: "sform" and "qform", those that are filled in; "header" where neither is."""
-    mm = mm_per_unit(header.get_xyzt_units()[0]) or 1.0  # "unknown" is taken as mm
     found = {}
     if int(header["sform_code"]) != 0:
         found["sform"] = header.get_sform()
     if int(header["qform_code"]) != 0:
         found["qform"] = header.get_qform()
-    scale = np.diag([mm, mm, mm, 1.0])
-    return {name: scale @ affine for name, affine in (found or {"header": header.get_best_affine()}).items()}
+    found = found or {"header": header.get_best_affine()}
+    return {name: _in_mm(header, affine) for name, affine in found.items()}
+
+
+def second_affine(header: Any) -> np.ndarray | None:
+    """The qform where the sform is filled in, and read, too; None elsewhere."""
+    if int(header["sform_code"]) == 0 or int(header["qform_code"]) == 0:
+        return None
+    return _in_mm(header, header.get_qform())
 
 
 def affines_of_file(path: Path) -> dict[str, np.ndarray]:
@@ -149,8 +154,8 @@ def _told(path: Path, stream: Any) -> _Told:
     second = 540 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
     header_class = nib.Nifti2Header if second else nib.Nifti1Header
     start = start[: header_class.template_dtype.itemsize]
-    raw = header_class.from_fileobj(io.BytesIO(start), check=False)
-    header = raw.copy()
+    header = header_class.from_fileobj(io.BytesIO(start), check=False)
+    edges = np.array(header["pixdim"][1:4], dtype=np.float64)
     _check_magic(path, bytes(header["magic"].item()))
     header.check_fix(UNHEARD)  # what nibabel mends in a header is judged below
     if header.get_data_offset() < 0:
@@ -162,7 +167,7 @@ def _told(path: Path, stream: Any) -> _Told:
     placed = int(header["sform_code"]) != 0 or int(header["qform_code"]) != 0
     status = _spacing_status(header)
     if int(header["sform_code"]) == 0:  # then the lengths count that stand in pixdim; nibabel makes 1 of 0
-        lengths = np.asarray(raw["pixdim"][1 : 1 + len(shape)], dtype=np.float64)
+        lengths = edges[: len(shape)]
         if not placed and not lengths.any():
             status = "unknown"
         elif not (np.isfinite(lengths).all() and lengths.all()):
@@ -199,12 +204,17 @@ def _unscaled(header: Any) -> bool:
 def _affine_mm_of(header: Any) -> np.ndarray:
     """Voxel index to mm. A header that tells nothing has nibabel's radiological axes, a picture's its own,
     as in PNG and TIFF, from which such a file was made."""
-    flat = int(np.prod(header.get_data_shape()[2:3])) == 1
+    flat = header.get_data_shape()[2:3] in ((), (1,))
     if flat and _spacing_status(header) == "unknown":
         return np.eye(4)
-    affine = np.array(header.get_best_affine(), dtype=np.float64)
-    affine[:3] *= mm_per_unit(header.get_xyzt_units()[0]) or 1.0  # "unknown" is taken as mm
-    return affine
+    return _in_mm(header, header.get_best_affine())
+
+
+def _in_mm(header: Any, affine: np.ndarray) -> np.ndarray:
+    """An affine in the header's unit as one in mm; "unknown" is taken as mm."""
+    made = np.array(affine, dtype=np.float64)
+    made[:3] *= mm_per_unit(header.get_xyzt_units()[0]) or 1.0
+    return made
 
 
 def _spacing_status(header: Any) -> SpacingStatus:

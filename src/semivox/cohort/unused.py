@@ -3,13 +3,14 @@ been meant to have."""
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from semivox.cohort.formats import ending_of, stem_of
-from semivox.cohort.naming import Files, entries
+from semivox.cohort.naming import Files, names_in
 from semivox.errors import DataError, printable
 
 MORE = re.compile(r"(?:[_.-](?:\d{4}|seg|segmentation|mask|label|labels|gt))+$")
@@ -24,9 +25,13 @@ SAME = ({".nii", ".nii.gz"}, {".tif", ".tiff"}, {".jpg", ".jpeg"})
 
 def unused_in(folders: Iterable[Path], used: Iterable[Path]) -> list[Path]:
     """What lies in ``folders`` and is neither hidden nor of ``used`` nor ``BESIDE`` them, such as a pipe."""
-    known = set(used)
-    found = [path for folder in folders for path in entries(folder) if path not in known]
-    return [path for path in found if not path.name.lower().endswith(BESIDE)]
+    known = set(map(os.path.split, used))
+    found = []
+    for folder in folders:
+        at = os.path.dirname(folder / "name")  # as the parts of ``known`` are written
+        names = (name for name in names_in(folder) if (at, name) not in known)
+        found += [folder / name for name in names if not name.lower().endswith(BESIDE)]
+    return found
 
 
 def unused_findings(
@@ -34,6 +39,8 @@ def unused_findings(
 ) -> Iterator[DataError]:
     """A warning for each label without an image, and one for the other unused files of a folder; those that
     another name would give a use are told it."""
+    if not unused and not lone_labels:
+        return
     wanting = {_core(case.name): case.name for case in cases if case.label is None}
     for label in lone_labels:
         meant = _meant(label, wanting, ending)

@@ -131,15 +131,15 @@ def two_forms(root: Path, names: Sequence[str]) -> Iterator[DataError]:
 def forms_disagree(volume: Volume) -> bool:
     """Whether a NIfTI's sform and qform are both filled in and are two grids."""
     header = volume.source.header.get("nifti")
-    if header is None or not (header["sform_code"] and header["qform_code"]):
+    if header is None:
         return False
-    from semivox.cohort.nifti import affines_of
+    from semivox.cohort.nifti import second_affine
 
-    grids = [
-        Geometry(volume.shape, 1, affine, volume.array.dtype, volume.spacing_status)
-        for affine in affines_of(header).values()
-    ]
-    return len(grids) == 2 and grid_difference(*grids) is not None
+    affine = second_affine(header)
+    if affine is None:
+        return False
+    second = Geometry(volume.shape, 1, affine, volume.array.dtype, volume.spacing_status)
+    return grid_difference(volume, second) is not None
 
 
 def _some(names: Sequence[str]) -> str:

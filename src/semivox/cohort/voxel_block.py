@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -41,8 +42,9 @@ class Block:
     spare: int = SPARE
     """Bytes that may follow the voxels."""
 
-    def read(self, path: Path) -> np.ndarray:
+    def read(self, path: Path, opened: BinaryIO | None = None) -> np.ndarray:
         """An array of ``sizes`` in Fortran order and the machine's byte order; ``path`` is named in errors.
+        ``opened``: its one file, where it is open already.
 
         Raises DataError where memory does not allow it or the files go on after the voxels, anything else
         where they are broken.
@@ -54,7 +56,9 @@ class Block:
         self._check(path, part)
         array = np.empty(count, self.dtype)
         for number, file in enumerate(self.files):
-            self._fill(path, file, array[number * part : (number + 1) * part])
+            stream = file.open("rb") if opened is None else nullcontext(opened)
+            with stream as stored:
+                self._fill(path, stored, array[number * part : (number + 1) * part])
         if not self.dtype.isnative:
             array = array.byteswap(inplace=True).view(self.dtype.newbyteorder("="))
         return array.reshape(self.sizes, order="F")
@@ -69,24 +73,20 @@ class Block:
                 check_stored(claimed + self.skip, size - max(self.start, 0), RATIO.get(self.encoding, 1))
         check_memory(path, claimed * len(self.files))
 
-    def _fill(self, path: Path, name: Path, array: np.ndarray) -> None:
-        with name.open("rb") as file:
-            if self.start < 0:
-                file.seek(-array.nbytes, os.SEEK_END)
-            else:
-                file.seek(self.start)
-            for _ in range(self.lines):
-                file.readline(1 << 20)
-            if self.encoding == "text":
-                _fill_from_text(file, array)
-                return
-            stream = file if self.encoding == "raw" else Inflating(file, self.encoding)
-            stream.seek(self.skip, os.SEEK_CUR) if stream is file else stream.seek(self.skip)
-            found = stream.readinto(array.view(np.uint8).data)
-            if found < array.nbytes:
-                raise ValueError(f"{found} of {array.nbytes} bytes of its voxels")
-            if stream.more_than(self.spare) if isinstance(stream, Inflating) else _left(file) > self.spare:
-                raise surplus(path, array.nbytes, self.spare)
+    def _fill(self, path: Path, file: BinaryIO, array: np.ndarray) -> None:
+        file.seek(-array.nbytes if self.start < 0 else self.start, os.SEEK_END if self.start < 0 else 0)
+        for _ in range(self.lines):
+            file.readline(1 << 20)
+        if self.encoding == "text":
+            _fill_from_text(file, array)
+            return
+        stream: Any = file if self.encoding == "raw" else Inflating(file, self.encoding)
+        stream.seek(self.skip, os.SEEK_CUR) if stream is file else stream.seek(self.skip)
+        found = stream.readinto(array.view(np.uint8).data)
+        if found < array.nbytes:
+            raise ValueError(f"{found} of {array.nbytes} bytes of its voxels")
+        if stream.more_than(self.spare) if isinstance(stream, Inflating) else _left(file) > self.spare:
+            raise surplus(path, array.nbytes, self.spare)
 
 
 def _left(file: BinaryIO) -> int:
