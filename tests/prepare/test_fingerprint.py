@@ -67,6 +67,17 @@ def test_the_share_of_a_class_in_its_largest_piece(cohort: Cohort, tmp_path: Pat
     assert [case.largest for case in found.cases[:2]] == [(0.75, None), (1.0, 1.0)]
 
 
+def test_the_box_around_the_largest_piece_of_all_foreground(cohort: Cohort, tmp_path: Path) -> None:
+    label = np.zeros((6, 18, 20), np.uint8)
+    label[1:3, 3:7, 4:8], label[1:3, 3:7, 8] = 1, 2  # one piece of both classes
+    label[4, 10:16, 10] = 1  # another, longer but smaller
+    nib.save(nib.Nifti1Image(label, AFFINE), cohort.cases[0].label)
+    found = measure(cohort, two_labeled(cohort), None, 1, tmp_path / "cache")
+    assert found.axes == (1, 2, 0)
+    assert found.cases[0].together == pytest.approx(40 / 46)
+    assert [case.extent for case in found.cases[::2]] == [(4, 5, 2), None]  # labelled, unlabelled
+
+
 def test_all_labelled_cases_together_give_a_bounded_number_of_samples(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

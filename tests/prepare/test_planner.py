@@ -19,7 +19,15 @@ from semivox.prepare.architecture import choose_network, choose_patch
 from semivox.prepare.costs import COSTS, TABLE, Costs, costs_of, network_macs, step_memory, step_seconds
 from semivox.prepare.fingerprint import RUNGS, CaseFingerprint, Fingerprint, Intensity
 from semivox.prepare.plan_json import plan_from_json, plan_to_json, write_plan
-from semivox.prepare.planner import COMMON_VOXELS, FEW_STEPS, FOR_STEPS, MIN_STEPS, make_plan
+from semivox.prepare.planner import (
+    COMMON_VOXELS,
+    FEW_LABELED,
+    FEW_STEPS,
+    FOR_STEPS,
+    MIN_STEPS,
+    SURROUNDINGS,
+    make_plan,
+)
 from semivox.randomness import Key
 
 SOME = Intensity(-50.0, 250.0, 80.0, 40.0)
@@ -50,6 +58,9 @@ def cohort(
     )
 
 
+COARSEST_MULTIPLE = 16  # patches are rounded up to a multiple that a network halves down to
+
+
 ATRIUM = cohort((190, 143, 88), (0.625,) * 3)
 
 
@@ -62,6 +73,43 @@ def test_the_known_good_recipe_comes_out(minutes: int) -> None:
     assert plan.network.features == (16, 32, 64, 128, 256)
     assert plan.steps == int(FOR_STEPS * minutes * 60 / plan.step_seconds)
     assert plan.step_seconds == pytest.approx(0.85, abs=0.1)  # measured: 4 patches of 0.20 s, and the update
+
+
+def with_structure(
+    found: Fingerprint, extent: tuple[int, ...] | None, labeled: int, share: float = 1.0
+) -> Fingerprint:
+    """The cohort with ``labeled`` labelled scans, each with its foreground in a box of ``extent`` voxels."""
+    drawn = replace(found.cases[0], together=share, extent=extent)
+    return replace(found, labeled=labeled, cases=(*[drawn] * labeled, found.cases[-1]))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(st.integers(16, 400), st.floats(0.05, 1)), min_size=2, max_size=3),
+    st.lists(st.floats(0.3, 3), min_size=3, max_size=3),
+    st.sampled_from((60.0, 1200.0, 86400.0)),
+)
+def test_with_few_labels_patches_are_made_for_the_structure(
+    axes: list[tuple[int, float]], spacing: list[float], budget: float
+) -> None:
+    shape, extent = tuple(n for n, _ in axes), tuple(max(1, int(n * share)) for n, share in axes)
+    scans = cohort(shape, tuple(spacing[: len(shape)]))
+    few = make_plan(with_structure(scans, extent, FEW_LABELED - 1), budget)
+    scale = [s / n for s, n in zip(few.spacing, few.native_spacing, strict=True)]
+    for p, n, e, f in zip(few.patch, few.shape, extent, scale, strict=True):
+        assert p < min(n, math.ceil(SURROUNDINGS * e / f)) + COARSEST_MULTIPLE
+    whole = make_plan(scans, budget)
+    for labeled, share, box in ((FEW_LABELED, 1.0, extent), (2, 0.5, extent), (2, 1.0, None)):
+        asked = with_structure(scans, box, labeled, share)
+        assert make_plan(asked, budget).patch == whole.patch
+
+
+def test_a_heart_in_a_chest_gets_a_finer_grid_than_a_chest() -> None:
+    chest = cohort((256, 216, 9), (1.0, 1.0, 6.667))
+    heart = make_plan(with_structure(chest, (70, 75, 9), 6), 10 * 60)
+    assert heart.rung < make_plan(chest, 10 * 60).rung
+    text = " ".join(heart.assumptions)
+    assert "few labelled scans" in text
 
 
 def test_it_is_pure_and_says_what_it_assumes() -> None:

@@ -8,6 +8,13 @@ import pytest
 
 from semivox.commands.plan import plan, render
 from semivox.prepare import plan_from_json
+from semivox.prepare.costs import COSTS
+
+
+@pytest.fixture(autouse=True)
+def one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plans of one machine, whatever this one is."""
+    monkeypatch.setattr("semivox.networks.costs_here", lambda: COSTS)
 
 
 def test_left_atrium(shared_data: Path, tmp_path: Path) -> None:
@@ -32,6 +39,7 @@ def test_acdc_keeps_its_slices(shared_data: Path, tmp_path: Path) -> None:
     assert found.native_spacing == pytest.approx((1, 1, 10 / 1.5), rel=1e-4)
     assert found.spacing[2] == found.native_spacing[2]
     assert found.network.strides[0] == (2, 2, 1)
+    assert all(p < 0.75 * n for p, n in zip(found.patch[:2], found.shape, strict=False))  # hearts in chests
 
 
 def test_nuclei_are_pictures(shared_data: Path, tmp_path: Path) -> None:

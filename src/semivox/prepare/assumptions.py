@@ -45,12 +45,15 @@ def say_rung(
     reason: str,
     patch: Sequence[int],
     cover: float,
+    sight: Sequence[int] | None,
 ) -> str:
-    """The working spacing, why, and what a patch sees at it."""
+    """The working spacing, why, and what a patch sees at it; ``sight``: what it is for, if not the scan."""
     unit = " mm" if fingerprint.spacing_known else ""
+    seen = f"the {_by(sight)} voxels around the structure" if sight else "a scan"
+    why = "; few labelled scans that are seen whole would be learned by heart" if sight else ""
     return (
         f"working spacing is {_by(spacing)}{unit}, {rung:g} x the finest native one: {reason}; "
-        f"a {_by(patch)} patch sees {cover:.0%} of a scan "
+        f"a {_by(patch)} patch sees {cover:.0%} of {seen}{why} "
         "(override: --set plan.rung=R or --set plan.spacing=[...])"
     )
 

@@ -28,7 +28,7 @@ from semivox.cohort import (
     too_far,
     too_large,
 )
-from semivox.components import largest_component
+from semivox.components import box_of, largest_component
 from semivox.errors import DataError, SettingsError
 from semivox.files import read_json, write_json
 from semivox.prepare.cache import cache_folder, digest
@@ -39,7 +39,7 @@ from semivox.prepare.targets import dice_ceilings, read_label_on
 from semivox.randomness import Key
 from semivox.settings import plain
 
-FORMAT = 4
+FORMAT = 5
 RUNGS = (1.0, 1.5, 2.0, 3.0)
 """The resolution ladder, in multiples of the finest native spacing."""
 
@@ -79,6 +79,8 @@ class CaseFingerprint:
     together: float | None = None
     """Share of all foreground that lies in its largest connected piece; None also where not every class was
     annotated."""
+    extent: tuple[int, ...] | None = None
+    """Sides of the box around that piece, native voxels in working axis order; None where ``together`` is."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +261,7 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
     voxels: tuple[int | None, ...] = (None,) * len(task.values)
     ceilings: tuple[tuple[float | None, ...], ...] = ()
     largest: tuple[float | None, ...] = (None,) * len(task.values)
-    sample, together = None, None
+    sample, together, extent = None, None, None
     if task.labeled:
         label = read_label_on(task.case, volume, task.values, task.ignore)
         annotated = task.values if task.case.annotated is None else task.case.annotated
@@ -273,7 +275,9 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
         )
         foreground = np.isin(label[0], asked)
         if asked and set(task.values) <= set(annotated):
-            together = int(largest_component(foreground).sum()) / int(foreground.sum())
+            piece = largest_component(foreground)
+            together = int(piece.sum()) / int(foreground.sum())
+            extent = grids[0].orientation.reorder([side.stop - side.start for side in box_of(piece, 1)])
         for grid in grids:
             dices = dict(zip(asked, dice_ceilings(label, asked, grid), strict=True))
             ceilings += (tuple(None if v is None else dices[v] for v in present),)
@@ -284,7 +288,8 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
         sample = volume.array.reshape(volume.channels, -1)[:, where].astype(np.float32)
     intensity = tuple(_intensity(channel) for channel in volume.array)
     shape, spacing = grids[0].native_shape, grids[0].native_spacing
-    found = CaseFingerprint(task.case.name, shape, spacing, intensity, voxels, ceilings, largest, together)
+    name = task.case.name
+    found = CaseFingerprint(name, shape, spacing, intensity, voxels, ceilings, largest, together, extent)
     return found, sample
 
 

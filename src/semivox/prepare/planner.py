@@ -1,7 +1,9 @@
 """The planner: from a fingerprint, a budget and a cost table to a plan. Pure arithmetic; no torch, no files.
 
 The rule: the finest admissible rung of the resolution ladder at which the budget buys enough steps with a
-patch that sees at least half of a scan; if there is none, the coarsest admissible rung. A rung is admissible
+patch that sees at least half of what it should; if there is none, the coarsest admissible rung. A patch
+should see the scan; with few labelled scans, in which what lies around a structure is learned by heart, no
+more than twice the structure. A rung is admissible
 if it is the native one, or if every class keeps Dice 0.95 on its round trip. A budget buys patch size
 as well: the largest of a few sizes that leaves enough steps, among those that the machine's memory holds.
 Where it buys so few that nothing would be learned, coarser rungs, patches that see less and smaller batches
@@ -43,7 +45,13 @@ ONE_PIECE = 0.9
 """Least share of a class in its largest piece, in every label, for which it counts as one piece."""
 
 LEAST_COVER = 0.5
-"""Least share of the median scan that a patch sees."""
+"""Least share that a patch sees of what it should (see ``_sight``)."""
+
+FEW_LABELED = 20
+"""With fewer labelled scans patches are made for the structure; measured: docs/methods/self_training.md."""
+
+SURROUNDINGS = 2.0
+"""Extents of the structure, along each axis, that a patch then sees."""
 
 MIN_STEPS = 1000
 """A budget buys at least so many steps with patches of up to ``COMMON_VOXELS``."""
@@ -118,6 +126,7 @@ def make_plan(
     channels, classes = _channels(fingerprint, wish), _classes(fingerprint, rung, option)
     reason = _reason(wish, bool(roomy), chosen not in admissible)
     crowded = any(o.crowded for o in options[: chosen + 1])
+    made_for = None if option.sight == option.shape else option.sight
     steps = wish.get("steps", option.steps if budget_seconds is not None else None)
     return Plan(
         dims=fingerprint.dims,
@@ -139,7 +148,7 @@ def make_plan(
         assumptions=(
             say_spacing(fingerprint),
             say_axes(fingerprint),
-            say_rung(fingerprint, option.spacing, rung, reason, option.patch, option.cover),
+            say_rung(fingerprint, option.spacing, rung, reason, option.patch, option.cover, made_for),
             *(say_class(c) for c in classes),
             *(say_channel(i, c) for i, c in enumerate(channels)),
             say_step(option.batch, option.step_seconds, option.memory, crowded, costs),
@@ -151,7 +160,7 @@ def _reason(wish: Mapping[str, Any], roomy: bool, lossy: bool) -> str:
     if "rung" in wish or "spacing" in wish:
         return "as asked"
     if roomy:
-        return f"the finest at which the budget buys {MIN_STEPS} steps with a patch that sees half of a scan"
+        return f"the finest with {MIN_STEPS} steps in the budget and a patch that sees half of what it should"
     if lossy:
         return f"finer ones would leave fewer than {FEW_STEPS} steps in the budget"
     return f"the coarsest that keeps Dice {LEAST_CEILING} for every class"
@@ -163,6 +172,8 @@ class _Option:
 
     spacing: tuple[float, ...]
     shape: tuple[int, ...]
+    sight: tuple[int, ...]
+    """What a patch should see, voxels."""
     patch: tuple[int, ...]
     batch: tuple[int, int]
     network: NetworkPlan
@@ -174,8 +185,8 @@ class _Option:
 
     @property
     def cover(self) -> float:
-        """Share of the median scan inside one patch."""
-        return math.prod(min(p, s) / s for p, s in zip(self.patch, self.shape, strict=True))
+        """Share of what a patch should see that lies inside one."""
+        return math.prod(min(p, s) / s for p, s in zip(self.patch, self.sight, strict=True))
 
 
 def _option(
@@ -186,6 +197,7 @@ def _option(
     wish: Mapping[str, Any],
 ) -> _Option:
     shape = _median_shape(fingerprint, spacing)
+    sight = _sight(fingerprint, spacing, shape)
     common = COMMON_VOXELS[fingerprint.dims]
     room = math.inf if costs.memory_bytes is None else MEMORY_SHARE * costs.memory_bytes
     option: _Option | None = None
@@ -195,7 +207,7 @@ def _option(
         if "patch" in wish:
             patch, network = _wished_patch(wish, spacing)
         else:
-            patch, network = choose_patch(shape, spacing, int(factor * common), wish.get("network.kind"))
+            patch, network = choose_patch(sight, spacing, int(factor * common), wish.get("network.kind"))
         network = dataclasses.replace(network, norm=wish.get("network.norm", network.norm))
         batch = wish.get("batch", _batch(patch))
         memory = step_memory(network, patch, batch, channels, classes)
@@ -204,7 +216,7 @@ def _option(
             continue
         seconds = step_seconds(network, patch, batch, costs, channels, classes)
         steps = max(1, int(FOR_STEPS * budget / seconds))
-        smaller = _Option(spacing, shape, patch, batch, network, seconds, steps, memory, crowded)
+        smaller = _Option(spacing, shape, sight, patch, batch, network, seconds, steps, memory, crowded)
         blind = factor < SMALL_FACTOR and smaller.cover < LEAST_COVER
         if option is not None and option.steps >= FEW_STEPS and blind:
             break
@@ -250,6 +262,23 @@ def _median_shape(fingerprint: Fingerprint, spacing: tuple[float, ...]) -> tuple
         for case in fingerprint.cases
     ]
     return tuple(math.floor(median(axis) + 0.5) for axis in zip(*sizes, strict=True))
+
+
+def _sight(fingerprint: Fingerprint, spacing: tuple[float, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """What a patch should see, voxels at ``spacing``: the median scan of ``shape``; with few labelled scans
+    that show all foreground in one piece, twice the median extent of that piece where it is less."""
+    drawn = fingerprint.cases[: fingerprint.labeled]
+    if len(drawn) >= FEW_LABELED or not _together(fingerprint):
+        return shape
+    extents = [
+        [n * s / t for n, s, t in zip(case.extent, case.spacing, spacing, strict=True)]
+        for case in drawn
+        if case.extent is not None
+    ]
+    if not extents:
+        return shape
+    wide = [math.ceil(SURROUNDINGS * median(axis)) for axis in zip(*extents, strict=True)]
+    return tuple(min(n, w) for n, w in zip(shape, wide, strict=True))
 
 
 def _rungs(fingerprint: Fingerprint, wish: Mapping[str, Any]) -> list[float]:
