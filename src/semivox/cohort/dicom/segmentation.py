@@ -41,6 +41,9 @@ def read(path: Path, label: bool = False) -> Volume:
     values, order, affine, shape = _numbers(dataset), *_grid(path, dataset)
     frames = np.asarray(dataset.pixel_array)
     frames = frames.reshape(-1, *frames.shape[-2:])
+    if len(frames) != len(order):
+        raise _not_read(path, "frames are missing", f"{len(frames)} frames for {len(order)} places",
+                        "copy or export it again")  # fmt: skip
     array = np.zeros(shape, np.int32 if max(values.values(), default=0) > 255 else np.uint8)
     for frame, plane, segment in zip(frames, order, _segment_of_each(path, dataset), strict=True):
         if segment is None:  # a label map: its numbers are those of the segments
