@@ -39,6 +39,7 @@ def write_series(
         plane.SeriesInstanceUID, plane.StudyInstanceUID, plane.FrameOfReferenceUID = series, study, frame
         plane.Modality, plane.SeriesNumber, plane.InstanceNumber = "MR", number, k + 1
         plane.SeriesDescription, plane.PatientID, plane.PatientName = name, patient, f"{patient}^PHANTOM"
+        plane.StudyID, plane.StudyDate, plane.StudyTime = "1", "20260101", "120000"
         plane.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER" if name == "localiser" else "M"]
         plane.Columns, plane.Rows, plane.SamplesPerPixel = stored.shape[0], stored.shape[1], 1
         plane.PhotometricInterpretation, plane.PixelRepresentation = "MONOCHROME2", 0
