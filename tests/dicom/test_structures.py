@@ -10,7 +10,7 @@ import pydicom
 import pytest
 from matplotlib.path import Path as Polygon
 
-from semivox.cohort import read_label, read_volume, write_mask
+from semivox.cohort import read_label, read_volume, segments_of_classes, write_mask
 from semivox.cohort.dicom.contours import outlines
 from semivox.cohort.formats import read_note
 from semivox.commands.predict import predict
@@ -185,3 +185,36 @@ def test_predict_writes_it_and_nobody_takes_it_for_a_label(tmp_path: Path, untra
     write_series(tmp_path / "b/a", numbers(), change=lambda _, plane: delattr(plane, "FrameOfReferenceUID"))
     [row] = predict(untrained, tmp_path / "b", tmp_path / "o2", format="rtstruct", device="cpu").rows
     assert "series 4 'Abdomen 4' (CT): no structure set of it can be written" in row.reason
+
+
+CHARACTERS = {
+    "latin": ("ISO_IR 100", "Müller^Jürgen"),
+    "unicode": ("ISO_IR 192", "山田^太郎"),
+    "japanese": (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+    "none": (None, "DOE^JANE"),
+}
+
+
+@pytest.mark.parametrize("kind", ["dicom-seg", "rtstruct"])
+@pytest.mark.parametrize("scanner", CHARACTERS)
+def test_names_keep_their_letters_whatever_the_scanner_writes(
+    tmp_path: Path, kind: str, scanner: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    letters, patient = CHARACTERS[scanner]
+    tags = {} if letters is None else {"SpecificCharacterSet": letters}
+    write_series(tmp_path / "a", numbers(), PatientName=patient, **tags)
+    names = {1: "Läsion", 3: "肝", 4: " left\\right\t\x85lobe\n", 5: "x" * 100, 6: "\\"}
+    segments = segments_of_classes(names, {"肝": {"value": "10200004", "meaning": "肝\\臓"}}, {})
+    path = write_mask(tmp_path / "m", mask(), read_volume(tmp_path / "a"), kind, "", segments)
+    dataset = pydicom.dcmread(path)
+    if kind == "rtstruct":
+        found = [str(structure.ROIName) for structure in dataset.StructureSetROISequence]
+        code = dataset.RTROIObservationsSequence[1].RTROIIdentificationCodeSequence[0]
+    else:
+        found = [str(segment.SegmentLabel) for segment in dataset.SegmentSequence]
+        code = dataset.SegmentSequence[1].SegmentedPropertyTypeCodeSequence[0]
+    assert found == ["Läsion", "肝", "left/right lobe", "x" * 64, "/"]
+    assert code.CodeMeaning == "肝/臓"
+    assert str(dataset.PatientName) == patient
+    assert is_valid(path, ("Error",))
+    assert not [w for w in recwarn if "code value with encodings" in str(w.message)]

@@ -181,6 +181,19 @@ def test_a_server_that_lists_without_end_is_left(honest: Fake, tmp_path: Path) -
         fetch(honest, tmp_path)
 
 
+@pytest.mark.parametrize("status", [204, 400, 404, 501])
+def test_a_server_need_not_know_offsets(honest: Fake, tmp_path: Path, status: int) -> None:
+    search = honest.answers[f"/studies/{STUDY}/series"], honest.answers["/instances"]
+
+    def once(of: Behaviour) -> Behaviour:
+        return lambda handler: (say(status, SEARCH, b"") if "offset" in handler.path else of)(handler)
+
+    ends = f"/studies/{STUDY}/series", "/instances"
+    honest.answers |= {end: once(of) for end, of in zip(ends, search, strict=True)}
+    honest.answers["always"] = search[0]
+    assert fetch(honest, tmp_path) == 1
+
+
 def test_nobody_there(tmp_path: Path, fake: Fake) -> None:
     fake.port = 1
     with pytest.raises(DataError, match="cannot be reached, or speaks no HTTP; found ConnectionRefusedError"):

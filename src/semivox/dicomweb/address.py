@@ -15,7 +15,8 @@ LOGIN, TOKEN = "SEMIVOX_DICOMWEB_LOGIN", "SEMIVOX_DICOMWEB_TOKEN"
 """Variables of the environment: ``user:password``, or a bearer token."""
 EXAMPLE = f"{PREFIX}https://host/dicom-web"
 IN_URL = re.compile(r"(?<=://)[^/?#\s]*@")
-UID = re.compile(r"(?=.{1,64}$)(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)+")
+"""Old ones have parts that begin with 0, which the standard does not allow."""
 
 
 @dataclass(frozen=True)

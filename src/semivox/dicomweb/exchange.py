@@ -25,6 +25,8 @@ SLOWEST = 10_000
 PIECE = 1 << 18
 MOST_JSON = 64 << 20
 JSON = "application/dicom+json"
+NO_OFFSET = (400, 404, 405, 422, 501)
+"""Answers of servers that do not know ``offset``, or have no more."""
 LOGINS = f"give the login as {LOGIN}=user:password or {TOKEN} in the environment, or in the URL"
 
 
@@ -71,13 +73,14 @@ class Server:
         finally:
             response.close()
 
-    def found(self, path: str, query: str = "") -> list[Mapping[str, Any]]:
-        """The data sets that a search (QIDO-RS) finds: DICOM's JSON.
+    def found(self, path: str, after: int = 0) -> list[Mapping[str, Any]]:
+        """The data sets that a search (QIDO-RS) finds: DICOM's JSON; those ``after`` the first so many, for
+        servers that cut long answers and know ``offset``.
 
         Raises DataError for an answer that is none.
         """
-        with self.asked(path + query, JSON, MOST_JSON) as answer:
-            if answer.status == 204:  # no content
+        with self.asked(f"{path}?offset={after}" if after else path, JSON, MOST_JSON) as answer:
+            if answer.status == 204 or (after and answer.status in NO_OFFSET):  # no content
                 return []
             self.refuse_status(answer)
             text = b"".join(answer.pieces)

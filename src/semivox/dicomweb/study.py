@@ -109,7 +109,7 @@ def _listed(server: Server, path: str, key: str, study: str, most: int) -> dict[
     """UID -> what the search says of it. Servers cut long answers, so more is asked for until none comes."""
     found: dict[str, Mapping[str, Any]] = {}
     while True:
-        entries = server.found(path, f"?offset={len(found)}" if found else "")
+        entries = server.found(path, len(found))
         fresh = {}
         for entry in entries:
             uid, of = _value(entry, key), _value(entry, STUDY)

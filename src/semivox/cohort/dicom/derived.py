@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +22,8 @@ MAY_BE_EMPTY = (
     "AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator", "Manufacturer",
 )  # fmt: skip
 """What is repeated of the scan and DICOM lets be empty (type 2)."""
+UNICODE = "ISO_IR 192"
+LONGEST_TEXT = 64
 
 
 def stack_behind(like: Volume, path: Path, what: str, segments: Sequence[Segment]) -> Stack:
@@ -37,9 +40,12 @@ def stack_behind(like: Volume, path: Path, what: str, segments: Sequence[Segment
 
 
 def header_of(instance: Instance, path: Path) -> Any:
-    """An object of the scan without its pixels; what anonymised series lack and may be empty is empty."""
+    """An object of the scan without its pixels, with its text as Unicode: names of classes need not be of the
+    letters that the scanner has. What anonymised series lack and may be empty is empty."""
     with instance.place.open() as file:
         dataset = pydicom_for(path).dcmread(file, force=True, stop_before_pixels=True)
+    dataset.decode()
+    dataset.SpecificCharacterSet = UNICODE
     for name in MAY_BE_EMPTY:
         if name not in dataset:
             setattr(dataset, name, "")
@@ -59,6 +65,12 @@ def made_of(stack: Stack, what: str) -> Iterator[None]:
             expected="a complete series with patient, study and frame of reference",
             remedy="use the series as the scanner made it, or choose another --format such as seg.nrrd",
         ) from error
+
+
+def as_text(name: str) -> str:
+    """A name as an element holds it: a backslash would make two values of it, control characters are none."""
+    plain = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", name.replace("\\", "/"))
+    return " ".join(plain.split())[:LONGEST_TEXT] or "unnamed"
 
 
 def own_version() -> str:

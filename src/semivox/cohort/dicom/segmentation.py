@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort.dicom.derived import header_of, made_of, own_version, stack_behind
+from semivox.cohort.dicom.derived import as_text, header_of, made_of, own_version, stack_behind
 from semivox.cohort.dicom.extra import highdicom_for, pydicom_for
 from semivox.cohort.dicom.series import SEGMENTATION, UNEVEN, Stack
 from semivox.cohort.dicom.volume import instances_of
@@ -28,7 +28,6 @@ VALUE = re.compile(r"label value (\d+)")
 ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
 UNKNOWN = Code("85756007", "SCT", "Tissue")
 """Category and type of a class without a code, as in Slicer."""
-LONGEST_NAME = 64
 SERIES_NUMBER = 900
 
 
@@ -151,7 +150,7 @@ def _described(hd: Any, number: int, segment: Segment) -> Any:
     category = ANATOMY if segment.code else UNKNOWN
     described = hd.seg.SegmentDescription(
         segment_number=number,
-        segment_label=segment.name[:LONGEST_NAME],
+        segment_label=as_text(segment.name),
         segmented_property_category=_concept(hd, category),
         segmented_property_type=_concept(hd, kind),
         algorithm_type="AUTOMATIC",
@@ -165,7 +164,7 @@ def _described(hd: Any, number: int, segment: Segment) -> Any:
 
 
 def _concept(hd: Any, code: Code) -> Any:
-    return hd.sr.CodedConcept(code.value, code.scheme, code.meaning[:64])
+    return hd.sr.CodedConcept(code.value, code.scheme, as_text(code.meaning))
 
 
 def _bytes(colour: str) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from semivox.cohort.dicom.contours import outlines
-from semivox.cohort.dicom.derived import header_of, made_of, own_version, stack_behind
+from semivox.cohort.dicom.derived import as_text, header_of, made_of, own_version, stack_behind
 from semivox.cohort.dicom.extra import pydicom_for
 from semivox.cohort.dicom.series import Plane, Stack
 from semivox.cohort.dicom.volume import instances_of
@@ -31,7 +31,6 @@ REPEATED = (
     "StudyTime", "AccessionNumber", "ReferringPhysicianName", "FrameOfReferenceUID",
     "PositionReferenceIndicator",
 )  # fmt: skip
-LONGEST_NAME = 64
 SERIES_NUMBER = 901
 
 
@@ -91,9 +90,7 @@ def _head(pydicom: Any, stack: Stack, path: Path, note: str) -> Any:
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     # lengths of 4 bytes: in explicit syntax a contour of some thousand points is too long for its type
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-    if "SpecificCharacterSet" in source:
-        dataset.SpecificCharacterSet = source.SpecificCharacterSet
-    for name in REPEATED:
+    for name in ("SpecificCharacterSet", *REPEATED):
         setattr(dataset, name, getattr(source, name))
     dataset.SOPClassUID, dataset.SOPInstanceUID = STRUCTURES, pydicom.uid.generate_uid()
     dataset.SeriesInstanceUID, dataset.SeriesNumber = pydicom.uid.generate_uid(), SERIES_NUMBER
@@ -134,7 +131,7 @@ def _structure(pydicom: Any, number: int, segment: Segment, frame: str) -> Any:
         pydicom,
         ROINumber=number,
         ReferencedFrameOfReferenceUID=frame,
-        ROIName=segment.name[:LONGEST_NAME],
+        ROIName=as_text(segment.name),
         ROIDescription=f"semivox label value {segment.value}",
         ROIGenerationAlgorithm="AUTOMATIC",
     )
@@ -163,7 +160,7 @@ def _observed(pydicom: Any, number: int, segment: Segment) -> Any:
                 pydicom,
                 CodeValue=segment.code.value,
                 CodingSchemeDesignator=segment.code.scheme,
-                CodeMeaning=segment.code.meaning[:64],
+                CodeMeaning=as_text(segment.code.meaning),
             )
         ]
     return observed
