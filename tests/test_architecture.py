@@ -23,6 +23,7 @@ ORDER = (
     (
         "errors",
         "contents",
+        "shown_contents",
         "content_checks",
         "settings",
         "randomness",
@@ -350,6 +351,7 @@ TOUCHES = {
     "cohort/nifti.py": {"nib.save"},  # formats write a temporary of `replacing`
     "cohort/importers/dicom.py": {"mkdir"},  # in a new folder
     "cohort/importers/folders.py": {"copyfile", "mkdir"},  # into a new folder
+    "cohort/importers/masks.py": {"copyfile", "mkdir"},  # into a new folder
     "cohort/importers/msd.py": {"copyfile", "mkdir"},  # into a new folder
     "dicomweb/storing.py": {"open:w"},  # in a folder of `scratch`
     "dicomweb/study.py": {"open:w"},  # the same

@@ -81,7 +81,7 @@ class MCNet(Method):
 
         terms = {}
         for suffix, logits in (("", logits_1), ("_second", logits_2)):
-            loss = segmentation_loss(logits[:n_l], labeled.labels, labeled.valid, labeled.annotated)
+            loss = segmentation_loss(logits[:n_l], *labeled.supervision)
             terms[f"segmentation{suffix}"] = Term(loss, s.segmentation)
         if s.consistency:
             weight = s.consistency * gaussian_ramp(at.progress)

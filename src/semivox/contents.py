@@ -110,6 +110,7 @@ class Predictions(TypedDict):
 
     cases: list[Prediction]
     classes: NotRequired[dict[str, str]]
+    regions: NotRequired[dict[str, list[int]]]
     spacing_known: NotRequired[bool]
 
 
@@ -135,6 +136,7 @@ class Evaluation(TypedDict):
     """``evaluation.json``."""
 
     classes: dict[str, str]
+    regions: NotRequired[dict[str, list[int]]]
     mean: Table
     ci95: Intervals
     worst: NotRequired[dict[str, Worst | None]]
@@ -181,46 +183,6 @@ class Environment(TypedDict):
     commit: NotRequired[str | None]
     system: NotRequired[str | None]
     method_sha256: NotRequired[str]
-
-
-class ShownCard(TypedDict):
-    """``model.json`` as far as pages show it; whoever predicts checks all of it."""
-
-    model_id: str
-    predictor: list[str]
-    method: NotRequired[str]
-    steps: NotRequired[int]
-    seed: NotRequired[int]
-    labels: NotRequired[dict[str, str]]
-    may_be_empty: NotRequired[list[int]]
-    undertrained: NotRequired[str | None]
-    training: NotRequired[ShownTraining | None]
-    plan: NotRequired[ShownPlan | None]
-    parent: NotRequired[dict[str, Any] | None]
-
-
-class ShownTraining(TypedDict):
-    classes: NotRequired[dict[str, dict[str, Any]]]
-
-
-class ShownPlan(TypedDict):
-    dims: NotRequired[int]
-
-
-class ShownConfig(TypedDict):
-    """``config.yaml`` as far as pages show it; ``train`` checks every setting."""
-
-    data: NotRequired[str | None]
-    run: NotRequired[ShownRun]
-
-
-class ShownRun(TypedDict):
-    method: NotRequired[str]
-    recipe: NotRequired[str]
-    labeled: NotRequired[str | int | None]
-    seed: NotRequired[int]
-    steps: NotRequired[int | None]
-    budget: NotRequired[float | None]
 
 
 class AnyLine(TypedDict):

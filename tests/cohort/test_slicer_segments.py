@@ -16,6 +16,7 @@ from semivox.cohort import (
     check_cohort,
     find_scans,
     import_folders,
+    inside,
     load_cohort,
     read_geometry,
     read_label,
@@ -186,3 +187,42 @@ def test_ours_is_read_by_others(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))).T, mask)
     assert read_segments(path) == segments
     np.testing.assert_array_equal(read_label(path).affine, affine)
+
+
+def overlapping(root: Path) -> dict[str, np.ndarray]:
+    """Two plain folders; the label's segments, of 1, 2 and again 1, overlap in three layers."""
+    whole, part, apart = boxes(1, 2, 8)
+    (root / "images").mkdir(parents=True)
+    write_mask(root / "images/a.nii.gz", np.arange(whole.size).reshape(SHAPE), grid(root))
+    layers = np.stack([whole * np.uint8(1), part * np.uint8(2), apart * np.uint8(1)])
+    slicer(root / "labels/a.seg.nrrd", layers, {"whole": (1, 0), "part": (2, 1), "Apart": (1, 2)})
+    return {"whole": whole, "part": part, "apart": apart}
+
+
+def grid(root: Path) -> Volume:
+    """As a file of :func:`slicer` has it."""
+    (root / "labels").mkdir(parents=True)
+    path = slicer(root / "labels/grid.seg.nrrd", np.zeros(SHAPE, np.uint8), {"x": (1, 0)})
+    volume = read_label(path)
+    path.unlink()
+    return volume
+
+
+def test_overlapping_segments_are_imported_as_regions(tmp_path: Path) -> None:
+    drawn = overlapping(tmp_path / "src")
+    cohort = load_cohort(import_folders(tmp_path / "src", tmp_path / "dst"))
+    assert check_cohort(cohort).findings == ()
+    label = read_label(cohort.cases[0].label, regions=cohort.regions).array[0]
+    assert sorted(cohort.structures.values()) == ["Apart", "part", "whole"]
+    for number, name in cohort.structures.items():
+        np.testing.assert_array_equal(inside(label, number, cohort.regions.parts), drawn[name.lower()])
+
+
+def test_overlapping_segments_without_regions_name_the_way_out(tmp_path: Path) -> None:
+    overlapping(tmp_path)
+    whole, part = boxes(1, 2)
+    layers = np.stack([whole * np.uint8(1), part * np.uint8(2)])
+    slicer(tmp_path / "labels/b.seg.nrrd", layers, {"whole": (1, 0), "part": (2, 1)})
+    for name in "ab":  # a: two segments of one value; b: values of their own
+        with pytest.raises(DataError, match="semivox import folders"):
+            read_label(tmp_path / f"labels/{name}.seg.nrrd")

@@ -13,9 +13,10 @@ import torch
 from scipy import ndimage
 
 from semivox.cohort.case import Cohort
+from semivox.cohort.regions import NONE, Regions
 from semivox.inference import export_model
 from semivox.networks import build_network
-from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan
+from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan, RegionPlan
 from semivox.randomness import Key
 
 MakeRun = Callable[..., Path]
@@ -47,8 +48,8 @@ def small_plan(dims: int, channels: int, values: tuple[int, ...], **changes: Any
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """``make_run(dims=3, channels=1, values=(1,), name="run", training=None, seed=7, **plan fields)`` -> run
-    folder.
+    """``make_run(dims=3, channels=1, values=(1,), name="run", training=None, seed=7, regions=NONE,
+    one_piece=False, **plan fields)`` -> run folder.
 
     Two networks, "student" and "teacher" (the predictor), with keyed weights and a head that gives every
     class about the same share of voxels of a noisy scan.
@@ -61,8 +62,16 @@ def make_run(tmp_path: Path) -> MakeRun:
         name: str = "run",
         training: dict[str, Any] | None = None,
         seed: int = 7,
+        regions: Regions = NONE,
+        one_piece: bool = False,
         **changes: Any,
     ) -> Path:
+        if regions:
+            values = tuple(regions.atoms)
+            changes["regions"] = tuple(
+                RegionPlan(number, r.name, 100.0, 0.9, one_piece, r.values, r.written)
+                for number, r in enumerate(regions.each, 1)
+            )
         plan = small_plan(dims, channels, values, **changes)
         networks = {}
         for role in ("student", "teacher"):
@@ -81,7 +90,8 @@ def make_run(tmp_path: Path) -> MakeRun:
             root=tmp_path,
             cases=(),
             channels=tuple(f"channel{i}" for i in range(channels)),
-            classes={value: f"class{value}" for value in values},
+            classes=regions.atoms or {value: f"class{value}" for value in values},
+            regions=regions,
             file_ending=".nii.gz" if dims == 3 else ".png",
             spacing_known=plan.spacing_known,
             codes={"class1": "SCT 80891009"},

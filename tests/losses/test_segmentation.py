@@ -66,6 +66,39 @@ def test_equals_the_loop(classes: int, space: tuple[int, ...], partly: bool) -> 
     )
 
 
+REGIONS = {
+    "nested": [[1, 1, 1], [0, 1, 1], [0, 0, 1]],
+    "overlapping": [[1, 0, 1], [0, 1, 1]],
+    "the classes": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "one twice": [[1, 1, 0], [1, 1, 0]],
+}
+
+
+@pytest.mark.parametrize("name", REGIONS)
+@pytest.mark.parametrize("unannotated", [None, 0, 2])
+def test_dice_of_regions_is_that_of_their_sums(name: str, unannotated: int | None) -> None:
+    """Region by region: as if it were the only class, in the samples that annotate all of it."""
+    logits, target, valid, annotated = draw(4, (4, 3))
+    if unannotated is not None:
+        annotated[1, unannotated] = 0
+    regions = torch.tensor(REGIONS[name], dtype=torch.float64)
+    hidden = torch.cat([torch.zeros(3, 1), 1 - annotated], 1).bool()[:, :, None, None]
+    probs = logits.softmax(1).masked_fill(hidden, 0)
+    expected = []
+    for row in REGIONS[name]:
+        own = [k for k, member in enumerate(row) if member]
+        rows = [b for b in range(3) if annotated[b, own].all()]
+        p = probs[rows][:, [k + 1 for k in own]].sum(1, keepdim=True)
+        alone = torch.cat([1 - p, p], 1).log(), target[rows][:, own].sum(1, keepdim=True)
+        expected.append(dice_loss(*alone, valid[rows], torch.ones(len(rows), 1)))
+    found = dice_loss(logits, target, valid, annotated, regions)
+    torch.testing.assert_close(found, torch.stack(expected).mean())
+    both = segmentation_loss(logits, target, valid, annotated, regions)
+    torch.testing.assert_close(both, (found + cross_entropy(logits, target, valid, annotated)) / 2)
+    if name == "the classes":
+        torch.testing.assert_close(found, dice_loss(logits, target, valid, annotated))
+
+
 def test_cross_entropy_of_hard_labels_is_torchs() -> None:
     logits, _, _, annotated = draw(4, (5, 4))
     label = torch.randint(0, 4, (3, 5, 4), generator=torch.Generator().manual_seed(1))

@@ -11,7 +11,7 @@ import torch
 from semivox.methods.bcp import BCP
 from semivox.methods.cleanup import largest_components
 from semivox.networks import Output
-from semivox.testing.synthetic import random_batch, tiny, tiny_at
+from semivox.testing.synthetic import random_batch, tiny, tiny_at, tiny_plan
 from semivox.training.config import resolve
 from semivox.training.optimizers import learning_rate
 
@@ -57,10 +57,12 @@ def test_largest_components_stay() -> None:
     labels[0, 5, 2, 0] = 2  # touches by a corner only: still one component
     expected = labels.clone()
     expected[0, 6, 6, 0] = 0
-    assert torch.equal(largest_components(labels, (1, 2, 3)), expected)
+    plan = tiny_plan(classes=4)
+    assert torch.equal(largest_components(labels, plan), expected)
     flat = labels[..., 0]
-    assert torch.equal(largest_components(flat, (1, 2, 3)), expected[..., 0])
-    assert torch.equal(largest_components(labels, (2, 3)), labels)
+    assert torch.equal(largest_components(flat, plan), expected[..., 0])
+    several = replace(plan, classes=(replace(plan.classes[0], one_piece=False), *plan.classes[1:]))
+    assert torch.equal(largest_components(labels, several), labels)
 
 
 def test_a_class_in_several_pieces_keeps_them_in_pseudo_labels() -> None:

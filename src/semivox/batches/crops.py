@@ -9,6 +9,17 @@ import torch
 from torch import Tensor
 
 from semivox.devices import send
+from semivox.prepare import Plan
+
+
+def region_table(plan: Plan) -> Tensor | None:
+    """(R, K-1) float32, 1 where a class is a part of a region; None where classes are judged."""
+    if not plan.regions:
+        return None
+    table = torch.zeros(len(plan.regions), len(plan.classes))
+    for row, region in zip(table, plan.scheme.each, strict=True):
+        row[[k - 1 for k in region.values]] = 1
+    return table
 
 
 @dataclass(frozen=True)
@@ -22,6 +33,7 @@ class Crops:
     annotated: (B, K-1) float32, 1 where the class was annotated in this case; all 1 for pseudo-labels.
     sdm: (B, K-1, X, Y[, Z]) float32 signed distances in [-1, 1], negative inside; None if not asked for.
     case: (B,) int64 index of the case in the store's order.
+    regions: (R, K-1) float32, 1 where a class is a part of a region; None where classes are judged.
     box: (B, dims, 2) float32 start and stop of the crop's (unrotated) box on the case's working grid, voxels.
     """
 
@@ -32,6 +44,7 @@ class Crops:
     sdm: Tensor | None
     case: Tensor
     box: Tensor
+    regions: Tensor | None = None
 
     @property
     def labels(self) -> Tensor:
@@ -41,6 +54,11 @@ class Crops:
                 "this stream has no targets: declare it as Stream(..., target='label'), 'pseudo' or 'either'"
             )
         return self.target
+
+    @property
+    def supervision(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """``labels``, ``valid``, ``annotated``, ``regions``: what a segmentation loss compares with."""
+        return self.labels, self.valid, self.annotated, self.regions
 
     @property
     def distances(self) -> Tensor:
@@ -59,6 +77,7 @@ class Crops:
             None if self.sdm is None else self.sdm[:rows],
             self.case[:rows],
             self.box[:rows],
+            self.regions,
         )
 
     def to(self, device: torch.device) -> Crops:
@@ -72,4 +91,5 @@ class Crops:
             None if self.sdm is None else send(self.sdm, device),
             send(self.case, device),
             send(self.box, device),
+            None if self.regions is None else send(self.regions, device),
         )

@@ -45,6 +45,8 @@ class Batches:
         ``euclidean``, or ``crop_minmax``, the literature's, which is scaled by each crop's own extremes.
     shard
         (rank, ranks): this process makes the rank-th part of each stream's samples, which may be none.
+    regions
+        (R, K-1), which classes make up each region (:func:`region_table`); None where classes are judged.
     pseudo
         Gives the pseudo-labels of unlabelled cases, for streams that take them as targets.
 
@@ -67,12 +69,13 @@ class Batches:
         sdm_form: SdmForm = "euclidean",
         shard: tuple[int, int] = (0, 1),
         pseudo: PseudoLabels | None = None,
+        regions: Tensor | None = None,
     ) -> None:
         self.store, self.streams, self.patch = store, dict(streams), tuple(int(p) for p in patch)
         self.key, self.stage = key / "batches" / stage, stage
         self.augmentation = augmentation or Augmentation(enabled=False)
         self.sdm_limit, self.sdm_form, self.shard = sdm_limit, sdm_form, shard
-        self.pseudo = pseudo
+        self.pseudo, self.regions = pseudo, regions
         self.labeled = frozenset(store.labeled)
         self.cases = {name: self._draws_from(name, stream, key) for name, stream in self.streams.items()}
 
@@ -116,6 +119,7 @@ class Batches:
             sdm=_stack([s.sdm for s in samples]),
             case=torch.tensor(cases, dtype=torch.int64),
             box=torch.stack([s.box for s in samples]),
+            regions=self.regions,
         )
 
     def _annotation(self, index: int, case: CropCase, stream: Stream) -> Annotation:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from semivox.cohort.check import Progress, check_cohort
     from semivox.cohort.check_report import CheckReport, Finding
     from semivox.cohort.claims import check_memory
-    from semivox.cohort.dataset_json import Declared, read_dataset_json
+    from semivox.cohort.dataset_json import Declared, label_entries, read_dataset_json
     from semivox.cohort.dicom.objects import differing_objects, identity_of_object
     from semivox.cohort.fits import Task, channels_differ, classes_differ, refuse_other_task
     from semivox.cohort.folder import load_cohort
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from semivox.cohort.importers import (
         import_dicom,
         import_folders,
+        import_masks,
         import_msd,
         import_pancreas_h5,
         import_ssl4mis_h5,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from semivox.cohort.orientation import Orientation, orientation_of
     from semivox.cohort.phantom import make_phantom, write_phantom_cohort
     from semivox.cohort.prediction_mark import mark_of
+    from semivox.cohort.regions import Region, Regions, inside, within
     from semivox.cohort.scans import Scans, find_scans, find_series
     from semivox.cohort.segments import Segment, named_by_segments, segments_of_classes
     from semivox.cohort.split import split_cohort
@@ -76,6 +78,8 @@ __all__ = [
     "Orientation",
     "Positioned",
     "Progress",
+    "Region",
+    "Regions",
     "Scans",
     "Segment",
     "Source",
@@ -99,17 +103,20 @@ __all__ = [
     "identity_of_object",
     "import_dicom",
     "import_folders",
+    "import_masks",
     "import_msd",
     "import_pancreas_h5",
     "import_ssl4mis_h5",
     "import_uamt_h5",
     "in_order",
+    "inside",
     "is_ct",
     "is_dicom",
     "is_recorded",
     "is_scan",
     "is_sheared",
     "is_there",
+    "label_entries",
     "label_sha256",
     "load_cohort",
     "make_phantom",
@@ -133,6 +140,7 @@ __all__ = [
     "stem_of",
     "too_far",
     "too_large",
+    "within",
     "write_mask",
     "write_phantom_cohort",
     "write_volume",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from semivox.cohort.regions import NONE, Regions
 from semivox.errors import DataError
 
 
@@ -55,7 +56,9 @@ class Naming:
 
 @dataclass(frozen=True)
 class Cohort:
-    """All cases in use, in cohort order. ``classes`` maps label value -> name, background excluded.
+    """All cases in use, in cohort order. ``classes`` maps label value -> name, background excluded: what
+    label files hold and a network tells apart. ``structures`` is what is judged; ``may_be_empty`` has their
+    numbers.
 
     ``naming`` is how the names of its files were read. ``inferred``: which of "channels" and "classes" nobody
     declared, so that their names are made up and say nothing. ``left_out``: what the folder holds and no rule
@@ -75,6 +78,18 @@ class Cohort:
     naming: Naming = Naming()
     inferred: frozenset[str] = frozenset()
     left_out: tuple[DataError, ...] = ()
+    regions: Regions = NONE
+
+    @property
+    def structures(self) -> Mapping[int, str]:
+        """Number -> name: of the regions, or label value -> name of the classes where there are none."""
+        return self.regions.names if self.regions else self.classes
+
+    def structures_of(self, case: Case) -> tuple[int, ...]:
+        """Numbers of the structures that are annotated in a case."""
+        if case.annotated is None:
+            return tuple(sorted(self.structures))
+        return self.regions.annotated(case.annotated) if self.regions else case.annotated
 
     @property
     def values(self) -> tuple[int, ...]:

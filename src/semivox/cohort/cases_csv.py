@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semivox.cohort.dataset_json import class_value
+from semivox.cohort.regions import NONE, Regions
 from semivox.errors import DataError
 from semivox.files import read_text, replacing
 
@@ -19,7 +20,7 @@ USE = {"": True, "yes": True, "1": True, "true": True, "no": False, "0": False, 
 
 @dataclass(frozen=True)
 class Row:
-    """One line, parsed; ``annotated`` is None where every class is annotated."""
+    """One line, parsed; ``annotated`` are label values, None where every class is annotated."""
 
     case: str
     patient: str
@@ -28,10 +29,11 @@ class Row:
     use: bool
 
 
-def read_cases_csv(path: Path, classes: Mapping[int, str] | None) -> tuple[Row, ...]:
+def read_cases_csv(path: Path, classes: Mapping[int, str] | None, regions: Regions = NONE) -> tuple[Row, ...]:
     """The rows in the file's order; missing columns and empty fields have their defaults.
 
-    ``classes`` None: not known yet, ``annotated`` is passed over.
+    ``classes`` None: not known yet, ``annotated`` is passed over. Where there are ``regions``, ``classes``
+    are their numbers and names.
 
     Raises
     ------
@@ -59,6 +61,8 @@ def read_cases_csv(path: Path, classes: Mapping[int, str] | None) -> tuple[Row, 
         if use not in USE:
             raise DataError("unknown use", path=path, found=where + repr(use), expected="empty, yes or no")
         annotated = _annotated(path, where, cells.get("annotated", ""), classes)
+        if regions and annotated is not None:
+            annotated = _atoms(path, where, annotated, regions)
         rows[case] = Row(case, cells.get("patient", "") or case, annotated, role, USE[use])
     return tuple(rows.values())
 
@@ -153,3 +157,19 @@ def _annotated(
             )
         values.append(value)
     return tuple(sorted(set(values)))
+
+
+def _atoms(path: Path, where: str, annotated: tuple[int, ...], regions: Regions) -> tuple[int, ...]:
+    """The label values of annotated regions. Regions that share a value are annotated together: who drew a
+    tumour and not the liver around it has drawn no liver, and a voxel has one value."""
+    values = {value for number in annotated for value in regions.parts[number]}
+    halves = [number for number, parts in regions.parts.items() if values & set(parts)]
+    if lacking := [regions.names[number] for number in halves if number not in annotated]:
+        raise DataError(
+            "'annotated' names a region without one that shares label values with it",
+            path=path,
+            found=where + ", ".join(regions.names[number] for number in annotated),
+            expected="also " + ", ".join(lacking),
+            remedy="annotate both in this case, or neither",
+        )
+    return tuple(sorted(values))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +95,7 @@ def check_cohort(
         shapes=tuple(grid.shape for grid in grids.values()),
         spacings_mm=tuple(s for grid in grids.values() if (s := grid.spacing_mm) is not None),
         spacing=spacing,
-        classes={name: present[value] for value, name in cohort.classes.items()},
+        classes={name: present[number] for number, name in cohort.structures.items()},
     )
 
 
@@ -162,7 +162,10 @@ def _check_label(
     path = case.label
     assert path is not None
     try:
-        label, stored = read_label(path, grid, cohort.classes), read_geometry(path, label=True).dtype
+        label, stored = (
+            read_label(path, grid, cohort.classes, cohort.regions),
+            read_geometry(path, label=True).dtype,
+        )
         unedited = is_unedited_prediction(path, label.array[0])
     except DataError as error:
         yield "error", error
@@ -208,18 +211,28 @@ def _check_label(
                 remedy="declare it under 'labels' in dataset.json, or mend the label file",
             ),
         )
-    yield from _empty_label(cohort, case, path, voxels)
-    present.update(v for v in _annotated(cohort, case) if v in voxels)
+    found = _structures_in(cohort, voxels)
+    yield from _empty_label(cohort, case, path, found)
+    present.update(number for number in cohort.structures_of(case) if number in found)
+
+
+def _structures_in(cohort: Cohort, voxels: Iterable[int]) -> set[int]:
+    """Numbers of the structures of which a label with these values has a voxel."""
+    there = set(voxels)
+    if not cohort.regions:
+        return there & set(cohort.classes)
+    return {number for number, parts in cohort.regions.parts.items() if there & set(parts)}
 
 
 def _empty_label(
-    cohort: Cohort, case: Case, path: Path, voxels: Mapping[int, int]
+    cohort: Cohort, case: Case, path: Path, there: Collection[int]
 ) -> Iterator[tuple[str, DataError]]:
-    annotated = _annotated(cohort, case)
-    absent = [v for v in annotated if v not in voxels and v not in cohort.may_be_empty]
+    """``there``: numbers of the structures that the label shows."""
+    annotated, named = cohort.structures_of(case), cohort.structures
+    absent = [number for number in annotated if number not in there and number not in cohort.may_be_empty]
     if absent:
-        names = ", ".join(cohort.classes[v] for v in absent)
-        whole = not any(v in voxels for v in annotated)
+        names = ", ".join(named[number] for number in absent)
+        whole = not any(number in there for number in annotated)
         yield (
             "warning",
             DataError(
@@ -229,22 +242,18 @@ def _empty_label(
                 remedy="if that is right, list the class under 'may_be_empty' in dataset.json",
             ),
         )
-    surplus = [v for v in cohort.classes if v in voxels and v not in annotated]
+    surplus = [number for number in named if number in there and number not in annotated]
     if surplus:
         yield (
             "warning",
             DataError(
                 "the label holds a class that cases.csv does not list as annotated (taken as background)",
                 path=path,
-                found=", ".join(cohort.classes[v] for v in surplus),
-                expected=", ".join(cohort.classes[v] for v in annotated),
+                found=", ".join(named[number] for number in surplus),
+                expected=", ".join(named[number] for number in annotated),
                 remedy="add it to 'annotated' if it is annotated throughout",
             ),
         )
-
-
-def _annotated(cohort: Cohort, case: Case) -> tuple[int, ...]:
-    return cohort.values if case.annotated is None else case.annotated
 
 
 def _mixed_spacing(cohort: Cohort, grids: Mapping[str, Geometry]) -> Iterator[DataError]:
@@ -327,12 +336,13 @@ def _empty_classes(
             remedy="add label files (labelsTr/CASE" + cohort.file_ending + ")",
         )
         return
-    for value, name in cohort.classes.items():
-        if not present.get(value):
+    for number, name in cohort.structures.items():
+        if not present.get(number):
+            values = ", ".join(map(str, cohort.regions.parts.get(number, (number,))))
             yield DataError(
                 f"no labelled case has class {name!r}",
                 path=cohort.root,
-                found=f"value {value} in none of {labelled} labels",
+                found=f"value {values} in none of {labelled} labels",
                 expected="at least one labelled case with it",
                 remedy="label a case that has it, or remove it from 'labels' in dataset.json",
             )

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from semivox.cohort.format_table import ENDINGS
+from semivox.cohort.regions import NONE, Regions
 from semivox.errors import DataError
 from semivox.files import load_json
 from semivox.numerals import whole_number
 
 EXAMPLE = '{"channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 1}, "file_ending": ".nii.gz"}'
+
+ORDER = "regions_class_order"
+LABEL_KEYS = ("labels", ORDER)
+"""What :func:`label_entries` writes."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,8 @@ class FileKeys:
 
 @dataclass(frozen=True)
 class Declared:
-    """All of it; ``files`` is what finds the cases. ``inferred``: which of "channels" and "classes" have
+    """All of it; ``files`` is what finds the cases. ``classes`` are the label values that files hold;
+    ``may_be_empty`` has numbers of ``structures``. ``inferred``: which of "channels" and "classes" have
     names that semivox made up, where it wrote the file."""
 
     files: FileKeys
@@ -40,6 +46,12 @@ class Declared:
     codes: Mapping[str, object] = field(default_factory=dict)
     colours: Mapping[str, object] = field(default_factory=dict)
     inferred: frozenset[str] = frozenset()
+    regions: Regions = NONE
+
+    @property
+    def structures(self) -> Mapping[int, str]:
+        """What is judged, number -> name: the regions, or the classes where there are none."""
+        return self.regions.names if self.regions else self.classes
 
 
 def read_dataset_json(path: Path) -> Declared:
@@ -48,15 +60,17 @@ def read_dataset_json(path: Path) -> Declared:
     Raises
     ------
     DataError
-        It is not JSON, lacks labels, declares regions, or a value is of the wrong kind.
+        It is not JSON, lacks labels, its regions do not fit each other, or a value is of the wrong kind.
     """
     content = _content(path)
-    classes, ignore = _labels(path, content.get("labels"))
+    classes, ignore, regions = _labels(path, content)
+    structures = regions.names if regions else classes
     return Declared(
         files=_file_keys(path, content),
         classes=classes,
         ignore=ignore,
-        may_be_empty=_values(path, "may_be_empty", content.get("may_be_empty", []), classes),
+        regions=regions,
+        may_be_empty=_values(path, "may_be_empty", content.get("may_be_empty", []), structures),
         spacing_known=_of_kind(path, "spacing_known", content.get("spacing_known", True), bool),
         codes=_of_kind(path, "codes", content.get("codes", {}), dict),
         colours=_of_kind(path, "colours", content.get("colours", {}), dict),
@@ -101,7 +115,21 @@ def class_value(token: object, classes: Mapping[int, str]) -> int | None:
     return None
 
 
-def _labels(path: Path, labels: Any) -> tuple[dict[int, str], int | None]:
+def label_entries(classes: Mapping[int, str], regions: Regions, ignore: int | None = None) -> dict[str, Any]:
+    """The keys of ``dataset.json`` that say what label values mean."""
+    named: dict[str, Any] = {"background": 0}
+    if regions:
+        named |= {r.name: r.values[0] if len(r.values) == 1 else list(r.values) for r in regions.each}
+    else:
+        named |= {name: value for value, name in sorted(classes.items())}
+    named |= {} if ignore is None else {"ignore": ignore}
+    several = any(len(region.values) > 1 for region in regions.each)
+    order = {ORDER: [region.written for region in regions.each]} if several else {}
+    return {"labels": named, **order}
+
+
+def _labels(path: Path, content: Mapping[str, Any]) -> tuple[dict[int, str], int | None, Regions]:
+    labels = content.get("labels")
     if not isinstance(labels, dict) or not labels:
         raise DataError(
             "'labels' is missing", path=path, found=labels, expected='{"background": 0, "organ": 1}',
@@ -111,23 +139,13 @@ def _labels(path: Path, labels: Any) -> tuple[dict[int, str], int | None]:
     by_value = all(whole_number(k) is not None for k in labels) and all(
         isinstance(v, str) for v in labels.values()
     )
+    entries = [(v, k) for k, v in labels.items()] if by_value else list(labels.items())
+    if any(isinstance(value, list) and len(value) > 1 for _, value in entries):
+        return _regions(path, entries, content.get(ORDER))
     named: dict[int, str] = {}
     ignore = None
-    for name, value in ((v, k) for k, v in labels.items()) if by_value else labels.items():
-        if isinstance(value, list | dict):
-            raise DataError(
-                "regions (a label made of several values) are not supported",
-                path=path,
-                found=f"{name!r}: {value}",
-                expected="one value a label",
-                remedy="declare each value as its own class",
-            )
-        number = None if isinstance(value, bool) else whole_number(value)
-        if number is None:
-            raise DataError(
-                "a label value is not a whole number", path=path, found=f"{name!r}: {value!r}",
-                expected="0, 1, 2, ...",
-            )  # fmt: skip
+    for name, value in entries:
+        number = _value(path, name, value[0] if isinstance(value, list) and value else value)
         if number in named or number == ignore or (number and name in named.values()):
             raise DataError("a label is declared twice", path=path, found=f"{name!r}: {number}")
         if str(name).lower() == "ignore" and number != 0:
@@ -137,7 +155,54 @@ def _labels(path: Path, labels: Any) -> tuple[dict[int, str], int | None]:
     named.pop(0, None)
     if not named:
         raise DataError("no class beside background", path=path, found=labels, expected="at least one")
-    return dict(sorted(named.items())), ignore
+    return dict(sorted(named.items())), ignore, NONE
+
+
+def _regions(
+    path: Path, entries: Sequence[tuple[Any, Any]], order: Any
+) -> tuple[dict[int, str], int | None, Regions]:
+    """Labels of which some are lists of values: nnU-Net then takes every one for a region."""
+    ignore, made_of = None, dict[str, list[int]]()
+    for name, value in entries:
+        values = [_value(path, name, v) for v in (value if isinstance(value, list) else [value])]
+        if str(name).lower() == "ignore" and values != [0]:
+            if len(values) != 1:
+                raise DataError("'ignore' is one label value", path=path, found=f"{name!r}: {value}")
+            ignore = values[0]
+        elif values != [0]:
+            made_of[str(name)] = values
+    writing = order if isinstance(order, list) else []
+    if len(writing) != len(made_of) or any(_number(value) is None for value in writing):
+        raise DataError(
+            f"'{ORDER}' does not say how regions are written into one mask",
+            path=path,
+            found="nothing" if order is None else order,
+            expected=f"a label value for each of {', '.join(made_of)}, in this order",
+            remedy="give each region the value of the voxels that lie in it and in no region after it, such "
+            'as [1, 2] for "whole": [1, 2], "part": 2',
+        )
+    pairs = zip(made_of.items(), writing, strict=True)
+    regions = Regions.from_json({"name": n, "values": v, "written": w} for (n, v), w in pairs)
+    wrong = regions.fault()
+    if wrong is None and ignore in regions.atoms:
+        wrong = "the value of 'ignore' lies in a region", str(ignore), "a value of its own"
+    if wrong is not None:
+        raise DataError(wrong[0], path=path, found=wrong[1], expected=wrong[2])
+    return regions.atoms, ignore, regions
+
+
+def _value(path: Path, name: Any, value: Any) -> int:
+    number = _number(value)
+    if number is None:
+        raise DataError(
+            "a label value is not a whole number", path=path, found=f"{name!r}: {value!r}",
+            expected="0, 1, 2, ..., or a list of them",
+        )  # fmt: skip
+    return number
+
+
+def _number(value: Any) -> int | None:
+    return None if isinstance(value, bool | list | dict) else whole_number(value)
 
 
 def _channels(path: Path, names: Any) -> tuple[str, ...]:

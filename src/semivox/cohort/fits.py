@@ -13,21 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from semivox.cohort.case import Cohort
+from semivox.cohort.regions import NONE, Regions
 from semivox.errors import DataError
 
 
 @dataclass(frozen=True)
 class Task:
     """What a network takes and gives: channels in order, and label value -> name. ``inferred``: which of
-    "channels" and "classes" have names that nobody declared."""
+    "channels" and "classes" have names that nobody declared. ``regions``: of what they are made, by name."""
 
     channels: tuple[str, ...]
     classes: Mapping[int, str]
     inferred: frozenset[str] = frozenset()
+    regions: Regions = NONE
 
     @classmethod
     def of(cls, cohort: Cohort) -> Task:
-        return cls(tuple(cohort.channels), dict(cohort.classes), cohort.inferred)
+        return cls(tuple(cohort.channels), dict(cohort.classes), cohort.inferred, cohort.regions)
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> Task:
@@ -39,7 +41,7 @@ class Task:
             made_up = all(re.fullmatch(r"channel_\d+", name) for name in channels)
             known = ["channels"] * made_up
             known += ["classes"] * all(name == f"class_{value}" for value, name in classes.items())
-        return cls(channels, classes, frozenset(known))
+        return cls(channels, classes, frozenset(known), Regions.from_json(card.get("regions", ())))
 
     def __str__(self) -> str:
         channels = f"{len(self.channels)} channel" + "s" * (len(self.channels) != 1)
@@ -48,7 +50,9 @@ class Task:
         classes = (
             str(value) if unnamed else f"{value} {name}" for value, name in sorted(self.classes.items())
         )
-        return f"{channels}; label values {', '.join(classes)}"
+        made_of = (f"{region.name} of {', '.join(map(str, region.values))}" for region in self.regions.each)
+        regions = f"; regions {'; '.join(made_of)}" if self.regions else ""
+        return f"{channels}; label values {', '.join(classes)}{regions}"
 
 
 def channels_differ(folder: Task, model: Task, *, names: bool = True) -> bool:
@@ -70,7 +74,11 @@ def classes_differ(folder: Task, model: Task, *, all_of_them: bool = False) -> b
     if set(model.classes) - set(folder.classes) and (all_of_them or "classes" not in folder.inferred):
         return True
     declared = "classes" not in folder.inferred | model.inferred
-    return declared and dict(folder.classes) != dict(model.classes)
+    return declared and (dict(folder.classes), _made_of(folder)) != (dict(model.classes), _made_of(model))
+
+
+def _made_of(task: Task) -> list[tuple[str, tuple[int, ...]]]:
+    return [(region.name, region.values) for region in task.regions.each]
 
 
 def refuse_other_task(folder: Task, model: Task, path: Path, *, measured: bool = True) -> None:

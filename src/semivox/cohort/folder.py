@@ -94,13 +94,14 @@ def scan_folder(root: str | Path, labeled: str | None = None) -> Scan:
             colours={s.name: s.colour for s in segments.values() if s.colour},
             codes={s.name: asdict(s.code) for s in segments.values() if s.code},
         )
-    rows = read_cases_csv(table, declared.classes) if table.is_file() else None
+    rows = read_cases_csv(table, declared.structures, declared.regions) if table.is_file() else None
     cases, errors, warnings = _ordered(table, rows, found)
     cohort = Cohort(
         root=root,
         cases=cases,
         channels=declared.files.channels or _channels_of(cases),
         classes=declared.classes,
+        regions=declared.regions,
         ignore=declared.ignore,
         file_ending=declared.files.file_ending or found.file_ending,
         may_be_empty=declared.may_be_empty,

@@ -16,7 +16,8 @@ from semivox.cohort.first_bytes import format_by_content
 from semivox.cohort.format_table import BY_NAME, CHOICES, DETACHED, ENDINGS, WRITABLE, Format
 from semivox.cohort.geometry import Geometry, Positioned, broken, broken_geometry, padded_onto, same_shape
 from semivox.cohort.grid_mismatch import grid_error
-from semivox.cohort.segments import Segment, refuse_other_values, unnamed_segments
+from semivox.cohort.regions import NONE, Regions
+from semivox.cohort.segments import Segment, folded, refuse_other_values, unnamed_segments
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError, SettingsError
 from semivox.files import replacing
@@ -132,13 +133,17 @@ def is_scan(path: str | Path) -> bool:
 
 
 def read_label(
-    path: str | Path, like: Positioned | None = None, classes: Mapping[int, str] | None = None
+    path: str | Path,
+    like: Positioned | None = None,
+    classes: Mapping[int, str] | None = None,
+    regions: Regions = NONE,
 ) -> Volume:
     """A label: one channel, integer dtype. Whole numbers stored as floats are accepted.
 
     ``like``: the grid of its image. A label that differs from its shape by trailing axes of length 1 alone is
     given it, and a segmentation that holds a part of the grid alone is background elsewhere.
-    ``classes``: what its values must mean where the file itself names them.
+    ``classes``: what its values must mean where the file itself names them. ``regions``: segments that are
+    called so are taken for them, whatever their values; they may overlap.
 
     Raises
     ------
@@ -147,9 +152,10 @@ def read_label(
         contradict ``classes``.
     """
     path = _as_path(path)
+    named = read_segments(path) if classes is not None or regions else ()
     if classes is not None:
-        refuse_other_values(path, read_segments(path), classes)
-    volume = _read(path, label=True)
+        refuse_other_values(path, named, classes)
+    volume = _regions_by_name(path, regions) if are_regions(named, regions) else _read(path, label=True)
     array = volume.array
     if volume.channels != 1:
         raise DataError(
@@ -186,6 +192,30 @@ def read_label(
     if ENDINGS[ending_of(path) or ""].names:
         volume = padded_onto(volume, like)
     return _shaped(volume, like.shape)
+
+
+def read_planes(path: str | Path) -> tuple[Sequence[Segment], Volume]:
+    """The segments of a label that names them, and where each lies in a boolean channel of its own."""
+    path = _as_path(path)
+    codec = _format_of(path).label_codec
+    assert codec is not None
+    segments, planes = _reading(path, codec.read_planes)
+    _refuse_broken(path, planes)
+    return segments, planes
+
+
+def are_regions(segments: Sequence[Segment], regions: Regions) -> bool:
+    """Whether a file's segments are drawn regions: all of them are called as regions are."""
+    known = {folded(name) for name in regions.names.values()}
+    return bool(segments) and all(folded(segment.name) in known for segment in segments)
+
+
+def _regions_by_name(path: Path, regions: Regions) -> Volume:
+    segments, planes = read_planes(path)
+    nowhere = np.zeros(planes.shape, bool)
+    drawn = {folded(s.name): plane for s, plane in zip(segments, planes.array, strict=True)}
+    present = [drawn.get(folded(region.name), nowhere) for region in regions.each]
+    return replace(planes, array=regions.label_map(present)[None])
 
 
 def _shaped(volume: Volume, shape: Sequence[int]) -> Volume:

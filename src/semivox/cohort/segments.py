@@ -6,8 +6,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
+from semivox.cohort.regions import within
 from semivox.errors import DataError
 
 PALETTE = ("#80ae80", "#f1d691", "#b17a65", "#6fb8d2", "#d8654f", "#dd8265", "#90ee90", "#c0683a")
@@ -25,18 +29,28 @@ class Code:
 
 @dataclass(frozen=True)
 class Segment:
-    """A label value with its name, its colour (``#rrggbb``) and, where known, its code."""
+    """A label value with its name, its colour (``#rrggbb``) and, where known, its code. ``parts``: of a
+    region, whose ``value`` is its number, the label values that make it up; it may overlap others."""
 
     value: int
     name: str
     colour: str | None = None
     code: Code | None = None
+    parts: tuple[int, ...] = ()
+
+    def inside(self, labels: np.ndarray) -> np.ndarray:
+        """Where label values lie in it (boolean)."""
+        return within(labels, self.parts or (self.value,))
 
 
 def segments_of_classes(
-    classes: Mapping[int, str], codes: Mapping[str, Any], colours: Mapping[str, Any]
+    classes: Mapping[int, str],
+    codes: Mapping[str, Any],
+    colours: Mapping[str, Any],
+    parts: Mapping[int, tuple[int, ...]] = MappingProxyType({}),
 ) -> tuple[Segment, ...]:
-    """A segment a class, with what ``codes`` and ``colours`` of ``dataset.json`` say of it by name or value.
+    """A segment a class, or a region where they are made of ``parts``, with what ``codes`` and ``colours`` of
+    ``dataset.json`` say of it by name or value.
 
     A code is ``"10200004"`` or ``"SCT 10200004"`` (SNOMED CT; the class's name is its meaning) or an object
     with ``value`` and, if other than that, ``scheme`` and ``meaning``. A colour is ``"#rrggbb"`` or three
@@ -48,6 +62,7 @@ def segments_of_classes(
             name,
             _colour(_entry(colours, name, value)) or PALETTE[i % len(PALETTE)],
             _code(_entry(codes, name, value), name),
+            tuple(parts.get(value, ())),
         )
         for i, (value, name) in enumerate(sorted(classes.items()))
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semivox.cohort.case import Case, Cohort
+from semivox.cohort.dataset_json import label_entries
 from semivox.cohort.folder import load_cohort
 from semivox.cohort.formats import stem_of
 from semivox.errors import DataError
@@ -26,11 +27,7 @@ def write_subset_folder(cohort: Cohort, cases: Sequence[Case], folder: Path) -> 
     """
     described = {
         "channel_names": {str(i): name for i, name in enumerate(cohort.channels)},
-        "labels": {
-            "background": 0,
-            **{name: value for value, name in cohort.classes.items()},
-            **({} if cohort.ignore is None else {"ignore": cohort.ignore}),
-        },
+        **label_entries(cohort.classes, cohort.regions, cohort.ignore),
         "file_ending": cohort.file_ending,
         "may_be_empty": list(cohort.may_be_empty),
         "spacing_known": cohort.spacing_known,
@@ -43,7 +40,7 @@ def write_subset_folder(cohort: Cohort, cases: Sequence[Case], folder: Path) -> 
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([case.name, case.group, _annotated(case)] for case in cases)
+    writer.writerows([case.name, case.group, _annotated(cohort, case)] for case in cases)
     _write(folder / "cases.csv", table.getvalue())  # first: without dataset.json it is no data folder yet
     _write(folder / "dataset.json", json.dumps(described, indent=1, ensure_ascii=False) + "\n")
     loaded = load_cohort(folder)
@@ -66,8 +63,8 @@ def _pair(case: Case) -> dict[str, str] | str:
     return image if case.label is None else {"image": image, "label": str(case.label.absolute())}
 
 
-def _annotated(case: Case) -> str:
-    return "" if case.annotated is None else ";".join(map(str, case.annotated)) or ";"
+def _annotated(cohort: Cohort, case: Case) -> str:
+    return "" if case.annotated is None else ";".join(map(str, cohort.structures_of(case))) or ";"
 
 
 def _facts(case: Case) -> tuple[object, ...]:

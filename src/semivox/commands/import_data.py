@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from semivox.errors import SettingsError
 from semivox.options import Command, Flag, Positional, from_options
 
-Layout = Literal["uamt-h5", "ssl4mis-h5", "pancreas-h5", "msd", "folders", "dicom"]
+Layout = Literal["uamt-h5", "ssl4mis-h5", "pancreas-h5", "msd", "folders", "masks", "dicom"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class ImportOptions:
     """What to import."""
 
     layout: Annotated[Layout | str, Positional("LAYOUT")]
-    """Layout of SRC: uamt-h5, ssl4mis-h5, pancreas-h5, msd, folders or dicom."""
+    """Layout of SRC: uamt-h5, ssl4mis-h5, pancreas-h5, msd, folders, masks or dicom."""
     src: Annotated[str | Path, Positional("SRC")]
     """The folder to import; of DICOM also a zip."""
     dst: Annotated[str | Path, Positional("DST")]

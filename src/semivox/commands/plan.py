@@ -100,7 +100,7 @@ def render(plan: Plan, verbose: bool = False) -> Group:
         "classes": "; ".join(
             f"{c.value} {c.name}: {c.voxels:,.0f} voxels, Dice at most {c.dice_ceiling:.3f} at this spacing"
             f"{'' if c.one_piece else ', in several pieces'}"
-            for c in plan.classes
+            for c in plan.judged
         ),
         "a step": f"about {plan.step_seconds:.2f} s and {memory / 2**30:.1f} GiB of memory",
         "steps": steps,

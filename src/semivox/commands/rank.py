@@ -116,7 +116,8 @@ def rank(options: RankOptions) -> Ranking:
             reference,
             {case.name: case.group for case in scans},
             known.patients,
-            model.classes,
+            model.structures,
+            kinds=len(model.classes) + 1,
             score=score,
             top=TOP if top is None else top,
         )

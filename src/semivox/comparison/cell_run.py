@@ -12,7 +12,7 @@ from semivox.cohort import Case, sha256_file
 from semivox.cohort.subset_folder import write_subset_folder
 from semivox.comparison.cells import Cell, write_finished
 from semivox.comparison.request import Group, Request
-from semivox.contents import Environment, ShownCard, Status
+from semivox.contents import Environment, Status
 from semivox.errors import SettingsError
 from semivox.evaluation import read_evaluation
 from semivox.evaluation.result_paths import PAGE
@@ -24,6 +24,7 @@ from semivox.runs.held_out import measure
 from semivox.runs.live_report import LiveReport
 from semivox.runs.prepare import planned, stored
 from semivox.runs.run import carry_out
+from semivox.shown_contents import ShownCard
 from semivox.training.display import Display, Silent
 from semivox.training.options import TrainingOptions, TrainOptions
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from types import MappingProxyType
+from typing import Any, get_args
 
 import numpy as np
 from scipy.ndimage import find_objects
 
+from semivox.cohort import within
 from semivox.errors import DataError, SettingsError
 from semivox.evaluation.metrics import METRICS, MaskPair, Policy
 
@@ -32,6 +34,7 @@ def case_metrics(
     annotated: Sequence[int] | None = None,
     paths: tuple[Path | None, Path | None] = (None, None),
     axes_mm: np.ndarray | None = None,
+    parts: Mapping[int, Sequence[int]] = MappingProxyType({}),
 ) -> dict[int, Scores]:
     """Metrics of each class of one case.
 
@@ -57,11 +60,14 @@ def case_metrics(
     axes_mm
         ``(3, d)``: the step to the next voxel along each axis where the axes are not at right angles, as of
         an affine; distances and volumes follow it. None: they are.
+    parts
+        Where regions are measured, of what label values each is made; ``values`` are then their numbers, and
+        a region is annotated where all of its values are.
 
     Returns
     -------
     dict
-        Label value -> the numbers named in `METRICS`.
+        Label value, or number of a region -> the numbers named in `METRICS`.
 
     Raises
     ------
@@ -78,21 +84,32 @@ def case_metrics(
     if ignore is not None:
         counted = reference != ignore
         prediction, reference = prediction * counted, reference * counted
-    boxes_p = _boxes(prediction, values, "prediction", paths[0])
-    boxes_r = _boxes(reference, values, "reference", paths[1])
-    rows: dict[int, Scores] = {}
-    for value in values if annotated is None else [v for v in values if v in annotated]:
-        box = _union(boxes_p.get(value), boxes_r.get(value))
-        rows[value] = class_metrics(
-            prediction[box] == value,
-            reference[box] == value,
-            spacing_mm,
-            image_shape=prediction.shape,
-            tolerance_mm=tolerance_mm,
-            policy=policy,
-            axes_mm=axes_mm,
-        )
-    return rows
+    made_of = {number: tuple(parts.get(number, (number,))) for number in values}
+    pairs = _pairs(prediction, reference, made_of, annotated, paths)
+    how: dict[str, Any] = {
+        "image_shape": prediction.shape,
+        "tolerance_mm": tolerance_mm,
+        "policy": policy,
+        "axes_mm": axes_mm,
+    }
+    return {number: class_metrics(*pair, spacing_mm, **how) for number, pair in pairs}
+
+
+def _pairs(
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    made_of: Mapping[int, tuple[int, ...]],
+    annotated: Sequence[int] | None,
+    paths: tuple[Path | None, Path | None],
+) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
+    """Of each class that is annotated its two masks, cut to the box around both."""
+    labels = sorted({value for own in made_of.values() for value in own})
+    boxes_p = _boxes(prediction, labels, "prediction", paths[0])
+    boxes_r = _boxes(reference, labels, "reference", paths[1])
+    for number, own in made_of.items():
+        if annotated is None or set(own) <= set(annotated):
+            box = _union(*(boxes.get(value) for boxes in (boxes_p, boxes_r) for value in own))
+            yield number, (within(prediction[box], own), within(reference[box], own))
 
 
 def _refuse_other_shape(prediction: np.ndarray, reference: np.ndarray, path: Path | None) -> None:

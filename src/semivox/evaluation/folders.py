@@ -73,6 +73,7 @@ def evaluate_folders(
     return {
         "format": FORMAT,
         "classes": {str(v): matched.classes[v] for v in sorted(matched.classes)},
+        **({"regions": made_of} if (made_of := _as_text(matched.regions.parts)) else {}),
         "mean": mean,
         "ci95": ci95,
         "worst": {key: worst for key in [*values, FOREGROUND] if (worst := lowest(rows, key))},
@@ -91,17 +92,22 @@ def evaluate_folders(
     }
 
 
+def _as_text(parts: Mapping[int, Sequence[int]]) -> dict[str, list[int]]:
+    return {str(number): list(values) for number, values in parts.items()}
+
+
 def score_pair(pair: Pair, *, matched: Pairs, tolerance_mm: float, policy: Policy) -> Rows:
     """Read one case's two files and return its metrics, class by class."""
     of = None  # a segmentation may hold a part of the grid that the prediction shows
     if pair.prediction is not None and not is_scan(pair.reference):
         of = read_geometry(pair.prediction, label=True)
-    reference = read_label(pair.reference, of, matched.classes)
+    meaning = None if matched.regions else matched.classes, matched.regions
+    reference = read_label(pair.reference, of, *meaning)
     spacing_mm, axes_mm = reference.spacing_mm, _sheared_axes(reference)
     if pair.prediction is None:
         mask = np.zeros_like(reference.array[0])
     else:
-        prediction = read_label(pair.prediction, reference, matched.classes)
+        prediction = read_label(pair.prediction, reference, *meaning)
         error = grid_error(
             "prediction and reference lie on different grids",
             pair.prediction, prediction, pair.reference, reference,
@@ -122,6 +128,7 @@ def score_pair(pair: Pair, *, matched: Pairs, tolerance_mm: float, policy: Polic
         annotated=pair.annotated,
         paths=(pair.prediction, pair.reference),
         axes_mm=axes_mm if matched.spacing_known else None,
+        parts=matched.regions.parts,
     )
     return {str(value): row for value, row in scores.items()}
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from semivox.cohort import (
     Declared,
+    Regions,
     ending_of,
     in_order,
     load_cohort,
@@ -21,6 +22,7 @@ from semivox.cohort import (
     read_segments,
     stem_of,
 )
+from semivox.cohort.regions import NONE
 from semivox.contents import Outcomes
 from semivox.errors import DataError
 from semivox.files import read_json
@@ -39,7 +41,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairs:
-    """All references in cohort order with their predictions, and what the values mean.
+    """All references in cohort order with their predictions, and what the values mean. ``classes``: of each
+    label value, or where there are ``regions`` of the number of each, the name.
 
     ``unmatched``: predictions without a reference. ``refused``: cases whose prediction the model refused or
     failed, with the reason.
@@ -47,6 +50,7 @@ class Pairs:
 
     pairs: tuple[Pair, ...]
     classes: Mapping[int, str]
+    regions: Regions
     ignore: int | None
     spacing_known: bool
     unmatched: tuple[str, ...]
@@ -83,13 +87,13 @@ def match_folders(predictions: Path, labels: Path) -> Pairs:
     spacing_known = of_predictions is None or of_predictions.spacing_known
     files = label_files(labels)
     if files:
-        classes, ignore, known, pairs = _plain_folder(labels, files, masks, of_predictions)
+        meaning, pairs = _plain_folder(labels, files, masks, of_predictions)
     else:
         cohort = load_cohort(labels)
-        classes, ignore, known = cohort.classes, cohort.ignore, cohort.spacing_known
+        meaning = _Meaning(cohort.structures, cohort.regions, cohort.ignore, cohort.spacing_known)
         named = of_predictions.classes if of_predictions is not None else {}
-        if "classes" in cohort.inferred and set(classes) <= set(named):
-            classes = named
+        if of_predictions and "classes" in cohort.inferred and set(cohort.classes) <= set(named):
+            meaning = replace(meaning, classes=of_predictions.structures, regions=of_predictions.regions)
         pairs = [
             Pair(case.name, case.label, masks.get(case.name), case.group, case.annotated)
             for case in cohort.cases
@@ -100,9 +104,10 @@ def match_folders(predictions: Path, labels: Path) -> Pairs:
     names = {pair.case for pair in pairs}
     return Pairs(
         tuple(pairs),
-        classes,
-        ignore,
-        spacing_known and known and all(map(_tells_spacing, pairs)),
+        meaning.classes,
+        meaning.regions,
+        meaning.ignore,
+        spacing_known and meaning.spacing_known and all(map(_tells_spacing, pairs)),
         tuple(sorted(set(masks) - names)),
         {case: why for case, why in _refusals(predictions).items() if case in names},
     )
@@ -140,21 +145,35 @@ def label_files(folder: Path) -> dict[str, Path]:
     return files
 
 
+@dataclass(frozen=True)
+class _Meaning:
+    """What label values mean, and whether distances are known."""
+
+    classes: Mapping[int, str]
+    regions: Regions
+    ignore: int | None
+    spacing_known: bool
+
+
 def _plain_folder(
     labels: Path, files: Mapping[str, Path], masks: Mapping[str, Path], of_predictions: Declared | None
-) -> tuple[Mapping[int, str], int | None, bool, list[Pair]]:
+) -> tuple[_Meaning, list[Pair]]:
     places = [labels, labels.absolute().parent] if labels.name.startswith("labels") else [labels]
     described = next((p / "dataset.json" for p in places if (p / "dataset.json").is_file()), None)
     declared = read_dataset_json(described) if described else of_predictions
-    classes = declared.classes if declared else _values_of(files)
+    meaning = (
+        _Meaning(_values_of(files), NONE, None, True)
+        if declared is None
+        else _Meaning(declared.structures, declared.regions, declared.ignore, declared.spacing_known)
+    )
     table = next((p / "cases.csv" for p in places if (p / "cases.csv").is_file()), None)
-    rows = in_order(read_cases_csv(table, classes) if table else (), files)
+    rows = in_order(read_cases_csv(table, meaning.classes, meaning.regions) if table else (), files)
     pairs = [
         Pair(row.case, files[row.case], masks.get(row.case), row.patient, row.annotated)
         for row in rows
         if row.role != "unlabeled"
     ]
-    return classes, declared.ignore if declared else None, declared is None or declared.spacing_known, pairs
+    return meaning, pairs
 
 
 def _values_of(files: Mapping[str, Path]) -> dict[int, str]:

@@ -25,7 +25,7 @@ def model_card(model: Model, record: RunRecord) -> str:
 
 
 def _head(model: Model, record: RunRecord) -> Iterator[str]:
-    classes = ", ".join(model.classes[value] for value in model.values)
+    classes = ", ".join(model.structures.values())
     yield f"# {record.path.resolve().name}: a model that segments {classes}"
     yield ""
     yield f"Trained with semivox by the method `{record.method}` ({model.card['steps']} steps, seed"
@@ -58,8 +58,15 @@ def _form(model: Model) -> Iterator[str]:
     )
     yield f"* It has learned from patches of {_times(plan.patch)} voxels. `semivox predict` shows it windows"
     yield "  of that size which overlap by half, averages what they say, interpolates probabilities to the"
-    yield "  scan's own grid, and lets the largest win there."
-    together = ["all foreground"] * plan.together + [plan.classes[k - 1].name for k in plan.in_one_piece]
+    if not model.regions:
+        yield "  scan's own grid, and lets the largest win there."
+    else:
+        yield "  scan's own grid, and finds a region there where its outputs have more than half together. A"
+        yield "  mask takes the value in brackets, later regions over earlier ones:"
+    for region in model.regions.each:
+        outputs = " + ".join(str(model.values.index(value) + 1) for value in region.values)
+        yield f"  * {region.name}: outputs {outputs} (label value {region.written})"
+    together = ["all foreground"] * plan.together + [plan.judged[k - 1].name for k in plan.in_one_piece]
     if together:
         yield f"* Every training label showed {' and '.join(together)} in one piece; `semivox predict` keeps"
         yield "  one. The network alone does not."
@@ -93,7 +100,7 @@ def _data(model: Model, record: RunRecord) -> Iterator[str]:
     for value, row in sorted(training["classes"].items(), key=lambda item: int(item[0])):
         if row["size"] is not None:
             low, high = (show_number(size) for size in row["size"])
-            yield f"| {model.classes[int(value)]}, {'ml' if in_ml else 'voxels'} | {low} | {high} |"
+            yield f"| {model.structures[int(value)]}, {'ml' if in_ml else 'voxels'} | {low} | {high} |"
 
 
 def _figures(record: RunRecord) -> Iterator[str]:
@@ -133,7 +140,7 @@ def _limits(model: Model) -> Iterator[str]:
     yield ""
     yield "* What lies outside the ranges above was not tried. `semivox predict` flags such scans and masks"
     yield "  for a person to look at; the network alone does not."
-    ceilings = ", ".join(f"{shown.name} {shown.dice_ceiling:.3f}" for shown in model.plan.classes)
+    ceilings = ", ".join(f"{shown.name} {shown.dice_ceiling:.3f}" for shown in model.plan.judged)
     yield "* No mask can be finer than the working grid: a label that goes there and back keeps a Dice of"
     yield f"  {ceilings}."
     yield "* Probabilities are those of a softmax; how often they are right, a report with `--test` shows."

@@ -75,6 +75,7 @@ def facts(model: Model) -> dict[str, object]:
         "channels": list(model.channels),
         "classes": ["background", *(model.classes[value] for value in model.values)],
         "label_values": [0, *model.values],
+        **({"regions": model.regions.to_json()} if model.regions else {}),
         "multiple": list(multiple_of(model)),
         "plan": plan_to_json(model.plan),
     }

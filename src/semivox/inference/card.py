@@ -11,7 +11,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from semivox.cohort import ENDINGS
+from semivox.cohort import ENDINGS, Region, Regions
 from semivox.content_checks import check_content
 from semivox.errors import DataError, SemivoxError
 from semivox.numerals import whole_number
@@ -58,11 +58,18 @@ class Training(TypedDict):
     classes: dict[str, ClassRange]
 
 
+class RegionRow(TypedDict):
+    name: str
+    values: Annotated[list[int], Field(min_length=1)]
+    written: int
+
+
 class Card(TypedDict):
     networks: Annotated[dict[str, NetworkCard], Field(min_length=1)]
     predictor: Annotated[list[str], Field(min_length=1)]
     channels: Annotated[list[str], Field(min_length=1)]
     labels: Annotated[dict[str, str], Field(min_length=1)]
+    regions: NotRequired[list[RegionRow]]
     ignore: NotRequired[int | None]
     codes: NotRequired[dict[str, Any]]
     colours: NotRequired[dict[str, Any]]
@@ -101,8 +108,14 @@ def check_card(card: Mapping[str, Any], path: Path, weights: Path) -> None:
     names = list(labels.values())
     need(len(set(names)) == len(names), "two labels share a name", names, "each name once")
     need(card.get("ignore") not in values, "ignore is a class", card.get("ignore"), f"none of {values}")
-    empty = set(card.get("may_be_empty", ()))
-    need(empty <= set(values), "may_be_empty names no class", sorted(empty), f"of {values}")
+    regions = Regions.from_json(card.get("regions", ()))
+    fault, found, expected = regions.fault() or ("", "", "")
+    need(not fault, fault, found, expected)
+    need(list(regions.atoms) in ([], values), "regions are not made of the labels", regions.parts, values)
+    planned_regions = tuple(Region(each.name, each.parts, each.written) for each in plan.regions)
+    need(planned_regions == regions.each, "plan.regions are not the regions", planned_regions, regions.each)
+    empty, judged = set(card.get("may_be_empty", ())), list(regions.parts) or values
+    need(empty <= set(judged), "may_be_empty names no class", sorted(empty), f"of {judged}")
     ending = card["file_ending"]
     need(ending.lower() in ENDINGS, "file_ending is no format", ending, ", ".join(ENDINGS))
     planned = [c.value for c in plan.classes]

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
 
 from semivox.cohort import Volume, channels_differ, classes_differ
 from semivox.contents import EnsembleFolder, RunOfMask
@@ -20,11 +20,12 @@ from semivox.inference.model import Loading, Model, load_model
 from semivox.inference.native_grid import Found
 from semivox.inference.predictor import Pieces, Predictor
 from semivox.inference.ranges import joined_ranges
-from semivox.prepare import Plan
+from semivox.prepare import ClassPlan, Plan
 
+Shown = TypeVar("Shown", bound=ClassPlan)
 ENSEMBLE = "ensemble.json"
 FORMAT = 1
-OF_THE_FIRST = ("channels", "labels", "codes", "colours", "file_ending", "naming", "inferred")
+OF_THE_FIRST = ("channels", "labels", "codes", "colours", "file_ending", "naming", "inferred", "regions")
 
 
 @dataclass(frozen=True)
@@ -137,11 +138,20 @@ def _refuse_strangers(folders: Sequence[Path], models: Sequence[Model]) -> None:
 def _agreed(plans: Sequence[Plan]) -> Plan:
     """The first run's plan; that labels show something in one piece holds where it does for all runs."""
     first = plans[0]
-    classes = tuple(
-        replace(each, one_piece=all(plan.classes[k].one_piece for plan in plans))
-        for k, each in enumerate(first.classes)
+
+    def alike(shown: Sequence[Sequence[Shown]]) -> tuple[Shown, ...]:
+        """The first plan's, of all plans' classes or regions."""
+        return tuple(
+            replace(each, one_piece=all(plans_own[k].one_piece for plans_own in shown))
+            for k, each in enumerate(shown[0])
+        )
+
+    return replace(
+        first,
+        classes=alike([plan.classes for plan in plans]),
+        regions=alike([plan.regions for plan in plans]),
+        together=all(plan.together for plan in plans),
     )
-    return replace(first, classes=classes, together=all(plan.together for plan in plans))
 
 
 def _joined(cards: Sequence[Mapping[str, Any]], model_id: str) -> dict[str, Any]:

@@ -95,6 +95,7 @@ def _cohort_entries(cohort: Cohort) -> dict[str, Any]:
     return {
         "channels": list(cohort.channels),
         "labels": {str(value): cohort.classes[value] for value in cohort.values},
+        **({"regions": cohort.regions.to_json()} if cohort.regions else {}),
         "ignore": cohort.ignore,
         "codes": dict(cohort.codes),
         "colours": dict(cohort.colours),

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +17,14 @@ from semivox.cohort import (
     Case,
     case_identity,
     ending_of,
+    label_entries,
     mask_ending,
     quick_sha256,
     read_case,
     stem_of,
     write_volume,
 )
+from semivox.cohort.dataset_json import LABEL_KEYS
 from semivox.contents import RunOfMask
 from semivox.errors import DataError, DiskFault, SemivoxError, SettingsError
 from semivox.files import inside, read_json, real_path, refuse_full, remove_file, write_json
@@ -305,13 +308,14 @@ def _check_folder(model: Predictor, scans: Sequence[Case], out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise DataError("is not a folder", path=out, remedy="choose another --out")
     if described.is_file():
-        found = read_json(described).get("labels")
-        if found != _labels(model):
+        content, expected = read_json(described), label_entries(model.classes, model.regions)
+        found = {name: content[name] for name in LABEL_KEYS if name in content}
+        if found != expected:
             raise SettingsError(
                 "the folder holds predictions of other classes",
                 path=out,
                 found=found,
-                expected=_labels(model),
+                expected=expected,
                 remedy="choose another folder for --out",
             )
 
@@ -328,11 +332,11 @@ def _write_dataset_json(model: Predictor, scans: Sequence[Case], out: Path, want
     endings = {ending_of(path) for scan in scans for path in scan.images[:1]}
     same = mask_ending(endings.pop() if len(endings) == 1 else model.card["file_ending"])
     content = {
-        "labels": _labels(model),
+        **label_entries(model.classes, model.regions),
         "channel_names": {str(i): name for i, name in enumerate(model.channels)},
         "file_ending": same if wanted.format == "same" else CHOICES[wanted.format],
         "spacing_known": model.card["spacing_known"],
-        "may_be_empty": [model.classes[value] for value in model.card["may_be_empty"]],
+        "may_be_empty": [model.structures[number] for number in model.card["may_be_empty"]],
         "codes": model.card["codes"],
         "colours": model.card["colours"],
         "inferred": list(model.card.get("inferred", ())),
@@ -341,21 +345,18 @@ def _write_dataset_json(model: Predictor, scans: Sequence[Case], out: Path, want
     write_json(out / "dataset.json", content)
 
 
-def _labels(model: Predictor) -> dict[str, int]:
-    return {"background": 0, **{model.classes[value]: value for value in model.values}}
-
-
 def _head(model: Predictor) -> dict[str, object]:
     return {
         "model_id": model.model_id,
         "weights": model.weights,
         "runs": list(model.runs),
         "method": model.card["method"],
-        "classes": {str(value): model.classes[value] for value in model.values},
+        "classes": _named(model.structures),
+        **({"regions": _named(model.regions.parts)} if model.regions else {}),
         "spacing_known": model.card["spacing_known"],
         "mean_entropy": "nats, over the predicted foreground and 2 voxels around it, on the working grid",
     }
 
 
-def _named(numbers: dict) -> dict:
+def _named(numbers: Mapping[int, Any]) -> dict[str, Any]:
     return {str(value): number for value, number in numbers.items()}

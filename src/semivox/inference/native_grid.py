@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from torch import nn
 
-from semivox.cohort import Volume
+from semivox.cohort import Regions, Volume
+from semivox.cohort.regions import NONE
 from semivox.prepare import Grid, Plan, checked_grid, map_cases, normalise, resample, source_of
 from semivox.tiles import predict_views
 
@@ -85,23 +86,45 @@ def on_native_grid(grid: Grid, parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.ascontiguousarray(grid.orientation.invert(_sum(parts, grid.native_shape)))
 
 
-def native_classes(grid: Grid, parts: Sequence[np.ndarray], threads: int | None = None) -> np.ndarray:
+def native_classes(
+    grid: Grid, parts: Sequence[np.ndarray], threads: int | None = None, regions: Regions = NONE
+) -> np.ndarray:
     """Probabilities -> class indices 0 .. K-1 in the file's own axes and shape.
 
     ``parts``: (K, any working voxels), as of :func:`mean_of`; the probabilities are their sum. They are
     interpolated, then the largest wins (ties: the lower index; of two classes, the second needs more than
-    half). This goes block by block and class by class, in ``threads`` threads (None: a thread a CPU, at
-    most 4), so that no map of the whole native grid is ever held.
+    half). Where there are ``regions``, of class indices, a voxel lies in those whose classes have more than
+    half together, and becomes the class that says so (:meth:`Regions.value_of`). This goes block by block
+    and class by class, in ``threads`` threads (None: a thread a CPU, at most 4), so that no map of the whole
+    native grid is ever held.
     """
     kinds = len(parts[0])
     indices = np.zeros(grid.native_shape, np.uint8 if kinds <= 256 else np.uint16)
+    sums = [marginals(probs, regions) for probs in parts] if regions else []
     decide = _more_than_half if kinds == 2 else _largest
 
     def fill(part: tuple[slice, ...]) -> None:
-        decide(parts, grid.native_shape, part, indices[part])
+        if regions:
+            each = ([of_run[i, None] for of_run in sums] for i in range(len(regions.each)))
+            present = [_more_than_half_of(one, grid.native_shape, part) for one in each]
+            indices[part] = regions.label_map(present)
+        else:
+            decide(parts, grid.native_shape, part, indices[part])
 
     map_cases(fill, list(_blocks(grid.native_shape)), threads)
     return from_turned(grid, indices)
+
+
+def marginals(probs: np.ndarray, regions: Regions) -> np.ndarray:
+    """(K, ...) probabilities of classes -> (R, ...) of regions of class indices: sums over their classes."""
+    return np.stack([probs[list(region.values)].sum(0) for region in regions.each])
+
+
+def foreground(probs: np.ndarray, regions: Regions) -> np.ndarray:
+    """Where a class is likelier than the background, or a region likelier than not: (...) of (K, ...)."""
+    if regions:
+        return np.asarray(marginals(probs, regions).max(0) > 0.5)
+    return np.asarray(probs[1:].max(0) > probs[0])
 
 
 BLOCK = 64
@@ -143,12 +166,17 @@ def _more_than_half(
     parts: Sequence[np.ndarray], shape: tuple[int, ...], part: tuple[slice, ...], out: np.ndarray
 ) -> None:
     """Write the classes of ``part`` of the native grid into ``out``, which is 0."""
-    ones = [probs[1:] for probs in parts]
-    low, high = _bounds(ones, shape, part)
-    if low[0] > 0.5 + ROUNDING:
-        out[...] = 1
-    elif high[0] > 0.5 - ROUNDING:
-        out[...] = _sum(ones, shape, part)[0] > 0.5
+    out[...] = _more_than_half_of([probs[1:] for probs in parts], shape, part)
+
+
+def _more_than_half_of(
+    parts: Sequence[np.ndarray], shape: tuple[int, ...], part: tuple[slice, ...]
+) -> np.ndarray:
+    """Where in ``part`` of the native grid the sum of ``parts`` (1, any) is more than half."""
+    low, high = _bounds(parts, shape, part)
+    if low[0] <= 0.5 + ROUNDING and high[0] > 0.5 - ROUNDING:
+        return np.asarray(_sum(parts, shape, part)[0] > 0.5)
+    return np.full([s.stop - s.start for s in part], low[0] > 0.5)
 
 
 def _largest(

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from semivox.cohort import Case, Naming, Task, Volume, read_case, segments_of_classes
+from semivox.cohort import Case, Naming, Regions, Task, Volume, read_case, segments_of_classes
 from semivox.contents import RunOfMask
 from semivox.errors import DataError
-from semivox.inference.native_grid import Found, mean_of, native_classes, on_native_grid, on_one_grid
+from semivox.inference.native_grid import (
+    Found,
+    foreground,
+    mean_of,
+    native_classes,
+    on_native_grid,
+    on_one_grid,
+)
 from semivox.inference.segmentation import Segmentation
 from semivox.inference.uncertainty import entropy, mean_entropy
 from semivox.methods.cleanup import in_one_piece
@@ -26,8 +34,9 @@ class Predictor(ABC):
     """Predicts scans of one task.
 
     ``card``: what ``model.json`` tells of channels, labels and the training scans; ``plan``: the first run's,
-    with what holds for all runs; ``classes``: label value -> name; ``weights`` names whose mean softmax is
-    the prediction; ``pieces`` and ``whole`` as :func:`semivox.inference.load_model` says.
+    with what holds for all runs; ``classes``: label value -> name, what the networks tell apart; ``weights``
+    names whose mean softmax is the prediction; ``pieces`` and ``whole`` as
+    :func:`semivox.inference.load_model` says.
     """
 
     card: Mapping[str, Any]
@@ -60,6 +69,16 @@ class Predictor(ABC):
         """Its channels and classes."""
         return Task.of_card(self.card)
 
+    @cached_property
+    def regions(self) -> Regions:
+        """What is made of the classes; empty where they themselves are judged."""
+        return Regions.from_json(self.card.get("regions", ()))
+
+    @property
+    def structures(self) -> Mapping[int, str]:
+        """What masks are measured by, number -> name: the regions, or the classes where there are none."""
+        return self.regions.names if self.regions else self.classes
+
     @property
     def naming(self) -> Naming:
         """How file names were read in training."""
@@ -86,7 +105,7 @@ class Predictor(ABC):
         grid, parts = mean_of(found, len(found))
         probs = parts[0] if len(parts) == 1 else on_one_grid(grid, parts)
         entropies, values = entropy(probs), self._label_values()
-        classes = native_classes(grid, parts)
+        classes = native_classes(grid, parts, regions=self.plan.scheme)
         kept = (
             in_one_piece(classes, self.plan, classes.size / probs[0].size)
             if self.pieces == "auto"
@@ -96,13 +115,14 @@ class Predictor(ABC):
             mask=values[kept],
             found=None if kept is classes else values[classes],
             volume=volume,
-            classes=self.classes,
-            mean_entropy=mean_entropy(entropies, probs[1:].max(0) > probs[0]),
+            classes=self.structures,
+            parts=self.regions.parts,
+            mean_entropy=mean_entropy(entropies, foreground(probs, self.plan.scheme)),
             spacing_known=bool(self.card["spacing_known"]),
             probabilities=on_native_grid(grid, parts) if probabilities else None,
             uncertainty=on_native_grid(grid, [entropies[None]])[0] if uncertainty else None,
             segments=segments_of_classes(
-                self.classes, self.card.get("codes", {}), self.card.get("colours", {})
+                self.structures, self.card.get("codes", {}), self.card.get("colours", {}), self.regions.parts
             ),
         )
 

@@ -32,7 +32,7 @@ def training_ranges(cohort: Cohort, split: Split) -> dict[str, Any]:
     """
     spacings: list[list[float]] = []
     statistics: list[list[list[float]]] = []
-    measured: dict[int, list[tuple[float, int, int]]] = {value: [] for value in cohort.values}
+    measured: dict[int, list[tuple[float, int, int]]] = {number: [] for number in cohort.structures}
     known = _spacing_known(cohort, split)
     for index, case in enumerate([*split.labeled, *split.unlabeled][:MOST_CASES]):
         with contextlib.suppress(DataError):  # a run that is done must not fail for this
@@ -166,13 +166,12 @@ def _measure_label(
 ) -> dict[int, tuple[float, int, int]]:
     """Value -> (size, components, border contact) of the classes annotated in a case."""
     assert case.label is not None
-    mask = read_label(case.label, image).array[0]
-    truth = Segmentation(mask, image, cohort.classes, 0.0, known)  # labels often lack the spacing of scans
-    annotated = cohort.values if case.annotated is None else case.annotated
+    mask = read_label(case.label, image, regions=cohort.regions).array[0]
+    parts = cohort.regions.parts
+    truth = Segmentation(mask, image, cohort.structures, 0.0, known, parts=parts)  # labels often lack spacing
     return {
-        value: (_size(truth, value)[0], truth.components[value], truth.border_contact[value])
-        for value in cohort.values
-        if value in annotated
+        number: (_size(truth, number)[0], truth.components[number], truth.border_contact[number])
+        for number in cohort.structures_of(case)
     }
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort import Segment, Volume, mark_of, write_mask
+from semivox.cohort import Segment, Volume, inside, mark_of, write_mask
 from semivox.components import box_of, count_components
 
 
@@ -24,7 +24,7 @@ class Segmentation:
     volume
         The scan, with affine and source.
     classes
-        Label value -> name, background excluded.
+        Label value -> name, background excluded; where there are regions, number -> name.
     mean_entropy
         Nats, over the predicted foreground and a margin (:func:`semivox.inference.uncertainty.mean_entropy`).
     spacing_known
@@ -36,6 +36,8 @@ class Segmentation:
         (X, Y[, Z]) float32 entropy in nats, if asked for.
     segments
         Names, colours and codes of the classes, for formats that keep them.
+    parts
+        What regions are made of: number -> label values; empty where there are none.
     found
         The mask before smaller pieces were taken from it; None where none were.
     """
@@ -49,6 +51,7 @@ class Segmentation:
     uncertainty: np.ndarray | None = None
     segments: tuple[Segment, ...] | None = None
     found: np.ndarray | None = None
+    parts: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
     @property
     def affine(self) -> np.ndarray:
@@ -58,12 +61,12 @@ class Segmentation:
     @cached_property
     def boxes(self) -> dict[int, tuple[slice, ...]]:
         """The smallest box of the mask that holds each class; one without voxels where the class has none."""
-        return _boxes(self.mask, self.classes)
+        return self._boxes(self.mask)
 
     @cached_property
     def voxels(self) -> dict[int, int]:
         """Voxels of each class."""
-        return {value: int(np.count_nonzero(self.mask[box] == value)) for value, box in self.boxes.items()}
+        return {k: int(np.count_nonzero(self.inside(self.mask[box], k))) for k, box in self.boxes.items()}
 
     @property
     def volume_ml(self) -> dict[int, float | None]:
@@ -78,16 +81,20 @@ class Segmentation:
         """Connected pieces of each class that the networks found, also those that did not stay; voxels that
         share a corner are connected."""
         found = self.mask if self.found is None else self.found
-        boxes = self.boxes if self.found is None else _boxes(found, self.classes)
-        return {value: count_components(found[box] == value) for value, box in boxes.items()}
+        boxes = self.boxes if self.found is None else self._boxes(found)
+        return {k: count_components(self.inside(found[box], k)) for k, box in boxes.items()}
 
     @cached_property
     def removed(self) -> dict[int, int]:
         """Voxels of each class that the networks found in pieces which did not stay."""
         if self.found is None:
             return dict.fromkeys(sorted(self.classes), 0)
-        gone = self.found[self.found != self.mask]
-        return {value: int(np.count_nonzero(gone == value)) for value in sorted(self.classes)}
+        changed = self.found != self.mask
+        before, after = self.found[changed], self.mask[changed]
+        return {
+            k: int(np.count_nonzero(self.inside(before, k) & ~self.inside(after, k)))
+            for k in sorted(self.classes)
+        }
 
     @cached_property
     def border_contact(self) -> dict[int, int]:
@@ -103,14 +110,19 @@ class Segmentation:
                 ends += [front[:1], front[1:][-1:]]  # one slice is first and last
                 rest = np.moveaxis(front[1:-1], 0, axis)  # so that an edge of two sides counts once
         return {
-            value: sum(int(np.count_nonzero(end == value)) for end in ends) for value in sorted(self.classes)
+            k: sum(int(np.count_nonzero(self.inside(end, k))) for end in ends) for k in sorted(self.classes)
         }
+
+    def inside(self, labels: np.ndarray, number: int) -> np.ndarray:
+        """Where ``labels``, the mask or a part of it, lie in a class or a region (boolean)."""
+        return inside(labels, number, self.parts)
+
+    def _boxes(self, mask: np.ndarray) -> dict[int, tuple[slice, ...]]:
+        if not self.parts:
+            return {value: box_of(mask, value) for value in sorted(self.classes)}
+        return {number: box_of(self.inside(mask, number), True) for number in sorted(self.classes)}
 
     def save(self, path: str | Path, format: str = "same") -> Path:
         """Write the mask, marked as a prediction (:mod:`semivox.cohort.prediction_mark`); ``format`` as in
         :func:`semivox.cohort.formats.write_mask`. Returns the path."""
         return write_mask(Path(path), self.mask, self.volume, format, mark_of(self.mask), self.segments)
-
-
-def _boxes(mask: np.ndarray, classes: Iterable[int]) -> dict[int, tuple[slice, ...]]:
-    return {value: box_of(mask, value) for value in sorted(classes)}

@@ -7,6 +7,9 @@ p_bg' = p_bg + sum of p_c over unannotated c, and their target, if any, to the b
 Dice is V-Net's (Milletari et al., arXiv 1606.04797: squared denominators), a foreground class over the batch:
 
     D_c = (2 sum p_c g_c + s) / (sum p_c^2 + sum g_c^2 + s),   loss = mean over c of 1 - D_c,   s = 1e-5
+
+Where regions are judged, each made of several classes, Dice is that of the regions: c runs over them, and p_c
+and g_c are the sums over the classes of a region. The cross-entropy stays that of the classes.
 """
 
 from __future__ import annotations
@@ -22,16 +25,19 @@ SMOOTH = 1e-5
 
 
 @full_precision
-def segmentation_loss(logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor) -> Tensor:
+def segmentation_loss(
+    logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor, regions: Tensor | None = None
+) -> Tensor:
     """The mean of ``dice_loss`` and ``cross_entropy``, a scalar; 0 with zero gradient if nothing is valid.
 
     It is what the field weighs unlabelled terms against (UA-MT, MICCAI 2019, and the code that follows it).
 
     logits (B, K, X, Y[, Z]); target (B, K-1, ...) fractions of the foreground classes in 0..1; valid
-    (B, 1, ...) 0/1, or any weight >= 0 of a voxel; annotated (B, K-1) 0/1.
+    (B, 1, ...) 0/1, or any weight >= 0 of a voxel; annotated (B, K-1) 0/1; regions (R, K-1) 0/1: which
+    classes make up each region, None where classes are judged.
     """
     both = _compare(logits, target, valid, annotated)
-    return (_dice(both) + _cross_entropy(both)) / 2
+    return (_dice(both, regions) + _cross_entropy(both)) / 2
 
 
 @full_precision
@@ -44,12 +50,15 @@ def cross_entropy(logits: Tensor, target: Tensor, valid: Tensor, annotated: Tens
 
 
 @full_precision
-def dice_loss(logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor) -> Tensor:
-    """Batch Dice over annotated (sample, class) pairs; a class that no sample annotates does not count.
+def dice_loss(
+    logits: Tensor, target: Tensor, valid: Tensor, annotated: Tensor, regions: Tensor | None = None
+) -> Tensor:
+    """Batch Dice over annotated (sample, class) pairs; a class that no sample annotates does not count, nor
+    does a region in a sample that does not annotate all of its classes.
 
     Arguments as :func:`segmentation_loss`.
     """
-    return _dice(_compare(logits, target, valid, annotated))
+    return _dice(_compare(logits, target, valid, annotated), regions)
 
 
 @full_precision
@@ -95,16 +104,26 @@ def _cross_entropy(x: _Compared) -> Tensor:
     return weighted_mean(-agreement, x.valid.sum())
 
 
-def _dice(x: _Compared) -> Tensor:
-    probs = x.log_foreground.exp()
+def _dice(x: _Compared, regions: Tensor | None) -> Tensor:
+    probs, target, annotated = x.log_foreground.exp(), x.target, x.annotated > 0
+    if regions is not None:  # sums over the classes of each region; below K-1 is the number of regions
+        regions = regions.to(probs.dtype)
+        probs, target = _sums(regions, probs), _sums(regions, target)
+        annotated = ~((~annotated).to(probs.dtype) @ regions.T > 0)
     space = tuple(range(2, probs.dim()))
-    overlap = (probs * x.weighted).sum(space)  # (B, K-1)
-    size = (probs * x.valid * probs).sum(space) + (x.weighted * x.target).sum(space)
-    known = (x.annotated > 0).to(probs.dtype)
+    weighted = target * x.valid
+    overlap = (probs * weighted).sum(space)  # (B, K-1)
+    size = (probs * x.valid * probs).sum(space) + (weighted * target).sum(space)
+    known = annotated.to(probs.dtype)
     overlap, size, samples = (overlap * known).sum(0), (size * known).sum(0), known.sum(0)  # (K-1,)
     dice = (2 * overlap + SMOOTH) / (size + SMOOTH)
     counted = (samples > 0).to(probs.dtype)
     return weighted_mean(((1 - dice) * counted).sum(), counted.sum())
+
+
+def _sums(regions: Tensor, planes: Tensor) -> Tensor:
+    """(R, K-1), (B, K-1, ...) -> (B, R, ...)."""
+    return torch.einsum("rk,bk...->br...", regions, planes)
 
 
 def _known(target: Tensor, annotated: Tensor) -> Tensor:

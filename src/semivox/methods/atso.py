@@ -136,10 +136,10 @@ class ATSO(StudentTeacher):
         terms = {}
         if "labeled" in batch:
             labeled = batch["labeled"]
-            loss = segmentation_loss(logits[0], labeled.labels, labeled.valid, labeled.annotated)
+            loss = segmentation_loss(logits[0], *labeled.supervision)
             terms["segmentation"] = Term(loss)
         if "pseudo" in batch and self.settings.pseudo:
             pseudo = batch["pseudo"]
-            loss = segmentation_loss(logits[-1], pseudo.labels, pseudo.valid, pseudo.annotated)
+            loss = segmentation_loss(logits[-1], *pseudo.supervision)
             terms["pseudo"] = Term(loss, self.settings.pseudo)
         return terms

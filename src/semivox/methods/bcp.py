@@ -85,7 +85,7 @@ class BCP(StudentTeacher):
     def __init__(self, facts: Facts, settings: BCPSettings) -> None:
         super().__init__(facts, settings)
         self.classes = facts.classes
-        self.cleaned = facts.plan.in_one_piece if settings.largest_component else ()
+        self.cleaned = facts.plan if settings.largest_component and facts.plan.in_one_piece else None
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
         s, n = self.settings, facts.alone  # n mixed images a step
@@ -138,7 +138,7 @@ class BCP(StudentTeacher):
         annotated = crops.annotated[rows]
         if crops.target is None:  # pseudo-labels tell of every class
             annotated = torch.ones_like(annotated)
-        return segmentation_loss(logits, target, crops.valid[rows] * region, annotated)
+        return segmentation_loss(logits, target, crops.valid[rows] * region, annotated, crops.regions)
 
     def _pseudo_labels(self, x_u: Tensor) -> Tensor:
         """(B, K-1, ...) one-hot planes of the teacher's cleaned argmax."""

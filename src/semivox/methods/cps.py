@@ -76,7 +76,7 @@ class CPS(StudentTeacher):
 
         terms = {}
         for name, logits in (("segmentation", logits_1), ("segmentation_second", logits_2)):
-            loss = segmentation_loss(logits[:n_l], labeled.labels, labeled.valid, labeled.annotated)
+            loss = segmentation_loss(logits[:n_l], *labeled.supervision)
             terms[name] = Term(loss)
         if s.cross:
             weight = s.cross * (gaussian_ramp(at.progress) if s.ramped else 1.0)

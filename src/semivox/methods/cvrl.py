@@ -139,7 +139,7 @@ class CVRL(StudentTeacher):
 
         student: Output = self.student(torch.cat([x_l, x_u]), drop=at.rng("dropout/student"))
         logits_l, logits_u = student.logits[:n_l], student.logits[n_l:]
-        terms = {"segmentation": Term(segmentation_loss(logits_l, y_l, labeled.valid, labeled.annotated))}
+        terms = {"segmentation": Term(segmentation_loss(logits_l, *labeled.supervision))}
         if s.elastic:
             probs, known = logits_l.softmax(1)[:, 1:], labeled.annotated
             loss = self.energy(probs, y_l, valid=labeled.valid, annotated=known)

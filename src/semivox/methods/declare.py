@@ -166,7 +166,7 @@ class Method(nn.Module):
                 continue
             labeled = streams[len(terms) % len(streams)]
             logits = network(labeled.views["weak"], drop=at.rng(f"dropout/{name}")).logits
-            loss = segmentation_loss(logits, labeled.labels, labeled.valid, labeled.annotated)
+            loss = segmentation_loss(logits, *labeled.supervision)
             terms["segmentation" + (f"_{name}" if terms else "")] = Term(loss)
         return terms
 

@@ -52,7 +52,7 @@ class DTC(StudentTeacher):
         student = self.student(x, drop=at.rng("dropout/student"))
         logits, sdm = student.logits, student.sdm
 
-        loss = segmentation_loss(logits[:n_l], labeled.labels, labeled.valid, labeled.annotated)
+        loss = segmentation_loss(logits[:n_l], *labeled.supervision)
         terms = {"segmentation": Term(loss)}
         if s.distance:
             loss = sdm_loss(sdm[:n_l], labeled.distances, labeled.valid, labeled.annotated)

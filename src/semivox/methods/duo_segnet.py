@@ -120,7 +120,7 @@ class DuoSegNet(Method):
             logits = getattr(self, name)(x, drop=at.rng(f"dropout/{name}")).logits
             logits_l.append(logits[: len(half.valid)])
             logits_u.append(logits[len(half.valid) :])
-            loss = segmentation_loss(logits_l[-1], half.labels, half.valid, half.annotated)
+            loss = segmentation_loss(logits_l[-1], *half.supervision)
             terms[f"segmentation{suffix}"] = Term(loss, s.segmentation)
         if s.agreement and s.views == 2:
             for suffix, own, other in zip(suffixes, logits_u, reversed(logits_u), strict=True):

@@ -41,7 +41,7 @@ class EntropyMin(StudentTeacher):
         valid, n_l = torch.cat([labeled.valid, unlabeled.valid]), len(labeled.valid)
         logits = self.student(x, drop=at.rng("dropout/student")).logits
 
-        loss = segmentation_loss(logits[:n_l], labeled.labels, labeled.valid, labeled.annotated)
+        loss = segmentation_loss(logits[:n_l], *labeled.supervision)
         terms = {"segmentation": Term(loss)}
         if self.settings.entropy:
             weight = self.settings.entropy * gaussian_ramp(at.progress)

@@ -132,7 +132,7 @@ class LocalContrast(StudentTeacher):
         if at.stage == "local":
             return {"local": Term(self._local_contrast(labeled, at.rng("anchors")))}
         logits = self.student(labeled.views["weak"], drop=at.rng("dropout/student")).logits
-        loss = segmentation_loss(logits, labeled.labels, labeled.valid, labeled.annotated)
+        loss = segmentation_loss(logits, *labeled.supervision)
         return {"segmentation": Term(loss)}
 
     def _local_contrast(self, crops: Crops, key: BatchKey) -> Tensor:

@@ -48,7 +48,7 @@ class MeanTeacher(StudentTeacher):
         n_l = len(x_l)
 
         logits_s = self.student(torch.cat([x_l, x_u]), drop=at.rng("dropout/student")).logits
-        loss = segmentation_loss(logits_s[:n_l], labeled.labels, labeled.valid, labeled.annotated)
+        loss = segmentation_loss(logits_s[:n_l], *labeled.supervision)
         terms = {"segmentation": Term(loss)}
         if s.consistency:
             loss = softmax_mse(logits_s[n_l:], self.teach(x_u, at, "teacher"), unlabeled.valid)

@@ -131,7 +131,7 @@ class PseudoContrast(StudentTeacher):
         if pairs is not None:
             x = torch.cat([x, pairs.views["weak"]])
         output = self.student(x, drop=at.rng("dropout/student"))
-        loss = segmentation_loss(output.logits[:n_l], labeled.labels, labeled.valid, labeled.annotated)
+        loss = segmentation_loss(output.logits[:n_l], *labeled.supervision)
         terms = {"segmentation": Term(loss)}
         if pairs is not None and s.contrast:
             features = output.features["decoder"][n_l:]

@@ -124,7 +124,7 @@ class SelfEnsembling(StudentTeacher):
         x_l, x_u = labeled.views["weak"], unlabeled.views["weak"]  # (B, C, X, Y[, Z])
         n_l, known = len(x_l), (labeled.labels, labeled.valid, labeled.annotated)
         student = self.student(torch.cat([x_l, x_u]), drop=at.rng("dropout/student"))
-        terms = {"segmentation": Term(segmentation_loss(student.logits[:n_l], *known))}
+        terms = {"segmentation": Term(segmentation_loss(student.logits[:n_l], *labeled.supervision))}
         if not s.contrast:
             return terms
 

@@ -120,7 +120,7 @@ class SelfTraining(StudentTeacher):
         x_l, y_l, w_l = labeled.views["weak"], labeled.labels, labeled.valid
         if "pseudo" not in batch:
             logits = self.student(x_l, drop=drop).logits
-            return {"segmentation": Term(segmentation_loss(logits, y_l, w_l, labeled.annotated))}
+            return {"segmentation": Term(segmentation_loss(logits, *labeled.supervision))}
 
         pseudo = batch["pseudo"]
         x_u, y_u, w_u = pseudo.views[self._view], pseudo.labels, pseudo.valid
@@ -134,8 +134,8 @@ class SelfTraining(StudentTeacher):
         logits = self.student(torch.cat([x_l, x_u]), drop=drop).logits
         logits_l, logits_u = logits.split([len(x_l), len(x_u)])
         return {
-            "segmentation": Term(segmentation_loss(logits_l, y_l, w_l, labeled.annotated)),
-            "pseudo": Term(segmentation_loss(logits_u, y_u, w_u, pseudo.annotated), s.pseudo),
+            "segmentation": Term(segmentation_loss(logits_l, y_l, w_l, labeled.annotated, labeled.regions)),
+            "pseudo": Term(segmentation_loss(logits_u, y_u, w_u, pseudo.annotated, pseudo.regions), s.pseudo),
         }
 
     @property

@@ -110,7 +110,7 @@ class SimCVD(StudentTeacher):
         n_l, ramp = len(x_l), gaussian_ramp(at.progress)
         student = self.student(torch.cat([x_l, x_u]), drop=self._dropout(at, "student"))
         known = labeled.valid, labeled.annotated
-        terms = {"segmentation": Term(segmentation_loss(student.logits[:n_l], labeled.labels, *known))}
+        terms = {"segmentation": Term(segmentation_loss(student.logits[:n_l], *labeled.supervision))}
         if s.distance:
             terms["distance"] = Term(sdm_loss(student.sdm[:n_l], labeled.distances, *known), s.distance)
 

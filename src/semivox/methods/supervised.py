@@ -33,5 +33,5 @@ class Supervised(StudentTeacher):
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         labeled = batch["labeled"]
         logits = self.student(labeled.views["weak"], drop=at.rng("dropout/student")).logits
-        loss = segmentation_loss(logits, labeled.labels, labeled.valid, labeled.annotated)
+        loss = segmentation_loss(logits, *labeled.supervision)
         return {"segmentation": Term(loss)}

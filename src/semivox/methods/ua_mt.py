@@ -52,7 +52,7 @@ class UAMT(MeanTeacher):
         n_l = len(x_l)
 
         logits_s = self.student(torch.cat([x_l, x_u]), drop=at.rng("dropout/student")).logits
-        loss = segmentation_loss(logits_s[:n_l], labeled.labels, labeled.valid, labeled.annotated)
+        loss = segmentation_loss(logits_s[:n_l], *labeled.supervision)
         terms = {"segmentation": Term(loss)}
         if s.consistency:
             logits_t, sure = self.teach(x_u, at, "target"), self._sure(x_u, at)

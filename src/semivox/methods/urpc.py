@@ -45,10 +45,10 @@ class URPC(StudentTeacher):
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
         labeled, unlabeled = batch["labeled"], batch["unlabeled"]
         x = torch.cat([labeled.views["weak"], unlabeled.views["weak"]])  # (B, C, X, Y[, Z])
-        y_l, n_l = labeled.labels, len(labeled.labels)
+        n_l = len(labeled.labels)
         scales = self.student(x, drop=at.rng("dropout/student")).at_full_size()  # each (B, K, X, Y[, Z])
 
-        losses = [segmentation_loss(s[:n_l], y_l, labeled.valid, labeled.annotated) for s in scales]
+        losses = [segmentation_loss(s[:n_l], *labeled.supervision) for s in scales]
         terms = {"segmentation": Term(torch.stack(losses).mean())}
         if self.settings.consistency:
             loss = pyramid_consistency([s[n_l:] for s in scales], unlabeled.valid)

@@ -6,7 +6,7 @@ from semivox.prepare.fingerprint import Fingerprint, fingerprint
 from semivox.prepare.grid import Grid, checked_grid
 from semivox.prepare.normalise import normalise
 from semivox.prepare.parallel import map_cases
-from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan
+from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan, RegionPlan
 from semivox.prepare.plan_json import plan_from_json, plan_to_json, write_plan
 from semivox.prepare.planner import make_plan
 from semivox.prepare.resample import resample, source_of
@@ -23,6 +23,7 @@ __all__ = [
     "Grid",
     "NetworkPlan",
     "Plan",
+    "RegionPlan",
     "Store",
     "StoredCase",
     "build_store",

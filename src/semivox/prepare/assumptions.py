@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from semivox.prepare.costs import Costs
 from semivox.prepare.fingerprint import Fingerprint
-from semivox.prepare.plan import ChannelPlan, ClassPlan
+from semivox.prepare.plan import ChannelPlan, ClassPlan, RegionPlan
 
 
 def say_spacing(fingerprint: Fingerprint) -> str:
@@ -59,9 +59,10 @@ def say_rung(
 
 
 def say_class(plan: ClassPlan) -> str:
-    """A class's size and its ceiling."""
+    """A class's or a region's size and its ceiling."""
+    kind = "region" if isinstance(plan, RegionPlan) else "class"
     return (
-        f"class {plan.value} ({plan.name}) has about {plan.voxels:,.0f} voxels a case at this spacing, and "
+        f"{kind} {plan.value} ({plan.name}) has about {plan.voxels:,.0f} voxels a case at this spacing, and "
         f"its labels keep Dice {plan.dice_ceiling:.3f} on the way there and back "
         "(override: --set plan.rung=R)"
     )

@@ -18,6 +18,7 @@ from semivox.cohort import (
     Cohort,
     Geometry,
     Progress,
+    Regions,
     Split,
     cohort_spacing,
     files_sha256,
@@ -27,6 +28,7 @@ from semivox.cohort import (
     read_geometry,
     too_far,
     too_large,
+    within,
 )
 from semivox.components import box_of, largest_component
 from semivox.errors import DataError, SettingsError
@@ -35,11 +37,11 @@ from semivox.prepare.cache import cache_folder, digest
 from semivox.prepare.grid import Grid
 from semivox.prepare.parallel import map_cases
 from semivox.prepare.plan_json import from_plain
-from semivox.prepare.targets import dice_ceilings, read_label_on
+from semivox.prepare.targets import dice_ceilings, read_label_on, region_ceilings
 from semivox.randomness import Key
 from semivox.settings import plain
 
-FORMAT = 5
+FORMAT = 6
 RUNGS = (1.0, 1.5, 2.0, 3.0)
 """The resolution ladder, in multiples of the finest native spacing."""
 
@@ -66,7 +68,8 @@ class CaseFingerprint:
 
     ``voxels[k]`` counts class k's voxels on the native grid and ``ceilings[r][k]`` is its Dice after the
     round trip through rung r; ``largest[k]`` is the share of its voxels that lie in its largest connected
-    piece. None where the class is absent, not annotated, or the case is unlabelled.
+    piece. None where the class is absent, not annotated, or the case is unlabelled. After the classes come
+    the regions, where there are any.
     """
 
     name: str
@@ -104,6 +107,8 @@ class Fingerprint:
     foreground: tuple[Intensity, ...]
     cases: tuple[CaseFingerprint, ...]
     untold: int = 0
+    regions: tuple[tuple[str, tuple[int, ...], int], ...] = ()
+    """Of each region its name, its label values and the one that is written for it."""
     format: int = FORMAT
 
 
@@ -144,6 +149,7 @@ class _Task:
     labeled: bool
     channels: int
     values: tuple[int, ...]
+    regions: Regions
     ignore: int | None
     axes: tuple[int, ...]
     native_spacing: tuple[float, ...]
@@ -173,7 +179,7 @@ def _measure_all(cohort: Cohort, split: Split, progress: Progress | None, worker
         )
     tasks = [
         _Task(
-            case, i < len(split.labeled), len(cohort.channels), cohort.values, cohort.ignore,
+            case, i < len(split.labeled), len(cohort.channels), cohort.values, cohort.regions, cohort.ignore,
             axes, native_spacing, spacing_known,
             min(SAMPLES, max(1, MOST_SAMPLES // len(split.labeled))),
         )
@@ -181,10 +187,12 @@ def _measure_all(cohort: Cohort, split: Split, progress: Progress | None, worker
     ]  # fmt: skip
     results = map_cases(_measure, tasks, workers, progress)
     measured = tuple(case for case, _ in results)
-    for k, value in enumerate(cohort.values):
-        if not any(case.voxels[k] for case in measured):
+    judged = len(cohort.structures)  # a label value may lack where its regions do not
+    columns = zip(*(case.voxels[-judged:] for case in measured), strict=True)
+    for (number, name), voxels in zip(sorted(cohort.structures.items()), columns, strict=True):
+        if not any(voxels):
             raise DataError(
-                f"no labelled case has class {value} ({cohort.classes[value]})",
+                f"no labelled case has class {number} ({name})",
                 path=cohort.root,
                 remedy="label a case that has it, or take it out of `labels` in dataset.json",
             )
@@ -198,6 +206,7 @@ def _measure_all(cohort: Cohort, split: Split, progress: Progress | None, worker
         channels=cohort.channels,
         values=cohort.values,
         names=tuple(cohort.classes[value] for value in cohort.values),
+        regions=tuple((r.name, r.values, r.written) for r in cohort.regions.each),
         rungs=RUNGS,
         labeled=len(split.labeled),
         foreground=tuple(_intensity(channel) for channel in samples),
@@ -258,20 +267,21 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
         raise DataError("the image holds NaN or infinity", path=path, remedy="run `semivox check`")
     native = None if task.spacing_known else task.native_spacing
     grids = [Grid.lay(volume, task.axes, rung_spacing(task.native_spacing, rung), native) for rung in RUNGS]
-    voxels: tuple[int | None, ...] = (None,) * len(task.values)
+    regions = tuple(task.regions.parts.values())
+    parts = (*((value,) for value in task.values), *regions)
+    voxels: tuple[int | None, ...] = (None,) * len(parts)
     ceilings: tuple[tuple[float | None, ...], ...] = ()
-    largest: tuple[float | None, ...] = (None,) * len(task.values)
+    largest: tuple[float | None, ...] = (None,) * len(parts)
     sample, together, extent = None, None, None
     if task.labeled:
-        label = read_label_on(task.case, volume, task.values, task.ignore)
+        label = read_label_on(task.case, volume, task.values, task.ignore, task.regions)
         annotated = task.values if task.case.annotated is None else task.case.annotated
-        counts = [int((label == v).sum()) if v in annotated else 0 for v in task.values]
+        counts = [int(within(label, p).sum()) if set(p) <= set(annotated) else 0 for p in parts]
         voxels = tuple(count or None for count in counts)
-        present = [v if count else None for v, count in zip(task.values, counts, strict=True)]
-        asked = tuple(v for v in present if v is not None)
+        asked = tuple(p[0] for p, count in zip(parts[: len(task.values)], counts, strict=False) if count)
         largest = tuple(
-            int(largest_component(label[0] == v).sum()) / count if count else None
-            for v, count in zip(task.values, counts, strict=True)
+            int(largest_component(within(label[0], p)).sum()) / count if count else None
+            for p, count in zip(parts, counts, strict=True)
         )
         foreground = np.isin(label[0], asked)
         if asked and set(task.values) <= set(annotated):
@@ -280,7 +290,9 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
             extent = grids[0].orientation.reorder([side.stop - side.start for side in box_of(piece, 1)])
         for grid in grids:
             dices = dict(zip(asked, dice_ceilings(label, asked, grid), strict=True))
-            ceilings += (tuple(None if v is None else dices[v] for v in present),)
+            of_regions = region_ceilings(label, asked, regions, grid) if regions else ()
+            known = (*(dices.get(v) for v in task.values), *of_regions)
+            ceilings += (tuple(d if n else None for d, n in zip(known, counts, strict=True)),)
         where = np.flatnonzero(foreground)
         if len(where) > task.samples:
             rng = Key("fingerprint", task.case.name).numpy()
@@ -311,6 +323,7 @@ def _key(cohort: Cohort, split: Split) -> str:
             "contents": contents,
             "labels": labels,
             "classes": [[value, cohort.classes[value]] for value in cohort.values],
+            "regions": cohort.regions.to_json(),
             "ignore": cohort.ignore,
             "channels": cohort.channels,
             "spacing_known": cohort.spacing_known,

@@ -7,6 +7,9 @@ never depends on the method. It is stored as ``plan.json`` in the run folder and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+
+from semivox.cohort import Region, Regions
 
 FORMAT = 1
 NORMS = ("batch", "instance")
@@ -45,6 +48,15 @@ class ClassPlan:
 
 
 @dataclass(frozen=True)
+class RegionPlan(ClassPlan):
+    """A region; ``value`` is its number, ``parts`` are the values of the classes that make it up, and
+    ``written`` is the one that stands for it in a mask."""
+
+    parts: tuple[int, ...] = ()
+    written: int = 0
+
+
+@dataclass(frozen=True)
 class NetworkPlan:
     """Architecture: ``vnet`` (the papers') or ``unet``; one entry a resolution level.
 
@@ -73,7 +85,8 @@ class Plan:
 
     ``spacing`` is in mm, or in pixels of the finest axis where ``spacing_known`` is False (then every case
     is taken to have ``native_spacing``). ``batch`` is (labelled, unlabelled) crops a step; a method without
-    an unlabelled stream takes their sum.
+    an unlabelled stream takes their sum. ``classes`` are what a network tells apart, ``regions`` what is made
+    of them and judged, where there are any.
     """
 
     dims: int
@@ -94,9 +107,22 @@ class Plan:
     assumptions: tuple[str, ...]
     together: bool = False
     """In every label all foreground is one connected piece, but for crumbs."""
+    regions: tuple[RegionPlan, ...] = ()
     format: int = FORMAT
 
     @property
+    def judged(self) -> tuple[ClassPlan, ...]:
+        """The regions, or the classes where there are none."""
+        return self.regions or self.classes
+
+    @cached_property
+    def scheme(self) -> Regions:
+        """The regions, of class indices (1 to K - 1)."""
+        each = tuple(Region(region.name, region.parts, region.written) for region in self.regions)
+        return Regions(each).indexed([shown.value for shown in self.classes])
+
+    @property
     def in_one_piece(self) -> tuple[int, ...]:
-        """Indices (1 to K - 1) of the classes that labels show in one connected piece."""
-        return tuple(k for k, shown in enumerate(self.classes, 1) if shown.one_piece)
+        """Indices (1 to K - 1) of the classes that labels show in one connected piece; numbers of regions
+        where there are any."""
+        return tuple(k for k, shown in enumerate(self.judged, 1) if shown.one_piece)

@@ -125,6 +125,9 @@ def _check(plan: Plan, path: Path | None) -> None:
         need(_normalises(channel), f"plan.channels.{number} is no normalisation", channel)
     values = [each.value for each in plan.classes]
     need(len(values) == len(set(values)), "plan.classes has a label value twice", values)
+    for number, region in enumerate(plan.regions):
+        fits = region.written in region.parts and set(region.parts) <= set(values)
+        need(fits, f"plan.regions.{number} is made of other values than plan.classes", region)
     for name in ("steps", "budget_seconds", "format", "rung"):
         value = getattr(plan, name)
         need(value is None or value > 0, f"plan.{name} is not a positive number", value)

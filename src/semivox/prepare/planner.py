@@ -32,7 +32,7 @@ from semivox.prepare.assumptions import (
 from semivox.prepare.costs import COSTS, Costs, step_memory, step_seconds
 from semivox.prepare.fingerprint import Fingerprint, rung_spacing
 from semivox.prepare.grid import working_size
-from semivox.prepare.plan import MOST, NORMS, ChannelPlan, ClassPlan, NetworkPlan, Plan
+from semivox.prepare.plan import MOST, NORMS, ChannelPlan, ClassPlan, NetworkPlan, Plan, RegionPlan
 from semivox.settings import unknown_name
 
 DEFAULT_BUDGET = 3600.0
@@ -124,6 +124,7 @@ def make_plan(
         chosen = next((i for i in coarser if options[i].steps >= FEW_STEPS), coarser[-1])
     option, rung = options[chosen], rungs[chosen]
     channels, classes = _channels(fingerprint, wish), _classes(fingerprint, rung, option)
+    regions = _regions(fingerprint, rung, option)
     reason = _reason(wish, bool(roomy), chosen not in admissible)
     crowded = any(o.crowded for o in options[: chosen + 1])
     made_for = None if option.sight == option.shape else option.sight
@@ -141,6 +142,7 @@ def make_plan(
         network=option.network,
         channels=channels,
         classes=classes,
+        regions=regions,
         budget_seconds=budget_seconds,
         step_seconds=option.step_seconds,
         steps=steps,
@@ -149,7 +151,7 @@ def make_plan(
             say_spacing(fingerprint),
             say_axes(fingerprint),
             say_rung(fingerprint, option.spacing, rung, reason, option.patch, option.cover, made_for),
-            *(say_class(c) for c in classes),
+            *(say_class(c) for c in regions or classes),
             *(say_channel(i, c) for i, c in enumerate(channels)),
             say_step(option.batch, option.step_seconds, option.memory, crowded, costs),
         ),
@@ -295,29 +297,46 @@ def _spacings(fingerprint: Fingerprint, wish: Mapping[str, Any]) -> list[tuple[f
 
 
 def _ceilings(fingerprint: Fingerprint, rung: float) -> list[float]:
-    """Mean Dice of each class's round trip at ``rung``, or at the measured rung nearest to it."""
+    """Mean Dice of each class's, then each region's round trip at ``rung``, or at the measured rung nearest
+    to it; 1 where no label shows it."""
     nearest = min(range(len(fingerprint.rungs)), key=lambda r: abs(math.log(fingerprint.rungs[r] / rung)))
     columns = zip(*(case.ceilings[nearest] for case in fingerprint.cases[: fingerprint.labeled]), strict=True)
-    return [fmean(dice for dice in column if dice is not None) for column in columns]
+    known = ([dice for dice in column if dice is not None] for column in columns)
+    return [fmean(column) if column else 1.0 for column in known]
 
 
 def _admissible(fingerprint: Fingerprint, rung: float) -> bool:
-    return rung == 1 or min(_ceilings(fingerprint, rung)) >= LEAST_CEILING
+    judged = _ceilings(fingerprint, rung)[len(fingerprint.values) if fingerprint.regions else 0 :]
+    return rung == 1 or min(judged) >= LEAST_CEILING
 
 
 def _classes(fingerprint: Fingerprint, rung: float, option: _Option) -> tuple[ClassPlan, ...]:
-    ceilings = _ceilings(fingerprint, rung)
-    classes = []
-    for k, (value, name) in enumerate(zip(fingerprint.values, fingerprint.names, strict=True)):
-        counts = []
-        for case in fingerprint.cases[: fingerprint.labeled]:
-            if case.voxels[k]:
-                native = zip(case.shape, case.spacing, option.spacing, strict=True)
-                counts.append((case.voxels[k] or 0) * math.prod(working_size(*n) / n[0] for n in native))
-        shares = [case.largest[k] for case in fingerprint.cases[: fingerprint.labeled]]
-        one_piece = min(share for share in shares if share is not None) >= ONE_PIECE
-        classes.append(ClassPlan(value, name, round(median(counts), 1), round(ceilings[k], 4), one_piece))
-    return tuple(classes)
+    named = zip(fingerprint.values, fingerprint.names, strict=True)
+    return tuple(_class(fingerprint, rung, option, k, *each) for k, each in enumerate(named))
+
+
+def _regions(fingerprint: Fingerprint, rung: float, option: _Option) -> tuple[RegionPlan, ...]:
+    found = []
+    for number, (name, parts, written) in enumerate(fingerprint.regions, 1):
+        k = len(fingerprint.values) + number - 1
+        shown = _class(fingerprint, rung, option, k, number, name)
+        found.append(RegionPlan(**vars(shown), parts=parts, written=written))
+    return tuple(found)
+
+
+def _class(
+    fingerprint: Fingerprint, rung: float, option: _Option, k: int, value: int, name: str
+) -> ClassPlan:
+    """Of column ``k`` of what was measured; a part of regions that no label shows has no voxels."""
+    counts = []
+    for case in fingerprint.cases[: fingerprint.labeled]:
+        if case.voxels[k]:
+            native = zip(case.shape, case.spacing, option.spacing, strict=True)
+            counts.append((case.voxels[k] or 0) * math.prod(working_size(*n) / n[0] for n in native))
+    shares = [case.largest[k] for case in fingerprint.cases[: fingerprint.labeled]]
+    one_piece = min((share for share in shares if share is not None), default=0.0) >= ONE_PIECE
+    voxels = round(median(counts), 1) if counts else 0.0
+    return ClassPlan(value, name, voxels, round(_ceilings(fingerprint, rung)[k], 4), one_piece)
 
 
 def _together(fingerprint: Fingerprint) -> bool:

@@ -193,11 +193,13 @@ def _target_job(case: Case, content: str, label: str, cohort: Cohort, plan: Plan
             "a labelled case has no label file", path=case.images[0], remedy="see `semivox check`"
         )
     annotated = _annotated(case, cohort)
-    known = {"ignore": cohort.ignore, "values": cohort.values, "annotated": annotated}
+    known: dict[str, Any] = {"ignore": cohort.ignore, "values": cohort.values, "annotated": annotated}
+    if cohort.regions:
+        known["regions"] = cohort.regions.to_json()
     key = digest({"image": content, "label": label, **_fields(plan), **known})
-    return Job(
-        root / "targets" / key, key, case, plan, len(cohort.channels), cohort.values, cohort.ignore, annotated
-    )
+    place = root / "targets" / key
+    known_classes = cohort.values, cohort.ignore, annotated, cohort.regions
+    return Job(place, key, case, plan, len(cohort.channels), *known_classes)
 
 
 def _fields(plan: Plan) -> Mapping[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort import Case, read_case, read_geometry
+from semivox.cohort import Case, Regions, read_case, read_geometry
+from semivox.cohort.regions import NONE
 from semivox.content_checks import check_content
 from semivox.contents import StoreEntry
 from semivox.errors import DataError
@@ -40,6 +41,7 @@ class Job:
     values: tuple[int, ...] | None = None
     ignore: int | None = None
     annotated: tuple[float, ...] = ()
+    regions: Regions = NONE
 
 
 def build_entry(job: Job) -> None:
@@ -97,7 +99,7 @@ def _write_image(job: Job, folder: Path) -> dict[str, Any]:
 def _write_target(job: Job, folder: Path) -> dict[str, Any]:
     assert job.values is not None
     scan = read_geometry(job.case.images[0])
-    label = read_label_on(job.case, scan, job.values, job.ignore)
+    label = read_label_on(job.case, scan, job.values, job.ignore, job.regions)
     # The image's header decides: a label's rounded affine must not shift the grid.
     grid = checked_grid(scan, job.plan, job.case.images[0])
     target = class_fractions(label, job.values, grid)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort import Case, Geometry, Volume, grid_error, read_label
+from semivox.cohort import Case, Geometry, Regions, Volume, grid_error, read_label, within
+from semivox.cohort.regions import NONE
 from semivox.errors import DataError
 from semivox.prepare.grid import Grid
 from semivox.prepare.resample import resample
@@ -46,16 +47,16 @@ def class_fractions(label: np.ndarray, values: Sequence[int], grid: Grid) -> np.
 
 
 def read_label_on(
-    case: Case, scan: Geometry | Volume, values: Sequence[int], ignore: int | None
+    case: Case, scan: Geometry | Volume, values: Sequence[int], ignore: int | None, regions: Regions = NONE
 ) -> np.ndarray:
-    """The case's label, ``(1, *file shape)`` integer.
+    """The case's label, ``(1, *file shape)`` integer; ``regions`` may be drawn as segments of their names.
 
     Raises DataError where there is none, where it does not lie on the grid of ``scan``, the case's image, or
     where it holds other values than ``values`` and ``ignore``.
     """
     if case.label is None:
         raise DataError("a labelled case has no label file", path=case.images[0])
-    label = read_label(case.label, scan)
+    label = read_label(case.label, scan, regions=regions)
     error = grid_error("the label does not lie on its image's grid", case.label, label, case.images[0], scan)
     if error is not None:
         raise error
@@ -96,13 +97,28 @@ def restore(planes: np.ndarray, grid: Grid) -> np.ndarray:
 def dice_ceilings(label: np.ndarray, values: Sequence[int], grid: Grid) -> tuple[float | None, ...]:
     """Dice of a label against itself after the round trip, for each class; None where the class is absent."""
     returned = restore(class_fractions(label, values, grid), grid)
+    return tuple(_dice(label[0] == value, returned == k) for k, value in enumerate(values, start=1))
+
+
+def region_ceilings(
+    label: np.ndarray, values: Sequence[int], regions: Sequence[Sequence[int]], grid: Grid
+) -> tuple[float | None, ...]:
+    """As :func:`dice_ceilings`, for regions made of several ``values`` each: on the way back a voxel lies in
+    a region that fills more than half of it."""
+    planes = class_fractions(label, values, grid)
     dices: list[float | None] = []
-    for k, value in enumerate(values, start=1):
-        there, back = label[0] == value, returned == k
-        size = int(there.sum())
-        both = int((there & back).sum())
-        dices.append(2 * both / (size + int(back.sum())) if size else None)
+    for parts in regions:
+        filled = planes[[value in parts for value in values]].sum(0, dtype=np.float32)
+        back = resample(filled[None], grid.native_shape) > FULL / 2
+        there = within(label, parts)
+        dices.append(_dice(there[0], grid.orientation.invert(back)[0]))
     return tuple(dices)
+
+
+def _dice(there: np.ndarray, back: np.ndarray) -> float | None:
+    """None where nothing is there."""
+    size = int(there.sum())
+    return 2 * int((there & back).sum()) / (size + int(back.sum())) if size else None
 
 
 def check_values(label: np.ndarray, values: Sequence[int], ignore: int | None, path: Path | None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from semivox.cohort import Volume
 from semivox.inference import Model
-from semivox.inference.native_grid import working_image
+from semivox.inference.native_grid import foreground, marginals, working_image
 from semivox.inference.uncertainty import entropy, mean_entropy
 from semivox.networks import Segmenter
 from semivox.prepare import Grid
@@ -107,13 +107,19 @@ def measure(model: Model, volume: Volume) -> tuple[Measured, Maps]:
     assert predicted is not None
     predicted /= len(predictor)
     entropies = entropy(predicted)
-    classes = predicted.argmax(0)
-    found = np.bincount(classes.ravel(), minlength=len(predicted))
-    expected = always_there(model.card)
+    regions, expected = model.plan.scheme, always_there(model.card)
+    if regions:
+        found = (marginals(predicted, regions) > 0.5).reshape(len(regions.each), -1).sum(1)
+    else:
+        found = np.bincount(predicted.argmax(0).ravel(), minlength=len(predicted))[1:]
     measured = Measured(
-        entropy=mean_entropy(entropies, classes > 0),
+        entropy=mean_entropy(entropies, foreground(predicted, regions)),
         disagreement=apart.value,
-        missing=tuple(v for k, v in enumerate(model.values, 1) if not found[k] and v in expected),
+        missing=tuple(
+            number
+            for number, voxels in zip(sorted(model.structures), found, strict=True)
+            if not voxels and number in expected
+        ),
         features=features,
     )
     return measured, Maps(volume, grid, predicted, entropies)

@@ -48,13 +48,15 @@ def rank_scans(
     labeled_patients: Collection[str],
     classes: Mapping[int, str],
     *,
+    kinds: int = 0,
     score: Score = "combined",
     top: int,
 ) -> list[RankedScan]:
     """The unlabelled ``scans`` by score, the highest first (ties by name), ``top`` of them chosen.
 
     ``scans`` and ``labeled`` map a case to what was measured of it, ``patients`` the unlabelled ones to their
-    patient; ``classes`` are label values and names. Raises SettingsError for a ``score`` that cannot be
+    patient; ``classes`` are label values, or numbers of regions, and names; ``kinds``: outputs of the
+    networks, 0: one a class and one for the background. Raises SettingsError for a ``score`` that cannot be
     measured.
     """
     names = sorted(scans)
@@ -64,7 +66,7 @@ def rank_scans(
     nearest, distance = _nearest(table, known, sorted(labeled))
     apart = [scans[name].disagreement for name in names]
     measures: dict[str, Sequence[float]] = {
-        "entropy": [uncertainty(scans[name], len(classes) + 1) for name in names]
+        "entropy": [uncertainty(scans[name], kinds or len(classes) + 1) for name in names]
     }
     if all(value is not None for value in apart):
         measures["disagreement"] = [value for value in apart if value is not None]

@@ -174,12 +174,14 @@ def _picture(
     image = read_case(case)
     grid = image.array.shape[1:]
     labelled = case.label is not None and case.label.is_file()
-    label = read_label(case.label, image).array[0] if labelled and case.label is not None else None
+    regions, label = cohort.regions, None
+    if labelled and case.label is not None:
+        label = read_label(case.label, image, regions=regions).array[0]
     masks = {}
     for variant in shown.variants:
         files = [p for c in cells if c.variant == variant for p in _mask_files(c.masks, case.name)]
         if files:
-            masks[variant] = read_label(files[0], image).array[0]
+            masks[variant] = read_label(files[0], image, regions=regions).array[0]
     if not masks:
         raise DataError("no method's mask is there", path=record.folder / "cells")
     for name, array in [*masks.items(), *([] if label is None else [("the label", label)])]:
@@ -190,7 +192,8 @@ def _picture(
         image,
         {record.names[variant]: array for variant, array in masks.items()},
         label,
-        dict(cohort.classes),
+        dict(cohort.structures),
+        parts=regions.parts,
         budget=budget,
         spacing_known=cohort.spacing_known,
         ct=is_ct(cohort.channels[0]),

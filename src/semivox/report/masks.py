@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort import Volume, load_cohort, read_case, read_label
+from semivox.cohort import Cohort, Volume, inside, load_cohort, read_case, read_label
 from semivox.errors import DataError
 from semivox.files import replacing
 from semivox.report.palette import colour_of, reference_colour
@@ -36,13 +36,15 @@ def mask_figure(
     axes = figure.subplots(len(chosen), len(predictions), squeeze=False)
     for row, case in zip(axes, chosen, strict=True):
         image = read_case(case)
-        reference = None if case.label is None else read_label(case.label, image).array[0]
+        reference = (
+            None if case.label is None else read_label(case.label, image, regions=cohort.regions).array[0]
+        )
         for axis, (name, folder) in zip(row, predictions.items(), strict=True):
-            mask = read_label(_mask_file(Path(folder), case.name), image).array[0]
-            _draw(axis, image, mask, reference, cohort.values)
+            mask = read_label(_mask_file(Path(folder), case.name), image, regions=cohort.regions).array[0]
+            _draw(axis, image, mask, reference, cohort)
             axis.set_title(f"{name}: {case.name}", fontsize=7)
     if title:
-        reference = "dashed" if len(cohort.values) > 1 else "white"
+        reference = "dashed" if len(cohort.structures) > 1 else "white"
         figure.suptitle(f"{title} ({reference}: reference)", fontsize=9)
     out = Path(out)
     with replacing(out) as temporary:
@@ -51,7 +53,7 @@ def mask_figure(
 
 
 def _draw(
-    axis: object, image: Volume, mask: np.ndarray, reference: np.ndarray | None, values: tuple[int, ...]
+    axis: object, image: Volume, mask: np.ndarray, reference: np.ndarray | None, cohort: Cohort
 ) -> None:
     from matplotlib.axes import Axes
 
@@ -70,12 +72,13 @@ def _draw(
     axis.imshow(
         shown[..., 0] if shown.shape[2] != 3 else shown, cmap="gray", aspect=aspect, interpolation="nearest"
     )
+    values = sorted(cohort.structures)
     for k, value in enumerate(values):
         style = "dashed" if len(values) > 1 else "solid"
         of_reference = (true, reference_colour(k, len(values)), 1.0, style)
         of_mask = (predicted, colour_of(k), 1.2, "solid")
         for labels, line, width, style in (of_mask, of_reference)[:: 1 if len(values) > 1 else -1]:
-            region = (labels[0] == value).T
+            region = inside(labels[0], value, cohort.regions.parts).T
             if region.any() and not region.all():
                 axis.contour(
                     region.astype(float), [0.5], colors=[line], linewidths=[width], linestyles=[style]

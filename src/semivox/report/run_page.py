@@ -143,7 +143,7 @@ def _plan_facts(plan: Any) -> list[tuple[str, str]]:
     spacing = f"{_times(plan['spacing'])} {unit}, {plan['rung']:g} × the finest native spacing"
     network = plan["network"]
     features = f"{network['features'][0]} to {network['features'][-1]} features"
-    ceilings = ", ".join(f"{c['name']} {c['dice_ceiling']:.3f}" for c in plan["classes"])
+    ceilings = ", ".join(f"{c['name']} {c['dice_ceiling']:.3f}" for c in plan["regions"] or plan["classes"])
     asked = plan.get("budget_seconds")
     for_time = f"; chosen as for {duration(asked)} of training" if asked else ""
     return [

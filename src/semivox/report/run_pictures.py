@@ -87,7 +87,7 @@ def pictures_of(held: HeldOut, section: Section, budget: int) -> Pictures:
 
 
 def _scrollable(held: HeldOut, cohort: Cohort, case: Case, one: Shown, budget: int) -> CasePicture:
-    image, masks, reference, classes = _read(held, case)
+    image, masks, reference, classes = _read(held, cohort, case)
     record = slice_record(
         case.name,
         image,
@@ -95,6 +95,7 @@ def _scrollable(held: HeldOut, cohort: Cohort, case: Case, one: Shown, budget: i
         reference,
         classes,
         budget=budget,
+        parts=held.parts,
         spacing_known=held.spacing_known,
         ct=is_ct(cohort.channels[0]),
     )
@@ -107,18 +108,20 @@ def _scrollable(held: HeldOut, cohort: Cohort, case: Case, one: Shown, budget: i
 
 
 def _small(held: HeldOut, cohort: Cohort, case: Case, one: Shown) -> SmallPicture:
-    image, masks, reference, classes = _read(held, case)
-    record = one_slice(case.name, image, masks, reference, classes, spacing_known=held.spacing_known)
+    image, masks, reference, classes = _read(held, cohort, case)
+    how: dict[str, Any] = {"parts": held.parts, "spacing_known": held.spacing_known}
+    record = one_slice(case.name, image, masks, reference, classes, **how)
     return SmallPicture(one.case, one.key, one.facts, len(classes) > 1, still_of(record), outlines_of(record))
 
 
-def _read(held: HeldOut, case: Case) -> tuple[Any, Mapping[str, Any], Any, dict[int, str]]:
+def _read(held: HeldOut, cohort: Cohort, case: Case) -> tuple[Any, Mapping[str, Any], Any, dict[int, str]]:
     """Scan, masks by name, reference (or None) and classes."""
     image = read_case(case)
-    masks = {"prediction": read_label(_mask_of(held, case.name), image).array[0]}
+    mask = read_label(_mask_of(held, case.name), image, regions=cohort.regions)
+    masks = {"prediction": mask.array[0]}
     reference = None
     if case.label is not None and case.name in (held.content or {}).get("cases", {}):
-        reference = read_label(case.label, image).array[0]
+        reference = read_label(case.label, image, regions=cohort.regions).array[0]
     if any(mask.shape != image.shape for mask in (*masks.values(), reference) if mask is not None):
         raise DataError("the scan has another shape than its mask", path=case.images[0])
     return image, masks, reference, {int(value): name for value, name in held.classes.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +19,6 @@ from semivox.contents import (
     Cases,
     Environment,
     Predictions,
-    ShownCard,
-    ShownConfig,
     Source,
     Status,
 )
@@ -30,6 +28,7 @@ from semivox.evaluation.calibration import Reliability
 from semivox.evaluation.result_paths import CALIBRATION, EVALUATION, EVALUATIONS, MASKS, SOURCE
 from semivox.files import read_json, read_yaml
 from semivox.prepare import plan_from_json, plan_to_json
+from semivox.shown_contents import ShownCard, ShownConfig
 from semivox.training.journal import read_journal
 
 SILENT_SECONDS = 600.0
@@ -69,6 +68,8 @@ class HeldOut:
         Cases whose scans are among the unlabelled ones.
     measured
         When the evaluation file, or else that of the predictions, was written.
+    parts
+        Number of each region -> its label values; empty where classes are label values.
     """
 
     name: str
@@ -83,6 +84,7 @@ class HeldOut:
     trained_on: tuple[str, ...]
     seen: tuple[str, ...]
     measured: datetime | None = None
+    parts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def masks(self) -> Path:
@@ -209,6 +211,7 @@ def read_held_out(folder: Path, cases: tuple[RunCase, ...] = ()) -> HeldOut | No
         content=content,
         rows=rows,
         classes=classes,
+        parts={int(k): tuple(values) for k, values in (content or predictions).get("regions", {}).items()},
         spacing_known=bool(predictions.get("spacing_known", True)),
         data=Path(data) if data else None,
         reliability={name: Reliability.from_json(c) for name, c in calibration.items() if "count" in c},

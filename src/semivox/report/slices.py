@@ -12,12 +12,13 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from semivox.cohort import Volume
+from semivox.cohort import Volume, within
 from semivox.report.outlines import UNITS, Rings, outlines
 from semivox.report.palette import DASH, REFERENCE, colour_of, reference_colour
 from semivox.report.patient_planes import PLANES, Plane, coarsest, to_ras
@@ -47,6 +48,7 @@ DASHES = ((), (7, 4), (12, 3), (9, 3, 4, 3))
 """Line patterns that tell the masks of several methods apart where colours stand for classes."""
 
 Box = tuple[slice, ...]
+Values = Sequence[tuple[int, ...]]
 
 
 def slice_record(
@@ -56,6 +58,7 @@ def slice_record(
     reference: np.ndarray | None,
     classes: Mapping[int, str],
     *,
+    parts: Mapping[int, Sequence[int]] = MappingProxyType({}),
     budget: int = 800_000,
     spacing_known: bool = True,
     ct: bool = False,
@@ -73,7 +76,9 @@ def slice_record(
     reference
         The same for the reference, or None.
     classes
-        Label value -> name. Other values are not drawn.
+        Label value -> name, or number -> name of regions. Other values are not drawn.
+    parts
+        Number of each region -> its label values.
     budget
         Bytes that the record as JSON should take. A scan that needs more is shown in fewer slices of fewer
         pixels, down to LEAST_MOST of LEAST_LONGEST.
@@ -89,7 +94,7 @@ def slice_record(
     holds stands in the head of ``assets/viewer.js``.
     """
     drawn = [*masks.values(), *([] if reference is None else [reference])]
-    scan = _Scan.of(image, drawn, sorted(classes), spacing_known)
+    scan = _Scan.of(image, drawn, _made_of(classes, parts), spacing_known)
     head = _head(case, scan, masks, reference is not None, classes)
     head["windows"] = CT_WINDOWS if ct and scan.intensity is not None else []
     flat = image.dims == 2
@@ -118,13 +123,14 @@ def one_slice(
     reference: np.ndarray | None,
     classes: Mapping[int, str],
     *,
+    parts: Mapping[int, Sequence[int]] = MappingProxyType({}),
     longest: int = SMALL,
     spacing_known: bool = True,
 ) -> dict[str, Any]:
     """The same record with one slice only, the one with most foreground, at most ``longest`` pixels wide or
     high: some kilobytes."""
     drawn = [*masks.values(), *([] if reference is None else [reference])]
-    scan = _Scan.of(image, drawn, sorted(classes), spacing_known)
+    scan = _Scan.of(image, drawn, _made_of(classes, parts), spacing_known)
     plane, box = scan.planes[0], [slice(0, n) for n in scan.shape] if image.dims == 2 else [*scan.around()]
     first = box[plane.axis].start + scan.fullest(plane, tuple(box))
     box[plane.axis] = slice(first, first + 1)
@@ -140,12 +146,12 @@ def _head(
         "case": case,
         "classes": [
             {
-                "value": value,
-                "name": classes[value],
+                "value": number,
+                "name": classes[number],
                 "colour": colour_of(k),
                 "reference": reference_colour(k, len(classes)),
             }
-            for k, value in enumerate(scan.values)
+            for k, number in enumerate(sorted(classes))
         ],
         "masks": _described(list(masks), referenced, len(classes)),
         "units": UNITS,
@@ -156,18 +162,18 @@ def _head(
 @dataclass(frozen=True)
 class _Scan:
     """An upright scan in bytes with its masks. ``pictures`` (1 or 3, X, Y, Z) uint8, ``regions`` (X, Y, Z);
-    a 2D image is one slice."""
+    a 2D image is one slice. ``values``: of what label values each class that is drawn is made."""
 
     pictures: np.ndarray
     regions: Sequence[np.ndarray]
-    values: list[int]
+    values: Values
     spacing: tuple[float, ...]
     spacing_known: bool
     intensity: list[float] | None
     planes: Sequence[Plane]
 
     @classmethod
-    def of(cls, image: Volume, masks: Sequence[np.ndarray], values: list[int], spacing_known: bool) -> _Scan:
+    def of(cls, image: Volume, masks: Sequence[np.ndarray], values: Values, spacing_known: bool) -> _Scan:
         arrays = [image.array, *(mask[None] for mask in masks)]
         if image.dims == 2:
             # as if seen along z: columns and rows of a plane run against its axes
@@ -191,7 +197,7 @@ class _Scan:
         """The box of all masks and MARGIN around it; the whole scan where there is nothing."""
         there = np.zeros(self.shape, bool)
         for region in self.regions:
-            there |= np.isin(region, self.values)
+            there |= np.isin(region, _all_of(self.values))
         if not there.any():
             return tuple(slice(0, n) for n in self.shape)
         box = []
@@ -243,14 +249,22 @@ class _Scan:
 
     def _outlines(self, mask: np.ndarray, tile: tuple[int, int]) -> list[list[Rings]]:
         """[slice][class] rings; a slice without any is empty."""
-        of_classes = [outlines(mask == value, tile) for value in self.values]
+        of_classes = [outlines(within(mask, own), tile) for own in self.values]
         return [list(rings) if any(rings) else [] for rings in zip(*of_classes, strict=True)]
 
 
-def _fullest(masks: Sequence[np.ndarray], values: Sequence[int], count: int) -> int:
+def _made_of(classes: Mapping[int, str], parts: Mapping[int, Sequence[int]]) -> Values:
+    return [tuple(parts.get(number, (number,))) for number in sorted(classes)]
+
+
+def _all_of(values: Values) -> list[int]:
+    return [value for own in values for value in own]
+
+
+def _fullest(masks: Sequence[np.ndarray], values: Values, count: int) -> int:
     """The slice with most foreground of the reference, which comes last, or else of the last prediction; the
     middle one of ``count`` where there is none."""
-    foreground = np.isin(masks[-1], values).sum((0, 1)) if masks else np.zeros(1)
+    foreground = np.isin(masks[-1], _all_of(values)).sum((0, 1)) if masks else np.zeros(1)
     return int(np.argmax(foreground)) if foreground.any() else count // 2
 
 

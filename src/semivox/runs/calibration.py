@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort import Case, Cohort, Volume, label_sha256, read_label
+from semivox.cohort import Case, Cohort, Volume, label_sha256, read_label, within
 from semivox.contents import Calibration
 from semivox.errors import SemivoxError
 from semivox.evaluation.calibration import reliability
@@ -46,7 +46,8 @@ class CalibratingModel(Model):
         if case is None:
             return super().predict(scan, probabilities=probabilities, uncertainty=uncertainty)
         try:
-            reference = read_label(case.label or "", scan if isinstance(scan, Volume) else None).array[0]
+            grid = scan if isinstance(scan, Volume) else None
+            reference = read_label(case.label or "", grid, regions=self.regions).array[0]
         except SemivoxError:  # evaluate will tell
             reference = np.zeros(0, np.uint8)
         bytes_needed = 4 * (len(self.classes) + 1) * math.prod(reference.shape)
@@ -58,7 +59,9 @@ class CalibratingModel(Model):
 
     def _entry(self, case: Case, reference: np.ndarray, segmentation: Segmentation) -> dict[str, Any]:
         annotated = self.values if case.annotated is None else case.annotated
-        sizes = {str(value): int((reference == value).sum()) for value in self.values if value in annotated}
+        parts = self.regions.parts or {value: (value,) for value in self.values}
+        known = {number: values for number, values in parts.items() if set(values) <= set(annotated)}
+        sizes = {str(number): int(within(reference, values).sum()) for number, values in known.items()}
         entry: dict[str, Any] = {"label_sha256": label_sha256(case), "reference_voxels": sizes}
         # where a class is not annotated, nobody knows which voxels are right
         if segmentation.probabilities is not None and set(annotated) >= set(self.values):

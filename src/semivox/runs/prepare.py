@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from semivox.cohort import Cohort, Split
+from semivox.errors import SettingsError
 from semivox.networks import costs_here
 from semivox.prepare import Plan, Store, build_store, fingerprint, make_plan, plan_from_json
 from semivox.training.config import Config
@@ -18,7 +20,9 @@ LEAST_BUDGET = 60.0
 def planned(asked: TrainOptions, config: Config, cohort: Cohort, split: Split, display: Display) -> Plan:
     """Fingerprint -> plan; a given plan is taken as it is."""
     if asked.plan_file is not None:
-        return plan_from_json(Path(asked.plan_file))
+        given = plan_from_json(Path(asked.plan_file))
+        _refuse_other_classes(given, cohort, Path(asked.plan_file))
+        return given
     measured = fingerprint(
         cohort,
         split,
@@ -30,6 +34,25 @@ def planned(asked: TrainOptions, config: Config, cohort: Cohort, split: Split, d
     hurry = run.budget is not None and run.budget < LEAST_BUDGET
     costs = costs_here(run.device, run.threads, run.precision, measure=not hurry)
     return make_plan(measured, run.budget, costs, config.plan)
+
+
+def _refuse_other_classes(plan: Plan, cohort: Cohort, path: Path) -> None:
+    """A plan of other classes or regions would train another network than the model's card tells."""
+    found = [shown.value for shown in plan.classes], [shown.parts for shown in plan.regions]
+    expected = list(cohort.values), list(cohort.regions.parts.values())
+    if found != expected:
+        raise SettingsError(
+            "the plan is of other classes than the scans",
+            path=path,
+            found=_told(*found),
+            expected=_told(*expected),
+            remedy="make it anew: semivox plan DATA --out plan.json",
+        )
+
+
+def _told(values: Sequence[int], regions: Sequence[Sequence[int]]) -> str:
+    made_of = f"; regions of {', '.join(map(str, map(list, regions)))}" if regions else ""
+    return f"label values {', '.join(map(str, values))}{made_of}"
 
 
 def say_plan(plan: Plan, display: Display) -> None:

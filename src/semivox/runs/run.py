@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-from semivox.batches import Batches, PseudoLabels
+from semivox.batches import Batches, PseudoLabels, region_table
 from semivox.batches.source import BatchSource
 from semivox.cohort import load_cohort, split_cohort
 from semivox.duration import show_duration
@@ -338,6 +338,7 @@ class Run:
             sdm_form=self.config.distance.form,
             shard=self.processes.place,
             pseudo=pseudo,
+            regions=region_table(self.plan),
         )
 
     def batches_of(self, stage: Stage) -> BatchSource:

@@ -9,7 +9,16 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from semivox.cohort import Cohort, Task, Volume, load_cohort, read_case, read_label, refuse_other_task
+from semivox.cohort import (
+    Cohort,
+    Task,
+    Volume,
+    inside,
+    load_cohort,
+    read_case,
+    read_label,
+    refuse_other_task,
+)
 from semivox.errors import DataError
 from semivox.evaluation import overlap_dice
 from semivox.inference import Model
@@ -34,22 +43,29 @@ class Watch:
             )
         self.plan, self.training, self.cohort = plan, training, cohort
         self.cases: list[tuple[Volume, np.ndarray]] = [
-            (image := read_case(case), read_label(label, image).array[0]) for case, label in labeled
+            (image := read_case(case), read_label(label, image, regions=cohort.regions).array[0])
+            for case, label in labeled
         ]
         self.seconds = time.monotonic() - began
 
     def measure(self, networks: Sequence[nn.Module]) -> dict[str, float | None]:
         """Mean Dice of each class and of the foreground with the mean softmax of ``networks``."""
         began = time.monotonic()
-        card = {"channels": list(self.training.channels), "spacing_known": self.cohort.spacing_known}
+        card = {
+            "channels": list(self.training.channels),
+            "spacing_known": self.cohort.spacing_known,
+            "regions": self.training.regions.to_json(),
+        }
         model = Model(tuple(networks), self.plan, card, dict(self.training.classes), weights="watched")
-        rows = []
+        rows, structures = [], dict(sorted(self.training.structures.items()))
         for volume, label in self.cases:
             mask = model.predict(volume).mask
             keep = np.ones(label.shape, bool) if self.cohort.ignore is None else label != self.cohort.ignore
-            rows.append([overlap_dice((mask == v) & keep, (label == v) & keep) for v in self.training.values])
+            parts = self.training.regions.parts
+            pairs = ((inside(mask, k, parts), inside(label, k, parts)) for k in structures)
+            rows.append([overlap_dice(found & keep, true & keep) for found, true in pairs])
         means = np.mean(rows, axis=0)
-        names = [self.training.classes[v] for v in self.training.values]
+        names = list(structures.values())
         self.seconds += time.monotonic() - began
         result: dict[str, float | None] = {n: float(m) for n, m in zip(names, means, strict=True)}
         if len(names) > 1:

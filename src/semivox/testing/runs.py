@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from semivox.batches import Augmentation, Batches
+from semivox.batches import Augmentation, Batches, region_table
 from semivox.errors import DataError, SettingsError, TrainingFailed
 from semivox.methods import Facts, Method, Optimizer, Stage
 from semivox.networks import describe
@@ -91,6 +91,7 @@ class TinyRun:
                 stage.name,
                 self.augmentation,
                 pseudo=self.bank.view(place[stage.name]) if anew else None,
+                regions=region_table(self.facts.plan),
             )
 
         def relabel(index: int, stage: Stage, method: Method) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from semivox.batches import Crops, Stream
+from semivox.batches import Crops, Stream, region_table
 from semivox.methods import At, Facts, Method
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
@@ -90,4 +90,5 @@ def _crops(stream: Stream, facts: Facts, key: Key) -> Crops:
         sdm=1 - 2 * target if stream.sdm else None,
         case=torch.arange(n) + (0 if labeled else facts.labeled),
         box=torch.zeros(n, facts.dims, 2),
+        regions=region_table(facts.plan),
     )

@@ -166,7 +166,8 @@ def gathered(own: Crops, counts: tuple[int, ...], shard: Shard) -> Crops:
         for (name, x), part in zip(present.items(), parts, strict=True)
     }
     views = {name: whole.pop(f"views/{name}") for name in own.views}
-    return Crops(views=views, **{name: whole.get(name) for name in fields})  # type: ignore[arg-type]
+    joined = {name: whole.get(name) for name in fields}
+    return Crops(views=views, regions=own.regions, **joined)  # type: ignore[arg-type]
 
 
 def join(rank: int, ranks: int, local_rank: int, local_ranks: int, store: Any = None) -> Processes:

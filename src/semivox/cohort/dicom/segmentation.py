@@ -38,13 +38,8 @@ def read(path: Path, label: bool = False) -> Volume:
     """
     dataset = _dataset(path)
     values, order, affine, shape = _numbers(dataset), *_grid(path, dataset)
-    frames = np.asarray(dataset.pixel_array)
-    frames = frames.reshape(-1, *frames.shape[-2:])
-    if len(frames) != len(order):
-        raise _not_read(path, "frames are missing", f"{len(frames)} frames for {len(order)} places",
-                        "copy or export it again")  # fmt: skip
     array = np.zeros(shape, np.int32 if max(values.values(), default=0) > 255 else np.uint8)
-    for frame, plane, segment in zip(frames, order, _segment_of_each(path, dataset), strict=True):
+    for frame, plane, segment in zip(_frames(dataset), order, _segment_of_each(path, dataset), strict=True):
         if segment is None:  # a label map: its numbers are those of the segments
             for number, value in values.items():
                 array[..., plane][number == frame.T] = value
@@ -52,9 +47,24 @@ def read(path: Path, label: bool = False) -> Volume:
         own = frame.T > 0
         if (array[..., plane][own] != 0).any():
             raise _not_read(path, "segments overlap, and a voxel of a label has one value",
-                            f"segment {segment} and another", "let no segment overlap another")  # fmt: skip
+                            f"segment {segment} and another",
+                            "let no segment overlap another, or declare regions of their names")  # fmt: skip
         array[..., plane][own] = values[segment]
     return Volume(array[None], affine, Source(path, FORMAT))
+
+
+def read_planes(path: Path) -> tuple[list[Segment], Volume]:
+    """The segments and, a boolean channel each, where they lie."""
+    dataset = _dataset(path)
+    values, order, affine, shape = _numbers(dataset), *_grid(path, dataset)
+    planes = {number: np.zeros(shape, bool) for number in values}
+    for frame, plane, segment in zip(_frames(dataset), order, _segment_of_each(path, dataset), strict=True):
+        for number in planes if segment is None else [segment]:
+            planes[number][..., plane] |= number == frame.T if segment is None else frame.T > 0
+    by_value = {values[number]: inside for number, inside in planes.items()}
+    segments = [segment for segment in read_segments(path) if segment.value in by_value]
+    array = np.stack([by_value[segment.value] for segment in segments])
+    return segments, Volume(array, affine, Source(path, FORMAT))
 
 
 def geometry(path: Path, label: bool = False) -> Geometry:
@@ -102,9 +112,12 @@ def write_segments(
     stack = stack_behind(like, path, "a DICOM segmentation", segments)
     hd, pydicom = highdicom_for(path), pydicom_for(path)
     sources, numbers = _sources(stack, path), array[0].transpose(2, 1, 0)  # planes, rows, columns
-    mask = np.zeros(numbers.shape, np.uint8 if len(segments) < 256 else np.uint16)
-    for number, segment in enumerate(segments, start=1):
-        mask[numbers == segment.value] = number
+    if any(segment.parts for segment in segments):  # regions overlap: a plane each
+        mask = np.stack([segment.inside(numbers) for segment in segments], -1).astype(np.uint8)
+    else:
+        mask = np.zeros(numbers.shape, np.uint8 if len(segments) < 256 else np.uint16)
+        for number, segment in enumerate(segments, start=1):
+            mask[numbers == segment.value] = number
     if len(sources) == 1 and len(stack.planes) > 1:  # frames in the order of the object
         mask = mask[np.argsort([plane.frame.number for plane in stack.planes])]
     with made_of(stack, "DICOM segmentation"):
@@ -177,6 +190,12 @@ def _colour(path: Path, lab: Any) -> str | None:
         return None
     red, green, blue = highdicom_for(path).color.CIELabColor.from_dicom_value(tuple(lab)).to_rgb()
     return colour_of((red / 255, green / 255, blue / 255))
+
+
+def _frames(dataset: Any) -> np.ndarray:
+    """(frames, rows, columns)."""
+    frames = np.asarray(dataset.pixel_array)
+    return frames.reshape(-1, *frames.shape[-2:])
 
 
 def _dataset(path: Path, pixels: bool = True) -> Any:

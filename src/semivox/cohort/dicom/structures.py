@@ -55,6 +55,11 @@ def read_segments(path: Path) -> tuple[Segment, ...]:
     raise _not_read(path)
 
 
+def read_planes(path: Path) -> tuple[Sequence[Segment], Volume]:
+    """Raises DataError."""
+    raise _not_read(path)
+
+
 def holds(array: np.ndarray) -> bool:
     """One channel of whole numbers from 0, in 3D."""
     return array.ndim == 4 and array.shape[0] == 1 and array.dtype.kind in "ub"
@@ -71,7 +76,7 @@ def write_segments(
     """
     stack = stack_behind(like, path, "a structure set", segments)
     pydicom = pydicom_for(path)
-    contours = [_contours(pydicom, stack, array[0] == segment.value) for segment in segments]
+    contours = [_contours(pydicom, stack, segment.inside(array[0])) for segment in segments]
     numbered = list(enumerate(segments, start=1))
     with made_of(stack, "structure set"):
         dataset = _head(pydicom, stack, path, note)

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from semivox.cohort.dataset_json import label_entries
 from semivox.cohort.format_table import DETACHED, ENDINGS
-from semivox.cohort.formats import ending_of, is_scan, read_geometry, read_label, read_segments, stem_of
+from semivox.cohort.formats import (
+    ending_of,
+    is_scan,
+    read_geometry,
+    read_label,
+    read_planes,
+    read_segments,
+    stem_of,
+)
 from semivox.cohort.importers.hdf5 import no_files
 from semivox.cohort.importers.lists import choose
 from semivox.cohort.naming import image_files, label_files
 from semivox.cohort.new_folder import new_folder, refuse_occupied, write_tables
+from semivox.cohort.overlaps import overlap, regions_of_masks
+from semivox.cohort.regions import NONE
 from semivox.cohort.segments import Segment, named_by_segments
 from semivox.errors import DataError
 from semivox.files import real_path
@@ -24,11 +35,11 @@ def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
     """``SRC/images/CASE.EXT`` and ``SRC/labels/CASE.EXT`` -> data folder; files are copied byte for byte.
 
     An image without a label is an unlabelled case. The classes are the values found in the labels, with the
-    names of Slicer's segments, else ``class_V``. All files have one ending (but for labels in ``.seg.nrrd``),
-    and all images one number of channels. A list's entry is a stem.
+    names of Slicer's segments, else ``class_V``; segments that overlap become regions. All files have one
+    ending (but for labels in ``.seg.nrrd``), and all images one number of channels. A list's entry is a stem.
     """
     src = Path(src)
-    images, labels = _files(image_files(src / "images")), _files(label_files(src / "labels"))
+    images, labels = files_by_stem(image_files(src / "images")), files_by_stem(label_files(src / "labels"))
     if not images:
         raise no_files(src, "images/ and labels/ with files of equal stems")
     cases = choose(images, list_file, src, stem_of)
@@ -42,12 +53,10 @@ def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
         )
     labels = {case: labels[case] for case in cases if case in labels}
     scans = [images[case] for case in cases]
-    ending = _one_ending([*scans, *(path for path in labels.values() if is_scan(path))])
+    ending = one_ending([*scans, *(path for path in labels.values() if is_scan(path))])
     refuse_occupied(Path(dst))
-    channels = _channels([images[case] for case in cases])
-    values = {int(v) for path in labels.values() for v in np.unique(read_label(path).array)} - {0}
-    named = named_by_segments((path, read_segments(path)) for path in labels.values())
-    classes = {v: named.get(v, Segment(v, f"class_{v}")) for v in sorted(values | set(named))}
+    channels = channel_names([images[case] for case in cases])
+    meaning = _meaning(labels)
     with new_folder(Path(dst)) as folder:
         for sub in ("imagesTr", "labelsTr"):
             (folder / sub).mkdir()
@@ -58,7 +67,7 @@ def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
         dataset: dict[str, Any] = {
             "name": real_path(src).name,
             "channel_names": {str(i): name for i, name in enumerate(channels)},
-            "labels": {"background": 0, **{segment.name: value for value, segment in classes.items()}},
+            **meaning,
             "numTraining": len(labels),
             "file_ending": ending,
         }
@@ -68,7 +77,33 @@ def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
     return Path(dst)
 
 
-def _files(paths: Iterable[Path]) -> dict[str, Path]:
+def _meaning(labels: Mapping[str, Path]) -> dict[str, Any]:
+    """What ``dataset.json`` says of these label files."""
+    if any(_overlap(path) for path in labels.values()):
+        if unnamed := [path for path in labels.values() if not read_segments(path)]:
+            raise DataError(
+                "segments overlap, and another label does not name its segments",
+                path=unnamed[0],
+                expected="segmentations of the same names, such as .seg.nrrd",
+                remedy="save it with segments, or leave the case out with --list",
+            )
+        return label_entries({}, regions_of_masks(map(_planes, labels.values())))
+    values = {int(v) for path in labels.values() for v in np.unique(read_label(path).array)} - {0}
+    named = named_by_segments((path, read_segments(path)) for path in labels.values())
+    classes = {v: named.get(v, Segment(v, f"class_{v}")).name for v in sorted(values | set(named))}
+    return label_entries(classes, NONE)
+
+
+def _overlap(path: Path) -> bool:
+    return bool(read_segments(path)) and overlap(_planes(path))
+
+
+def _planes(path: Path) -> dict[str, np.ndarray]:
+    segments, planes = read_planes(path)
+    return {segment.name: plane for segment, plane in zip(segments, planes.array, strict=True)}
+
+
+def files_by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     """Stem -> file."""
     found: dict[str, Path] = {}
     for path in paths:
@@ -83,7 +118,7 @@ def _files(paths: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def _one_ending(paths: list[Path]) -> str:
+def one_ending(paths: list[Path]) -> str:
     endings = sorted({ending_of(path) or "" for path in paths})
     if len(endings) > 1 or endings[0] in DETACHED:
         raise DataError(
@@ -96,7 +131,7 @@ def _one_ending(paths: list[Path]) -> str:
     return endings[0]
 
 
-def _channels(paths: list[Path]) -> tuple[str, ...]:
+def channel_names(paths: list[Path]) -> tuple[str, ...]:
     counts = {path: read_geometry(path).channels for path in paths}
     first = counts[paths[0]]
     for path, count in counts.items():
@@ -108,6 +143,6 @@ def _channels(paths: list[Path]) -> tuple[str, ...]:
                 expected=f"{first}, as in {paths[0].name}",
                 remedy="convert them alike, or leave the case out with --list",
             )
-    if ENDINGS[_one_ending(paths)].colours and first == 3:
+    if ENDINGS[one_ending(paths)].colours and first == 3:
         return ("R", "G", "B")
     return tuple("image" if first == 1 else f"channel_{i}" for i in range(first))
