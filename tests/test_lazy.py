@@ -32,7 +32,7 @@ def test_every_listed_name_is_there_and_no_other(package: str) -> None:
 
 
 def test_these_are_lazy() -> None:
-    assert LAZY == ["semivox", "semivox.cohort", "semivox.methods", "semivox.report"]
+    assert LAZY == ["semivox", "semivox.cohort", "semivox.dicomweb", "semivox.methods", "semivox.report"]
 
 
 @pytest.mark.parametrize("package", LAZY)
