@@ -40,7 +40,9 @@ from kill_scenes import run_quickly
 from mortal_children import outcomes
 
 LONGEST = 20.0
-"""Seconds after which a try is told to stop; twice so long after, its process is ended."""
+"""Seconds, without those for which others had the processor, after which a try is told to stop."""
+SILENCE = 15 * LONGEST
+"""Seconds without a word after which its process is ended."""
 LONG_WORK = ("--steps", "--budget", "run.steps", "run.budget", "run.compile", "plan.steps")
 """What may ask for long work, which is then stopped."""
 MOST_SAID = 20_000
@@ -170,9 +172,16 @@ def attempt(one: Try, stage: Stage) -> tuple[str, str]:
     said, shown, code, escaped = io.StringIO(), io.StringIO(), None, ""
     root = str(stage.root)
     one.prepare(stage.root)
-    signal.signal(signal.SIGALRM, lambda *a: signal.raise_signal(signal.SIGTERM))
+    own = Clock()
+
+    def stop(*signal_and_frame: object) -> None:
+        if own.seconds() < LONGEST:
+            signal.setitimer(signal.ITIMER_REAL, LONGEST - own.seconds() + 0.1)
+        else:
+            signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, LONGEST)
-    began = time.monotonic()
     try:
         with new_process(), contextlib.redirect_stdout(shown), contextlib.redirect_stderr(said):
             code = run_quickly(*(word.replace("@", root) if "@/" in word else word for word in one.words))
@@ -180,7 +189,7 @@ def attempt(one: Try, stage: Stage) -> tuple[str, str]:
         escaped = f"{type(error).__name__}: {error}"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    seconds = time.monotonic() - began
+    seconds = own.seconds()
     _forget()
     elsewhere = [name for name in stage.put_back() if not _may_change(name, one)]
     told = said.getvalue() + shown.getvalue()
@@ -195,6 +204,23 @@ def attempt(one: Try, stage: Stage) -> tuple[str, str]:
     if code and (not told.strip() or len(told) > MOST_SAID):
         return "words", f"{code}: {len(told)} letters"
     return str(code), last
+
+
+class Clock:
+    """Seconds since it was made, without those for which others had the processor."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._began = self.seconds()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._without() - self._began
+
+    def _without(self) -> float:
+        """Seconds for which this thread could have worked; Linux counts them."""
+        with contextlib.suppress(OSError):
+            return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+        return 0.0
 
 
 def _forget() -> None:
@@ -249,7 +275,7 @@ def all_tries(root: Path, kinds: str) -> list[Try]:
 def run(root: Path, first: int, last: int, seed: int, kinds: str) -> Iterator[dict[str, Any]]:
     """What was found of the tries ``first`` to ``last``."""
     words = [sys.executable, __file__, "--child", str(root)]
-    return outcomes(lambda n: [*words, str(n), str(last), str(seed), kinds], first, last, 3 * LONGEST)
+    return outcomes(lambda n: [*words, str(n), str(last), str(seed), kinds], first, last, SILENCE)
 
 
 def prepared(root: Path) -> None:

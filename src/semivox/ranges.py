@@ -34,6 +34,8 @@ Count = Annotated[int, Field(ge=1, le=10**6)]
 CountOrNone = Annotated[int, Field(ge=0, le=10**6)]
 Few = Annotated[int, Field(ge=1, le=100)]
 FewOrNone = Annotated[int, Field(ge=0, le=100)]
-Processes = Annotated[int, Field(ge=1, le=1024)]
+MOST_PROCESSES = 1024
+"""A system that is asked for many more threads ends the process."""
+Processes = Annotated[int, Field(ge=1, le=MOST_PROCESSES)]
 """Of threads, processes or machines."""
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]

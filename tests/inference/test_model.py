@@ -76,6 +76,12 @@ def test_weights_choose_the_networks(make_run, save_scan) -> None:
         load_model(run, weights="no_such")
 
 
+@pytest.mark.parametrize("threads", [0, -1, 1025, 10**6])
+def test_a_number_of_threads_that_would_end_the_process_is_refused(make_run, threads: int) -> None:
+    with pytest.raises(SettingsError, match=rf"no such number of threads.*{threads}.*1 to 1024"):
+        load_model(make_run(), threads=threads)
+
+
 def test_prediction_is_the_pipeline_written_out(make_run, save_scan) -> None:
     """Three classes, a gap in the values, a coarser working grid, anisotropic spacing, odd axis order."""
     affine = np.diag([1.0, 1.0, 2.0, 1.0])[[2, 0, 1, 3]]

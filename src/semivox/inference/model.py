@@ -21,6 +21,7 @@ from semivox.networks import bf16_error, computes_bf16, fold_norms
 from semivox.networks.precision import FAR
 from semivox.prepare import Plan, plan_from_json
 from semivox.randomness import Key
+from semivox.ranges import MOST_PROCESSES
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,9 @@ def load_model(
     """
     card = read_card(run)
     if threads is not None:
-        if threads < 1:
-            raise SettingsError("no such number of threads", found=threads, expected="1 or more")
+        if not 1 <= threads <= MOST_PROCESSES:
+            expected = f"1 to {MOST_PROCESSES}, best as many as cores"
+            raise SettingsError("no such number of threads", found=threads, expected=expected)
         torch.set_num_threads(threads)
     where = choose_device(device)
     roles, name = _roles(Path(run), card, weights)
