@@ -28,9 +28,12 @@ from typing import Any
 
 import numpy as np
 
+from fuzz_dicom import damaged_archive, damaged_object
 from mortal_children import outcomes
 
 LONGEST = 10.0
+SILENCE = 30 * LONGEST
+"""Seconds without a word after which the process is ended; those of a busy machine are many."""
 MOST_BYTES = 200 * 2**20
 ADDRESS_SPACE = 8 * 2**30
 OUTCOMES = ("read", "refused", "death", "exception", "slow", "memory")
@@ -123,6 +126,8 @@ def hostile_words(rng: np.random.Generator, data: bytearray, other: bytes) -> by
     return data
 
 
+STRUCTURED = {".dcm": damaged_object, ".zip": damaged_archive}
+"""Three of four files of these endings are damaged by their structure, the others as all are."""
 MUTATIONS: tuple[Mutation, ...] = (flip_bits, cut, leave_out, splice, hostile_number, hostile_number)
 
 
@@ -131,6 +136,8 @@ def damaged(rng: np.random.Generator, seeds: dict[str, list[Path]]) -> tuple[Pat
     ending = list(seeds)[rng.integers(len(seeds))]
     seed, second = (seeds[ending][rng.integers(len(seeds[ending]))] for _ in range(2))
     data, other = seed.read_bytes(), second.read_bytes()
+    if seed.suffix in STRUCTURED and rng.integers(4):
+        return seed, STRUCTURED[seed.suffix](rng, data)
     text = data.startswith((b"NRRD", b"ObjectType"))
     packed = data.startswith(b"\x1f\x8b") and rng.integers(4) > 0
     if packed:
@@ -190,17 +197,18 @@ def highest_use() -> int:
     return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
 
 
-def child(first: int, last: int, seed: int) -> None:
-    """Read the files ``first`` to ``last``, a line of JSON before and after each."""
+def child(first: int, last: int, seed: int, endings: str, inside: Path) -> None:
+    """Read the files ``first`` to ``last``, made ``inside`` a folder, a line before and after each."""
     from fuzz_seeds import write_seeds
 
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    with tempfile.TemporaryDirectory(prefix="fuzz") as name:
+    with tempfile.TemporaryDirectory(dir=inside) as name:
         folder = Path(name)
         seeds = write_seeds(folder)
         for paths in seeds.values():
             for path in paths:
                 read_all(path)  # whatever is loaded once does not count for the first file
+        seeds = {ending: seeds[ending] for ending in endings.split(",")} if endings else seeds
         shelf = folder / "damaged"
         shelf.mkdir()
         for companion in ("voxels.raw", "voxels.gz", "pair.img"):
@@ -224,17 +232,26 @@ def child(first: int, last: int, seed: int) -> None:
 
 
 def run(
-    first: int, last: int, seed: int, limit_s: float = 1e9, child: Sequence[str] = (sys.executable, __file__)
+    first: int,
+    last: int,
+    seed: int,
+    limit_s: float = 1e9,
+    child: Sequence[str] = (sys.executable, __file__),
+    endings: str = "",
 ) -> dict[str, Any]:
     """Counts by ending and outcome of the files ``first`` to ``last``, or as many as there is time for; the
-    bad ones by number. ``child`` is given ``--child FIRST LAST SEED``."""
+    bad ones by number. ``child`` is given ``--child FIRST LAST SEED``, endings and a folder."""
     counts: dict[str, Counter[str]] = {}
     bad: list[dict[str, Any]] = []
     slowest = most = 0.0
     ends = time.monotonic() + limit_s
-    tries = outcomes(lambda n: [*child, "--child", str(n), str(last), str(seed)], first, last, 6 * LONGEST)
-    with contextlib.closing(tries):
-        for one in tries:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="fuzz")
+        )  # a killed child leaves its own
+        words = [str(last), str(seed), "--endings", endings, "--folder", folder]
+        tries = outcomes(lambda n: [*child, "--child", str(n), *words], first, last, SILENCE)
+        for one in stack.enter_context(contextlib.closing(tries)):
             outcome = "slow" if one["outcome"] == "hang" else one["outcome"]
             counts.setdefault(ending_of(one["file"]), Counter())[outcome] += 1
             slowest, most = max(slowest, one.get("seconds", 0)), max(most, one.get("mib", 0))
@@ -270,18 +287,21 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--endings", default="", help="of these formats alone, such as .dcm,.zip,.seg.dcm")
     parser.add_argument("--minutes", type=float, default=1e6)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--child", nargs=3, type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        child(*given.child)
+        child(*given.child, given.endings, given.folder)
         return
     found: dict[str, Any] = {"next": 0, "counts": {}, "bad": [], "slowest_s": 0.0, "most_mib": 0.0}
     if given.out is not None and given.out.is_file():
         found = json.loads(given.out.read_text())
     ends = time.monotonic() + 60 * given.minutes
     while found["next"] < given.files and time.monotonic() < ends:
-        more = run(found["next"], min(found["next"] + 2000, given.files), given.seed, ends - time.monotonic())
+        last = min(found["next"] + 2000, given.files)
+        more = run(found["next"], last, given.seed, ends - time.monotonic(), endings=given.endings)
         for ending, counts in more["counts"].items():
             found["counts"][ending] = dict(Counter(found["counts"].get(ending, {})) + counts)
         found["bad"] += more["bad"]

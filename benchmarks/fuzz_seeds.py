@@ -19,7 +19,13 @@ from pydicom import dcmread
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from semivox.cohort import ENDINGS, Volume, read_volume, write_mask, write_volume
 
@@ -139,6 +145,8 @@ def dicoms(folder: Path, found: dict[str, list[Path]]) -> None:
         found[".zip"].append(folder / f"{name}.zip")
         (folder / f"{name}.dcm").write_bytes(content)
         found[".dcm"].append(folder / f"{name}.dcm")
+    (folder / "frames.dcm").write_bytes(of_many_frames([plane(k, ExplicitVRLittleEndian) for k in range(3)]))
+    found[".dcm"].append(folder / "frames.dcm")
     scan = read_volume(folder / "native.zip")
     label = np.zeros(scan.shape, np.uint8)
     label[2:5, 2:5] = 1
@@ -191,6 +199,36 @@ def plane(k: int, syntax: str) -> bytes:
         made.compress(syntax, generate_instance_uid=False)
     content = io.BytesIO()
     made.save_as(content, enforce_file_format=True)
+    return content.getvalue()
+
+
+def of_many_frames(planes: list[bytes]) -> bytes:
+    """The planes of a series as one enhanced object: what they share stands apart from what is their own."""
+    one, *others = (dcmread(io.BytesIO(content)) for content in planes)
+    one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    one.PixelData = b"".join(each.PixelData for each in (one, *others))
+    one.NumberOfFrames = len(planes)
+    groups = []
+    for each in (one, *others):
+        place, group = Dataset(), Dataset()
+        place.ImagePositionPatient = each.ImagePositionPatient
+        group.PlanePositionSequence = [place]
+        groups.append(group)
+    shared = Dataset()
+    for sequence, names in (
+        ("PixelMeasuresSequence", ("PixelSpacing", "SliceThickness")),
+        ("PixelValueTransformationSequence", ("RescaleSlope", "RescaleIntercept")),
+        ("PlaneOrientationSequence", ("ImageOrientationPatient",)),
+    ):
+        inner = Dataset()
+        for name in names:
+            inner[name] = one[name]
+            del one[name]
+        setattr(shared, sequence, [inner])
+    del one.ImagePositionPatient
+    one.SharedFunctionalGroupsSequence, one.PerFrameFunctionalGroupsSequence = [shared], groups
+    content = io.BytesIO()
+    one.save_as(content, enforce_file_format=True)
     return content.getvalue()
 
 

@@ -22,6 +22,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         generator.bit_generator.state = deepcopy(state)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have told of their work (``record_property("told", ...)``), whichever process ran them."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, text in getattr(report, "user_properties", ()):
+                if name == "told" and report.when == "call":
+                    terminalreporter.write_line(f"{report.nodeid}: {text}")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real scans beside the checkout; tests that need it skip where it is missing."""

@@ -42,7 +42,7 @@ def stack_behind(like: Volume, path: Path, what: str, segments: Sequence[Segment
 def header_of(instance: Instance, path: Path) -> Any:
     """An object of the scan without its pixels, with its text as Unicode: names of classes need not be of the
     letters that the scanner has. What anonymised series lack and may be empty is empty."""
-    with instance.place.open() as file:
+    with instance.place.open_object() as file:
         dataset = pydicom_for(path).dcmread(file, force=True, stop_before_pixels=True)
     dataset.decode()
     dataset.SpecificCharacterSet = UNICODE

@@ -18,6 +18,8 @@ READ = (
     "PixelSpacing", "SliceThickness", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
+MOST_FRAMES = 1 << 17
+"""Of one object."""
 MOST = 200_000
 """Headers that are remembered, over all folders."""
 
@@ -78,7 +80,7 @@ def instances_in(root: Path) -> tuple[tuple[Instance, ...], int]:
             found.setdefault(known.uid, known)
     for place in filter(begins_as_dicom, places_at(root)):
         try:
-            with place.open() as file:
+            with place.open_object() as file:
                 instance = _instance(root, place, file)
         except Exception:  # the decoder raises nearly anything on broken bytes
             broken += 1
@@ -122,12 +124,16 @@ def _instance(root: Path, place: Place, file: Any) -> Instance | None:
 def _frames(dataset: Any) -> tuple[Frame, ...]:
     """A frame a plane; of an enhanced object from the groups of each frame, else from those they share."""
     number = int(dataset.get("NumberOfFrames") or 1)
+    if not 1 <= number <= MOST_FRAMES:
+        raise ValueError(f"{number} frames")
     own: Sequence[Any] = dataset.get("PerFrameFunctionalGroupsSequence") or ()
     shared: Sequence[Any] = dataset.get("SharedFunctionalGroupsSequence") or ()
     if not own and not shared:
         flat = _frame(0, (dataset,)) if number == 1 else Frame(0, None, None, None, None, 1.0, 0.0)
         return tuple(Frame(i, *_without_number(flat)) for i in range(number))
-    return tuple(_frame(i, (*own[i : i + 1], *shared[:1])) for i in range(number))
+    rest = _without_number(_frame(0, shared[:1]))  # of frames without groups of their own
+    told = tuple(_frame(i, (each, *shared[:1])) for i, each in enumerate(own[:number]))
+    return told + tuple(Frame(i, *rest) for i in range(len(told), number))
 
 
 def _frame(number: int, places: Sequence[Any]) -> Frame:

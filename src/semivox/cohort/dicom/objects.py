@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from semivox.cohort.dicom.extra import pydicom_for
-from semivox.cohort.dicom.places import MAGIC, MAGIC_AT
+from semivox.cohort.dicom.places import MAGIC, MAGIC_AT, Place
 
 COMPARED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 MEANING = {
@@ -24,7 +24,8 @@ def identity_of_object(path: Path) -> tuple[str, str, str]:
         with path.open("rb") as file:
             if file.read(MAGIC_AT + len(MAGIC))[MAGIC_AT:] != MAGIC:
                 return "", "", ""
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(names))
+        with Place(path).open_object() as file:
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(names))
         study, series, uid = (str(dataset.get(name) or "") for name in names)
     except Exception:  # the decoder raises nearly anything on broken bytes
         return "", "", ""
@@ -35,7 +36,8 @@ def differing_objects(path: Path, other: Path) -> str:
     """What of a mask's meaning differs between two files, in a word; "" where nothing does."""
     pydicom = pydicom_for(path)
     try:
-        ours, theirs = pydicom.dcmread(path), pydicom.dcmread(other)
+        with Place(path).open_object() as own, Place(other).open_object() as foreign:
+            ours, theirs = pydicom.dcmread(own), pydicom.dcmread(foreign)
         for name in COMPARED:
             if ours.get(name) != theirs.get(name):
                 return name

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort.claims import check_memory
+from semivox.cohort import claims
+from semivox.cohort.claims import check_memory, check_stored
 from semivox.cohort.decoding_apart import decode_apart
 from semivox.cohort.dicom.extra import pydicom_for
 from semivox.cohort.dicom.headers import Instance
@@ -39,6 +40,8 @@ DECODERS = {
 LARGEST = 2**30
 """Larger numbers, with an intercept, would not fit into 32 bits."""
 RLE = "1.2.840.10008.1.2.5"
+RATIOS = {RLE: 64, JPEG + "50": claims.JPEG, JPEG + "51": claims.JPEG}
+"""Bytes that a stored one can become; the other compressions have no bound."""
 
 
 def voxels_of(stack: Stack) -> np.ndarray:
@@ -70,8 +73,9 @@ def stored_frames(root: Path, instance: Instance) -> np.ndarray:
     patient's.
     """
     try:
-        with instance.place.open() as file:
+        with instance.place.open_object() as file:
             dataset = pydicom_for(root).dcmread(file, force=True)
+        _check_claim(instance, dataset)
         frames = _decoded(root, dataset, len(instance.frames))
         if frames.shape != (len(instance.frames), instance.rows, instance.columns):
             raise ValueError(f"pixels of shape {frames.shape}")
@@ -88,6 +92,15 @@ def stored_frames(root: Path, instance: Instance) -> np.ndarray:
             remedy="copy or export the series again",
         ) from error
     return frames
+
+
+def _check_claim(instance: Instance, dataset: Any) -> None:
+    """Raise ValueError where the stored bytes cannot become the pixels that the header tells of."""
+    syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "") if hasattr(dataset, "file_meta") else ""
+    ratio = 1 if not syntax.startswith((JPEG, RLE)) else RATIOS.get(syntax)
+    if ratio is not None:
+        bits = len(instance.frames) * instance.rows * instance.columns * int(dataset.BitsAllocated)
+        check_stored(bits // 8, len(dataset.PixelData), ratio)
 
 
 def _decoded(root: Path, dataset: Any, frames: int) -> np.ndarray:

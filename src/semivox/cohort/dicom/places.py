@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from semivox.cohort.dicom.deflated import check_inflated, check_unpacked
 from semivox.cohort.format_table import ENDINGS
 
 SERIES = "@"
@@ -35,6 +36,20 @@ class Place:
                 yield file
             return
         with zipfile.ZipFile(self.file) as archive, archive.open(self.member) as file:
+            yield file
+
+    @contextmanager
+    def open_object(self) -> Iterator[IO[bytes]]:
+        """The bytes of an object, for a reader that takes all of them into memory.
+
+        Raises ValueError where few stored bytes would become very many.
+        """
+        if self.member:
+            with zipfile.ZipFile(self.file) as archive:
+                packed = archive.getinfo(self.member)
+            check_unpacked(packed.file_size, packed.compress_size)
+        with self.open() as file:
+            check_inflated(file)
             yield file
 
 

@@ -6,6 +6,7 @@ scan. BINARY is written, which viewers know; every plane of the scan is there, s
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from semivox.cohort.claims import check_memory
 from semivox.cohort.dicom.derived import as_text, header_of, made_of, own_version, stack_behind
 from semivox.cohort.dicom.extra import highdicom_for, pydicom_for
+from semivox.cohort.dicom.places import Place
 from semivox.cohort.dicom.series import SEGMENTATION, UNEVEN, Stack
 from semivox.cohort.dicom.volume import instances_of
 from semivox.cohort.geometry import Geometry
@@ -38,6 +41,7 @@ def read(path: Path, label: bool = False) -> Volume:
     """
     dataset = _dataset(path)
     values, order, affine, shape = _numbers(dataset), *_grid(path, dataset)
+    check_memory(path, 4 * math.prod(shape))
     array = np.zeros(shape, np.int32 if max(values.values(), default=0) > 255 else np.uint8)
     for frame, plane, segment in zip(_frames(dataset), order, _segment_of_each(path, dataset), strict=True):
         if segment is None:  # a label map: its numbers are those of the segments
@@ -199,7 +203,8 @@ def _frames(dataset: Any) -> np.ndarray:
 
 
 def _dataset(path: Path, pixels: bool = True) -> Any:
-    dataset = pydicom_for(path).dcmread(path, stop_before_pixels=not pixels)
+    with Place(path).open_object() as file:
+        dataset = pydicom_for(path).dcmread(file, stop_before_pixels=not pixels)
     if str(dataset.get("SOPClassUID")) not in SEGMENTATION:
         raise _not_read(path, "no DICOM segmentation", str(dataset.get("SOPClassUID")), "rename it to .dcm")
     if dataset.get("SegmentationType") == "FRACTIONAL":

@@ -16,6 +16,7 @@ import numpy as np
 from semivox.cohort.dicom.contours import outlines
 from semivox.cohort.dicom.derived import as_text, header_of, made_of, own_version, stack_behind
 from semivox.cohort.dicom.extra import pydicom_for
+from semivox.cohort.dicom.places import Place
 from semivox.cohort.dicom.series import Plane, Stack
 from semivox.cohort.dicom.volume import instances_of
 from semivox.cohort.geometry import Geometry
@@ -46,7 +47,8 @@ def geometry(path: Path, label: bool = False) -> Geometry:
 
 def read_note(path: Path) -> str:
     """The description of the structure set."""
-    dataset = pydicom_for(path).dcmread(path, specific_tags=["StructureSetDescription"])
+    with Place(path).open_object() as file:
+        dataset = pydicom_for(path).dcmread(file, specific_tags=["StructureSetDescription"])
     return str(dataset.get("StructureSetDescription") or "")
 
 
