@@ -94,6 +94,19 @@ def test_nifti_scaling_is_applied(tmp_path):
     np.testing.assert_allclose(volume.array[0].ravel("F"), np.arange(24) * 0.25 - 1.5)
 
 
+@pytest.mark.parametrize(("image", "first"), [(nib.Nifti1Image, 352), (nib.Nifti2Image, 544)])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_header_is_never_read_as_voxels(tmp_path, image, first, packed):
+    content = bytearray(image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4)).to_bytes())
+    place, kind = (108, "<f4") if first == 352 else (168, "<i8")
+    path = tmp_path / ("a.nii.gz" if packed else "a.nii")
+    for offset in (0, 4, 100, first - 4):
+        content[place : place + np.dtype(kind).itemsize] = np.array(offset, kind).tobytes()
+        path.write_bytes(gzip.compress(content) if packed else content)
+        with pytest.raises(DataError, match="unreadable"):
+            read_volume(path)
+
+
 def test_nifti_big_endian_is_read_in_native_order(tmp_path):
     array = RNG.integers(0, 9, (3, 4, 5)).astype(np.int16)
     image = nib.Nifti1Image(array, np.eye(4), nib.Nifti1Header(endianness=">"))

@@ -343,3 +343,27 @@ def test_planes_in_other_files_are_not_left_out_in_silence(tmp_path):
         for read in (read_volume, read_geometry):
             with pytest.raises(DataError, match="part of an image|missing"):
                 read(path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+@pytest.mark.parametrize("label", [False, True])
+def test_a_picture_that_viewers_turn_is_refused(
+    tmp_path: Path, ending: str, orientation: int, label: bool
+) -> None:
+    numbers = RNG.integers(0, 4, (4, 7)).astype(np.uint8)
+    path = tmp_path / f"a{ending}"
+    if ending == ".tif":
+        entry = (274, "H", 1, orientation, True)
+        tifffile.imwrite(path, numbers, photometric="minisblack", extratags=[entry])
+    else:
+        exif = Image.Exif()
+        exif[274] = orientation
+        Image.fromarray(numbers).save(path, exif=exif)
+    read = read_label if label else read_volume
+    if orientation == 1:
+        np.testing.assert_array_equal(read(path).array[0], numbers.T)
+        return
+    for reader in (read, read_geometry):
+        with pytest.raises(DataError, match=f"viewers turn; found orientation {orientation}"):
+            reader(path)

@@ -43,6 +43,8 @@ def data(tmp_path: Path) -> Path:
         ("labelsTr/JOS\u00c9.nii.gz", "to Jos\u00e9.nii.gz"),
         ("labelsTr/Jos\u00e9_0000.nii.gz", "to Jos\u00e9.nii.gz"),
         ("labelsTr/Jos\u00e9_seg.nii.gz", "to Jos\u00e9.nii.gz"),
+        ("labelsTr/Jos\u00e9 .nii.gz", "to Jos\u00e9.nii.gz"),
+        ("labelsTr/label_Jos\u00e9.nii.gz", "to Jos\u00e9.nii.gz"),
         ("labelsTr/Jos\u00e9.nii", "rename Jos\u00e9.nii to Jos\u00e9.nii.gz"),
         ("labelsTr/Jos\u00e9.png", "convert"),
         ("imagesTr/c_0000.nii", "rename c_0000.nii to c_0000.nii.gz"),
@@ -63,6 +65,30 @@ def test_a_file_that_no_rule_uses_is_named_with_the_name_it_should_have(
     assert Path(stray).name in str(fault)
     assert told in str(fault)
     assert any(told in str(finding.remedy) for finding in check_cohort(data).warnings)
+
+
+@pytest.mark.parametrize("place", ["imagesTr/more", "labelsTr/more", "labelsTr/Jos\u00e9.nii.gz"])
+def test_a_folder_in_a_folder_is_named(place: str, data: Path) -> None:
+    (data / place).mkdir()
+    shutil.copy(data / "labelsTr" / "a.nii.gz", data / place / "b.nii.gz")
+    (fault,) = load_cohort(data).left_out
+    assert fault.found == f"{Path(place).name}/"
+    (data / "labelsTr" / ".hidden").mkdir()
+    assert len(load_cohort(data).left_out) == 1
+
+
+@pytest.mark.parametrize("name", ["a_0000.nii.gz", "a.nii.gz", "A", "a_seg", "a_0000"])
+def test_a_line_that_leaves_out_a_case_by_another_name_is_an_error(name: str, data: Path) -> None:
+    (data / "cases.csv").write_text(f"case,use\n{name},no\n")
+    with pytest.raises(DataError, match=rf"not its own; found {name};.*write a,"):
+        load_cohort(data)
+    for line in (
+        "a,no",
+        "gone,no",
+        "a,yes\nA,no",
+    ):  # like none, or both
+        (data / "cases.csv").write_text(f"case,use\n{line}\n")
+        load_cohort(data)
 
 
 def test_what_describes_the_scans_is_not_told(data: Path) -> None:

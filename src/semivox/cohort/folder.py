@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -15,12 +15,12 @@ from semivox.cohort.case import Case, Cohort, Naming
 from semivox.cohort.cases_csv import Row, in_order, read_cases_csv
 from semivox.cohort.dataset_json import EXAMPLE, Declared, FileKeys, read_dataset_json, read_file_keys
 from semivox.cohort.dicom.places import holds_dicom, is_archive
-from semivox.cohort.formats import is_dicom, read_geometry, read_label, read_segments
+from semivox.cohort.formats import is_dicom, read_geometry, read_label, read_segments, stem_of
 from semivox.cohort.layouts import WHOLE, Found, dicom_files, nnunet_files, pair_files, plain_files
 from semivox.cohort.naming import Files, image_files
 from semivox.cohort.segments import Segment, named_by_segments
 from semivox.cohort.split import split_cohort
-from semivox.cohort.unused import unused_findings
+from semivox.cohort.unused import core_of, unused_findings
 from semivox.errors import DataError
 
 FOLDERS = ("imagesTr", "imagesUn", "images", "imagesTs")
@@ -242,6 +242,7 @@ def _ordered(
             remedy="add the images, or set use=no",
         )
         errors.append(("", fault))
+    errors += [("", fault) for fault in _misnamed(table, rows, files)]
     used = in_order(rows, files)
     cases = tuple(_case(files[row.case], row) for row in used)
     for row in used:
@@ -252,6 +253,24 @@ def _ordered(
     left_out = unused_findings(found.unused, found.lone_labels, found.cases, found.file_ending)
     warnings += [("", fault) for fault in (*left_out, *found.notes)]
     return cases, tuple(errors), tuple(warnings)
+
+
+def _misnamed(table: Path, rows: Iterable[Row], files: Mapping[str, Files]) -> Iterator[DataError]:
+    """Lines that leave out a case by another name than its own: it would be used all the same."""
+    idle = [row for row in rows if not row.use and row.case not in files]
+    if not idle:
+        return
+    unlisted = {core_of(name): name for name in set(files) - {row.case for row in rows}}
+    for row in idle:
+        meant = unlisted.get(core_of(stem_of(row.case)))
+        if meant is not None:
+            yield DataError(
+                "a line leaves out a case by a name that is not its own",
+                path=table,
+                found=row.case,
+                expected=f"{meant}, if that is the case",
+                remedy=f"write {meant}, or take the line out",
+            )
 
 
 def _case(files: Files, row: Row) -> Case:

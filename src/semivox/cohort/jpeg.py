@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import imagecodecs
 import numpy as np
 
 from semivox.cohort.claims import JPEG, check_memory, check_stored
 from semivox.cohort.geometry import Geometry
+from semivox.cohort.turned import orientation_in, refuse_turned
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError
 
@@ -72,10 +72,7 @@ def _grid(path: Path, content: bytes, label: bool) -> Geometry:
         raise _refused(
             path, "a kind of JPEG that is not read", found, "export it as PNG or TIFF, grey or RGB"
         )
-    if header.turned != 1:
-        found = f"Exif orientation {header.turned}"
-        remedy = "save it turned, without that entry: else a label drawn on it lies otherwise"
-        raise _refused(path, "a picture that viewers turn", found, remedy)
+    refuse_turned(path, header.turned)
     shape = (header.columns, header.rows)
     return Geometry(shape, header.samples, np.eye(4), np.dtype(np.uint8), "unknown", placed=False)
 
@@ -104,19 +101,6 @@ def _header(content: bytes) -> _Header:
             rows, columns = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
             return _Header(body[0], rows, columns, body[5], turned)
         if marker == 0xE1 and body.startswith(b"Exif\0\0"):
-            turned = _orientation(body[6:])
+            turned = orientation_in(body[6:])
         at += 2 + length
     raise ValueError("a JPEG without a frame")
-
-
-def _orientation(tiff: bytes) -> int:
-    """Tag 274 of Exif's first directory; 1 where there is none."""
-    order: Literal["little", "big"] = "little" if tiff[:2] == b"II" else "big"
-    at = int.from_bytes(tiff[4:8], order)
-    count = int.from_bytes(tiff[at : at + 2], order)
-    for i in range(min(count, 1000)):
-        entry = tiff[at + 2 + 12 * i : at + 14 + 12 * i]
-        if int.from_bytes(entry[:2], order) == 274:
-            found = int.from_bytes(entry[8:10], order)
-            return found if 1 <= found <= 8 else 1
-    return 1

@@ -148,5 +148,13 @@ def names_in(folder: Path) -> list[str]:
         return sorted(e.name for e in files if not e.name.startswith(".") and not _leads_to_folder(e))
 
 
+def folders_in(folder: Path) -> list[str]:
+    """The names of the folders right in ``folder`` that are not hidden, sorted."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as found:
+        return sorted(e.name for e in found if e.is_dir() and not e.name.startswith("."))
+
+
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_symlink() and os.path.isdir(entry.path)  # a link to itself does not

@@ -158,8 +158,9 @@ def _told(path: Path, stream: Any) -> _Told:
     edges = np.array(header["pixdim"][1:4], dtype=np.float64)
     _check_magic(path, bytes(header["magic"].item()))
     header.check_fix(UNHEARD)  # what nibabel mends in a header is judged below
-    if header.get_data_offset() < 0:
-        raise ValueError(f"voxels at byte {header.get_data_offset()}")
+    first = 0 if path.suffix.lower() == ".hdr" else header_class.single_vox_offset
+    if header.get_data_offset() < first:  # nibabel takes 0, and the header for voxels
+        raise ValueError(f"voxels at byte {header.get_data_offset()} of a header of {first} bytes")
     _check_scalar(path, header)
     shape, channels = _split_shape(path, header.get_data_shape())
     stored = np.dtype(header.get_data_dtype()).newbyteorder("=")

@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from semivox.cohort.claims import DEFLATE, check_memory, check_stored
 from semivox.cohort.geometry import Geometry
+from semivox.cohort.turned import orientation_in, refuse_turned
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError
 
@@ -111,6 +112,8 @@ def _stored(path: Path, label: bool) -> _Stored:
                 header = struct.unpack(">IIBBBBB", data)
             elif name == b"PLTE":
                 palette = np.frombuffer(data, np.uint8).reshape(-1, 3)
+            elif name == b"eXIf":
+                refuse_turned(path, orientation_in(data))
             elif name == b"acTL" and struct.unpack(">II", data)[0] > 1:
                 raise DataError(
                     "an animated PNG holds several pictures",
@@ -130,13 +133,17 @@ def _stored(path: Path, label: bool) -> _Stored:
     return _Stored((width, height), depth, colour_type, palette if means_colours else None)
 
 
+LONGEST_EXIF = 1 << 16
+"""As in JPEG."""
+
+
 def _chunks_before_pixels(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     while len(start := file.read(8)) == 8:
         length, name = struct.unpack(">I4s", start)
         if name == b"IDAT":
             return
-        if name in (b"IHDR", b"PLTE", b"acTL"):
-            if length > 3 * 256:
+        if name in (b"IHDR", b"PLTE", b"acTL", b"eXIf"):
+            if length > (LONGEST_EXIF if name == b"eXIf" else 3 * 256):
                 raise ValueError(f"a chunk {name.decode()} of {length} bytes")
             yield name, file.read(length)
         else:

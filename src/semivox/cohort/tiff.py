@@ -14,6 +14,7 @@ from semivox.cohort.decoding_apart import decode_apart
 from semivox.cohort.geometry import Geometry
 from semivox.cohort.tiff_pages import alpha_samples, whole_series
 from semivox.cohort.tiff_spacing import spacing_note, told_spacing
+from semivox.cohort.turned import TAG, refuse_turned
 from semivox.cohort.volume import Source, Volume
 from semivox.errors import DataError
 
@@ -108,6 +109,7 @@ def _open(path: Path) -> tifffile.TiffFile:
 
 def _layout(path: Path, tiff: tifffile.TiffFile, label: bool) -> _Layout:
     series = whole_series(path, tiff, label)
+    refuse_turned(path, int(series.keyframe.tags.valueof(TAG, 1)))
     kept = [(a, s) for a, s in zip(series.axes, series.shape, strict=True) if s > 1 or a in "XY"]
     letters, squeezed = "".join(a for a, _ in kept), tuple(s for _, s in kept)
     stack = [i for i, letter in enumerate(letters) if letter in STACK_AXES]

@@ -6,13 +6,14 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from semivox.cohort.formats import ending_of, stem_of
-from semivox.cohort.naming import Files, names_in
+from semivox.cohort.naming import Files, folders_in, names_in
 from semivox.errors import DataError, printable
 
+BEFORE = re.compile(r"^(?:seg|segmentation|mask|label|labels|gt)[_.-]")
 MORE = re.compile(r"(?:[_.-](?:\d{4}|seg|segmentation|mask|label|labels|gt))+$")
 """What people add to the name of a case when they name its label."""
 VOXELS = (".img", ".img.gz", ".raw", ".zraw", ".raw.gz")
@@ -23,15 +24,24 @@ SAME = ({".nii", ".nii.gz"}, {".tif", ".tiff"}, {".jpg", ".jpeg"})
 """Endings of one format: the file's first bytes say how it is packed."""
 
 
-def unused_in(folders: Iterable[Path], used: Iterable[Path]) -> list[Path]:
-    """What lies in ``folders`` and is neither hidden nor of ``used`` nor ``BESIDE`` them, such as a pipe."""
+def unused_in(folders: Sequence[Path], used: Sequence[Path]) -> list[Path]:
+    """What lies in ``folders`` and is neither hidden nor of ``used`` nor ``BESIDE`` them, such as a pipe; of
+    folders of images and labels also the folders in them."""
     known = set(map(os.path.split, used))
     found = []
     for folder in folders:
         at = os.path.dirname(folder / "name")  # as the parts of ``known`` are written
         names = (name for name in names_in(folder) if (at, name) not in known)
         found += [folder / name for name in names if not name.lower().endswith(BESIDE)]
+        if folder.name.startswith(("images", "labels")):
+            inner = (folder / name for name in folders_in(folder) if (at, name) not in known)
+            found += [path for path in inner if not any(map(_is_in(path), used))]
     return found
+
+
+def _is_in(folder: Path) -> Callable[[Path], bool]:
+    start = os.path.join(folder, "")
+    return lambda path: str(path).startswith(start)
 
 
 def unused_findings(
@@ -41,7 +51,7 @@ def unused_findings(
     another name would give a use are told it."""
     if not unused and not lone_labels:
         return
-    wanting = {_core(case.name): case.name for case in cases if case.label is None}
+    wanting = {core_of(case.name): case.name for case in cases if case.label is None}
     for label in lone_labels:
         meant = _meant(label, wanting, ending)
         remedy = "add the image" if meant is None else f"rename {label.name} to {meant}"
@@ -50,7 +60,7 @@ def unused_findings(
     for path in unused:
         folders.setdefault(path.parent, []).append(path)
     for folder, paths in folders.items():
-        names = [printable(path.name) for path in paths]
+        names = [printable(path.name) + ("/" if path.is_dir() else "") for path in paths]
         renames = [f"{path.name} to {meant}" for path in paths if (meant := _meant(path, wanting, ending))]
         yield DataError(
             f"{len(names)} file(s) that nothing here uses are left out",
@@ -63,9 +73,10 @@ def unused_findings(
         )
 
 
-def _core(name: str) -> str:
+def core_of(name: str) -> str:
     """A name without what does not tell cases apart."""
-    return MORE.sub("", unicodedata.normalize("NFC", name).casefold())
+    plain = unicodedata.normalize("NFC", name).casefold().strip()
+    return MORE.sub("", BEFORE.sub("", plain)).strip()
 
 
 def _meant(path: Path, wanting: dict[str, str], ending: str) -> str | None:
@@ -76,7 +87,7 @@ def _meant(path: Path, wanting: dict[str, str], ending: str) -> str | None:
         return None
     if "label" not in path.parent.name.lower():  # an image: the same name with the folder's ending
         meant = f"{stem_of(path)}{ending}"
-    elif (case := wanting.get(_core(stem_of(path)))) is not None:
+    elif (case := wanting.get(core_of(stem_of(path)))) is not None:
         meant = f"{case}{ending}"
     else:
         return None
