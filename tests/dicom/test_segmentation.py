@@ -14,6 +14,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from semivox.cohort import (
+    Region,
+    Regions,
     Volume,
     check_cohort,
     read_geometry,
@@ -210,3 +212,27 @@ def test_a_part_of_the_grid_is_a_label_of_the_whole(tmp_path: Path) -> None:
             write_mask(tmp_path / "masks/a", values, scan, "nii.gz")
             scores = evaluate(tmp_path / "masks", tmp_path)["cases"]["a"]
             assert scores["1"]["dice"] == 1
+
+
+REGIONS = Regions((Region("whole", (1, 3, 5), 1), Region("part", (3, 5), 3), Region("other", (5, 7), 7)))
+
+
+@pytest.mark.parametrize("one", [False, True])
+def test_regions_are_segments_that_overlap(tmp_path: Path, one: bool) -> None:
+    """Read by highdicom segment by segment, and back by their names, from many objects and from one."""
+    write_series(tmp_path / "a", numbers())
+    if one:
+        as_one_object(tmp_path / "a", tmp_path / "b.dcm")
+    scan = read_volume(tmp_path / ("b.dcm" if one else "a"))
+    values = np.random.default_rng(0).choice([0, 1, 3, 5, 7], (12, 10, 8))
+    values[:, :, 2] = 0  # a plane without any
+    segments = segments_of_classes(REGIONS.names, {}, {}, REGIONS.parts)
+    path = write_mask(tmp_path / "out/a", values, scan, "dicom-seg", "", segments)
+    np.testing.assert_array_equal(read_label(path, scan, regions=REGIONS).array[0], values)
+    found = hd.seg.segread(path)
+    assert [found.get_segment_description(n).segment_label for n in (1, 2, 3)] == ["whole", "part", "other"]
+    volume = found.get_volume(combine_segments=False).array  # planes in one or the other direction
+    for number, parts in REGIONS.parts.items():
+        assert volume[..., number - 1].sum() == np.isin(values, parts).sum()
+    with pytest.raises(DataError, match="overlap"):
+        read_label(path, scan)

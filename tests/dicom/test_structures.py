@@ -218,3 +218,15 @@ def test_names_keep_their_letters_whatever_the_scanner_writes(
     assert str(dataset.PatientName) == patient
     assert is_valid(path, ("Error",))
     assert not [w for w in recwarn if "code value with encodings" in str(w.message)]
+
+
+def test_regions_are_structures_that_overlap(tmp_path: Path) -> None:
+    """The whole with its parts, whose values stand in the same voxels."""
+    write_series(tmp_path / "a", numbers())
+    scan, values = read_volume(tmp_path / "a"), ring()
+    parts = {1: (1, 3), 2: (3,)}
+    segments = segments_of_classes({1: "whole", 2: "part"}, {}, {}, parts)
+    path = write_mask(tmp_path / "out/a", values, scan, "rtstruct", "", segments)
+    found = read_back(path, tmp_path / "a", values.shape)
+    for number, own in parts.items():
+        np.testing.assert_array_equal(found[number], np.isin(values, own))
