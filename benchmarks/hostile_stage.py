@@ -66,6 +66,7 @@ LINES = {
         Line("report begun", "report @/begun --out @/out/report.html", ("begun",)),
         Line("report compared", "report @/compared --out @/out/report.html", ("compared",)),
         Line("rank", f"rank @/model0 {DATA} --top 2 --out @/out/rank"),
+        Line("annotate", "annotate @/model0 @/full --port 0"),
         Line("import folders", "import folders @/folders @/out/imported"),
         Line("import msd", "import msd @/msd @/out/imported"),
         Line("methods", "methods cps"),
@@ -73,8 +74,8 @@ LINES = {
         Line("demo", "demo --out @/plan.json"),
     )
 }
-"""Of ``compare on`` no cell is finished, though each has run. ``demo``, which takes minutes, is refused for
-its folder; its parts are the other commands."""
+"""Of ``compare on`` no cell is finished, though each has run. ``demo``, which takes minutes, and
+``annotate``, which does not end, are refused for their folders; what they do is tried elsewhere."""
 
 
 def build(root: Path) -> None:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER_ARGUMENTS = (
+    "--headless=new", "--no-sandbox", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
 
 _states: dict[ModuleType, dict] = {}
 
@@ -38,6 +50,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real scans are not here ({folder})")
     return folder
+
+
+@pytest.fixture(scope="session")
+def launch() -> Iterator[Callable[..., Browser]]:
+    """``launch(*arguments)``: Chromium, driven by playwright; tests skip where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"no browser here ({', '.join(BROWSERS)}): pages are not looked at")
+    with playwright.sync_playwright() as running:
+        yield lambda *more: running.chromium.launch(executable_path=found, args=[*BROWSER_ARGUMENTS, *more])
 
 
 @pytest.fixture(scope="session", autouse=True)

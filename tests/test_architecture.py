@@ -60,6 +60,7 @@ ORDER = (
     ("testing",),
     ("runs",),
     ("comparison",),
+    ("annotating",),
     ("commands",),
     ("arguments",),
     ("cli",),
@@ -340,7 +341,8 @@ TOUCHES = {
         "open:a",
         "open:w",
     },  # the one door
-    "files.py": {"write_text"},  # a temporary of `replacing`
+    "files.py": {"write_text", "write_bytes"},  # a temporary of `replacing`
+    "annotating/book.py": {"sqlite3.connect"},  # a file of its own, which SQLite keeps whole
     "leftovers.py": {"os.open"},  # to lock it
     "cli.py": {"os.open"},  # /dev/null in the place of a closed pipe
     "training/memory.py": {"write_text"},  # /proc/self/clear_refs
@@ -377,8 +379,9 @@ def touched(tree: ast.AST) -> set[str]:
         "save_file", "mkdir", "chmod", "fsync",
     }  # fmt: skip
     whole = {"os.remove", "os.open", "os.link", "os.symlink", "os.truncate", "shutil.copy", "shutil.move",
-             "nib.save", "np.save", "np.savez", "np.savez_compressed", "torch.save"}  # fmt: skip
-    ours = {"write_text"}  # semivox.files has it too, as a plain function
+             "nib.save", "np.save", "np.savez", "np.savez_compressed", "torch.save",
+             "sqlite3.connect"}  # fmt: skip
+    ours = {"write_text", "write_bytes"}  # semivox.files has them too, as plain functions
     found = set()
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
@@ -435,6 +438,7 @@ def test_few_know_the_disk_itself() -> None:
         "path.write_text('')",
         "np.save(path, array)",
         "shutil.move(a, b)",
+        "sqlite3.connect(path)",
     ],
 )
 def test_the_rule_sees_what_touches_files(line: str) -> None:

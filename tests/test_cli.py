@@ -630,6 +630,7 @@ LINES = {
     "compare": "compare data --test more --methods cps --out out",
     "report": "report run",
     "rank": "rank run data",
+    "annotate": "annotate run data",
     "export": "export run --to onnx",
     "methods": "methods cps",
 }

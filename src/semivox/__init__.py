@@ -20,6 +20,7 @@ from semivox.lazy import attach
 if TYPE_CHECKING:
     from semivox import errors
     from semivox.cohort import Volume, load_cohort, read_volume, write_phantom_cohort
+    from semivox.commands.annotate import annotate
     from semivox.commands.check import check
     from semivox.commands.compare import compare
     from semivox.commands.demo import demo
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Segmentation",
     "Volume",
+    "annotate",
     "check",
     "compare",
     "demo",

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         import_ssl4mis_h5,
         import_uamt_h5,
     )
+    from semivox.cohort.label_places import label_place
     from semivox.cohort.orientation import Orientation, orientation_of
     from semivox.cohort.phantom import make_phantom, write_phantom_cohort
     from semivox.cohort.prediction_mark import mark_of
@@ -117,6 +118,7 @@ __all__ = [
     "is_sheared",
     "is_there",
     "label_entries",
+    "label_place",
     "label_sha256",
     "load_cohort",
     "make_phantom",

@@ -78,7 +78,7 @@ def scan_folder(root: str | Path, labeled: str | None = None) -> Scan:
         )
     inferred = _inferred(declared)
     table = root / "cases.csv"
-    if declared is None and _layout(root, None) == "dicom":
+    if declared is None and layout_of(root, None) == "dicom":
         declared, inferred = Declared(FileKeys(), {}, None), frozenset({"channels", "classes"})
     if declared is None:
         # the order comes first: it says which label files may be opened for the classes
@@ -132,7 +132,7 @@ def is_data_folder(root: Path) -> bool:
     """Whether ``root`` has one of the layouts, with or without labels."""
     if any((root / name).is_dir() for name in ("imagesTr", "imagesUn", "images")):
         return True
-    return _layout(root, _file_keys_if_any(root)) in ("pairs", "dicom")
+    return layout_of(root, _file_keys_if_any(root)) in ("pairs", "dicom")
 
 
 def naming_of(folder: Path) -> Naming | None:
@@ -141,7 +141,7 @@ def naming_of(folder: Path) -> Naming | None:
         return None
     root = folder.parent
     keys = _file_keys_if_any(root)
-    layout = _layout(root, keys)
+    layout = layout_of(root, keys)
     if layout == "pairs":
         return _found(root, keys).naming
     if layout == "plain":
@@ -161,7 +161,7 @@ def _file_keys_if_any(root: Path) -> FileKeys | None:
     return None
 
 
-def _layout(root: Path, keys: FileKeys | None) -> Literal["pairs", "plain", "nnunet", "dicom"]:
+def layout_of(root: Path, keys: FileKeys | None) -> Literal["pairs", "plain", "nnunet", "dicom"]:
     """The one place where a folder's layout is decided."""
     if keys is not None and keys.pairs is not None:
         return "pairs"
@@ -178,7 +178,7 @@ def _is_dicom(root: Path) -> bool:
 
 
 def _refuse_other_layouts(root: Path, declared: Declared | None) -> None:
-    if _layout(root, None if declared is None else declared.files) != "nnunet":
+    if layout_of(root, None if declared is None else declared.files) != "nnunet":
         return
     if declared is None:
         raise DataError(
@@ -200,7 +200,7 @@ def _refuse_other_layouts(root: Path, declared: Declared | None) -> None:
 
 def _found(root: Path, keys: FileKeys | None, files_per_case: int = 0) -> Found:
     channels = files_per_case if keys is None else len(keys.channels) or files_per_case
-    match _layout(root, keys):
+    match layout_of(root, keys):
         case "plain":
             return plain_files(root)
         case "dicom":

@@ -42,7 +42,7 @@ class Found:
 
 
 def nnunet_files(root: Path, ending: str | None, channels: int) -> Found:
-    """``imagesTr/CASE_0000.ext`` with ``labelsTr/CASE.ext``, and ``imagesUn``. ``channels`` 0: unknown."""
+    """``imagesTr/CASE_0000.ext`` and ``imagesUn`` with ``labelsTr/CASE.ext``. ``channels`` 0: unknown."""
     naming = Naming(numbered=True, files_per_case=channels)
     images, further = image_files(root / "imagesTr"), image_files(root / "imagesUn")
     ending = ending or _common_ending(images or further)
@@ -54,8 +54,8 @@ def nnunet_files(root: Path, ending: str | None, channels: int) -> Found:
             "no image has the declared file ending", path=root / "imagesTr", found=images[0].name,
             expected=f"names like CASE_0000{ending}", remedy="correct file_ending in dataset.json",
         )  # fmt: skip
-    lone = _with_labels(training, own)
     unlabeled = group_files(_with_ending(further, ending), naming)
+    lone = _with_labels([*training, *unlabeled], own)
     cases = _same_count(without_duplicates([*training, *unlabeled]))
     used = [*_with_ending(images, ending), *_with_ending(further, ending), *own]
     unused = unused_in([root / name for name in ("imagesTr", "imagesUn", "labelsTr")], used)

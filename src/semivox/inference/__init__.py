@@ -10,7 +10,7 @@ from semivox.inference.model import Model, load_model
 from semivox.inference.predictor import Predictor
 from semivox.inference.ranges import training_ranges
 from semivox.inference.segmentation import Segmentation
-from semivox.inference.weights import load_networks
+from semivox.inference.weights import load_networks, read_card
 
 __all__ = [
     "Ensemble",
@@ -23,6 +23,7 @@ __all__ = [
     "load_network",
     "load_networks",
     "parent_of",
+    "read_card",
     "training_ranges",
     "undertrained",
 ]

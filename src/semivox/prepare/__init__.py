@@ -11,7 +11,7 @@ from semivox.prepare.plan_json import plan_from_json, plan_to_json, write_plan
 from semivox.prepare.planner import make_plan
 from semivox.prepare.resample import resample, source_of
 from semivox.prepare.store import Store, StoredCase, build_store
-from semivox.prepare.targets import FULL
+from semivox.prepare.targets import FULL, read_label_on
 
 __all__ = [
     "COSTS",
@@ -35,6 +35,7 @@ __all__ = [
     "normalise",
     "plan_from_json",
     "plan_to_json",
+    "read_label_on",
     "resample",
     "source_of",
     "write_plan",

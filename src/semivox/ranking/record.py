@@ -9,6 +9,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from semivox.files import write_json, write_text
 from semivox.ranking.rank import RankedScan
 
@@ -16,6 +18,22 @@ FORMAT = 1
 CSV, JSON, NEXT = "ranking.csv", "ranking.json", "next_labeled.txt"
 DIGITS = 5
 """Significant ones."""
+
+
+class CaseOfRanking(TypedDict):
+    """A row of ``ranking.json``, as far as it is read back."""
+
+    case: str
+    rank: int
+    chosen: int | None
+    reason: str
+
+
+class RankingContent(TypedDict):
+    """``ranking.json``, as far as it is read back."""
+
+    model_id: str
+    cases: list[CaseOfRanking]
 
 
 def write_ranking(out: Path, head: Mapping[str, Any], rows: Sequence[RankedScan]) -> dict[str, Any]:

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
         uncertainty_figure,
     )
     from semivox.report.masks import mask_figure
+    from semivox.report.palette import colour_of
     from semivox.report.run_figures import learning_rate_curve, loss_curve, term_names, watch_curve
     from semivox.report.run_record import read_held_out, read_run
 
 __all__ = [
     "bland_altman",
     "case_figure",
+    "colour_of",
     "cost_figure",
     "dice_distribution",
     "forest_figure",

@@ -1,0 +1,356 @@
+"""The desk: a data folder's scans, their labels and a model's masks, as several readers work at them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from semivox.annotating.book import Book, Edit, Reader
+from semivox.annotating.drawn import Drawn
+from semivox.annotating.label_store import NONE, LabelStore
+from semivox.annotating.order import NOTHING, Ranked, in_turn, read_ranking
+from semivox.annotating.page_grid import PageGrid, displayed, is_colour, known, to_numbers, to_values
+from semivox.annotating.refusals import Busy, NotThere, NotWanted, Overtaken
+from semivox.cohort import Case, Volume, load_cohort, read_case, segments_of_classes
+from semivox.errors import DataError, SemivoxError
+from semivox.files import inside, make_folder
+from semivox.report import colour_of
+
+if TYPE_CHECKING:
+    from semivox.inference import Model
+
+FOLDER = "annotations"
+"""Of the data folder: the book and the earlier labels."""
+MOST_CLASSES = 255
+KEPT = 3
+"""Scans whose voxels stay in memory: of two readers, and the next one."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A scan in memory, with what the model finds in it."""
+
+    case: Case
+    scan: Volume
+    grid: PageGrid
+
+
+class Desk:
+    """The scans of the data folder ``data``, with masks by the model of ``run``.
+
+    Raises DataError where either is none, where they do not belong together, or where labels of this folder
+    cannot be written.
+    """
+
+    def __init__(self, run: Path, data: Path, device: str = "auto", threads: int | None = None) -> None:
+        from semivox.cohort import Task, refuse_other_task
+        from semivox.inference import read_card
+
+        self.run, self.data, self._device, self._threads = run, data, device, threads
+        self.card = read_card(run)
+        self.cohort = load_cohort(data)
+        refuse_other_task(Task.of(self.cohort), Task.of_card(self.card), data)
+        if len(known(self.cohort.values, self.cohort.ignore)) > MOST_CLASSES:
+            raise DataError("has more classes than a page can draw", path=data, expected=f"{MOST_CLASSES}")
+        self.cases = {case.name: case for case in self.cohort.cases}
+        folder = inside(data, FOLDER)
+        inside(data, FOLDER, "any")  # it is no link, which may lead out of the data folder
+        make_folder(folder)
+        self.store = LabelStore(self.cohort, folder)
+        self.book = Book(folder)
+        self.book.settle({scan: self._version_of(scan) for scan in self.book.begun()})
+        self.ranked: Ranked = NOTHING
+        self._opened: OrderedDict[str, Opened] = OrderedDict()
+        self._masks: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
+        self._reading, self._predicting, self._saving = threading.Lock(), threading.Lock(), threading.Lock()
+        self._model: Model | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.data / FOLDER
+
+    def _version_of(self, scan: str) -> str:
+        return self.store.version(self.cases[scan]) if scan in self.cases else NONE
+
+    # ---- the list
+
+    def take_ranking(self, *folders: Path) -> bool:
+        """Offer scans as the first of these rankings says that the run's model made; whether there is one."""
+        for folder in folders:
+            ranked = read_ranking(folder)
+            if ranked.model_id == self.card["model_id"]:
+                self.ranked = ranked
+                return True
+        return False
+
+    def listing(self, reader: Reader) -> list[dict[str, Any]]:
+        """A row a scan, in the order in which they are offered."""
+        actions, taken = self.book.last_actions(), self.book.open_with()
+        rows = []
+        for name in self._in_turn(actions):
+            action, note = actions.get(name, ("", ""))
+            holder = taken.get(name)
+            rows.append(
+                {
+                    "case": name,
+                    "labeled": self.store.is_labeled(self.cases[name]),
+                    "action": action,
+                    "note": note,
+                    "open_with": holder[1] if holder and holder[0] != reader.holder else None,
+                    "reason": self.ranked.reasons.get(name, ""),
+                }
+            )
+        return rows
+
+    def _in_turn(self, actions: dict[str, tuple[str, str]]) -> list[str]:
+        skipped = [name for name, (action, _) in actions.items() if action == "skip"]
+        return in_turn(list(self.cases), self.ranked, skipped)
+
+    def take_next(self, reader: Reader, besides: Collection[str] = ()) -> dict[str, Any] | None:
+        """:meth:`facts` of :meth:`next_scan`; of several readers who ask at once each gets another one."""
+        passed = set(besides)
+        while (scan := self.next_scan(reader, passed)) is not None:
+            try:
+                return self.facts(scan, reader)
+            except Busy:
+                passed.add(scan)
+        return None
+
+    def next_scan(self, reader: Reader, besides: Collection[str] = ()) -> str | None:
+        """The first scan without a label that nobody has open and nobody flagged; None when all are done."""
+        for row in self.listing(reader):
+            free = not row["labeled"] and row["action"] != "flag" and row["open_with"] is None
+            if free and row["case"] not in besides and self.cases[row["case"]].role != "test":
+                return str(row["case"])
+        return None
+
+    def classes(self) -> list[dict[str, Any]]:
+        """The classes by number (:mod:`.page_grid`), with names and colours; last ``ignore``, if any."""
+        given = segments_of_classes(self.cohort.classes, self.cohort.codes, self.cohort.colours)
+        declared = {s.value for s in given if str(s.name) in self.cohort.colours}
+        rows = [
+            {
+                "number": number,
+                "value": segment.value,
+                "name": segment.name,
+                "colour": segment.colour if segment.value in declared else colour_of(number - 1),
+                "ignore": False,
+            }
+            for number, segment in enumerate(given, start=1)
+        ]
+        if self.cohort.ignore is not None:
+            rows.append(
+                {
+                    "number": len(rows) + 1, "value": self.cohort.ignore, "name": "not looked at",
+                    "colour": "#808080", "ignore": True,
+                }
+            )  # fmt: skip
+        return rows
+
+    # ---- one scan
+
+    def case(self, scan: str) -> Case:
+        """Raises NotThere: a case is looked up by its name, which becomes no path."""
+        if scan not in self.cases:
+            raise NotThere("no such scan in this data folder", path=self.data, found=repr(scan)[:200])
+        return self.cases[scan]
+
+    def opened(self, scan: str) -> Opened:
+        """The scan's voxels. Raises NotThere, or DataError where it cannot be read."""
+        case = self.case(scan)
+        with self._reading:
+            found = self._opened.pop(scan, None)
+            if found is None:
+                volume = read_case(case)
+                found = Opened(case, volume, PageGrid.of(volume))
+            self._opened[scan] = found
+            while len(self._opened) > KEPT:
+                self._opened.popitem(last=False)
+        return found
+
+    def facts(self, scan: str, reader: Reader) -> dict[str, Any]:
+        """What the page shows beside the scan; the scan becomes this reader's. Raises Busy, NotThere."""
+        self.case(scan)
+        self.book.take(scan, reader)
+        opened = self.opened(scan)
+        grid, volume = opened.grid, opened.scan
+        return {
+            "case": scan,
+            "shape": list(grid.shape),
+            "edges": list(grid.edges),
+            "spacing_known": volume.spacing_mm is not None and self.cohort.spacing_known,
+            "dims": volume.dims,
+            "placed": volume.placed,
+            "colour": is_colour(volume),
+            "channels": [] if is_colour(volume) else list(self.cohort.channels)[: volume.channels],
+            "version": self.store.version(opened.case),
+            "reason": self.ranked.reasons.get(scan, ""),
+            "flag": next((n for a, n in [self.book.last_actions().get(scan, ("", ""))] if a == "flag"), None),
+            "plane": int(np.argmax([round(e, 3) for e in grid.edges[::-1]])),
+        }
+
+    def image(self, scan: str, channel: int = 0) -> bytes:
+        """The scan as the page's viewer reads it: NIfTI, on the page's grid."""
+        opened = self.opened(scan)
+        if not 0 <= channel < opened.scan.channels:
+            raise NotThere("no such channel", found=channel, expected=f"0 to {opened.scan.channels - 1}")
+        return displayed(opened.scan, opened.grid, channel)
+
+    def label(self, scan: str) -> bytes | None:
+        """Class numbers of the scan's label on the page's grid, a byte a voxel; None where there is none."""
+        opened = self.opened(scan)
+        values = self.store.read(opened.case, opened.scan)
+        return None if values is None else self._numbers(opened, values)
+
+    def mask(self, scan: str) -> bytes:
+        """The same of the model's mask."""
+        opened = self.opened(scan)
+        return self._numbers(opened, self.predicted(scan))
+
+    def predicted(self, scan: str) -> np.ndarray:
+        """The model's label values ``(X, Y[, Z])`` in the file's axes."""
+        volume = self.opened(scan).scan
+        with self._predicting:
+            model = self._loaded()
+            key = (scan, model.model_id)
+            found = self._masks.pop(key, None)
+            if found is None:
+                found = model.predict(volume).mask
+            self._masks[key] = found
+            while len(self._masks) > KEPT:
+                self._masks.popitem(last=False)
+        return found
+
+    def _loaded(self) -> Model:
+        from semivox.inference import load_model
+
+        if self._model is None:
+            self._model = load_model(self.run, device=self._device, threads=self._threads)
+        return self._model
+
+    def use(self, run: Path) -> None:
+        """From now on masks are by this run's model."""
+        from semivox.inference import read_card
+
+        card = read_card(run)
+        with self._predicting:
+            self.run, self.card, self._model = run, card, None
+        self.ranked = NOTHING
+
+    def get_ready(self, reader: Reader, besides: str) -> None:
+        """Read and predict the scan that is offered next, so that nobody waits for it."""
+        scan = self.next_scan(reader, {besides})
+        if scan is not None:
+            try:
+                self.predicted(scan)
+            except SemivoxError:
+                return  # it is told when the scan is opened
+
+    def _numbers(self, opened: Opened, values: np.ndarray) -> bytes:
+        numbers = to_numbers(values, self.cohort.values, self.cohort.ignore)
+        return opened.grid.to_page(numbers).tobytes(order="F")
+
+    # ---- what readers do
+
+    def save(
+        self,
+        scan: str,
+        reader: Reader,
+        began_with: str,
+        raw: bytes,
+        seconds: float,
+        drawn: Drawn | None = None,
+    ) -> str:
+        """Write the label that a reader drew: class numbers on the page's grid; returns its version.
+
+        ``began_with``: the version that the reader saw. ``drawn``: the slices that count, where it is not all
+        of them; the others become ``ignore``.
+
+        Raises
+        ------
+        Busy, Overtaken
+            Another reader has the scan open; the label is another one by now.
+        NotWanted
+            The bytes are no mask of this scan, or ``drawn`` is given and the folder declares no ``ignore``.
+        DataError, DiskFault
+            It cannot be written; what was there is as it was.
+        """
+        values = self._drawn_values(self.opened(scan), raw, drawn)
+        return self.save_values(
+            scan, reader, began_with, values, seconds, "" if drawn is None else str(drawn)
+        )
+
+    def save_values(
+        self, scan: str, reader: Reader, began_with: str, values: np.ndarray, seconds: float, drawn: str = ""
+    ) -> str:
+        """The same for label values ``(X, Y[, Z])`` in the file's axes."""
+        opened = self.opened(scan)
+        with self._saving:
+            draft = self.store.draft(opened.case, opened.scan, values)
+            before = self.store.version(opened.case)
+            if before != began_with:
+                raise Overtaken(
+                    f"the label of {scan} has changed since you opened it",
+                    found=f"{before[:12] or 'no label'}, written by {self._writer_of(scan, before)}",
+                    expected=began_with[:12] or "no label",
+                    remedy="open the scan again and look at the new label; nothing was overwritten",
+                )
+            edit = Edit(
+                scan, reader.name, "save", str(self.card["model_id"]), seconds, before=before,
+                after=draft.version, drawn=drawn,
+            )  # fmt: skip
+            number = self.book.begin(edit, reader.holder)
+            if draft.version != before:
+                earlier = self.store.keep_earlier(opened.case)
+                self.store.put(draft)
+                if earlier is not None:
+                    self.book.kept(number, earlier)
+            self.book.finish(number)
+        return draft.version
+
+    def _writer_of(self, scan: str, version: str) -> str:
+        rows = [row["reader"] for row in self.book.history(scan) if row["after"] == version]
+        return rows[-1] if rows else "another program"
+
+    def _drawn_values(self, opened: Opened, raw: bytes, drawn: Drawn | None) -> np.ndarray:
+        if len(raw) != opened.grid.voxels:
+            raise NotWanted(
+                "the mask has another size than the scan",
+                found=f"{len(raw)} voxels",
+                expected=f"{opened.grid.voxels}: {' x '.join(map(str, opened.grid.shape))}",
+            )
+        values, ignore = self.cohort.values, self.cohort.ignore
+        if drawn is not None:
+            if ignore is None:
+                raise NotWanted(
+                    "a part of a label needs a value for the rest",
+                    path=self.data / "dataset.json",
+                    expected='an entry such as "ignore": 255 in "labels"',
+                    remedy="add it and start annotate again, or look through all slices and save the whole",
+                )
+            raw = drawn.rest_as(len(known(values, ignore)), raw, opened.grid.shape)
+        try:
+            return to_values(opened.grid.from_page(raw), values, ignore)
+        except ValueError as error:
+            raise NotWanted("the mask has a class that the data folder has not", found=str(error)) from None
+
+    def labeled(self) -> list[str]:
+        """What a next run learns from: the run's labelled scans, and those whose label was saved here."""
+        from semivox.ranking.labeled import labeled_cases
+
+        of_run = {case.name for case in labeled_cases(self.run, self.cohort).cases}
+        wanted = of_run | set(self.book.saved())
+        return [name for name, case in self.cases.items() if name in wanted and self.store.is_labeled(case)]
+
+    def mark(self, scan: str, reader: Reader, action: Any, note: str, seconds: float) -> None:
+        """Skip a scan, flag it, or take either back. Raises NotThere, NotWanted."""
+        self.case(scan)
+        if action not in ("skip", "flag", "back"):
+            raise NotWanted("no such action", found=repr(action)[:80], expected="skip, flag or back")
+        self.book.note(Edit(scan, reader.name, action, seconds=seconds, note=note))

@@ -1,0 +1,197 @@
+// A mask and what can be done to it, without a picture: class numbers, a byte a voxel, first axis fastest.
+
+const MOST_UNDO = 200;
+
+export class Drawing {
+  constructor(shape, edges, mask) {
+    this.shape = shape;
+    this.edges = edges;
+    this.mask = mask;
+    this.strides = [1, shape[0], shape[0] * shape[1]];
+    this.done = [];
+    this.undone = [];
+    this.drawn = [new Set(), new Set(), new Set()];  // slices that were drawn in, across each axis
+    this.changes = 0;
+    this.stroke = null;
+  }
+
+  index(at) { return at[0] + at[1] * this.strides[1] + at[2] * this.strides[2]; }
+  within(at) { return at.every((v, i) => v >= 0 && v < this.shape[i]); }
+
+  // ---- one step of undo
+
+  begin() { this.stroke = new Map(); }
+
+  put(index, value) {
+    const before = this.mask[index];
+    if (before === value) return;
+    if (!this.stroke.has(index)) this.stroke.set(index, before);
+    this.mask[index] = value;
+  }
+
+  /** Ends the step; returns the first and last slice along the last axis that changed, or null. */
+  end() {
+    const stroke = this.stroke;
+    this.stroke = null;
+    if (!stroke || !stroke.size) return null;
+    const step = { at: Uint32Array.from(stroke.keys()), was: Uint8Array.from(stroke.values()) };
+    this.done.push(step);
+    if (this.done.length > MOST_UNDO) this.done.shift();
+    this.undone = [];
+    this.changes++;
+    return this.span(step.at);
+  }
+
+  undo() { return this.swap(this.done, this.undone); }
+  redo() { return this.swap(this.undone, this.done); }
+
+  swap(from, to) {
+    const step = from.pop();
+    if (!step) return null;
+    const now = new Uint8Array(step.at.length);
+    step.at.forEach((index, i) => { now[i] = this.mask[index]; this.mask[index] = step.was[i]; });
+    to.push({ at: step.at, was: now });
+    this.changes++;
+    return this.span(step.at);
+  }
+
+  span(indices) {
+    let low = Infinity, high = -1;
+    for (const index of indices) { if (index < low) low = index; if (index > high) high = index; }
+    return [Math.floor(low / this.strides[2]), Math.floor(high / this.strides[2])];
+  }
+
+  // ---- tools; `axis` is the one across the plane
+
+  planeAxes(axis) { return [0, 1, 2].filter(a => a !== axis); }
+
+  /** All voxels of the plane through `at` whose centre lies within `radius` (in voxels of the finer edge). */
+  disc(at, axis, radius, visit) {
+    const [u, v] = this.planeAxes(axis);
+    const fine = Math.min(this.edges[u], this.edges[v]);
+    const ru = radius * fine / this.edges[u], rv = radius * fine / this.edges[v];
+    const point = [...at];
+    for (let dv = -Math.floor(rv); dv <= Math.floor(rv); dv++) {
+      for (let du = -Math.floor(ru); du <= Math.floor(ru); du++) {
+        if ((du / (ru || 1)) ** 2 + (dv / (rv || 1)) ** 2 > 1) continue;
+        point[u] = at[u] + du;
+        point[v] = at[v] + dv;
+        if (this.within(point)) visit(this.index(point));
+      }
+    }
+  }
+
+  /** A stroke of the brush from one voxel to another. `allowed(index)`: whether a voxel may be changed. */
+  line(from, to, axis, radius, value, allowed) {
+    const steps = Math.max(1, ...from.map((v, i) => Math.abs(to[i] - v)));
+    for (let n = 0; n <= steps; n++) {
+      const at = from.map((v, i) => Math.round(v + (to[i] - v) * n / steps));
+      this.disc(at, axis, radius, index => { if (allowed(index)) this.put(index, value); });
+    }
+    this.drawn[axis].add(to[axis]);
+  }
+
+  /** What is connected with `at` in its plane and of its class becomes `value`. */
+  fill(at, axis, value, allowed) {
+    const [u, v] = this.planeAxes(axis);
+    const first = this.index(at), old = this.mask[first];
+    this.drawn[axis].add(at[axis]);
+    if (old === value || !allowed(first)) return;
+    const open = [[at[u], at[v]]];
+    while (open.length) {
+      const [x, y] = open.pop();
+      if (x < 0 || y < 0 || x >= this.shape[u] || y >= this.shape[v]) continue;
+      const point = [...at];
+      point[u] = x;
+      point[v] = y;
+      const index = this.index(point);
+      if (this.mask[index] !== old || !allowed(index)) continue;
+      this.put(index, value);
+      open.push([x + 1, y], [x - 1, y], [x, y + 1], [x, y - 1]);
+    }
+  }
+
+  /**
+   * The class `value` between its drawn slices across `axis`: halfway from one outline to the next. Of slices that
+   * nobody drew in, those between two neighbours that hold the class. Returns how many slices were made.
+   */
+  interpolate(axis, value, allowed) {
+    const count = this.shape[axis];
+    let anchors = [...this.drawn[axis]].filter(s => this.holds(axis, s, value)).sort((a, b) => a - b);
+    if (anchors.length < 2) anchors = [...Array(count).keys()].filter(s => this.holds(axis, s, value));
+    let made = 0;
+    for (let n = 0; n + 1 < anchors.length; n++) {
+      const [a, b] = [anchors[n], anchors[n + 1]];
+      if (b - a < 2) continue;
+      const from = this.distances(axis, a, value), to = this.distances(axis, b, value);
+      for (let s = a + 1; s < b; s++) {
+        const t = (s - a) / (b - a);
+        this.eachOf(axis, s, (index, i) => {
+          const inside = from[i] * (1 - t) + to[i] * t < 0;
+          if (inside && allowed(index)) this.put(index, value);
+          else if (!inside && this.mask[index] === value) this.put(index, 0);
+        });
+        this.drawn[axis].add(s);
+        made++;
+      }
+    }
+    return made;
+  }
+
+  holds(axis, slice, value) {
+    let found = false;
+    this.eachOf(axis, slice, index => { found ||= this.mask[index] === value; });
+    return found;
+  }
+
+  eachOf(axis, slice, visit) {
+    const [u, v] = this.planeAxes(axis);
+    const at = [0, 0, 0];
+    at[axis] = slice;
+    let i = 0;
+    for (at[v] = 0; at[v] < this.shape[v]; at[v]++) {
+      for (at[u] = 0; at[u] < this.shape[u]; at[u]++) visit(this.index(at), i++);
+    }
+  }
+
+  /** Distance to the class's outline in one slice, negative inside (two passes over the neighbours). */
+  distances(axis, slice, value) {
+    const [u, v] = this.planeAxes(axis);
+    const width = this.shape[u], height = this.shape[v];
+    const inside = new Uint8Array(width * height);
+    this.eachOf(axis, slice, (index, i) => { inside[i] = this.mask[index] === value ? 1 : 0; });
+    const outer = spread(inside, 1, width, height, this.edges[u], this.edges[v]);
+    const inner = spread(inside, 0, width, height, this.edges[u], this.edges[v]);
+    return outer.map((far, i) => inside[i] ? -inner[i] : far);
+  }
+
+  /** What was drawn as the server takes it: "AXIS:SLICE,..." across the axis with the most slices. */
+  drawnText() {
+    const axis = this.drawn.reduce((best, set, a) => set.size > this.drawn[best].size ? a : best, 0);
+    const slices = [...this.drawn[axis]].sort((a, b) => a - b);
+    return slices.length ? `${axis}:${slices.join(",")}` : "";
+  }
+}
+
+/** Distance of every pixel to the nearest one that equals `target`. */
+function spread(pixels, target, width, height, du, dv) {
+  const far = new Float32Array(width * height);
+  const across = Math.hypot(du, dv);
+  pixels.forEach((value, i) => { far[i] = value === target ? 0 : 1e9; });
+  const take = (i, x, y, dx, dy, cost) => {
+    if (x + dx >= 0 && x + dx < width && y + dy >= 0 && y + dy < height) {
+      far[i] = Math.min(far[i], far[i + dx + dy * width] + cost);
+    }
+  };
+  for (const s of [1, -1]) {
+    for (let n = 0; n < width * height; n++) {
+      const i = s > 0 ? n : width * height - 1 - n;
+      const x = i % width, y = Math.floor(i / width);
+      take(i, x, y, -s, 0, du);
+      take(i, x, y, 0, -s, dv);
+      take(i, x, y, -s, -s, across);
+      take(i, x, y, s, -s, across);
+    }
+  }
+  return far;
+}

@@ -1,0 +1,405 @@
+// The page: a scan is opened, looked at, drawn on and saved.
+
+import * as desk from "./desk.js";
+import { Drawing } from "./drawing.js";
+import { KEYS, actionOf, label } from "./keys.js";
+import { say, showClasses, showScans, showTraining } from "./panel.js";
+import { VIEWS, View } from "./view.js";
+
+const $ = id => document.getElementById(id);
+const TOOLS = ["brush", "eraser", "threshold", "fill", "look"];
+const STAY_SECONDS = 60, IDLE_SECONDS = 60;
+
+const view = new View($("viewer"), $("cursor"));
+const now = {
+  about: null, facts: null, drawing: null, saved: 0, tool: "brush", value: 1, size: 4, axis: 2, pen: false,
+  seconds: 0, active: 0, hidden: false, opacity: 0.45, busy: false, passed: [],
+};
+
+// ---- scans
+
+async function open(asked) {
+  if (now.busy) { say("One moment: the page is at work.", true); return; }
+  if (!mayLeave()) return;
+  await whileBusy("reading the scan …", async () => {
+    const facts = await asked();
+    if (!facts) {
+      say("Every scan that is offered has a label or is open elsewhere. Choose one from the list to look at it.", true);
+      await list();
+      return;
+    }
+    const image = await desk.image(facts.case, 0);
+    $("wait").textContent = "asking the model …";
+    const mask = facts.version ? await desk.label(facts.case) : await desk.mask(facts.case);
+    await view.load(image, facts);
+    Object.assign(now, { facts, saved: 0, seconds: 0, axis: facts.dims === 2 ? 2 : 2 - facts.plane, from: facts.version ? "label" : "model" });
+    now.drawing = new Drawing(facts.shape, facts.edges, mask);
+    view.colours(now.about.classes);
+    view.opacity(now.hidden ? 0 : now.opacity);
+    view.show(mask);
+    toMask();
+    fields();
+    await list();
+    say("");
+  });
+  if (now.facts) desk.ready(now.facts.case).catch(() => {});
+}
+
+/** The crosshair to the middle of the mask, if there is one. */
+function toMask() {
+  const { mask, shape } = now.drawing, sum = [0, 0, 0];
+  let n = 0;
+  for (let i = 0; i < mask.length; i++) {
+    if (!mask[i]) continue;
+    sum[0] += i % shape[0];
+    sum[1] += Math.floor(i / shape[0]) % shape[1];
+    sum[2] += Math.floor(i / shape[0] / shape[1]);
+    n++;
+  }
+  view.crosshair = n ? sum.map(s => Math.round(s / n)) : shape.map(s => Math.floor(s / 2));
+}
+
+function mayLeave() {
+  return !unsaved() || confirm("What you drew is not saved. Leave it?");
+}
+
+const unsaved = () => now.drawing !== null && now.drawing.changes !== now.saved;
+
+async function whileBusy(text, work) {
+  now.busy = true;
+  let done = false;
+  $("wait").textContent = text;
+  $("wait").hidden = false;
+  try {
+    await work();
+    done = true;
+  } catch (error) {
+    say(error.message);
+  } finally {
+    now.busy = false;
+    $("wait").hidden = true;
+    document.body.dataset.scan = now.facts?.case ?? "";
+    status();
+  }
+  return done;
+}
+
+async function save(part) {
+  const { facts, drawing } = now;
+  if (!facts || now.busy) return;
+  const drawn = part ? drawing.drawnText() : "";
+  if (part && !drawn) { say("No slice was drawn in yet. R marks the slice under the crosshair as looked at."); return; }
+  const done = await whileBusy("saving …", async () => {
+    const changes = drawing.changes;
+    facts.version = await desk.save(facts.case, facts.version, drawing.mask, now.seconds, drawn);
+    Object.assign(now, { saved: changes, seconds: 0, from: "label" });
+    await list();
+  });
+  if (done) say(part ? "Saved; the other slices count as not looked at." : "Saved.", true);
+}
+
+async function mark(action) {
+  if (!now.facts || now.busy) return;
+  const note = action === "flag" ? prompt("What is odd about this scan? It is not offered again.", "") : "";
+  if (note === null || !mayLeave()) return;
+  now.saved = now.drawing.changes;
+  await whileBusy("", () => desk.mark(now.facts.case, action, note, now.seconds));
+  await next();
+}
+
+async function next() {
+  const passed = now.facts ? [...now.passed, now.facts.case] : [];
+  await open(async () => (await desk.next(passed)) ?? desk.next(now.facts ? [now.facts.case] : []));
+  if (now.facts) now.passed = passed;
+}
+
+async function list() {
+  showScans(await desk.scans(), now.facts?.case, scan => open(() => desk.open(scan)));
+}
+
+// ---- drawing
+
+const level = () => now.tool === "eraser" ? 0 : now.value;
+
+/** Whether a voxel may get the class now. `near`: the intensity that the threshold brush began at. */
+function allowed(near) {
+  const { mask } = now.drawing, protect = $("protect").checked, value = level();
+  const [low, high] = view.window, band = (high - low) * Number($("tolerance").value) / 100;
+  return index => {
+    if (protect && value && mask[index] && mask[index] !== value) return false;
+    return near === null || Math.abs(view.intensity(index) - near) <= band;
+  };
+}
+
+function draw(work) {
+  now.drawing.begin();
+  work();
+  const span = now.drawing.end();
+  if (span) view.refresh(now.drawing.mask, span);
+  status();
+}
+
+/** The tool's touch at one voxel, by mouse or keyboard. */
+function touch(at, axis) {
+  const near = now.tool === "threshold" ? view.intensity(now.drawing.index(at)) : null;
+  const free = allowed(near);
+  if (now.tool === "fill") now.drawing.fill(at, axis, now.value, free);
+  else now.drawing.line(at, at, axis, now.size - 1, level(), free);
+  return free;
+}
+
+let stroke = null;
+
+function press(event) {
+  if (event.button !== 0 || now.tool === "look" || !now.drawing || now.busy) return;
+  const found = view.under(event);
+  if (!found) return;
+  event.preventDefault();
+  event.stopPropagation();
+  $("viewer").focus();
+  now.drawing.begin();
+  stroke = { ...found, free: touch(found.at, found.axis) };
+  shown();
+}
+
+function drag(event) {
+  view.ring(now.tool === "look" || now.tool === "fill" ? null : event, now.size - 1);
+  hover(event);
+  if (!stroke) return;
+  event.stopPropagation();
+  const found = view.under(event);
+  if (!found || found.axis !== stroke.axis || now.tool === "fill") return;
+  now.drawing.line(stroke.at, found.at, stroke.axis, now.size - 1, level(), stroke.free);
+  stroke.at = found.at;
+  shown();
+}
+
+let waiting = false;
+/** What the stroke has changed so far, once a frame. */
+function shown() {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(() => {
+    waiting = false;
+    const { drawing } = now;
+    if (drawing.stroke?.size) view.refresh(drawing.mask, drawing.span(drawing.stroke.keys()));
+  });
+}
+
+function release(event) {
+  if (!stroke) return;
+  event.stopPropagation();
+  stroke = null;
+  const span = now.drawing.end();
+  if (span) view.refresh(now.drawing.mask, span);
+  status();
+}
+
+function swapped(span) {
+  if (span) view.refresh(now.drawing.mask, span);
+  status();
+}
+
+async function model() {
+  await whileBusy("asking the model …", async () => {
+    const found = await desk.mask(now.facts.case);
+    draw(() => found.forEach((value, index) => now.drawing.put(index, value)));
+  });
+}
+
+function interpolate() {
+  let made = 0;
+  draw(() => { made = now.drawing.interpolate(now.axis, now.value, allowed(null)); });
+  say(made ? `${made} slices made between the drawn ones.` : "Draw the class in two slices that do not touch, then interpolate.", made > 0);
+}
+
+// ---- the keyboard
+
+function move([along, by]) {
+  const [u, v] = [0, 1, 2].filter(a => a !== now.axis), at = view.crosshair;
+  const axis = [u, v, now.axis][along];
+  // the patient's right is at the left of the screen, but not in the sagittal plane
+  const mirrored = along === 0 && now.axis !== 0 && now.facts.dims === 3;
+  at[axis] = Math.min(Math.max(at[axis] + (mirrored ? -by : by), 0), now.facts.shape[axis] - 1);
+  view.crosshair = at;
+  if (now.pen && along < 2) draw(() => touch(at, now.axis));
+  status();
+}
+
+const ACTIONS = {
+  save: () => save(false), part: () => save(true), next, skip: () => mark("skip"), flag: () => mark("flag"),
+  interpolate, model, window: () => { view.usualWindow(); fields(); },
+  undo: () => swapped(now.drawing.undo()), redo: () => swapped(now.drawing.redo()),
+  smaller: () => resize(now.size - 1), larger: () => resize(now.size + 1),
+  hide: () => { now.hidden = !now.hidden; view.opacity(now.hidden ? 0 : now.opacity); status(); },
+  fainter: () => fade(now.opacity - 0.1), stronger: () => fade(now.opacity + 0.1),
+  view: () => { if (now.facts.dims === 3) view.view((view.shown + 1) % VIEWS.length); status(); },
+  plane: () => { if (now.facts.dims === 3) now.axis = (now.axis + 2) % 3; status(); },
+  mark: () => { now.drawing.drawn[now.axis].add(view.crosshair[now.axis]); status(); },
+  use: () => draw(() => touch(view.crosshair, now.axis)),
+  pen: () => { now.pen = !now.pen; status(); },
+  train: () => again(), halt: () => desk.halt().catch(error => say(error.message)),
+  help: () => $("help").showModal(),
+};
+for (const tool of TOOLS) ACTIONS[tool] = () => { now.tool = tool; status(); };
+const NEED_NO_SCAN = ["next", "train", "halt", "help"];
+
+function act(action) {
+  if (action.number !== undefined) {
+    if (action.number === 0) now.tool = "eraser";
+    else if (action.number <= now.about.classes.length) choose(action.number);
+    status();
+  } else if (action.move) {
+    if (now.drawing) move(action.move);
+  } else if (now.drawing || NEED_NO_SCAN.includes(action.name)) {
+    ACTIONS[action.name]();
+  }
+}
+
+function key(event) {
+  const place = event.target;
+  if ($("help").open || (place.matches("input:not([type=range]):not([type=checkbox]), select, textarea") && event.key !== "Escape")) return;
+  if (place.matches("button, input") && ["Enter", " "].includes(event.key)) return;
+  if (place.matches("input[type=range]") && event.key.startsWith("Arrow")) return;
+  const action = actionOf(event);
+  if (!action) return;
+  event.preventDefault();
+  act(action);
+}
+
+// ---- what stands beside
+
+function choose(number) {
+  now.value = number;
+  if (now.tool === "eraser" || now.tool === "look") now.tool = "brush";
+  status();
+}
+
+function resize(size) { now.size = Math.min(Math.max(size, 1), 40); status(); }
+
+function fade(part) {
+  now.opacity = Math.min(Math.max(Math.round(part * 20) / 20, 0), 1);
+  now.hidden = false;
+  view.opacity(now.opacity);
+  status();
+}
+
+function fields() {
+  const [low, high] = view.window;
+  $("low").value = Number(low.toPrecision(5));
+  $("high").value = Number(high.toPrecision(5));
+  const channels = now.facts.channels;
+  $("channel-line").hidden = channels.length < 2;
+  $("channel").replaceChildren(...channels.map((name, number) => new Option(name, number)));
+}
+
+function status() {
+  const { facts, drawing, about } = now;
+  document.querySelectorAll("[data-tool]").forEach(b => b.setAttribute("aria-pressed", b.dataset.tool === now.tool));
+  showClasses(about?.classes ?? [], now.tool === "eraser" ? 0 : now.value, choose);
+  $("size").value = now.size;
+  $("size-of").textContent = `${2 * now.size - 1} voxels`;
+  $("tolerance-of").textContent = `± ${$("tolerance").value} % of the window`;
+  $("opacity").value = 100 * now.opacity;
+  $("opacity-of").textContent = now.hidden ? "hidden" : `${Math.round(100 * now.opacity)} %`;
+  $("scan").textContent = facts?.case ?? "semivox annotate";
+  $("why").textContent = facts?.reason ?? "";
+  const what = facts && { label: "a saved label", model: "the model's mask" }[now.from];
+  $("state").textContent = facts ? (unsaved() ? "not saved yet" : what) : "";
+  $("drawn").textContent = drawing ? (drawing.drawnText().split(":")[1]?.split(",").length ?? 0) : 0;
+  document.querySelectorAll("[data-do=part], [data-do=mark]").forEach(b => { b.disabled = !about?.has_ignore || facts?.dims === 2; });
+  if (facts) place(view.crosshair, now.axis);
+}
+
+function place(at, axis) {
+  const { facts, drawing, about } = now, number = drawing.mask[drawing.index(at)];
+  const found = about.classes.find(row => row.number === number)?.name ?? "background";
+  const value = Number(view.intensity(drawing.index(at)).toPrecision(5));
+  const slice = facts.dims === 3 ? `${view.planeName(axis)} ${at[axis] + 1} of ${facts.shape[axis]} · ` : "";
+  const pen = now.pen ? " · pen down" : "";
+  $("place").textContent = `${slice}voxel ${at.slice(0, facts.dims).join(", ")} · ${value} · ${found} · ${VIEWS[view.shown]}${pen}`;
+}
+
+function hover(event) {
+  const found = now.drawing && view.under(event);
+  if (found) place(found.at, found.axis);
+}
+
+// ---- training
+
+async function again() {
+  try {
+    showTraining(await desk.train(), now.about);
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+async function watch() {
+  try {
+    const before = now.about.run;
+    const state = await desk.training();
+    showTraining(state, now.about);
+    if (state.state === "done" && state.run !== before) {
+      now.about = await desk.about();
+      say(`${state.run} has learned from your labels: from now on masks are its own.`, true);
+      await list();
+      showTraining(state, now.about);
+    }
+  } catch { /* the server is gone, or busy: the next action tells */ }
+}
+
+// ---- the beginning
+
+function connect() {
+  $("tools").replaceChildren(...TOOLS.map(tool => Object.assign(document.createElement("button"), { type: "button" })));
+  [...$("tools").children].forEach((button, i) => { button.dataset.do = button.dataset.tool = TOOLS[i]; });
+  label(document);
+  document.addEventListener("click", event => {
+    const name = event.target.closest("button[data-do]")?.dataset.do;
+    if (name && KEYS.some(row => row[0] === name)) {
+      act({ name });
+      if (name !== "help") $("viewer").focus();
+    }
+  });
+  document.addEventListener("keydown", key, true);
+  for (const kind of ["mousedown", "touchstart"]) $("stage").addEventListener(kind, e => kind === "mousedown" && press(e), true);
+  $("stage").addEventListener("mousemove", drag, true);
+  $("stage").addEventListener("mouseleave", () => view.ring(null));
+  window.addEventListener("mouseup", release, true);
+  for (const kind of ["keydown", "mousemove", "wheel"]) window.addEventListener(kind, () => { now.active = Date.now(); }, { passive: true });
+  $("size").addEventListener("input", e => resize(Number(e.target.value)));
+  $("tolerance").addEventListener("input", status);
+  $("opacity").addEventListener("input", e => fade(e.target.value / 100));
+  for (const id of ["low", "high"]) $(id).addEventListener("change", () => { view.window = [Number($("low").value), Number($("high").value)]; });
+  $("channel").addEventListener("change", async e => {
+    await view.load(await desk.image(now.facts.case, e.target.value), now.facts);
+    view.colours(now.about.classes);
+    view.opacity(now.opacity);
+    view.show(now.drawing.mask);
+  });
+  $("reader").addEventListener("change", e => desk.setReader(e.target.value));
+  window.addEventListener("beforeunload", event => { if (unsaved()) event.preventDefault(); });
+  window.addEventListener("pagehide", desk.leave);
+  setInterval(() => {
+    if (document.visibilityState === "visible" && Date.now() - now.active < 1000 * IDLE_SECONDS) now.seconds++;
+  }, 1000);
+  setInterval(() => { if (now.facts) desk.stay(now.facts.case).catch(error => say(error.message)); }, 1000 * STAY_SECONDS);
+  setInterval(watch, 2000);
+  view.moved = () => { if (now.drawing) status(); };
+}
+
+async function begin() {
+  connect();
+  now.about = await desk.about();
+  $("reader").value = desk.readerName() || now.about.reader;
+  if (!desk.readerName()) desk.setReader(now.about.reader);
+  await view.attach();
+  status();
+  watch();
+  const asked = new URLSearchParams(location.hash.slice(1)).get("scan");
+  await open(() => asked ? desk.open(asked) : desk.next([]));
+}
+
+begin().catch(error => say(error.message));
+window.semivox = { now, view };  // for the browser's console

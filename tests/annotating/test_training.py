@@ -1,0 +1,69 @@
+"""``Train again``: a run beside the run, with the labels that were saved; stopped, it goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semivox.annotating import Desk
+from semivox.annotating.book import Reader
+from semivox.annotating.jobs import Length, Training
+
+
+def wait(told: Callable[[], dict[str, Any]], until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    end = time.monotonic() + 120
+    while not until(state := told()):
+        assert time.monotonic() < end, state
+        time.sleep(0.05)
+    return state
+
+
+def test_a_training_stops_with_the_server_and_goes_on(
+    data: Path, run: Path, tmp_path: Path, readers: tuple[Reader, Reader]
+) -> None:
+    own = Path(shutil.copytree(run, tmp_path / "run"))
+    desk = Desk(own, data)
+    mask = np.random.default_rng(0).integers(0, 3, 14 * 12 * 10).astype(np.uint8)
+    desk.save("thick", readers[0], "", mask.tobytes(), 1.0)
+
+    def told(training: Training) -> Callable[[], dict[str, Any]]:
+        return lambda: training.progress(desk.run)
+
+    first = Training(data, Length(steps=100_000, threads=1), desk.use)
+    out = first.start(own, "supervised", desk.labeled(), desk.folder)
+    wait(told(first), lambda state: state["step"] > 0)
+    first.stop()
+    state = told(first)()
+    assert (state["state"], state["run"], state["said"]) == ("stopped", "run-2", "")
+    roles = {row["case"]: row["role"] for row in json.loads((out / "cases.json").read_text())["cases"]}
+    assert {case for case, role in roles.items() if role == "labeled"} == {"known_a", "known_b", "thick"}
+    assert json.loads((out / "cases.json").read_text())["parent"]["model_id"] == desk.card["model_id"]
+    assert desk.run == own  # masks are still by the run that is whole
+
+    again = Training(
+        data, Length(steps=1), desk.use
+    )  # another server: what was begun goes on, as it was begun
+    assert told(again)()["state"] == "stopped"
+    again.start(own, "supervised", desk.labeled(), desk.folder)
+    resumed = wait(told(again), lambda now: now["phase"] == "training" and now["step"] >= state["step"])
+    again.stop()
+    assert resumed["steps"] == 100_000
+    assert told(again)()["state"] == "stopped"
+
+
+def test_a_run_that_is_done_makes_the_masks_from_then_on(data: Path, run: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(run, tmp_path / "run"))
+    desk = Desk(own, data)
+    training = Training(data, Length(steps=1, threads=1), desk.use)
+    training.start(own, "supervised", desk.labeled(), desk.folder)
+    before = desk.card["model_id"]
+    state = wait(lambda: training.progress(own), lambda state: state["state"] != "running")
+    assert (state["state"], state["step"], state["steps"]) == ("done", 1, 1)
+    wait(lambda: {"run": desk.run.name}, lambda found: found["run"] == "run-2")
+    assert desk.card["model_id"] != before
