@@ -18,7 +18,7 @@ from semivox.commands.methods import written
 from semivox.methods import CATALOG, entry, load_method
 from semivox.methods.declare import Optimizer
 from semivox.methods.origins import ORIGINS, split_origin
-from semivox.prepare.planner import OVERRIDES
+from semivox.prepare.overrides import OVERRIDES
 from semivox.settings import field_docs
 from semivox.training.config import DistanceSettings, RunSettings
 

@@ -12,7 +12,7 @@ import semivox
 from semivox.cli import main
 from semivox.cohort.phantom import write_phantom_cohort
 from semivox.errors import SettingsError
-from semivox.prepare.planner import OVERRIDES
+from semivox.prepare.overrides import OVERRIDES
 
 Capture = pytest.CaptureFixture[str]
 

@@ -25,6 +25,7 @@ from semivox.prepare.planner import (
     FEW_STEPS,
     FOR_STEPS,
     MIN_STEPS,
+    MIN_STEPS_STRUCTURE,
     SURROUNDINGS,
     make_plan,
 )
@@ -104,12 +105,16 @@ def test_with_few_labels_patches_are_made_for_the_structure(
         assert make_plan(asked, budget).patch == whole.patch
 
 
-def test_a_heart_in_a_chest_gets_a_finer_grid_than_a_chest() -> None:
+def test_a_heart_in_a_chest_gets_more_steps_than_a_chest_at_no_coarser_grid() -> None:
     chest = cohort((256, 216, 9), (1.0, 1.0, 6.667))
-    heart = make_plan(with_structure(chest, (70, 75, 9), 6), 10 * 60)
-    assert heart.rung < make_plan(chest, 10 * 60).rung
-    text = " ".join(heart.assumptions)
-    assert "few labelled scans" in text
+    for minutes in (5, 10, 20, 40):
+        heart, whole = (
+            make_plan(with_structure(chest, (70, 75, 9), n), minutes * 60) for n in (6, FEW_LABELED)
+        )
+        assert (heart.steps or 0) > (whole.steps or 0)
+        assert heart.rung <= whole.rung or (heart.steps or 0) >= MIN_STEPS_STRUCTURE
+        assert "few labelled scans" in " ".join(heart.assumptions)
+        assert "few labelled scans" not in " ".join(whole.assumptions)
 
 
 def test_it_is_pure_and_says_what_it_assumes() -> None:

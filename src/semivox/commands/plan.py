@@ -67,7 +67,7 @@ def plan(options: PlanOptions) -> Plan:
 
 def _wished(settings: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
     """By the planner's names, which have no ``plan.`` before them; the planner checks channels and values."""
-    from semivox.prepare.planner import OVERRIDES
+    from semivox.prepare.overrides import OVERRIDES
 
     known = [f"plan.{name}" for name in OVERRIDES]
     full = {k if k.startswith("plan.") else complete(k, known): v for k, v in assignments(settings).items()}

@@ -32,8 +32,8 @@ from semivox.prepare.assumptions import (
 from semivox.prepare.costs import COSTS, Costs, step_memory, step_seconds
 from semivox.prepare.fingerprint import Fingerprint, rung_spacing
 from semivox.prepare.grid import working_size
-from semivox.prepare.plan import MOST, NORMS, ChannelPlan, ClassPlan, NetworkPlan, Plan, RegionPlan
-from semivox.settings import unknown_name
+from semivox.prepare.overrides import checked_overrides
+from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan, RegionPlan
 
 DEFAULT_BUDGET = 3600.0
 """Seconds."""
@@ -55,6 +55,9 @@ SURROUNDINGS = 2.0
 
 MIN_STEPS = 1000
 """A budget buys at least so many steps with patches of up to ``COMMON_VOXELS``."""
+
+MIN_STEPS_STRUCTURE = 2000
+"""The same where patches are made for the structure: there a coarser grid and twice the steps teach more."""
 
 FEW_STEPS = 100
 """With fewer no model is to be used: anything coarser is better."""
@@ -78,10 +81,6 @@ MEMORY_SHARE = 0.75
 
 SMALL_IMAGE = 160 * 160
 """2D patches up to this size come in batches of 16, larger ones of 8."""
-
-OVERRIDES = (
-    "rung", "spacing", "patch", "batch", "steps", "network.kind", "network.norm", "channels.N.scheme",
-)  # fmt: skip
 
 
 def make_plan(
@@ -110,14 +109,14 @@ def make_plan(
     SettingsError
         An unknown name, or a value that does not fit the cohort.
     """
-    wish = _wishes(fingerprint, override or {})
+    wish = checked_overrides(fingerprint, override or {})
     budget = DEFAULT_BUDGET if budget_seconds is None else float(budget_seconds)
     if not budget > 0 or not math.isfinite(budget):
         raise SettingsError("the budget must be a positive time", found=budget_seconds)
     options = [_option(fingerprint, spacing, budget, costs, wish) for spacing in _spacings(fingerprint, wish)]
     rungs = _rungs(fingerprint, wish)
     admissible = [i for i, rung in enumerate(rungs) if len(rungs) == 1 or _admissible(fingerprint, rung)]
-    roomy = [i for i in admissible if options[i].steps >= MIN_STEPS and options[i].cover >= LEAST_COVER]
+    roomy = [i for i in admissible if options[i].roomy]
     chosen = roomy[0] if roomy else admissible[-1]
     if options[chosen].steps < FEW_STEPS:
         coarser = range(chosen, len(options))
@@ -125,7 +124,7 @@ def make_plan(
     option, rung = options[chosen], rungs[chosen]
     channels, classes = _channels(fingerprint, wish), _classes(fingerprint, rung, option)
     regions = _regions(fingerprint, rung, option)
-    reason = _reason(wish, bool(roomy), chosen not in admissible)
+    reason = _reason(wish, bool(roomy), chosen not in admissible, option.enough)
     crowded = any(o.crowded for o in options[: chosen + 1])
     made_for = None if option.sight == option.shape else option.sight
     steps = wish.get("steps", option.steps if budget_seconds is not None else None)
@@ -158,11 +157,11 @@ def make_plan(
     )
 
 
-def _reason(wish: Mapping[str, Any], roomy: bool, lossy: bool) -> str:
+def _reason(wish: Mapping[str, Any], roomy: bool, lossy: bool, enough: int) -> str:
     if "rung" in wish or "spacing" in wish:
         return "as asked"
     if roomy:
-        return f"the finest with {MIN_STEPS} steps in the budget and a patch that sees half of what it should"
+        return f"the finest with {enough} steps in the budget and a patch that sees half of what it should"
     if lossy:
         return f"finer ones would leave fewer than {FEW_STEPS} steps in the budget"
     return f"the coarsest that keeps Dice {LEAST_CEILING} for every class"
@@ -184,6 +183,16 @@ class _Option:
     memory: int
     crowded: bool
     """Whether a larger patch was left out because it takes too much memory."""
+
+    @property
+    def enough(self) -> int:
+        """Steps that a budget should buy."""
+        return MIN_STEPS if self.sight == self.shape else MIN_STEPS_STRUCTURE
+
+    @property
+    def roomy(self) -> bool:
+        """Whether the budget leaves steps and sight enough at this spacing."""
+        return self.steps >= self.enough and self.cover >= LEAST_COVER
 
     @property
     def cover(self) -> float:
@@ -223,7 +232,7 @@ def _option(
         if option is not None and option.steps >= FEW_STEPS and blind:
             break
         option = smaller
-        if steps >= (MANY_STEPS if math.prod(patch) > common else MIN_STEPS):
+        if steps >= (MANY_STEPS if math.prod(patch) > common else option.enough):
             break
     assert option is not None
     while "batch" not in wish and option.steps < FEW_STEPS and option.batch != (1, 1):
@@ -354,42 +363,3 @@ def _channels(fingerprint: Fingerprint, wish: Mapping[str, Any]) -> tuple[Channe
         else:
             channels.append(ChannelPlan(name, "zscore"))
     return tuple(channels)
-
-
-def _wishes(fingerprint: Fingerprint, override: Mapping[str, Any]) -> dict[str, Any]:
-    """Overrides, checked against the cohort; lists become tuples."""
-    dims, channels = fingerprint.dims, range(len(fingerprint.channels))
-    names = [n for n in OVERRIDES if "N" not in n] + [f"channels.{i}.scheme" for i in channels]
-    wish: dict[str, Any] = {}
-    for name, value in override.items():
-        if name not in names:
-            raise unknown_name(f"plan.{name}", [f"plan.{n}" for n in names], "--set")
-        if name == "network.kind":
-            expected, fits = "vnet or unet", value == "unet" or (value == "vnet" and dims == 3)
-        elif name == "network.norm":
-            expected, fits = " or ".join(NORMS), value in NORMS
-        elif name.endswith(".scheme"):
-            expected, fits = "zscore or ct", value in ("zscore", "ct")
-        elif name == "rung":
-            expected, fits = "a number, 1 or more", _positive(value) and value >= 1
-        elif name == "steps":
-            expected, fits = "a positive whole number", _positive(value) and value == int(value)
-        else:
-            count = 2 if name == "batch" else dims
-            expected = f"{count} positive numbers, such as {[64] * count}"
-            fits = isinstance(value, list | tuple) and len(value) == count and all(map(_positive, value))
-            fits = fits and (name == "spacing" or all(v == int(v) for v in value))
-            if fits and name != "spacing" and math.prod(value) > MOST[name]:
-                expected, fits = f"at most {MOST[name]:,} in all", False
-        if not fits:
-            raise SettingsError(f"plan.{name} does not fit", found=repr(value), expected=expected)
-        whole = name in ("patch", "batch", "steps")
-        if isinstance(value, list | tuple):
-            wish[name] = tuple(int(v) if whole else float(v) for v in value)
-        else:
-            wish[name] = int(value) if whole else float(value) if name == "rung" else value
-    return wish
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf

@@ -18,7 +18,7 @@ from semivox.errors import DataError, SettingsError
 from semivox.files import read_yaml, write_text
 from semivox.methods import Method, Optimizer, load_method, parse_method, preset_settings
 from semivox.methods.trust import permitted
-from semivox.prepare.planner import OVERRIDES
+from semivox.prepare.overrides import OVERRIDES
 from semivox.ranges import (
     Amount,
     Count,
