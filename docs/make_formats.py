@@ -17,8 +17,8 @@ HEAD = """\
 What is read, where spacing comes from, and what a mask is written as. This page is made from the source by
 `python docs/make_formats.py`; how to add a row is told in [Add a format](../how-to/add-a-format.md).
 
-| format | endings | dimensions | spacing and place | channels |
-|---|---|---|---|---|
+| format | endings | dimensions | spacing and place | channels | tried with files of |
+|---|---|---|---|---|---|
 """
 GRIDS = """
 ## When two files lie on one grid
@@ -54,7 +54,7 @@ def page() -> str:
 
 
 def _read(row: Format) -> str:
-    return _row(row.title, _codes(row.endings), row.dims, row.spacing, row.channels)
+    return _row(row.title, _codes(row.endings), row.dims, row.spacing, row.channels, row.tried)
 
 
 def _written(row: Format) -> str:

@@ -20,13 +20,15 @@ from semivox import Volume, read_volume
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def write_series(folder: Path, volume: Volume, number: int, name: str, patient: str, skip: int = -1) -> None:
+def write_series(
+    folder: Path, volume: Volume, number: int, name: str, patient: str, study: str, skip: int = -1
+) -> None:
     """One file a plane; plane ``skip`` is left out."""
     folder.mkdir(parents=True)
     affine, spacing = LPS @ volume.affine, volume.voxel_edges
     directions = affine[:3, :3] / spacing
     stored = np.clip(np.rint(volume.array[0]), 0, 4095).astype(np.uint16)
-    series, study, frame = generate_uid(), generate_uid(), generate_uid()
+    series, frame = generate_uid(), generate_uid()
     for k in range(stored.shape[2]):
         if k == skip:
             continue
@@ -37,6 +39,7 @@ def write_series(folder: Path, volume: Volume, number: int, name: str, patient: 
         plane.SeriesInstanceUID, plane.StudyInstanceUID, plane.FrameOfReferenceUID = series, study, frame
         plane.Modality, plane.SeriesNumber, plane.InstanceNumber = "MR", number, k + 1
         plane.SeriesDescription, plane.PatientID, plane.PatientName = name, patient, f"{patient}^PHANTOM"
+        plane.StudyID, plane.StudyDate, plane.StudyTime = "1", "20260101", "120000"
         plane.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER" if name == "localiser" else "M"]
         plane.Columns, plane.Rows, plane.SamplesPerPixel = stored.shape[0], stored.shape[1], 1
         plane.PhotometricInterpretation, plane.PixelRepresentation = "MONOCHROME2", 0
@@ -51,12 +54,12 @@ def write_series(folder: Path, volume: Volume, number: int, name: str, patient: 
 def main(scans: Path, out: Path) -> None:
     """Every volume of ``scans``; of the first also a localiser and a series with a gap."""
     for i, path in enumerate(sorted(scans.iterdir())):
-        volume, patient = read_volume(path), f"MRN{1000 + i}"
-        write_series(out / patient / "s2", volume, 2, "T1 axial", patient)
+        volume, patient, study = read_volume(path), f"MRN{1000 + i}", generate_uid()
+        write_series(out / patient / "s2", volume, 2, "T1 axial", patient, study)
         if i == 0:
             few = Volume(volume.array[..., :3], volume.affine)
-            write_series(out / patient / "s1", few, 1, "localiser", patient)
-            write_series(out / patient / "s3", volume, 3, "T1 axial, again", patient, skip=4)
+            write_series(out / patient / "s1", few, 1, "localiser", patient, study)
+            write_series(out / patient / "s3", volume, 3, "T1 axial, again", patient, study, skip=4)
 
 
 if __name__ == "__main__":

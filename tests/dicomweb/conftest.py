@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import socket
-import subprocess
+import sys
 import threading
-import time
-import urllib.request
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from ..dicom.conftest import untrained
 
 __all__ = ["untrained"]
-PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "archive_here.py"
 NEEDS = "needs Orthanc and its DICOMweb plug-in: apt-get install orthanc orthanc-dicomweb"
 LOGIN = "someone:secret"
 
@@ -32,68 +29,38 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
-@dataclass(frozen=True)
-class Archive:
-    """An Orthanc; ``word`` is its address with the login."""
+class Orthanc(NamedTuple):
+    """An Orthanc, and its address with the login."""
 
-    port: int
+    archive: Any
+    word: str
 
     @property
     def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}/dicom-web"
-
-    @property
-    def word(self) -> str:
-        return f"dicomweb:http://{LOGIN}@127.0.0.1:{self.port}/dicom-web"
-
-    def rest(self, path: str, content: bytes | None = None) -> bytes:
-        """Orthanc's own interface, which is not DICOMweb."""
-        login = {"Authorization": f"Basic {b64encode(LOGIN.encode()).decode()}"}
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{path}", content, login)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=20) as answer:
-            return bytes(answer.read())
-
-    def add(self, folder: Path) -> None:
-        for file in folder.iterdir():
-            self.rest("instances", file.read_bytes())
+        return str(self.archive.base)
 
     def objects(self, study: str, modality: str) -> list[str]:
         """Orthanc's names of the objects of a modality in a study."""
         asked = {"Level": "Instance", "Query": {"StudyInstanceUID": study, "Modality": modality}}
-        return sorted(json.loads(self.rest("tools/find", json.dumps(asked).encode())))
+        return sorted(json.loads(self.archive.rest("tools/find", json.dumps(asked).encode())))
 
 
 @pytest.fixture(scope="session")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
-    if shutil.which("Orthanc") is None or not PLUGIN.is_file():
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """That of the example."""
+    spec = importlib.util.spec_from_file_location("archive_here", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    sys.modules["archive_here"] = example
+    spec.loader.exec_module(example)
+    if shutil.which("Orthanc") is None or not example.PLUGIN.is_file():
         pytest.skip(NEEDS)
-    folder = tmp_path_factory.mktemp("orthanc")
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
-        archive = Archive(free.getsockname()[1])
-    name, _, password = LOGIN.partition(":")
-    settings = {
-        "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"),
-        "Plugins": [str(PLUGIN)], "HttpPort": archive.port, "DicomServerEnabled": False,
-        "RemoteAccessAllowed": False, "AuthenticationEnabled": True, "RegisteredUsers": {name: password},
-        "HttpThreadsCount": 2, "ConcurrentJobs": 1, "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-    }  # fmt: skip
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log)
-        try:
-            for _ in range(200):
-                try:
-                    archive.rest("system")
-                    break
-                except OSError:
-                    assert process.poll() is None, (folder / "log").read_text()
-                    time.sleep(0.1)
-            yield archive
-        finally:
-            process.terminate()
-            process.wait(20)
+        port = free.getsockname()[1]
+    with example.running(tmp_path_factory.mktemp("orthanc"), port, LOGIN) as archive:
+        yield Orthanc(archive, f"dicomweb:http://{LOGIN}@127.0.0.1:{port}/dicom-web")
 
 
 Behaviour = Callable[[BaseHTTPRequestHandler], None]

@@ -18,11 +18,11 @@ from semivox.errors import DataError, SettingsError
 
 from ..dicom.made_series import NAME, PATIENT, numbers, write_series
 from ..dicom.test_segmentation import SEGMENTS, mask
-from .conftest import LOGIN, Archive
+from .conftest import LOGIN, Orthanc
 
 
 @pytest.fixture
-def study(orthanc: Archive, tmp_path: Path) -> str:
+def study(orthanc: Orthanc, tmp_path: Path) -> str:
     """Two scans and a localiser, on the server."""
     uids = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
     write_series(tmp_path / "s1", numbers()[..., :3], number=1, uids=(pydicom.uid.generate_uid(), uids[1]),
@@ -30,12 +30,12 @@ def study(orthanc: Archive, tmp_path: Path) -> str:
     write_series(tmp_path / "s4", numbers(), uids=uids)
     write_series(tmp_path / "s5", numbers(1), number=5, uids=(pydicom.uid.generate_uid(), uids[1]))
     for name in ("s1", "s4", "s5"):
-        orthanc.add(tmp_path / name)
+        orthanc.archive.add(tmp_path / name)
     return str(uids[1])
 
 
 def test_a_study_is_segmented_and_its_masks_lie_beside_it(
-    orthanc: Archive, study: str, untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    orthanc: Orthanc, study: str, untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     words = ["predict", str(untrained), orthanc.word, "--study", study, "--out", str(out), "--device", "cpu"]
@@ -48,7 +48,7 @@ def test_a_study_is_segmented_and_its_masks_lie_beside_it(
         np.testing.assert_array_equal(read_label(path).array, expected)
     there = orthanc.objects(study, "SEG")
     assert len(there) == 2
-    stored = [pydicom.dcmread(io.BytesIO(orthanc.rest(f"instances/{name}/file"))) for name in there]
+    stored = [pydicom.dcmread(io.BytesIO(orthanc.archive.rest(f"instances/{name}/file"))) for name in there]
     assert {str(d.SOPInstanceUID) for d in stored} == {str(pydicom.dcmread(p).SOPInstanceUID) for p in masks}
     said = capsys.readouterr()
     assert "2 on the server, compared with what it gives back" in said.out
@@ -67,7 +67,7 @@ def test_a_study_is_segmented_and_its_masks_lie_beside_it(
 
 @pytest.mark.parametrize(("kind", "modality"), [("dicom-seg", "SEG"), ("rtstruct", "RTSTRUCT")])
 def test_what_is_kept_here_is_not_stored_and_goes_there_later(
-    orthanc: Archive, study: str, untrained: Path, tmp_path: Path, kind: str, modality: str
+    orthanc: Orthanc, study: str, untrained: Path, tmp_path: Path, kind: str, modality: str
 ) -> None:
     given = {"study": study, "device": "cpu", "format": kind}
     report = predict(untrained, orthanc.word, tmp_path / "out", keep_here=True, **given)
@@ -78,7 +78,7 @@ def test_what_is_kept_here_is_not_stored_and_goes_there_later(
 
 
 def test_an_object_under_a_known_uid_is_not_taken_for_stored(
-    orthanc: Archive, study: str, tmp_path: Path
+    orthanc: Orthanc, study: str, tmp_path: Path
 ) -> None:
     """Orthanc says 200 and keeps the old one."""
     server, scan = Server(address_of(orthanc.word)), read_volume(tmp_path / "s4")
@@ -98,7 +98,7 @@ def test_an_object_under_a_known_uid_is_not_taken_for_stored(
 
 
 def test_what_the_server_refuses_is_told(
-    orthanc: Archive, study: str, untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    orthanc: Orthanc, study: str, untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("SEMIVOX_DICOMWEB_LOGIN", "SEMIVOX_DICOMWEB_TOKEN"):
         monkeypatch.delenv(variable, raising=False)

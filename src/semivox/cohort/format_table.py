@@ -75,6 +75,8 @@ class Format:
     dims, spacing, channels
         What it carries, in words for the documentation: dimensions, where spacing and place stand, and what
         becomes a channel.
+    tried
+        Whose files the tests read, in words.
     choices
         What ``--format`` calls it; empty: written only where the scan itself was of this format.
     detached
@@ -99,6 +101,7 @@ class Format:
     dims: str
     spacing: str
     channels: str
+    tried: str = ""
     choices: tuple[str, ...] = ()
     detached: Mapping[str, str] = field(default_factory=dict)
     instead: str | None = None
@@ -124,6 +127,7 @@ FORMATS = (
         title="NIfTI-1 and NIfTI-2",
         endings=(".nii.gz", ".nii", ".hdr"),
         module="nifti",
+        tried="nibabel, SimpleITK, dcm2niix",
         dims="2D, 3D",
         spacing="affine (sform, else qform, else pixdim) in the unit of `xyzt_units`; no unit means mm. "
         "Unknown where neither unit nor affine is filled in and every edge is 1 or 0. Whether a file is "
@@ -138,6 +142,7 @@ FORMATS = (
         title="NRRD",
         endings=(".nrrd", ".nhdr"),
         module="itk",
+        tried="SimpleITK, pynrrd",
         dims="2D, 3D",
         spacing="`space directions` or `spacings` in the unit of `space units` or `units`; no unit means mm. "
         "Unknown without them; nominal in a unit that is no length. A 2D slice of another plane than "
@@ -151,6 +156,7 @@ FORMATS = (
         title="3D Slicer's segmentation",
         endings=(".seg.nrrd",),
         module="slicer_segments",
+        tried="pynrrd, with the fields that 3D Slicer writes",
         dims="2D, 3D",
         spacing="as NRRD",
         channels="a label, never a scan: names, colours and values of `SegmentN_Name`, `_Color` and "
@@ -165,6 +171,7 @@ FORMATS = (
         title="MetaImage",
         endings=(".mha", ".mhd"),
         module="itk",
+        tried="SimpleITK",
         dims="2D, 3D",
         spacing="`ElementSpacing` in the unit of `DistanceUnits`; no unit means mm. Unknown without it. "
         "2D slices as in NRRD",
@@ -177,6 +184,7 @@ FORMATS = (
         title="FreeSurfer's MGH",
         endings=(".mgz", ".mgh"),
         module="mgh",
+        tried="nibabel",
         dims="3D",
         spacing="the header's directions and voxel sizes, in mm; without them (`goodRASFlag` 0) refused",
         channels="the frames",
@@ -188,6 +196,7 @@ FORMATS = (
         title="DICOM series",
         endings=(".dcm", ".zip"),
         module="dicom.volume",
+        tried="scanners (those that pydicom brings along), pydicom; beside dcm2niix and SimpleITK",
         dims="3D",
         spacing="position and direction of each plane, in mm. Planes are sorted along their normal; missing, "
         "uneven, doubled or turned ones are refused, a tilted gantry is told. A folder or a zip holds one "
@@ -201,6 +210,7 @@ FORMATS = (
         title="DICOM segmentation",
         endings=(".seg.dcm",),
         module="dicom.segmentation",
+        tried="highdicom; ours in pydicom, highdicom, SimpleITK, dciodvfy",
         dims="3D",
         spacing="position and direction of each frame, in mm; planes left out as empty are background",
         channels="a label, never a scan: names, colours and codes of the segments. Written (binary) for "
@@ -215,6 +225,7 @@ FORMATS = (
         title="DICOM structure set (RTSTRUCT)",
         endings=(".rtstruct.dcm",),
         module="dicom.structures",
+        tried="ours in pydicom with matplotlib, dciodvfy",
         dims="3D",
         spacing="points in mm, in the planes of the scan's images",
         channels="written alone, for scans that were read from DICOM: a closed contour along the edges of "
@@ -230,6 +241,7 @@ FORMATS = (
         title="PNG",
         endings=(".png",),
         module="png",
+        tried="Pillow",
         dims="2D",
         spacing="none: unknown",
         channels="red, green, blue; alpha is dropped; a palette gives colours, in a label its indices. "
@@ -242,6 +254,7 @@ FORMATS = (
         title="JPEG",
         endings=(".jpg", ".jpeg"),
         module="jpeg",
+        tried="Pillow",
         dims="2D",
         spacing="none: unknown",
         channels="grey, or red, green, blue, of 8 bits. As images only: a label is refused, for JPEG changes "
@@ -255,6 +268,7 @@ FORMATS = (
         title="TIFF, also OME's",
         endings=(".tiff", ".tif", ".ome.tiff", ".ome.tif"),
         module="tiff",
+        tried="tifffile (plain, ImageJ, OME), Pillow",
         dims="2D, 3D (a stack of pages)",
         spacing="OME's `PhysicalSizeX`, `Y`, `Z`, else ImageJ's `unit` and `spacing`, else resolution per "
         "inch or centimetre (2D only), except 1, 72 dpi and 96 dpi, which programs write unasked. Nominal "

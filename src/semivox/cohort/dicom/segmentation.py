@@ -43,7 +43,8 @@ def read(path: Path, label: bool = False) -> Volume:
     values, order, affine, shape = _numbers(dataset), *_grid(path, dataset)
     check_memory(path, 4 * math.prod(shape))
     array = np.zeros(shape, np.int32 if max(values.values(), default=0) > 255 else np.uint8)
-    for frame, plane, segment in zip(_frames(dataset), order, _segment_of_each(path, dataset), strict=True):
+    frames, segments_of = _frames(path, dataset, order), _segment_of_each(path, dataset)
+    for frame, plane, segment in zip(frames, order, segments_of, strict=True):
         if segment is None:  # a label map: its numbers are those of the segments
             for number, value in values.items():
                 array[..., plane][number == frame.T] = value
@@ -62,7 +63,8 @@ def read_planes(path: Path) -> tuple[list[Segment], Volume]:
     dataset = _dataset(path)
     values, order, affine, shape = _numbers(dataset), *_grid(path, dataset)
     planes = {number: np.zeros(shape, bool) for number in values}
-    for frame, plane, segment in zip(_frames(dataset), order, _segment_of_each(path, dataset), strict=True):
+    frames, segments_of = _frames(path, dataset, order), _segment_of_each(path, dataset)
+    for frame, plane, segment in zip(frames, order, segments_of, strict=True):
         for number in planes if segment is None else [segment]:
             planes[number][..., plane] |= number == frame.T if segment is None else frame.T > 0
     by_value = {values[number]: inside for number, inside in planes.items()}
@@ -196,10 +198,14 @@ def _colour(path: Path, lab: Any) -> str | None:
     return colour_of((red / 255, green / 255, blue / 255))
 
 
-def _frames(dataset: Any) -> np.ndarray:
-    """(frames, rows, columns)."""
+def _frames(path: Path, dataset: Any, places: Sequence[int]) -> np.ndarray:
+    """(frames, rows, columns), one a place."""
     frames = np.asarray(dataset.pixel_array)
-    return frames.reshape(-1, *frames.shape[-2:])
+    frames = frames.reshape(-1, *frames.shape[-2:])
+    if len(frames) != len(places):
+        raise _not_read(path, "frames are missing", f"{len(frames)} frames for {len(places)} places",
+                        "copy or export it again")  # fmt: skip
+    return frames
 
 
 def _dataset(path: Path, pixels: bool = True) -> Any:
