@@ -103,7 +103,7 @@ def settings() -> Iterator[Try]:
     from semivox.batches import Augmentation
     from semivox.methods import CATALOG, load_method
     from semivox.methods.declare import Optimizer
-    from semivox.prepare.planner import OVERRIDES
+    from semivox.prepare.overrides import OVERRIDES
     from semivox.training.config import DistanceSettings, RunSettings
 
     classes = {"run": RunSettings, "optimizer": Optimizer, "augmentation": Augmentation}
