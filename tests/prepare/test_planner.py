@@ -16,10 +16,7 @@ from hypothesis import strategies as st
 from semivox.errors import DataError, SettingsError
 from semivox.networks import build_network
 from semivox.prepare.architecture import choose_network, choose_patch
-from semivox.prepare.costs import COSTS, TABLE, Costs, costs_of, network_macs, step_memory, step_seconds
-from semivox.prepare.fingerprint import RUNGS, CaseFingerprint, Fingerprint, Intensity
-from semivox.prepare.plan_json import plan_from_json, plan_to_json, write_plan
-from semivox.prepare.planner import (
+from semivox.prepare.candidate import (
     COMMON_VOXELS,
     FEW_LABELED,
     FEW_STEPS,
@@ -27,8 +24,11 @@ from semivox.prepare.planner import (
     MIN_STEPS,
     MIN_STEPS_STRUCTURE,
     SURROUNDINGS,
-    make_plan,
 )
+from semivox.prepare.costs import COSTS, TABLE, Costs, costs_of, network_macs, step_memory, step_seconds
+from semivox.prepare.fingerprint import RUNGS, CaseFingerprint, Fingerprint, Intensity
+from semivox.prepare.plan_json import plan_from_json, plan_to_json, write_plan
+from semivox.prepare.planner import make_plan
 from semivox.randomness import Key
 
 SOME = Intensity(-50.0, 250.0, 80.0, 40.0)

@@ -1,0 +1,192 @@
+"""What a working spacing comes to under a budget: how far a patch sees there, and how many steps are left.
+
+A patch should see the scan; with few labelled scans, in which what lies around a structure is learned by
+heart, no more than twice the structure. The largest of a few sizes is taken that leaves enough steps, among
+those that the machine's memory holds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+from semivox.errors import SettingsError
+from semivox.prepare.architecture import choose_network, choose_patch
+from semivox.prepare.costs import Costs, step_memory, step_seconds
+from semivox.prepare.fingerprint import Fingerprint
+from semivox.prepare.grid import working_size
+from semivox.prepare.plan import NetworkPlan
+
+ONE_PIECE = 0.9
+"""Least share of a class in its largest piece, in every label, for which it counts as one piece."""
+
+LEAST_COVER = 0.5
+"""Least share that a patch sees of what it should (see ``_sight``)."""
+
+FEW_LABELED = 20
+"""With fewer labelled scans patches are made for the structure; measured: docs/methods/self_training.md."""
+
+SURROUNDINGS = 2.0
+"""Extents of the structure, along each axis, that a patch then sees."""
+
+MIN_STEPS = 1000
+"""A budget buys at least so many steps with patches of up to ``COMMON_VOXELS``."""
+
+MIN_STEPS_STRUCTURE = 2000
+"""The same where patches are made for the structure: there a coarser grid and twice the steps teach more."""
+
+FEW_STEPS = 100
+"""With fewer no model is to be used: anything coarser is better."""
+
+FOR_STEPS = 0.85
+"""Share of a budget that steps have: reading, preparing and measuring come before them."""
+
+MANY_STEPS = 8000
+"""Only a budget for so many steps buys patches above ``COMMON_VOXELS``."""
+
+COMMON_VOXELS = {2: 192 * 192, 3: 64 * 64 * 48}
+PATCH_FACTORS = (5.0, 4.0, 3.0, 2.0, 1.5, 1.0, 0.75, 0.5, 0.35, 0.25)
+"""Patch sizes tried, in multiples of ``COMMON_VOXELS``; 5 is about the 112x112x80 of the literature, and the
+smallest ones are for budgets of minutes, where more steps teach more than more context."""
+
+SMALL_FACTOR = 0.5
+"""Patches below this are tried only while they see ``LEAST_COVER`` of a scan."""
+
+MEMORY_SHARE = 0.75
+"""A training may take so much of the machine's memory; patches that need more are not chosen."""
+
+SMALL_IMAGE = 160 * 160
+"""2D patches up to this size come in batches of 16, larger ones of 8."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """What a working spacing comes to under the budget."""
+
+    spacing: tuple[float, ...]
+    shape: tuple[int, ...]
+    sight: tuple[int, ...]
+    """What a patch should see, voxels."""
+    patch: tuple[int, ...]
+    batch: tuple[int, int]
+    network: NetworkPlan
+    step_seconds: float
+    steps: int
+    memory: int
+    crowded: bool
+    """Whether a larger patch was left out because it takes too much memory."""
+
+    @property
+    def enough(self) -> int:
+        """Steps that a budget should buy."""
+        return MIN_STEPS if self.sight == self.shape else MIN_STEPS_STRUCTURE
+
+    @property
+    def roomy(self) -> bool:
+        """Whether the budget leaves steps and sight enough at this spacing."""
+        return self.steps >= self.enough and self.cover >= LEAST_COVER
+
+    @property
+    def cover(self) -> float:
+        """Share of what a patch should see that lies inside one."""
+        return math.prod(min(p, s) / s for p, s in zip(self.patch, self.sight, strict=True))
+
+
+def candidate_at(
+    fingerprint: Fingerprint,
+    spacing: tuple[float, ...],
+    budget: float,
+    costs: Costs,
+    wish: Mapping[str, Any],
+) -> Candidate:
+    shape = _median_shape(fingerprint, spacing)
+    sight = _sight(fingerprint, spacing, shape)
+    common = COMMON_VOXELS[fingerprint.dims]
+    room = math.inf if costs.memory_bytes is None else MEMORY_SHARE * costs.memory_bytes
+    option: Candidate | None = None
+    crowded = False
+    channels, classes = len(fingerprint.channels), len(fingerprint.values) + 1
+    for factor in (1.0,) if "patch" in wish else PATCH_FACTORS:
+        if "patch" in wish:
+            patch, network = _wished_patch(wish, spacing)
+        else:
+            patch, network = choose_patch(sight, spacing, int(factor * common), wish.get("network.kind"))
+        network = dataclasses.replace(network, norm=wish.get("network.norm", network.norm))
+        batch = wish.get("batch", _batch(patch))
+        memory = step_memory(network, patch, batch, channels, classes)
+        if memory > room and "patch" not in wish and factor != PATCH_FACTORS[-1]:
+            crowded = True
+            continue
+        seconds = step_seconds(network, patch, batch, costs, channels, classes)
+        steps = max(1, int(FOR_STEPS * budget / seconds))
+        smaller = Candidate(spacing, shape, sight, patch, batch, network, seconds, steps, memory, crowded)
+        blind = factor < SMALL_FACTOR and smaller.cover < LEAST_COVER
+        if option is not None and option.steps >= FEW_STEPS and blind:
+            break
+        option = smaller
+        if steps >= (MANY_STEPS if math.prod(patch) > common else option.enough):
+            break
+    assert option is not None
+    while "batch" not in wish and option.steps < FEW_STEPS and option.batch != (1, 1):
+        batch = option.batch[0] // 2, option.batch[1] // 2
+        seconds = step_seconds(option.network, option.patch, batch, costs, channels, classes)
+        memory = step_memory(option.network, option.patch, batch, channels, classes)
+        option = dataclasses.replace(
+            option, batch=batch, step_seconds=seconds, memory=memory,
+            steps=max(1, int(FOR_STEPS * budget / seconds)),
+        )  # fmt: skip
+    return option
+
+
+def _batch(patch: tuple[int, ...]) -> tuple[int, int]:
+    """(labelled, unlabelled) crops a step."""
+    if len(patch) == 3:
+        return (2, 2)
+    return (8, 8) if math.prod(patch) <= SMALL_IMAGE else (4, 4)
+
+
+def _wished_patch(wish: Mapping[str, Any], spacing: tuple[float, ...]) -> tuple[tuple[int, ...], NetworkPlan]:
+    patch = wish["patch"]
+    network = choose_network(patch, spacing, wish.get("network.kind"))
+    rounded = [math.ceil(p / m) * m for p, m in zip(patch, network.multiple, strict=True)]
+    if list(patch) != rounded:
+        raise SettingsError(
+            f"plan.patch must be a multiple of the {network.kind}'s downsampling",
+            found=patch,
+            expected=f"multiples of {network.multiple}",
+            remedy=f"--set plan.patch={rounded}",
+        )
+    return patch, network
+
+
+def _median_shape(fingerprint: Fingerprint, spacing: tuple[float, ...]) -> tuple[int, ...]:
+    sizes = [
+        [working_size(n, s, t) for n, s, t in zip(case.shape, case.spacing, spacing, strict=True)]
+        for case in fingerprint.cases
+    ]
+    return tuple(math.floor(median(axis) + 0.5) for axis in zip(*sizes, strict=True))
+
+
+def _sight(fingerprint: Fingerprint, spacing: tuple[float, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """What a patch should see, voxels at ``spacing``: the median scan of ``shape``; with few labelled scans
+    that show all foreground in one piece, twice the median extent of that piece where it is less."""
+    drawn = fingerprint.cases[: fingerprint.labeled]
+    if len(drawn) >= FEW_LABELED or not all_together(fingerprint):
+        return shape
+    extents = [
+        [n * s / t for n, s, t in zip(case.extent, case.spacing, spacing, strict=True)]
+        for case in drawn
+        if case.extent is not None
+    ]
+    if not extents:
+        return shape
+    wide = [math.ceil(SURROUNDINGS * median(axis)) for axis in zip(*extents, strict=True)]
+    return tuple(min(n, w) for n, w in zip(shape, wide, strict=True))
+
+
+def all_together(fingerprint: Fingerprint) -> bool:
+    shares = [case.together for case in fingerprint.cases[: fingerprint.labeled]]
+    return bool(shares) and all(share is not None and share >= ONE_PIECE for share in shares)
