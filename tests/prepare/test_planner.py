@@ -30,6 +30,7 @@ from semivox.prepare.fingerprint import RUNGS, CaseFingerprint, Fingerprint, Int
 from semivox.prepare.plan_json import plan_from_json, plan_to_json, write_plan
 from semivox.prepare.planner import make_plan
 from semivox.randomness import Key
+from semivox.tiles.blend import axis_tiles
 
 SOME = Intensity(-50.0, 250.0, 80.0, 40.0)
 
@@ -72,8 +73,32 @@ def test_the_known_good_recipe_comes_out(minutes: int) -> None:
     assert (plan.patch, plan.batch) == ((64, 64, 48), (2, 2))
     assert plan.network.kind == "vnet"
     assert plan.network.features == (16, 32, 64, 128, 256)
-    assert plan.steps == int(FOR_STEPS * minutes * 60 / plan.step_seconds)
+    alone = make_plan(replace(ATRIUM, cases=ATRIUM.cases[:1]), minutes * 60)
+    assert alone.steps == int(FOR_STEPS * minutes * 60 / plan.step_seconds)
     assert plan.step_seconds == pytest.approx(0.85, abs=0.1)  # measured: 4 patches of 0.20 s, and the update
+
+
+def with_unlabeled(found: Fingerprint, labeled: int, unlabeled: int) -> Fingerprint:
+    cases = (*[found.cases[0]] * labeled, *[found.cases[-1]] * unlabeled)
+    return replace(found, labeled=labeled, cases=cases)
+
+
+def test_unlabelled_scans_are_paid_for_in_crops_and_in_labelling() -> None:
+    """By the long way: the windows of every scan are counted as they are cut."""
+    alone = make_plan(with_unlabeled(ATRIUM, 2, 0), 3600)
+    assert make_plan(with_unlabeled(ATRIUM, 2, 1), 3600).steps == alone.steps  # too few to learn from
+    macs = network_macs(alone.network, 1, 2, alone.patch)
+    windows = math.prod(len(axis_tiles(max(n, p), p)) for n, p in zip(alone.shape, alone.patch, strict=True))
+    a_scan = 2 * windows * macs * COSTS.seconds_per_mac[3] / 3  # and mirrored; a third of a step's work
+    a_step = 1.5 * alone.step_seconds
+    for unlabeled in (2, 40, 100, 10_000):
+        plan = make_plan(with_unlabeled(ATRIUM, 2, unlabeled), 3600)
+        assert (plan.rung, plan.patch) == (alone.rung, alone.patch)
+        labelling = min(2 * unlabeled * a_scan, 0.4 * FOR_STEPS * 3600)
+        assert plan.steps == int((FOR_STEPS * 3600 - labelling) / a_step)
+        assert f"about {plan.steps:,} steps learn from labelled and unlabelled scans" in plan.assumptions[-2]
+        assert f"alone has {alone.steps:,}" in plan.assumptions[-2]
+    assert "unlabelled scans" not in " ".join(alone.assumptions)
 
 
 def with_structure(
@@ -81,7 +106,7 @@ def with_structure(
 ) -> Fingerprint:
     """The cohort with ``labeled`` labelled scans, each with its foreground in a box of ``extent`` voxels."""
     drawn = replace(found.cases[0], together=share, extent=extent)
-    return replace(found, labeled=labeled, cases=(*[drawn] * labeled, found.cases[-1]))
+    return with_unlabeled(replace(found, cases=(drawn, found.cases[-1])), labeled, 1)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -115,6 +140,17 @@ def test_a_heart_in_a_chest_gets_more_steps_than_a_chest_at_no_coarser_grid() ->
         assert heart.rung <= whole.rung or (heart.steps or 0) >= MIN_STEPS_STRUCTURE
         assert "few labelled scans" in " ".join(heart.assumptions)
         assert "few labelled scans" not in " ".join(whole.assumptions)
+
+
+def test_where_patches_are_made_for_a_structure_steps_beside_unlabelled_scans_must_be_enough() -> None:
+    chest = with_structure(cohort((256, 216, 9), (1.0, 1.0, 6.667)), (70, 75, 9), 6)
+    for minutes in (10, 20, 40, 80):
+        few, many = (make_plan(with_unlabeled(chest, 6, n), minutes * 60) for n in (0, 94))
+        assert many.rung >= few.rung
+        assert many.rung == RUNGS[-1] or (many.steps or 0) >= MIN_STEPS_STRUCTURE
+    whole = with_structure(cohort((256, 216, 9), (1.0, 1.0, 6.667)), (70, 75, 9), FEW_LABELED)
+    for n in (0, FEW_LABELED):  # there labels alone decide
+        assert make_plan(with_unlabeled(whole, FEW_LABELED, n), 1200).rung == make_plan(whole, 1200).rung
 
 
 def test_it_is_pure_and_says_what_it_assumes() -> None:
@@ -242,7 +278,7 @@ def test_every_row_plans_in_two_and_three_dimensions(capability: str) -> None:
 def test_a_budget_for_few_steps_buys_a_coarser_plan(shape: tuple[int, ...]) -> None:
     """Below 100 steps nothing is learned: a rung that loses detail, a patch that sees less and a smaller
     batch come first."""
-    lossy = cohort(shape, (0.625,) * len(shape), (1.0, 0.94, 0.9, 0.8))
+    lossy = with_unlabeled(cohort(shape, (0.625,) * len(shape), (1.0, 0.94, 0.9, 0.8)), 1, 0)
     slow = costs_of("avx2", 1)
     plans = [make_plan(lossy, budget, slow) for budget in (3600, 600, 120, 60, 30, 15)]
     for plan in plans[:4]:

@@ -94,6 +94,16 @@ def say_step(batch: Sequence[int], seconds: float, memory: int, crowded: bool, c
     )
 
 
+def say_steps(steps: int | None, alone: int) -> list[str]:
+    """What steps are taken to learn from, where fewer are planned than labels ``alone`` would get."""
+    if steps is None or steps >= alone:
+        return []
+    return [
+        f"about {steps:,} steps learn from labelled and unlabelled scans, and label these anew now and then; "
+        f"a method that learns from labels alone has {alone:,} (override: --set plan.steps=N)"
+    ]
+
+
 def _gib(number: int) -> str:
     return f"{number / 2**30:.1f} GiB"
 

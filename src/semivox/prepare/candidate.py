@@ -15,7 +15,7 @@ from typing import Any
 
 from semivox.errors import SettingsError
 from semivox.prepare.architecture import choose_network, choose_patch
-from semivox.prepare.costs import Costs, step_memory, step_seconds
+from semivox.prepare.costs import Costs, labelling_seconds, step_memory, step_seconds
 from semivox.prepare.fingerprint import Fingerprint
 from semivox.prepare.grid import working_size
 from semivox.prepare.plan import NetworkPlan
@@ -36,7 +36,15 @@ MIN_STEPS = 1000
 """A budget buys at least so many steps with patches of up to ``COMMON_VOXELS``."""
 
 MIN_STEPS_STRUCTURE = 2000
-"""The same where patches are made for the structure: there a coarser grid and twice the steps teach more."""
+"""The same where patches are made for the structure: there a coarser grid and twice the steps teach more.
+Unlabelled scans above all, so where they are at hand it is their steps that count."""
+
+CROPS_BESIDE = 1.5
+"""Crops of a step that learns from unlabelled scans as well, over the batch's: ``self_training`` adds none
+while it learns from labels alone, and as many again in its rounds."""
+
+LABELLINGS, FOR_LABELLING = 2, 0.4
+"""How often all unlabelled scans are labelled, and the share of a budget that this takes at most."""
 
 FEW_STEPS = 100
 """With fewer no model is to be used: anything coarser is better."""
@@ -75,6 +83,9 @@ class Candidate:
     network: NetworkPlan
     step_seconds: float
     steps: int
+    """From labels alone."""
+    beside: int
+    """From unlabelled scans as well; as many as from labels alone where few are at hand."""
     memory: int
     crowded: bool
     """Whether a larger patch was left out because it takes too much memory."""
@@ -85,9 +96,14 @@ class Candidate:
         return MIN_STEPS if self.sight == self.shape else MIN_STEPS_STRUCTURE
 
     @property
+    def bought(self) -> int:
+        """Steps that are held against it."""
+        return self.steps if self.sight == self.shape else self.beside
+
+    @property
     def roomy(self) -> bool:
         """Whether the budget leaves steps and sight enough at this spacing."""
-        return self.steps >= self.enough and self.cover >= LEAST_COVER
+        return self.bought >= self.enough and self.cover >= LEAST_COVER
 
     @property
     def cover(self) -> float:
@@ -102,43 +118,85 @@ def candidate_at(
     costs: Costs,
     wish: Mapping[str, Any],
 ) -> Candidate:
-    shape = _median_shape(fingerprint, spacing)
-    sight = _sight(fingerprint, spacing, shape)
+    """The candidate at ``spacing`` under ``budget`` seconds; ``wish``: checked overrides of the plan."""
+    scans = _Scans.of(fingerprint, spacing, budget, costs)
     common = COMMON_VOXELS[fingerprint.dims]
     room = math.inf if costs.memory_bytes is None else MEMORY_SHARE * costs.memory_bytes
-    option: Candidate | None = None
+    chosen: Candidate | None = None
     crowded = False
-    channels, classes = len(fingerprint.channels), len(fingerprint.values) + 1
     for factor in (1.0,) if "patch" in wish else PATCH_FACTORS:
         if "patch" in wish:
             patch, network = _wished_patch(wish, spacing)
         else:
-            patch, network = choose_patch(sight, spacing, int(factor * common), wish.get("network.kind"))
+            patch, network = choose_patch(
+                scans.sight, spacing, int(factor * common), wish.get("network.kind")
+            )
         network = dataclasses.replace(network, norm=wish.get("network.norm", network.norm))
-        batch = wish.get("batch", _batch(patch))
-        memory = step_memory(network, patch, batch, channels, classes)
-        if memory > room and "patch" not in wish and factor != PATCH_FACTORS[-1]:
+        smaller = scans.candidate(network, patch, wish.get("batch", _batch(patch)), crowded)
+        if smaller.memory > room and "patch" not in wish and factor != PATCH_FACTORS[-1]:
             crowded = True
             continue
-        seconds = step_seconds(network, patch, batch, costs, channels, classes)
-        steps = max(1, int(FOR_STEPS * budget / seconds))
-        smaller = Candidate(spacing, shape, sight, patch, batch, network, seconds, steps, memory, crowded)
         blind = factor < SMALL_FACTOR and smaller.cover < LEAST_COVER
-        if option is not None and option.steps >= FEW_STEPS and blind:
+        if chosen is not None and chosen.steps >= FEW_STEPS and blind:
             break
-        option = smaller
-        if steps >= (MANY_STEPS if math.prod(patch) > common else option.enough):
+        chosen = smaller
+        if chosen.bought >= (MANY_STEPS if math.prod(patch) > common else chosen.enough):
             break
-    assert option is not None
-    while "batch" not in wish and option.steps < FEW_STEPS and option.batch != (1, 1):
-        batch = option.batch[0] // 2, option.batch[1] // 2
-        seconds = step_seconds(option.network, option.patch, batch, costs, channels, classes)
-        memory = step_memory(option.network, option.patch, batch, channels, classes)
-        option = dataclasses.replace(
-            option, batch=batch, step_seconds=seconds, memory=memory,
-            steps=max(1, int(FOR_STEPS * budget / seconds)),
-        )  # fmt: skip
-    return option
+    assert chosen is not None
+    while "batch" not in wish and chosen.steps < FEW_STEPS and chosen.batch != (1, 1):
+        batch = chosen.batch[0] // 2, chosen.batch[1] // 2
+        chosen = scans.candidate(chosen.network, chosen.patch, batch, chosen.crowded)
+    return chosen
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scans:
+    """The scans at one working spacing, and what there is to learn from them."""
+
+    spacing: tuple[float, ...]
+    shape: tuple[int, ...]
+    sight: tuple[int, ...]
+    channels: int
+    classes: int
+    unlabeled: int
+    """As long as they are as many as the labelled ones, else 0."""
+    seconds: float
+    costs: Costs
+
+    @classmethod
+    def of(cls, fingerprint: Fingerprint, spacing: tuple[float, ...], budget: float, costs: Costs) -> _Scans:
+        shape = _median_shape(fingerprint, spacing)
+        sight = _sight(fingerprint, spacing, shape)
+        channels, classes = len(fingerprint.channels), len(fingerprint.values) + 1
+        labeled = fingerprint.labeled
+        others = len(fingerprint.cases) - labeled
+        unlabeled = others if others >= labeled else 0
+        return cls(spacing, shape, sight, channels, classes, unlabeled, FOR_STEPS * budget, costs)
+
+    def candidate(
+        self, network: NetworkPlan, patch: tuple[int, ...], batch: tuple[int, int], crowded: bool
+    ) -> Candidate:
+        """What ``batch`` crops of ``patch`` a step cost here."""
+        memory = step_memory(network, patch, batch, self.channels, self.classes)
+        a_step = step_seconds(network, patch, batch, self.costs, self.channels, self.classes)
+        steps = beside = max(1, int(self.seconds / a_step))
+        if self.unlabeled:
+            a_scan = labelling_seconds(network, patch, self.shape, self.costs, self.channels, self.classes)
+            labelling = min(LABELLINGS * self.unlabeled * a_scan, FOR_LABELLING * self.seconds)
+            beside = max(1, int((self.seconds - labelling) / (CROPS_BESIDE * a_step)))
+        return Candidate(
+            self.spacing,
+            self.shape,
+            self.sight,
+            patch,
+            batch,
+            network,
+            a_step,
+            steps,
+            beside,
+            memory,
+            crowded,
+        )
 
 
 def _batch(patch: tuple[int, ...]) -> tuple[int, int]:

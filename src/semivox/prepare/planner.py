@@ -23,6 +23,7 @@ from semivox.prepare.assumptions import (
     say_rung,
     say_spacing,
     say_step,
+    say_steps,
 )
 from semivox.prepare.candidate import FEW_STEPS, ONE_PIECE, Candidate, all_together, candidate_at
 from semivox.prepare.costs import COSTS, Costs
@@ -82,7 +83,7 @@ def make_plan(
     reason = _reason(wish, bool(roomy), chosen not in admissible, option.enough)
     crowded = any(o.crowded for o in options[: chosen + 1])
     made_for = None if option.sight == option.shape else option.sight
-    steps = wish.get("steps", option.steps if budget_seconds is not None else None)
+    steps = wish.get("steps", option.beside if budget_seconds is not None else None)
     return Plan(
         dims=fingerprint.dims,
         axes=fingerprint.axes,
@@ -107,6 +108,7 @@ def make_plan(
             say_rung(fingerprint, option.spacing, rung, reason, option.patch, option.cover, made_for),
             *(say_class(c) for c in regions or classes),
             *(say_channel(i, c) for i, c in enumerate(channels)),
+            *say_steps(steps, option.steps),
             say_step(option.batch, option.step_seconds, option.memory, crowded, costs),
         ),
     )

@@ -20,7 +20,7 @@ from semivox.training.display import Display
 from semivox.training.options import TrainOptions
 from semivox.training.run_folder import has_run
 
-LEAST_STEPS = 1000
+LEAST_STEPS = 800
 """Steps below which ``auto`` means ``supervised``: no teacher has finished learning."""
 PLACES = ("data", "out", "plan", "watch", "config", "settings", "resume", "folds", "cache", "workers")
 """Fields that are no settings of :class:`~semivox.training.config.RunSettings`."""
