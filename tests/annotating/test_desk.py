@@ -20,7 +20,14 @@ from semivox.annotating import Desk
 from semivox.annotating.book import LEASE, Book, Edit, Reader
 from semivox.annotating.drawn import Drawn
 from semivox.annotating.order import Ranked, in_turn
-from semivox.annotating.page_grid import PageGrid, displayed, to_numbers, to_values
+from semivox.annotating.page_grid import (
+    PageGrid,
+    displayed,
+    kind_of,
+    to_numbers,
+    to_values,
+    usual_window,
+)
 from semivox.annotating.refusals import Busy, NotThere, NotWanted, Overtaken
 from semivox.cohort import load_cohort, read_label, read_volume
 from semivox.commands.check import check
@@ -56,11 +63,11 @@ def test_a_voxel_of_the_page_is_the_voxel_at_that_place_of_the_patient(
     assert label.get_data_dtype() == np.uint8
     canonical = np.asanyarray(nib.as_closest_canonical(label).dataobj)
     np.testing.assert_array_equal(canonical, np.array(VALUES)[mask])
-    shown = nib.Nifti1Image.from_bytes(desk.image(scan))
-    np.testing.assert_array_equal(
-        np.asanyarray(shown.dataobj), np.asanyarray(nib.as_closest_canonical(image).dataobj)
-    )
-    assert (np.linalg.det(shown.affine), desk.label(scan)) == (
+    facts = desk.facts(scan, readers[0])
+    shown = np.frombuffer(desk.image(scan), facts["voxels"]).reshape(facts["shape"], order="F")
+    np.testing.assert_array_equal(shown, np.asanyarray(nib.as_closest_canonical(image).dataobj))
+    assert desk.image(scan, at=3) == shown[..., 3].tobytes(order="F")
+    assert (np.prod(facts["edges"]), desk.label(scan)) == (
         pytest.approx(abs(np.linalg.det(image.affine)), rel=1e-5),
         mask.tobytes(order="F"),
     )
@@ -77,11 +84,13 @@ def test_a_picture_keeps_its_pixels(
     saved(desk, "new", readers[0], mask)
     written = np.asarray(Image.open(pictures / "labelsTr/new.png"))
     assert np.argwhere(written).tolist() == [[0, 5]]
-    shown = np.asanyarray(nib.Nifti1Image.from_bytes(desk.image("new")).dataobj)
-    assert shown[5, 23, 0].tolist() == tuple(np.asarray(Image.open(pictures / "imagesTr/new_0000.png"))[0, 5])
+    shown = np.frombuffer(desk.image("new"), facts["voxels"]).reshape((3, 32, 24), order="F")
+    assert shown[:, 5, 23].tolist() == list(np.asarray(Image.open(pictures / "imagesTr/new_0000.png"))[0, 5])
 
 
 def test_numbers_and_values_are_each_others_inverse() -> None:
+    bytes_ = np.array([[0, 7], [3, 9]], np.uint8)
+    assert to_numbers(bytes_, (3, 7, 300), 9).tolist() == [[0, 2], [1, 4]]
     mask = np.array([[0, 7, 300], [3, 9999, 7]])
     numbers = to_numbers(mask, (3, 7, 300), 9999)
     assert numbers.tolist() == [[0, 2, 3], [1, 4, 2]]
@@ -90,7 +99,7 @@ def test_numbers_and_values_are_each_others_inverse() -> None:
         to_values(numbers, (3, 7, 300), None)
 
 
-@pytest.mark.parametrize("kind", ["f8", "i1", "i4", "u2", "?"])
+@pytest.mark.parametrize("kind", ["f8", ">f4", "i1", "i4", "u2", ">i2", "?"])
 def test_every_type_of_scan_can_be_shown(kind: str, tmp_path: Path, data: Path) -> None:
     scan = read_volume(data / "imagesTr/straight_0000.nii.gz")
     array = np.abs(scan.array).astype(kind)
@@ -98,10 +107,13 @@ def test_every_type_of_scan_can_be_shown(kind: str, tmp_path: Path, data: Path) 
         array[0, 0, 0, 0] = np.nan
     from dataclasses import replace
 
-    shown = np.asanyarray(
-        nib.Nifti1Image.from_bytes(displayed(replace(scan, array=array), PageGrid.of(scan), 0)).dataobj
-    )
-    np.testing.assert_array_equal(shown, np.nan_to_num(array[0].astype(np.float64)).astype(np.float32))
+    given = replace(scan, array=array)
+    assert kind_of(given) in ("uint8", "int16", "uint16", "float32")
+    want = np.nan_to_num(array[0].astype(np.float64)).astype(np.float32)
+    shown = np.frombuffer(displayed(given, PageGrid.of(scan), 0), kind_of(given))
+    np.testing.assert_array_equal(shown.reshape(scan.shape, order="F"), want)
+    low, high = usual_window(given, 0)
+    assert want.min() <= low < high <= want.max()
 
 
 # ---- a part of a label

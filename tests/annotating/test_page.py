@@ -150,7 +150,7 @@ def test_what_is_drawn_where_the_scan_shows_a_spot_lies_on_that_spot_in_the_file
     away = [(spot[0] + 5) % 14, (spot[1] + 5) % 10, spot[2]]
     anna.page.evaluate("semivox.view.view(1)")
     anna.at(away)
-    anna.page.evaluate("semivox.view.nv.setCrosshairWidth(0)")
+    anna.page.evaluate("semivox.view.planes.bare = true")
     anna.keys("x")  # the mask is hidden, so that the spot is the brightest
     x, y = brightest(anna)
     anna.keys("x", "[", "[", "[", "2")
@@ -221,7 +221,7 @@ def test_a_picture_in_colour(pictures_run: tuple[Path, Path], pictures: Path, br
     with serve(desk, listens, address, Length(), "Anna", rank=False):
         reader = Reader(browser, address.url)
         reader.open("new")
-        reader.page.evaluate("semivox.view.nv.setCrosshairWidth(0); semivox.now.drawing.mask.fill(0)")
+        reader.page.evaluate("semivox.view.planes.bare = true; semivox.now.drawing.mask.fill(0)")
         reader.keys("x")
         x, y = brightest(reader)
         reader.keys("[", "[", "[")
@@ -231,3 +231,45 @@ def test_a_picture_in_colour(pictures_run: tuple[Path, Path], pictures: Path, br
         assert (written.shape, np.argwhere(written).tolist()) == ((24, 32), [[20, 27]])
         assert reader.faults == []
         reader.page.close()
+
+
+def test_a_large_scan_comes_once_and_its_first_slice_before_the_rest(
+    run: Path, data: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent is the scan's voxels as they are stored, one slice more, a packed mask, and the page."""
+    shape = (256, 256, 136)
+    big = np.zeros(shape, np.int16)
+    big[60:200, 80:170, 20:110] = np.arange(90) * 5
+    nib.save(nib.Nifti1Image(big, np.diag([-1.0, -1, 2, 1])), data / "imagesTr/thick_0000.nii.gz")
+    found = np.zeros(shape, np.uint8)
+    found[90:170, 100:150, 30:90] = 3
+    desk = Desk(run, data)
+    monkeypatch.setattr(desk, "predicted", lambda scan: found)
+    listens, address = listening("127.0.0.1", 0, None)
+    with serve(desk, listens, address, Length(), "Anna", rank=False):
+        reader = Reader(browser, address.url)
+        sent = list[tuple[str, int]]()
+        reader.page.on("response", lambda r: sent.append((r.url, int(r.headers.get("content-length", 0)))))
+        reader.load("thick")
+        scans = [size for url, size in sent if "/api/image" in url]
+        assert scans == [2 * 256 * 256, 2 * big.size]
+        assert sum(size for _, size in sent) < 2.05 * big.size
+        assert len(sent) < 24
+        assert reader.crosshair == [126, 131, 60]  # the middle of the mask in the patient's axes
+        seen = reader.page.evaluate("[0, 100 + 256 * (100 + 256 * 60)].map(i => semivox.view.intensity(i))")
+        assert seen == [0, int(big[155, 155, 60])]
+        assert reader.faults == []
+        reader.page.close()
+
+
+def test_three_dimensions_are_drawn_when_they_are_asked_for(anna: Reader) -> None:
+    anna.load("straight")
+    niivue = "performance.getEntriesByType('resource').some(e => e.name.endsWith('niivue.js'))"
+    assert not anna.page.evaluate(niivue)  # without a graphics card it waits
+    anna.page.evaluate("semivox.view.view(4)")
+    anna.page.wait_for_selector("#solid[data-drawn]")
+    assert anna.page.evaluate("semivox.view.solid.nv.drawBitmap.some(v => v)")
+    box = anna.page.locator("#solid").bounding_box()
+    assert box is not None
+    picture = np.asarray(Image.open(io.BytesIO(anna.page.screenshot(clip=box))).convert("RGB"))
+    assert (picture.max(-1) > 60).mean() > 0.02

@@ -15,7 +15,16 @@ from semivox.annotating.book import Book, Edit, Reader
 from semivox.annotating.drawn import Drawn
 from semivox.annotating.label_store import NONE, LabelStore
 from semivox.annotating.order import NOTHING, Ranked, in_turn, read_ranking
-from semivox.annotating.page_grid import PageGrid, displayed, is_colour, known, to_numbers, to_values
+from semivox.annotating.page_grid import (
+    PageGrid,
+    displayed,
+    is_colour,
+    kind_of,
+    known,
+    to_numbers,
+    to_values,
+    usual_window,
+)
 from semivox.annotating.refusals import Busy, NotThere, NotWanted, Overtaken
 from semivox.cohort import Case, Volume, load_cohort, read_case, segments_of_classes
 from semivox.errors import DataError, SemivoxError
@@ -188,6 +197,8 @@ class Desk:
             "dims": volume.dims,
             "placed": volume.placed,
             "colour": is_colour(volume),
+            "voxels": kind_of(volume),
+            "windows": [usual_window(volume, channel) for channel in range(volume.channels)],
             "channels": [] if is_colour(volume) else list(self.cohort.channels)[: volume.channels],
             "version": self.store.version(opened.case),
             "reason": self.ranked.reasons.get(scan, ""),
@@ -195,12 +206,16 @@ class Desk:
             "plane": int(np.argmax([round(e, 3) for e in grid.edges[::-1]])),
         }
 
-    def image(self, scan: str, channel: int = 0) -> bytes:
-        """The scan as the page's viewer reads it: NIfTI, on the page's grid."""
+    def image(self, scan: str, channel: int = 0, at: int | None = None) -> bytes:
+        """The scan's plain voxels on the page's grid; of one slice, or of all. Raises NotThere."""
         opened = self.opened(scan)
-        if not 0 <= channel < opened.scan.channels:
-            raise NotThere("no such channel", found=channel, expected=f"0 to {opened.scan.channels - 1}")
-        return displayed(opened.scan, opened.grid, channel)
+        for name, given, count in (
+            ("channel", channel, opened.scan.channels),
+            ("slice", 0 if at is None else at, opened.grid.shape[2]),
+        ):
+            if not 0 <= given < count:
+                raise NotThere(f"no such {name}", found=given, expected=f"0 to {count - 1}")
+        return displayed(opened.scan, opened.grid, channel, at)
 
     def label(self, scan: str) -> bytes | None:
         """Class numbers of the scan's label on the page's grid, a byte a voxel; None where there is none."""

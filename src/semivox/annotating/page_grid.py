@@ -55,7 +55,13 @@ class PageGrid:
 def to_numbers(mask: np.ndarray, values: Sequence[int], ignore: int | None) -> np.ndarray:
     """Label values -> uint8 class numbers: 0 background, k for ``values[k - 1]``, then one for ``ignore``.
     Other values become background."""
-    numbers = np.zeros(mask.shape, np.uint8)
+    if mask.dtype == np.uint8:
+        table = np.zeros(256, np.uint8)
+        for number, value in enumerate(known(values, ignore), start=1):
+            if value < 256:
+                table[value] = number
+        return table[mask]
+    numbers = np.zeros_like(mask, np.uint8)
     for number, value in enumerate(known(values, ignore), start=1):
         numbers[mask == value] = number
     return numbers
@@ -74,36 +80,42 @@ def known(values: Sequence[int], ignore: int | None) -> tuple[int, ...]:
     return (*values, *(() if ignore is None else (ignore,)))
 
 
-def displayed(scan: Volume, grid: PageGrid, channel: int) -> bytes:
-    """One channel (or a picture's colours) as an uncompressed NIfTI file on the page's grid.
-
-    Its affine has the voxels' edges alone: the page needs no place in the room, and a viewer that is told
-    none cannot turn the axes its own way.
-    """
-    import nibabel as nib
-
+def displayed(scan: Volume, grid: PageGrid, channel: int, at: int | None = None) -> bytes:
+    """One channel (or a picture's colours, three bytes a pixel) on the page's grid, as plain voxels of
+    :func:`kind_of`; of slice ``at`` along the last axis alone, or of all."""
     if is_colour(scan):
-        planes = [grid.to_page(_bytes(plane)) for plane in scan.array]
-        array = np.empty(grid.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")])
-        for name, plane in zip("RGB", planes, strict=True):
-            array[name] = plane
+        array = np.stack([_slice(grid.to_page(_bytes(plane)), at) for plane in scan.array])
     else:
-        array = grid.to_page(_plain(scan.array[channel]))
-    image = nib.Nifti1Image(array, np.diag([*_shown_edges(grid.edges), 1.0]))
-    image.header.set_xyzt_units("mm")
-    return bytes(image.to_bytes())
+        array = _shown(_slice(grid.to_page(scan.array[channel]), at))
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes(order="F")
+
+
+def kind_of(scan: Volume) -> str:
+    """The type of the voxels that :func:`displayed` gives: uint8, int16, uint16 or float32."""
+    return "uint8" if is_colour(scan) else _shown(scan.array[:1, ..., :1]).dtype.name
+
+
+def usual_window(scan: Volume, channel: int) -> tuple[float, float]:
+    """Intensities that are shown black and white: without the darkest and the brightest 2 % of the voxels,
+    counted on a part of them; all of them where these are one."""
+    if is_colour(scan):
+        return 0.0, 255.0
+    array = scan.array[channel]
+    part = _shown(array[tuple(slice(None, None, max(1, n // 64)) for n in array.shape)])
+    low, high = (float(value) for value in np.percentile(part, (2, 98)))
+    if low == high:
+        whole = _shown(array)
+        low, high = float(whole.min()), float(whole.max())
+    return low, high
+
+
+def _slice(array: np.ndarray, at: int | None) -> np.ndarray:
+    return array if at is None else array[..., at]
 
 
 def is_colour(scan: Volume) -> bool:
     """Whether three channels are red, green and blue of one picture."""
     return scan.dims == 2 and scan.channels == 3
-
-
-def _shown_edges(edges: Sequence[float]) -> list[float]:
-    """Viewers work in float32: edges of any unit, the largest becoming a few."""
-    largest = max(edges)
-    scale = 1.0 if 0.01 <= largest <= 100 else 1.0 / largest
-    return [edge * scale for edge in edges]
 
 
 def _bytes(plane: np.ndarray) -> np.ndarray:
@@ -113,8 +125,8 @@ def _bytes(plane: np.ndarray) -> np.ndarray:
     return np.rint((plane - low) / ((high - low) or 1.0) * 255).astype(np.uint8)
 
 
-def _plain(array: np.ndarray) -> np.ndarray:
-    """Of a type that every viewer reads; what is no number is shown as 0."""
+def _shown(array: np.ndarray) -> np.ndarray:
+    """Of a type that the page reads; what is no number is shown as 0."""
     if array.dtype.kind == "b":
         return array.astype(np.uint8)
     if array.dtype.kind in "iu" and array.dtype.itemsize <= 2:

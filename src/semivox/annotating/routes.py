@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -99,16 +100,16 @@ class PageApp:
         return JSONResponse(self.desk.listing(self.who(request.query_params)))
 
     def image(self, request: Request) -> Response:
-        channel = request.query_params.get("channel", "0")
-        number = int(channel) if channel.isdecimal() and len(channel) < 4 else -1
-        return _bytes(self.desk.image(request.query_params.get("case", ""), number))
+        asked = request.query_params
+        at = _number(asked["slice"]) if "slice" in asked else None
+        return _bytes(self.desk.image(asked.get("case", ""), _number(asked.get("channel", "0")), at))
 
     def label(self, request: Request) -> Response:
         found = self.desk.label(request.query_params.get("case", ""))
-        return Response(status_code=204) if found is None else _bytes(found)
+        return Response(status_code=204) if found is None else _packed(found, request)
 
     def mask(self, request: Request) -> Response:
-        return _bytes(self.desk.mask(request.query_params.get("case", "")))
+        return _packed(self.desk.mask(request.query_params.get("case", "")), request)
 
     def history(self, request: Request) -> Response:
         scan = self.desk.case(request.query_params.get("case", "")).name
@@ -180,6 +181,20 @@ class PageApp:
 
 def _bytes(content: bytes) -> Response:
     return Response(content, media_type="application/octet-stream")
+
+
+def _packed(content: bytes, request: Request) -> Response:
+    """Masks are mostly background: packed quickly they are a hundredth. Scans hardly shrink, and are not."""
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return _bytes(content)
+    answer = _bytes(gzip.compress(content, compresslevel=1, mtime=0))
+    answer.headers["content-encoding"] = "gzip"
+    return answer
+
+
+def _number(given: str) -> int:
+    """-1 for what is none."""
+    return int(given) if given.isascii() and given.isdecimal() and len(given) < 8 else -1
 
 
 def _seconds(given: Any) -> float:

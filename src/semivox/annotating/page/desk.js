@@ -41,7 +41,20 @@ export const next = besides => json(send("api/next", { besides }));
 export const ready = scan => send("api/ready", { case: scan });
 export const stay = scan => send("api/stay", { case: scan });
 export const mark = (scan, action, note, seconds) => send("api/mark", { case: scan, action, note, seconds });
-export const image = async (scan, channel) => (await answer(`api/image?${query({ case: scan, channel })}`)).arrayBuffer();
+/** Voxels as they lie in memory, first axis fastest; `told(part)` says how much is there. */
+export async function image(scan, channel, told = () => {}) {
+  const got = await answer(`api/image?${query({ case: scan, channel })}`);
+  const whole = new Uint8Array(Number(got.headers.get("content-length"))), reader = got.body.getReader();
+  for (let at = 0; ;) {
+    const { done, value } = await reader.read();
+    if (done && at < whole.length) throw new Error("the scan came in part only: open it again");
+    if (done) return whole.buffer;
+    whole.set(value, at);
+    at += value.length;
+    told(at / whole.length);
+  }
+}
+export const slice = async (scan, channel, number) => (await answer(`api/image?${query({ case: scan, channel, slice: number })}`)).arrayBuffer();
 export const label = scan => bytes(answer(`api/label?${query({ case: scan })}`));
 export const mask = scan => bytes(answer(`api/mask?${query({ case: scan })}`));
 export const training = () => json(answer("api/train"));

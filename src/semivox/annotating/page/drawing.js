@@ -29,36 +29,57 @@ export class Drawing {
     this.mask[index] = value;
   }
 
-  /** Ends the step; returns the first and last slice along the last axis that changed, or null. */
+  /** Ends the step; whether it changed anything. */
   end() {
     const stroke = this.stroke;
     this.stroke = null;
-    if (!stroke || !stroke.size) return null;
-    const step = { at: Uint32Array.from(stroke.keys()), was: Uint8Array.from(stroke.values()) };
-    this.done.push(step);
+    if (!stroke || !stroke.size) return false;
+    this.done.push({ at: Uint32Array.from(stroke.keys()), was: Uint8Array.from(stroke.values()) });
     if (this.done.length > MOST_UNDO) this.done.shift();
     this.undone = [];
     this.changes++;
-    return this.span(step.at);
+    return true;
   }
 
   undo() { return this.swap(this.done, this.undone); }
   redo() { return this.swap(this.undone, this.done); }
 
+  /** Takes back the last step for good. */
+  forget() {
+    if (this.undo()) this.undone.pop();
+  }
+
   swap(from, to) {
     const step = from.pop();
-    if (!step) return null;
+    if (!step) return false;
     const now = new Uint8Array(step.at.length);
     step.at.forEach((index, i) => { now[i] = this.mask[index]; this.mask[index] = step.was[i]; });
     to.push({ at: step.at, was: now });
     this.changes++;
-    return this.span(step.at);
+    return true;
   }
 
-  span(indices) {
-    let low = Infinity, high = -1;
-    for (const index of indices) { if (index < low) low = index; if (index > high) high = index; }
-    return [Math.floor(low / this.strides[2]), Math.floor(high / this.strides[2])];
+  /** Another mask in place of this one. */
+  become(mask) {
+    for (let index = 0; index < mask.length; index++) if (mask[index] !== this.mask[index]) this.put(index, mask[index]);
+  }
+
+  /** The voxel in the middle of what is drawn, or of the scan. */
+  middle() {
+    const [nx, ny, nz] = this.shape, { mask } = this, sum = [0, 0, 0];
+    let n = 0;
+    for (let z = 0, index = 0; z < nz; z++) {
+      for (let y = 0; y < ny; y++) {
+        for (let x = 0; x < nx; x++, index++) {
+          if (!mask[index]) continue;
+          sum[0] += x;
+          sum[1] += y;
+          sum[2] += z;
+          n++;
+        }
+      }
+    }
+    return n ? sum.map(s => Math.round(s / n)) : this.shape.map(s => Math.floor(s / 2));
   }
 
   // ---- tools; `axis` is the one across the plane

@@ -22,6 +22,8 @@ export const KEYS = [
   ["stronger", "+", "Stronger mask"],
   ["window", "W", "Usual window"],
   ["view", "V", "Other view"],
+  ["nearer", ".", "Zoom in"],
+  ["farther", ",", "Zoom out"],
   ["plane", "P", "Other plane for the keyboard"],
   ["mark", "R", "Slice looked at"],
   ["use", "Space", "Use the tool at the crosshair"],

@@ -3,14 +3,16 @@
 import * as desk from "./desk.js";
 import { Drawing } from "./drawing.js";
 import { KEYS, actionOf, label } from "./keys.js";
+import { follow } from "./pointer.js";
 import { say, showClasses, showScans, showTraining } from "./panel.js";
 import { VIEWS, View } from "./view.js";
 
 const $ = id => document.getElementById(id);
 const TOOLS = ["brush", "eraser", "threshold", "fill", "look"];
 const STAY_SECONDS = 60, IDLE_SECONDS = 60;
+const LARGE = 2 ** 23;  // voxels, from which on a slice is shown before the rest is there
 
-const view = new View($("viewer"), $("cursor"));
+const view = new View($("stage"));
 const now = {
   about: null, facts: null, drawing: null, saved: 0, tool: "brush", value: 1, size: 4, axis: 2, pen: false,
   seconds: 0, active: 0, hidden: false, opacity: 0.45, busy: false, passed: [],
@@ -28,35 +30,43 @@ async function open(asked) {
       await list();
       return;
     }
-    const image = await desk.image(facts.case, 0);
-    $("wait").textContent = "asking the model …";
-    const mask = facts.version ? await desk.label(facts.case) : await desk.mask(facts.case);
-    await view.load(image, facts);
-    Object.assign(now, { facts, saved: 0, seconds: 0, axis: facts.dims === 2 ? 2 : 2 - facts.plane, from: facts.version ? "label" : "model" });
-    now.drawing = new Drawing(facts.shape, facts.edges, mask);
-    view.colours(now.about.classes);
+    Object.assign(now, { facts, drawing: null, saved: 0, seconds: 0, channel: 0, axis: facts.dims === 2 ? 2 : 2 - facts.plane, from: null });
+    view.expect(facts, now.about.classes);
     view.opacity(now.hidden ? 0 : now.opacity);
-    view.show(mask);
-    toMask();
+    view.choose(now.axis);
     fields();
+    status();
+    await voxels();
+    $("wait").textContent = facts.version ? "reading the label …" : "asking the model …";
+    const { mask, fault } = await firstMask(facts);
+    now.drawing = new Drawing(facts.shape, facts.edges, mask);
+    now.from = fault ? "nothing" : facts.version ? "label" : "model";
+    view.show(mask);
+    view.crosshair = now.drawing.middle();
     await list();
-    say("");
+    say(fault);
   });
   if (now.facts) desk.ready(now.facts.case).catch(() => {});
 }
 
-/** The crosshair to the middle of the mask, if there is one. */
-function toMask() {
-  const { mask, shape } = now.drawing, sum = [0, 0, 0];
-  let n = 0;
-  for (let i = 0; i < mask.length; i++) {
-    if (!mask[i]) continue;
-    sum[0] += i % shape[0];
-    sum[1] += Math.floor(i / shape[0]) % shape[1];
-    sum[2] += Math.floor(i / shape[0] / shape[1]);
-    n++;
+/** The chosen channel's voxels on the screen; of a large scan a slice first. */
+async function voxels() {
+  const { facts, channel } = now;
+  if (facts.shape.reduce((a, b) => a * b) > LARGE) {
+    const slice = view.crosshair[2];
+    view.first(await desk.slice(facts.case, channel, slice), slice);
   }
-  view.crosshair = n ? sum.map(s => Math.round(s / n)) : shape.map(s => Math.floor(s / 2));
+  view.load(await desk.image(facts.case, channel, part => { $("wait").textContent = `reading the scan … ${Math.round(100 * part)} %`; }));
+}
+
+/** What the reader begins with. Where the model fails one can draw all the same; a label that cannot be read stays. */
+async function firstMask(facts) {
+  if (facts.version) return { mask: await desk.label(facts.case), fault: "" };
+  try {
+    return { mask: await desk.mask(facts.case), fault: "" };
+  } catch (error) {
+    return { mask: new Uint8Array(facts.shape.reduce((a, b) => a * b)), fault: `There is no mask of the model: ${error.message}` };
+  }
 }
 
 function mayLeave() {
@@ -102,7 +112,7 @@ async function mark(action) {
   if (!now.facts || now.busy) return;
   const note = action === "flag" ? prompt("What is odd about this scan? It is not offered again.", "") : "";
   if (note === null || !mayLeave()) return;
-  now.saved = now.drawing.changes;
+  now.saved = now.drawing?.changes ?? 0;
   await whileBusy("", () => desk.mark(now.facts.case, action, note, now.seconds));
   await next();
 }
@@ -134,8 +144,7 @@ function allowed(near) {
 function draw(work) {
   now.drawing.begin();
   work();
-  const span = now.drawing.end();
-  if (span) view.refresh(now.drawing.mask, span);
+  if (now.drawing.end()) view.refresh();
   status();
 }
 
@@ -151,59 +160,72 @@ function touch(at, axis) {
 let stroke = null;
 
 function press(event) {
-  if (event.button !== 0 || now.tool === "look" || !now.drawing || now.busy) return;
+  $("viewer").focus();
+  if (now.tool === "look" || !now.drawing || now.busy) { look(event); return; }
   const found = view.under(event);
   if (!found) return;
-  event.preventDefault();
-  event.stopPropagation();
-  $("viewer").focus();
   now.drawing.begin();
   stroke = { ...found, free: touch(found.at, found.axis) };
-  shown();
+  view.refresh();
 }
 
 function drag(event) {
-  view.ring(now.tool === "look" || now.tool === "fill" ? null : event, now.size - 1);
-  hover(event);
-  if (!stroke) return;
-  event.stopPropagation();
+  if (!stroke) { look(event); return; }
   const found = view.under(event);
   if (!found || found.axis !== stroke.axis || now.tool === "fill") return;
   now.drawing.line(stroke.at, found.at, stroke.axis, now.size - 1, level(), stroke.free);
   stroke.at = found.at;
-  shown();
+  view.refresh();
 }
 
-let waiting = false;
-/** What the stroke has changed so far, once a frame. */
-function shown() {
-  if (waiting) return;
-  waiting = true;
-  requestAnimationFrame(() => {
-    waiting = false;
-    const { drawing } = now;
-    if (drawing.stroke?.size) view.refresh(drawing.mask, drawing.span(drawing.stroke.keys()));
-  });
-}
-
-function release(event) {
+function release(dropped) {
   if (!stroke) return;
-  event.stopPropagation();
   stroke = null;
-  const span = now.drawing.end();
-  if (span) view.refresh(now.drawing.mask, span);
+  now.drawing.end();
+  if (dropped) now.drawing.forget();
+  view.refresh();
   status();
 }
 
-function swapped(span) {
-  if (span) view.refresh(now.drawing.mask, span);
+/** The crosshair to where the event is. */
+function look(event) {
+  const found = now.facts && view.under(event);
+  if (!found) return;
+  now.axis = found.axis;
+  view.choose(found.axis);
+  view.crosshair = found.at;
+}
+
+function hover(event) {
+  view.ring(now.tool === "look" || now.tool === "fill" || event.pointerType === "touch" ? null : event, now.size - 1);
+  const found = now.facts && view.under(event);
+  if (found) place(found.at, found.axis);
+}
+
+function slices(event, by) {
+  const axis = now.facts && view.axisUnder(event);
+  if (axis === null || axis === undefined) return;
+  now.axis = axis;
+  view.choose(axis);
+  move([2, by]);
+}
+
+const POINTER = {
+  press, drag, release, hover, slices, left: () => view.ring(null),
+  window: (dx, dy) => { if (now.facts && !now.facts.colour) { view.windowBy(dx, dy); fields(); } },
+  pan: (event, dx, dy) => view.planes.pan(view.axisUnder(event), dx, dy),
+  zoom: (event, factor) => { if (now.facts) view.planes.zoomBy(factor, view.under(event)); },
+};
+
+function swapped(changed) {
+  if (changed) view.refresh();
   status();
 }
 
 async function model() {
   await whileBusy("asking the model …", async () => {
     const found = await desk.mask(now.facts.case);
-    draw(() => found.forEach((value, index) => now.drawing.put(index, value)));
+    draw(() => now.drawing.become(found));
   });
 }
 
@@ -218,11 +240,10 @@ function interpolate() {
 function move([along, by]) {
   const [u, v] = [0, 1, 2].filter(a => a !== now.axis), at = view.crosshair;
   const axis = [u, v, now.axis][along];
-  // the patient's right is at the left of the screen, but not in the sagittal plane
-  const mirrored = along === 0 && now.axis !== 0 && now.facts.dims === 3;
-  at[axis] = Math.min(Math.max(at[axis] + (mirrored ? -by : by), 0), now.facts.shape[axis] - 1);
+  const mirrored = along === 0 && view.planes.mirrored(now.axis);
+  at[axis] += mirrored ? -by : by;
   view.crosshair = at;
-  if (now.pen && along < 2) draw(() => touch(at, now.axis));
+  if (now.pen && along < 2 && now.drawing && !now.busy) draw(() => touch(view.crosshair, now.axis));
   status();
 }
 
@@ -234,7 +255,8 @@ const ACTIONS = {
   hide: () => { now.hidden = !now.hidden; view.opacity(now.hidden ? 0 : now.opacity); status(); },
   fainter: () => fade(now.opacity - 0.1), stronger: () => fade(now.opacity + 0.1),
   view: () => { if (now.facts.dims === 3) view.view((view.shown + 1) % VIEWS.length); status(); },
-  plane: () => { if (now.facts.dims === 3) now.axis = (now.axis + 2) % 3; status(); },
+  plane: () => { if (now.facts.dims === 3) now.axis = (now.axis + 2) % 3; view.choose(now.axis); status(); },
+  nearer: () => view.planes.zoomBy(1.25, null), farther: () => view.planes.zoomBy(0.8, null),
   mark: () => { now.drawing.drawn[now.axis].add(view.crosshair[now.axis]); status(); },
   use: () => draw(() => touch(view.crosshair, now.axis)),
   pen: () => { now.pen = !now.pen; status(); },
@@ -242,7 +264,11 @@ const ACTIONS = {
   help: () => $("help").showModal(),
 };
 for (const tool of TOOLS) ACTIONS[tool] = () => { now.tool = tool; status(); };
-const NEED_NO_SCAN = ["next", "train", "halt", "help"];
+const NEED_NO_SCAN = ["next", "train", "halt", "help", ...TOOLS];
+const ONLY_LOOK = ["window", "view", "plane", "nearer", "farther", "hide", "fainter", "stronger", "smaller", "larger", "skip", "flag"];
+
+/** Whether there is what an action needs; while the page is at work nothing is drawn. */
+const possible = name => NEED_NO_SCAN.includes(name) || (ONLY_LOOK.includes(name) ? now.facts !== null : now.drawing !== null && !now.busy);
 
 function act(action) {
   if (action.number !== undefined) {
@@ -250,8 +276,8 @@ function act(action) {
     else if (action.number <= now.about.classes.length) choose(action.number);
     status();
   } else if (action.move) {
-    if (now.drawing) move(action.move);
-  } else if (now.drawing || NEED_NO_SCAN.includes(action.name)) {
+    if (now.facts) move(action.move);
+  } else if (possible(action.name)) {
     ACTIONS[action.name]();
   }
 }
@@ -288,9 +314,10 @@ function fields() {
   const [low, high] = view.window;
   $("low").value = Number(low.toPrecision(5));
   $("high").value = Number(high.toPrecision(5));
-  const channels = now.facts.channels;
+  const { channels, colour } = now.facts;
+  $("low").disabled = $("high").disabled = colour;
   $("channel-line").hidden = channels.length < 2;
-  $("channel").replaceChildren(...channels.map((name, number) => new Option(name, number)));
+  $("channel").replaceChildren(...channels.map((name, number) => new Option(name, number, false, number === now.channel)));
 }
 
 function status() {
@@ -304,25 +331,25 @@ function status() {
   $("opacity-of").textContent = now.hidden ? "hidden" : `${Math.round(100 * now.opacity)} %`;
   $("scan").textContent = facts?.case ?? "semivox annotate";
   $("why").textContent = facts?.reason ?? "";
-  const what = facts && { label: "a saved label", model: "the model's mask" }[now.from];
+  const what = facts && { label: "a saved label", model: "the model's mask", nothing: "no mask yet" }[now.from];
   $("state").textContent = facts ? (unsaved() ? "not saved yet" : what) : "";
   $("drawn").textContent = drawing ? (drawing.drawnText().split(":")[1]?.split(",").length ?? 0) : 0;
   document.querySelectorAll("[data-do=part], [data-do=mark]").forEach(b => { b.disabled = !about?.has_ignore || facts?.dims === 2; });
-  if (facts) place(view.crosshair, now.axis);
+  if (!facts) return;
+  Object.assign($("slice"), { max: facts.shape[now.axis], value: view.crosshair[now.axis] + 1 });
+  $("slice").parentElement.hidden = facts.dims === 2;
+  place(view.crosshair, now.axis);
 }
 
 function place(at, axis) {
-  const { facts, drawing, about } = now, number = drawing.mask[drawing.index(at)];
-  const found = about.classes.find(row => row.number === number)?.name ?? "background";
-  const value = Number(view.intensity(drawing.index(at)).toPrecision(5));
-  const slice = facts.dims === 3 ? `${view.planeName(axis)} ${at[axis] + 1} of ${facts.shape[axis]} · ` : "";
-  const pen = now.pen ? " · pen down" : "";
-  $("place").textContent = `${slice}voxel ${at.slice(0, facts.dims).join(", ")} · ${value} · ${found} · ${VIEWS[view.shown]}${pen}`;
-}
-
-function hover(event) {
-  const found = now.drawing && view.under(event);
-  if (found) place(found.at, found.axis);
+  const { facts, drawing, about } = now, index = at.reduce((sum, v, a) => sum + v * view.planes.strides[a], 0);
+  const found = drawing && (about.classes.find(row => row.number === drawing.mask[index])?.name ?? "background");
+  const value = view.intensity(index);
+  $("place").textContent = [
+    facts.dims === 3 ? `${view.planeName(axis)} ${at[axis] + 1} of ${facts.shape[axis]}` : null,
+    `voxel ${at.slice(0, facts.dims).join(", ")}`, value === null ? null : Number(value.toPrecision(5)), found, VIEWS[view.shown],
+    now.pen ? "pen down" : null,
+  ].filter(part => part !== null).join(" · ");
 }
 
 // ---- training
@@ -363,21 +390,19 @@ function connect() {
     }
   });
   document.addEventListener("keydown", key, true);
-  for (const kind of ["mousedown", "touchstart"]) $("stage").addEventListener(kind, e => kind === "mousedown" && press(e), true);
-  $("stage").addEventListener("mousemove", drag, true);
-  $("stage").addEventListener("mouseleave", () => view.ring(null));
-  window.addEventListener("mouseup", release, true);
-  for (const kind of ["keydown", "mousemove", "wheel"]) window.addEventListener(kind, () => { now.active = Date.now(); }, { passive: true });
+  follow($("viewer"), POINTER);
+  for (const kind of ["keydown", "pointermove", "wheel"]) window.addEventListener(kind, () => { now.active = Date.now(); }, { passive: true });
   $("size").addEventListener("input", e => resize(Number(e.target.value)));
   $("tolerance").addEventListener("input", status);
   $("opacity").addEventListener("input", e => fade(e.target.value / 100));
   for (const id of ["low", "high"]) $(id).addEventListener("change", () => { view.window = [Number($("low").value), Number($("high").value)]; });
-  $("channel").addEventListener("change", async e => {
-    await view.load(await desk.image(now.facts.case, e.target.value), now.facts);
-    view.colours(now.about.classes);
-    view.opacity(now.opacity);
-    view.show(now.drawing.mask);
-  });
+  $("channel").addEventListener("change", event => whileBusy("", async () => {
+    now.channel = Number(event.target.value);
+    view.channel(now.channel);
+    await voxels();
+    fields();
+  }));
+  $("slice").addEventListener("input", event => move([2, event.target.value - 1 - view.crosshair[now.axis]]));
   $("reader").addEventListener("change", e => desk.setReader(e.target.value));
   window.addEventListener("beforeunload", event => { if (unsaved()) event.preventDefault(); });
   window.addEventListener("pagehide", desk.leave);
@@ -386,7 +411,8 @@ function connect() {
   }, 1000);
   setInterval(() => { if (now.facts) desk.stay(now.facts.case).catch(error => say(error.message)); }, 1000 * STAY_SECONDS);
   setInterval(watch, 2000);
-  view.moved = () => { if (now.drawing) status(); };
+  view.moved = status;
+  view.failed = error => say(error.message);
 }
 
 async function begin() {
@@ -394,7 +420,6 @@ async function begin() {
   now.about = await desk.about();
   $("reader").value = desk.readerName() || now.about.reader;
   if (!desk.readerName()) desk.setReader(now.about.reader);
-  await view.attach();
   status();
   watch();
   const asked = new URLSearchParams(location.hash.slice(1)).get("scan");

@@ -1,162 +1,153 @@
-// The scan, its mask and the crosshair on the screen: what the page wants of NiiVue, and nothing else knows it.
+// The scan, its mask and the crosshair on the screen: planes always, 3D where it is asked for.
 
-const { Niivue, NVImage, SLICE_TYPE, SHOW_RENDER, DRAG_MODE } = window.niivue;  // niivue.js, loaded before
+import { NAMES, Planes } from "./planes.js";
+import { Solid, graphics } from "./solid.js";
 
 export const VIEWS = ["planes and 3D", "axial", "coronal", "sagittal", "3D", "planes"];
-const PLANES = 5;
-const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
-const AXIS_OF = { [SLICE_TYPE.AXIAL]: 2, [SLICE_TYPE.CORONAL]: 1, [SLICE_TYPE.SAGITTAL]: 0 };
-const NAMES = ["sagittal", "coronal", "axial"];
+const SHOWN = ["both", 2, 1, 0, "3D", "planes"];
+const TYPES = { uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array, float32: Float32Array };
+const SOLID_WAITS = 400;  // milliseconds after the last change
 
 export class View {
-  constructor(canvas, cursor) {
-    this.canvas = canvas;
-    this.cursor = cursor;
-    this.nv = new Niivue({
-      dragAndDropEnabled: false, isResizeCanvas: true, backColor: [0, 0, 0, 1], crosshairColor: [0.25, 0.55, 1, 0.7],
-      crosshairWidth: 0.2, crosshairWidthUnit: "voxels", fontMinPx: 15, show3Dcrosshair: true, multiplanarShowRender: SHOW_RENDER.ALWAYS, multiplanarPadPixels: 3,
-      dragMode: DRAG_MODE.contrast, isNearestInterpolation: false, loadingText: "", logLevel: "error",
-      isColorbar: false, yoke3Dto2DZoom: true, maxDrawUndoBitmaps: 1, viewModeHotKey: "", clipPlaneHotKey: "",
-    });
+  constructor(stage) {
+    this.stage = stage;
+    const drawnBy = graphics();
+    this.slow = drawnBy !== "card";
+    this.planes = new Planes(stage.querySelector("#viewer"), this.slow);
+    this.cursor = stage.querySelector("#cursor");
+    this.solid = new Solid(stage.querySelector("#solid"), drawnBy);
+    this.planes.arranged = box => { this.solid.place(box); this.solidLater(0); };
     this.moved = () => {};
+    this.failed = () => {};
   }
 
-  async attach() {
-    await this.nv.attachToCanvas(this.canvas);
-    const gl = this.nv.gl, named = gl.getExtension("WEBGL_debug_renderer_info");
-    // without a graphics card a 3D view takes many seconds: it waits until it is asked for
-    this.slow = SOFTWARE.test(gl.getParameter(named ? named.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
-    this.nv.onLocationChange = () => this.moved();
-    // the keys are the page's own (see keys.js)
-    for (const kind of ["keydown", "keyup"]) this.canvas.addEventListener(kind, e => e.stopImmediatePropagation(), true);
+  /** A scan of which nothing but `facts` is known yet. */
+  expect(facts, classes) {
+    this.facts = { ...facts, classes };
+    const colours = new Uint32Array(256);
+    for (const row of classes) {
+      const [r, g, b] = [1, 3, 5].map(at => parseInt(row.colour.slice(at, at + 2), 16));
+      colours[row.number] = (0xff000000 | b << 16 | g << 8 | r) >>> 0;
+    }
+    this.planes.colours = colours;
+    this.planes.expect(this.facts);
+    this.channel(0);
+    this.view(facts.dims === 2 ? 1 : this.slow ? 5 : 0);
   }
 
-  /** Show a scan; `facts` as the server tells them. */
-  async load(buffer, facts) {
-    const nv = this.nv;
-    this.facts = facts;
-    while (nv.volumes.length) nv.removeVolumeByIndex(0);
-    const volume = await NVImage.new(buffer, "scan.nii", "gray", 1.0);
-    nv.addVolume(volume);
-    this.volume = nv.volumes[0];
-    nv.setRadiologicalConvention(facts.dims === 3);
-    nv.opts.isOrientationTextVisible = facts.dims === 3 && facts.placed;
-    nv.opts.isCornerOrientationText = false;
-    this.view(facts.dims === 2 ? 1 : this.slow ? PLANES : 0);
-    nv.createEmptyDrawing();
-    nv.scene.crosshairPos = [0.5, 0.5, 0.5];
-    nv.scene.pan2Dxyzmm = [0, 0, 0, 1];
-    nv.updateGLVolume();
+  /** Bytes of a channel as voxels. */
+  typed(buffer) { return new TYPES[this.facts.voxels](buffer); }
+
+  /** One axial slice, before the rest is there. */
+  first(buffer, slice) {
+    this.planes.first = { voxels: this.typed(buffer), slice };
+    this.planes.again("voxels");
   }
+
+  /** All voxels of a channel. */
+  load(buffer) {
+    this.planes.voxels = this.typed(buffer);
+    this.planes.first = null;
+    this.voxelsChanged();
+  }
+
+  channel(number) { this.usual = this.planes.window = this.facts.windows[number]; }
 
   view(number) {
     this.shown = number;
-    const { MULTIPLANAR, AXIAL, CORONAL, SAGITTAL, RENDER } = SLICE_TYPE;
-    this.nv.opts.multiplanarShowRender = number === PLANES ? SHOW_RENDER.NEVER : SHOW_RENDER.ALWAYS;
-    this.nv.setSliceType([MULTIPLANAR, AXIAL, CORONAL, SAGITTAL, RENDER, MULTIPLANAR][number]);
+    this.planes.shown = SHOWN[number];
+    this.planes.draw();
   }
 
-  // ---- the mask
-
-  colours(classes) {
-    const parts = (row, at) => parseInt(row.colour.slice(1 + 2 * at, 3 + 2 * at), 16);
-    const map = { R: [0], G: [0], B: [0], A: [0], I: [0], labels: ["background"] };
-    for (const row of classes) {
-      ["R", "G", "B"].forEach((key, at) => map[key].push(parts(row, at)));
-      map.A.push(255);
-      map.I.push(row.number);
-      map.labels.push(row.name);
-    }
-    this.nv.setDrawColormap(map);
+  voxelsChanged() {
+    this.solid.stale.voxels = true;
+    this.planes.again("voxels");
   }
 
-  opacity(part) { this.nv.setDrawOpacity(part); }
+  // ---- the mask: bytes of class numbers; what is painted is what is shown
 
-  /** The mask's bytes are NiiVue's own drawing: what is painted is what is shown. */
   show(mask) {
-    this.nv.drawBitmap = mask;
-    this.nv.refreshDrawing(true, false);
+    this.planes.mask = mask;
+    this.refresh();
   }
 
-  /** Slices from `first` to `last` along the last axis have changed: only these go to the graphics card. */
-  refresh(mask, [first, last]) {
-    const nv = this.nv, gl = nv.gl, [x, y] = this.facts.shape;
-    gl.activeTexture(gl.TEXTURE7);
-    gl.bindTexture(gl.TEXTURE_3D, nv.drawTexture);
-    gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
-    gl.texSubImage3D(gl.TEXTURE_3D, 0, 0, 0, first, x, y, last - first + 1, gl.RED, gl.UNSIGNED_BYTE,
-      mask.subarray(first * x * y, (last + 1) * x * y));
-    nv.drawScene();
+  refresh() {
+    this.solid.stale.mask = true;
+    this.planes.again("mask");
+    this.solidLater(SOLID_WAITS);
+  }
+
+  opacity(part) {
+    this.planes.opacity = part;
+    this.solid.stale.mask = true;
+    this.planes.draw();
+  }
+
+  solidLater(wait) {
+    clearTimeout(this.later);
+    this.later = setTimeout(() => this.solid.refresh(this.planes).catch(error => this.failed(error)), wait);
   }
 
   // ---- intensities
 
-  get window() { return [this.volume.cal_min, this.volume.cal_max]; }
+  get window() { return this.planes.window; }
 
   set window([low, high]) {
-    this.volume.cal_min = low;
-    this.volume.cal_max = high;
-    this.nv.updateGLVolume();
+    this.planes.window = [low, high];
+    this.voxelsChanged();
   }
 
-  usualWindow() { this.window = [this.volume.robust_min, this.volume.robust_max]; }
+  usualWindow() { this.window = this.usual; }
 
-  /** Intensity of a voxel by its index; of colours their mean. */
+  /** Level and width by a drag of the mouse, in parts of the usual width. */
+  windowBy(dx, dy) {
+    const [low, high] = this.window, width = this.usual[1] - this.usual[0];
+    const level = (low + high) / 2 - dy / 300 * width, half = Math.max((high - low) / 2 + dx / 600 * width, width / 1000);
+    this.window = [level - half, level + half];
+  }
+
+  /** Intensity of a voxel by its index; of colours their mean; null where it is not there yet. */
   intensity(index) {
-    const img = this.volume.img, n = this.facts.shape.reduce((a, b) => a * b, 1);
-    const parts = Math.round(img.length / n);
-    if (parts < 2) return img[index] * this.volume.hdr.scl_slope + this.volume.hdr.scl_inter;
-    return (img[parts * index] + img[parts * index + 1] + img[parts * index + 2]) / 3;
+    const { voxels, facts } = this.planes;
+    if (!voxels) return null;
+    return facts.colour ? (voxels[3 * index] + voxels[3 * index + 1] + voxels[3 * index + 2]) / 3 : voxels[index];
   }
 
   // ---- places
 
-  get crosshair() {
-    const at = this.nv.frac2vox(this.nv.scene.crosshairPos);
-    return [0, 1, 2].map(i => Math.min(Math.max(Math.round(at[i]), 0), this.facts.shape[i] - 1));
-  }
+  get crosshair() { return [...this.planes.crosshair]; }
 
   set crosshair(at) {
-    this.nv.scene.crosshairPos = this.nv.vox2frac(at);
-    this.nv.drawScene();
+    const { shape } = this.facts;
+    this.planes.crosshair = at.map((v, a) => Math.min(Math.max(v, 0), shape[a] - 1));
+    this.planes.draw();
+    this.solid.crosshair(this.planes.crosshair, shape);
     this.moved();
   }
 
-  /** {at, axis} of the voxel under a mouse event, or null beside the planes. */
-  under(event) {
-    const box = this.canvas.getBoundingClientRect(), scale = this.nv.uiData.dpr ?? 1;
-    const x = (event.clientX - box.left) * scale, y = (event.clientY - box.top) * scale;
-    const tile = this.nv.tileIndex(x, y);
-    const axis = tile < 0 ? undefined : AXIS_OF[this.nv.screenSlices[tile].axCorSag];
-    if (axis === undefined) return null;
-    const frac = this.nv.screenXY2TextureFrac(x, y, tile, true);
-    if (!frac || frac[0] < 0 || [0, 1, 2].some(i => frac[i] < 0 || frac[i] > 1)) return null;
-    const at = [0, 1, 2].map(i => Math.min(Math.max(Math.floor(frac[i] * this.facts.shape[i]), 0), this.facts.shape[i] - 1));
-    at[axis] = this.crosshair[axis];
-    return { at, axis, tile };
+  choose(axis) {
+    this.planes.chosen = axis;
+    this.planes.draw();
   }
+
+  point(event) {
+    const box = this.planes.canvas.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  }
+
+  /** {at, axis, tile, exact} of the voxel under a mouse event, or null beside the planes. */
+  under(event) { return this.planes.under(...this.point(event)); }
+
+  axisUnder(event) { return this.planes.tileAt(...this.point(event))?.axis ?? null; }
 
   /** A ring of the brush's size around a mouse event; without an event none. */
   ring(event, radius) {
-    const context = this.cursor.getContext("2d"), scale = window.devicePixelRatio || 1;
-    if (this.cursor.width !== this.cursor.clientWidth * scale || this.cursor.height !== this.cursor.clientHeight * scale) {
-      this.cursor.width = this.cursor.clientWidth * scale;
-      this.cursor.height = this.cursor.clientHeight * scale;
-    }
-    context.clearRect(0, 0, this.cursor.width, this.cursor.height);
     const found = event && this.under(event);
+    this.cursor.hidden = !found;
     if (!found) return;
-    const slice = this.nv.screenSlices[found.tile], [u, v] = [0, 1, 2].filter(a => a !== found.axis);
-    const { edges, shape } = this.facts;
-    const fine = Math.min(edges[u], edges[v]);
-    const perMm = slice.leftTopWidthHeight[2] / (this.nv.uiData.dpr ?? 1) / (shape[u] * edges[u]);
-    const box = this.canvas.getBoundingClientRect();
-    context.strokeStyle = "#fff";
-    context.lineWidth = scale;
-    context.beginPath();
-    context.arc((event.clientX - box.left) * scale, (event.clientY - box.top) * scale,
-      Math.max(2, (radius + 0.5) * fine * perMm) * scale, 0, 2 * Math.PI);
-    context.stroke();
+    const [x, y] = this.point(event), fine = Math.min(...this.planes.placed(found.tile).perVoxel);
+    const across = Math.max(4, (2 * radius + 1) * fine);
+    Object.assign(this.cursor.style, { width: `${across}px`, height: `${across}px`, transform: `translate(${x - across / 2}px, ${y - across / 2}px)` });
   }
 
   planeName(axis) { return this.facts.dims === 2 ? "picture" : NAMES[axis]; }
