@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from itertools import chain
@@ -122,6 +123,20 @@ def _predictions(content: Mapping[str, Any]) -> Iterator[str]:
     for row in content["cases"]:
         numbers = (row.get(name, {}) for name in ("volume_ml", "voxels", "components", "border_contact"))
         yield from _classes(chain.from_iterable(numbers))
+        yield from _agreed(row)
+
+
+def _agreed(row: Mapping[str, Any]) -> Iterator[str]:
+    """Agreement and promise of a row of ``predictions.json``."""
+    case, promise = row["case"], row.get("promise")
+    for kind, numbers in row.get("agreement", {}).items():
+        yield from _classes(key for key in numbers if key != FOREGROUND)
+        if FOREGROUND not in numbers or not all(0 <= value <= 1 for value in numbers.values()):
+            yield f"agreement.{kind} of case {case} without the mean, or outside of 0 to 1"
+    if not all(math.isfinite(v) for numbers in row.get("appearance", {}).values() for v in numbers):
+        yield f"an appearance of case {case} that is not finite"
+    if promise is not None and FOREGROUND not in promise["dice"]:
+        yield f"a promise of case {case} without the mean"
 
 
 def _calibration(content: Mapping[str, Any]) -> Iterator[str]:

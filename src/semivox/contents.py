@@ -75,6 +75,26 @@ class RunOfMask(TypedDict):
     mirror_axes: list[int]
 
 
+class Said(TypedDict):
+    """Of a structure in a :class:`Promised`: of Dice, or of millilitres."""
+
+    expected: NotRequired[float]
+    at_least: NotRequired[float]
+    low: NotRequired[float | None]
+    high: NotRequired[float | None]
+    level: float
+
+
+class Promised(TypedDict):
+    """What a mask is said to be worth."""
+
+    agreement: str
+    patients: int
+    dice: dict[str, Said]
+    volume_ml: dict[str, Said]
+    outside: list[str]
+
+
 class Prediction(TypedDict):
     """A row of ``predictions.json``."""
 
@@ -97,6 +117,9 @@ class Prediction(TypedDict):
     removed: NotRequired[dict[str, int]]
     border_contact: NotRequired[dict[str, int]]
     mean_entropy: NotRequired[float | None]
+    agreement: NotRequired[dict[str, dict[str, float]]]
+    appearance: NotRequired[dict[str, list[float]]]
+    promise: NotRequired[Promised | None]
 
 
 class EnsembleFolder(TypedDict):

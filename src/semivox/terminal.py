@@ -39,7 +39,12 @@ def case_line(done: int, total: int, row: Any) -> None:
     first, *others = row.reason.split("; ")
     more = f" (and {len(others)} more)" if others else ""
     note = "" if row.flag == "ok" else f"  {row.flag}: {first}{more}"
-    print(f"{done}/{total} {row.case} {row.seconds or 0:.1f} s{note}", file=sys.stderr, flush=True)
+    said = ""
+    if row.promise is not None:
+        dice = row.promise["dice"]["foreground"]
+        least = f"at least {dice['at_least']:.2f}" if dice["at_least"] else "no less promised"
+        said = f"  Dice {dice['expected']:.2f}, {least}"
+    print(f"{done}/{total} {row.case} {row.seconds or 0:.1f} s{said}{note}", file=sys.stderr, flush=True)
 
 
 class ProgressBar:

@@ -66,6 +66,12 @@ def test_folds_are_trained_measured_and_predict_together(
     assert report.failed == ()
     ids = [json.loads((run / "model.json").read_text())["model_id"] for run in runs]
     assert [run["model_id"] for run in report.rows[0].runs] == ids
+    promise = report.rows[0].promise
+    assert promise is not None
+    assert (promise["patients"], promise["agreement"]) == (2, "probability")
+    looked = semivox.predict(out, phantoms[1], tmp_path / "mirrored", tta=True).rows[0].promise
+    assert looked is not None
+    assert looked["agreement"] == "views"  # the folds were measured with a look at mirror images
 
     with pytest.raises(SettingsError, match=r"already holds runs.*--resume"):
         train()

@@ -112,7 +112,7 @@ def test_prediction_is_the_pipeline_written_out(make_run, save_scan) -> None:
 def test_class_by_class_argmax_equals_the_argmax_of_all(classes: int, make_run, save_scan) -> None:
     run = make_run(values=tuple(range(1, classes)))
     model = load_model(run, precision="fp32", device="cpu")
-    grid, probs = working_probabilities(model.networks, read_volume(save_scan("scan.nii.gz")), model.plan)
+    grid, probs, _ = working_probabilities(model.networks, read_volume(save_scan("scan.nii.gz")), model.plan)
     expected = grid.to_native(probs).argmax(0)
     assert (native_classes(grid, [probs]) == expected).mean() > 0.9999  # K=2 compares with 0.5: rounding
     assert set(np.unique(expected)) == set(range(classes))

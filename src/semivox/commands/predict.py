@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 WEB = "DICOMweb"
 """Heading of the help."""
+TRUST = "What a mask is worth"
+"""Likewise."""
 STORED = ("dicom-seg", "rtstruct")
 """Formats that such a server takes."""
 
@@ -58,6 +60,12 @@ class PredictOptions:
     """Average over the scan and its mirror images too, along the axes along which training mirrored crops."""
     pieces: Annotated[Literal["auto", "all"], Flag(choices=("auto", "all"))] = "auto"
     """auto: of what every training label showed in one piece, the largest piece; all: everything found."""
+    level: Annotated[float, Flag("P", TRUST)] = 0.8
+    """Of masks of scans like the held-out ones, the share that has at least the Dice which is promised. N
+    held-out patients can promise N / (N + 1) at most."""
+    calibrate_with: Annotated[str | Path | None, Flag("DIR", TRUST, default="what the runs hold")] = None
+    """Masks of labelled scans that these runs have predicted together and not learned from, measured by
+    ``evaluate``: they tell what the new masks are worth. Runs of ``train --folds`` hold such masks."""
     skip_existing: Annotated[bool, Flag()] = False
     """Leave cases alone that have a mask of the same model and scan."""
     fail_fast: Annotated[bool, Flag()] = False
@@ -83,9 +91,10 @@ def predict(options: PredictOptions) -> PredictionReport:
     ------
     DataError
         No model in ``run``, a newer one, runs of other channels or classes than the first, or no scan at
-        ``paths``; a DICOMweb server that refuses, breaks off, or sends other things than were asked for.
+        ``paths``; no measured mask of these runs in ``calibrate_with``; a DICOMweb server that refuses,
+        breaks off, or sends other things than were asked for.
     SettingsError
-        Unknown format, weights or device; a run given twice; ``tta`` where training mirrored no crops;
+        Unknown format, weights, device or level; a run given twice; ``tta`` where training mirrored no crops;
         ``out`` holds scans or predictions of other classes; a DICOMweb study without ``study``, or with other
         paths, or with a format that no server stores.
     """
@@ -96,6 +105,10 @@ def predict(options: PredictOptions) -> PredictionReport:
     paths = _listed(options.paths)
     if options.format not in WRITABLE:
         raise SettingsError("no such format to write", found=options.format, expected=" or ".join(WRITABLE))
+    if not 0 < options.level < 1:
+        raise SettingsError(
+            "no such level", found=options.level, expected="a share between 0 and 1, like 0.8"
+        )
     address = _address(options, paths)
     model = load_ensemble(
         options.run,
@@ -112,7 +125,10 @@ def predict(options: PredictOptions) -> PredictionReport:
 
 def _predicted(options: PredictOptions, model: Predictor, scans: Scans) -> PredictionReport:
     from semivox.inference.folder import Wanted, predict_folder
+    from semivox.inference.promise import Calibration
+    from semivox.runs.held_out_masks import held_out_masks
 
+    masks = held_out_masks(_listed(options.run), model, options.calibrate_with)
     return predict_folder(
         model,
         scans.cases,
@@ -121,6 +137,7 @@ def _predicted(options: PredictOptions, model: Predictor, scans: Scans) -> Predi
         faults=scans.faults,
         left_out=scans.left_out,
         notes=scans.notes,
+        calibration=Calibration(masks, options.level),
         skip_existing=options.skip_existing,
         fail_fast=options.fail_fast,
         progress=options.progress,
@@ -185,6 +202,7 @@ def main(given: PredictOptions) -> int:
         f"{len(report.rows) - len(report.failed)} masks in {report.out}, "
         f"{len(report.skipped)} up to date, {len(report.review)} to review, {len(report.failed)} failed"
     )
+    print(_worth(report))
     if report.left_out:
         named = ", ".join(printable(path.name) for path in report.left_out)
         print(f"{len(report.left_out)} left out, not read as scans: {named}", file=sys.stderr)
@@ -193,6 +211,22 @@ def main(given: PredictOptions) -> int:
     for note in (*report.notes, *report.not_stored):
         print(note, file=sys.stderr)
     return 3 if report.failed or report.not_stored else 0
+
+
+def _worth(report: PredictionReport) -> str:
+    """What the Dice that is told of each mask means, or why none is."""
+    known = report.calibration
+    if known is None:
+        return (
+            "no Dice is promised: the run holds no measured masks of scans it has not learned from "
+            "(train --folds leaves them, report RUN --test DATA makes them)"
+        )
+    most, asked = known["highest_level"], known["level_asked"]
+    but = f" ({known['patients']} can promise {most:.1%} at most)" if asked > most else ""
+    return (
+        f"calibrated on {known['patients']} held-out patients: of masks of scans like theirs, "
+        f"{known['level']:.1%} have the Dice that is promised{but}"
+    )
 
 
 def _runs_first(given: PredictOptions) -> PredictOptions:
@@ -220,6 +254,6 @@ COMMAND = Command(
         "semivox predict run_a run_b new_scans --out masks --tta",
         "semivox predict run dicomweb:https://host/dicom-web --study 1.2.840.113619.2.1 --out masks",
     ),
-    groups=(WEB,),
+    groups=(TRUST, WEB),
     again="--skip-existing",
 )

@@ -106,6 +106,8 @@ class CellRunner:
         labels = self.folder_of(group) / "held_out"
         write_subset_folder(group.held_out_cohort, group.held_out, labels)
         model = load_model(cell.folder, device=given.device or "auto", threads=given.threads)
+        if given.folds is not None:  # what the folds' masks are worth without a label depends on it
+            model = replace(model, compare_axes=tuple(model.card.get("mirror_axes") or ()))
         measure(model, group.held_out, labels, cell.evaluation.parent)
 
     def folder_of(self, group: Group) -> Path:

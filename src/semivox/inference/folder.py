@@ -29,10 +29,12 @@ from semivox.contents import RunOfMask
 from semivox.errors import DataError, DiskFault, SemivoxError, SettingsError
 from semivox.files import inside, read_json, real_path, refuse_full, remove_file, write_json
 from semivox.inference.predictor import Predictor
+from semivox.inference.promise import UNCALIBRATED, Calibration
 from semivox.inference.ranges import departures
 from semivox.inference.record import Record, Row
 from semivox.inference.segmentation import Segmentation
 from semivox.machine import freed_memory_kept
+from semivox.prepare import appearance
 
 PROBABILITIES, UNCERTAINTY = "probabilities", "uncertainty"
 MASK_SHARE, MAP_SHARE = 0.01, 0.1
@@ -64,6 +66,8 @@ class PredictionReport:
     notes: tuple[DataError, ...] = ()
     undertrained: str | None = None
     """The warning that the model is not to be used, where it says so."""
+    calibration: Mapping[str, Any] | None = None
+    """What promises rest on (:meth:`semivox.inference.promise.Calibration.to_json`)."""
     stored: tuple[Path, ...] = ()
     """Masks that a DICOMweb server has now, compared with what it gives back."""
     not_stored: tuple[DataError, ...] = ()
@@ -89,6 +93,7 @@ def predict_folder(
     faults: Mapping[str, DataError] | None = None,
     left_out: tuple[Path, ...] = (),
     notes: tuple[DataError, ...] = (),
+    calibration: Calibration = UNCALIBRATED,
     skip_existing: bool = False,
     fail_fast: bool = False,
     progress: Callable[[int, int, Row], None] | None = None,
@@ -96,13 +101,14 @@ def predict_folder(
     """Predict ``scans`` into ``out`` one after the other; a case that fails does not stop the others.
 
     While the network has one scan, a thread measures and writes the mask of the one before.
-    ``faults`` of single cases fail them unread; ``left_out`` and ``notes`` go into the report.
+    ``faults`` of single cases fail them unread; ``left_out`` and ``notes`` go into the report;
+    ``calibration`` tells what agreement is worth.
     ``progress(done, all, row)`` is called after each case. Raises SettingsError if ``out`` holds predictions
     of other classes, or a mask would take a scan's place.
     """
     faults = faults or {}
     _check_folder(model, scans, out)
-    record = Record(out, _head(model))
+    record = Record(out, _head(model, calibration))
     _refuse_full(model, [scan for scan in scans if scan.name not in record.rows], out, wanted)
     _write_dataset_json(model, scans, out, wanted)
     record.write()
@@ -133,6 +139,7 @@ def predict_folder(
                     record.rows.get(scan.name),
                     partial(record.forget, scan.name),
                     faults.get(scan.name),
+                    calibration,
                 ).begin(skip_existing)
                 go_on, ending = ending is None or settle(ending), None
                 if not go_on:
@@ -143,7 +150,9 @@ def predict_folder(
                 settle(ending)
             record.write()
     undertrained = model.card.get("undertrained")
-    return PredictionReport(out, model.model_id, tuple(rows), tuple(skipped), left_out, notes, undertrained)
+    return PredictionReport(
+        out, model.model_id, tuple(rows), tuple(skipped), left_out, notes, undertrained, calibration.to_json()
+    )
 
 
 @dataclass(frozen=True)
@@ -166,6 +175,7 @@ class _Case:
     before: Row | None
     forget: Callable[[], None]
     fault: DataError | None = None
+    calibration: Calibration = UNCALIBRATED
 
     def begin(self, skip_existing: bool) -> Rest:
         """Read, hash and segment the scan; equal files are known without reading. No mask is written or
@@ -199,6 +209,10 @@ class _Case:
         try:
             maps = self._write_maps(segmentation)
             reasons = departures(segmentation, model.card.get("training"), tuple(model.card["may_be_empty"]))
+            looks = appearance(segmentation.volume, model.plan.channels)
+            sizes, agreed = _named(segmentation.volume_ml), segmentation.agreements
+            promise = self.calibration.promise(model.model_id, agreed, sizes, looks, digest.scan)
+            reasons += promise.reasons if promise else []
             mask = segmentation.save(inside(self.out, self.scan.name), self.wanted.format)
             self._remove({mask, *maps})
         except DiskFault:  # not this scan's fault; what is there stays
@@ -219,12 +233,15 @@ class _Case:
             input_files_sha256=digest.files,
             seconds=round(seconds + time.perf_counter() - started, 3),
             mask=mask.name,
-            volume_ml=_named(segmentation.volume_ml),
+            volume_ml=sizes,
             voxels=_named(segmentation.voxels),
             components=_named(segmentation.components),
             removed=_named(segmentation.removed),
             border_contact=_named(segmentation.border_contact),
             mean_entropy=segmentation.mean_entropy,
+            agreement=agreed[model.model_id],
+            appearance=looks,
+            promise=promise.to_json() if promise else None,
         )
         return row, True
 
@@ -345,7 +362,7 @@ def _write_dataset_json(model: Predictor, scans: Sequence[Case], out: Path, want
     write_json(out / "dataset.json", content)
 
 
-def _head(model: Predictor) -> dict[str, object]:
+def _head(model: Predictor, calibration: Calibration) -> dict[str, object]:
     return {
         "model_id": model.model_id,
         "weights": model.weights,
@@ -355,6 +372,7 @@ def _head(model: Predictor) -> dict[str, object]:
         **({"regions": _named(model.regions.parts)} if model.regions else {}),
         "spacing_known": model.card["spacing_known"],
         "mean_entropy": "nats, over the predicted foreground and 2 voxels around it, on the working grid",
+        "calibration": calibration.to_json(),
     }
 
 

@@ -29,7 +29,8 @@ class Model(Predictor):
     """Networks ready to predict, and the card they came with (``model.json``).
 
     ``classes`` maps label value -> name; ``weights`` names whose mean softmax is the prediction;
-    ``mirror_axes``: working axes along which the scan's mirror images are averaged, too; ``pieces`` as
+    ``mirror_axes``: working axes along which the scan's mirror images are averaged, too;
+    ``compare_axes``: along which they are looked at without it, for how far they agree; ``pieces`` as
     :func:`load_model` says.
     """
 
@@ -42,11 +43,18 @@ class Model(Predictor):
     whole: bool = False
     pieces: Pieces = "auto"
     mirror_axes: tuple[int, ...] = ()
+    compare_axes: tuple[int, ...] = ()
 
     def find(self, volume: Volume) -> list[Found]:
         return [
             working_probabilities(
-                self.networks, volume, self.plan, self.memory_bytes, self.whole, self.mirror_axes
+                self.networks,
+                volume,
+                self.plan,
+                self.memory_bytes,
+                self.whole,
+                self.mirror_axes,
+                self.compare_axes,
             )
         ]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
@@ -17,8 +18,15 @@ from semivox.cohort.regions import NONE
 from semivox.prepare import Grid, Plan, checked_grid, map_cases, normalise, resample, source_of
 from semivox.tiles import predict_views
 
-Found = tuple[Grid, np.ndarray]
-"""The working grid of a scan, and probabilities (K, working) on it."""
+
+class Found(NamedTuple):
+    """What a run found of a scan, on its working grid."""
+
+    grid: Grid
+    probabilities: np.ndarray
+    """(K, working) float32."""
+    views: tuple[np.ndarray, ...] = ()
+    """Of the scan and of each mirror image that was looked at: where its structures are (S, working) bool."""
 
 
 def working_probabilities(
@@ -28,18 +36,29 @@ def working_probabilities(
     memory_bytes: int | None = None,
     whole: bool = False,
     mirror_axes: Sequence[int] = (),
+    compare_axes: Sequence[int] = (),
 ) -> Found:
-    """Turn, normalise, resample, predict: the scan's grid and (K, working) float32 probabilities, the mean
-    over the scan and its mirror images. Arguments as for :func:`semivox.tiles.predict_views`.
+    """Turn, normalise, resample, predict: the scan's grid and probabilities, the mean over the scan and its
+    mirror images along ``mirror_axes``; images along ``compare_axes`` are only looked at beside them. Other
+    arguments as for :func:`semivox.tiles.predict_views`.
 
     The networks may live on any one device; the scan must fit the plan (dimensions, channels).
     """
     grid, image = working_image(volume, plan)
-    views = predict_views(networks, image, plan, mirror_axes, memory_bytes, whole)
-    total = next(views).numpy()
-    for view in views:
-        total += view.numpy()
-    return grid, total / np.float32(1 + len(mirror_axes)) if mirror_axes else total
+    others = [axis for axis in compare_axes if axis not in mirror_axes]
+    total, seen = None, []
+    for i, view in enumerate(
+        predict_views(networks, image, plan, [*mirror_axes, *others], memory_bytes, whole)
+    ):
+        probs = view.numpy()
+        if mirror_axes or others:
+            seen.append(present(probs, plan.scheme))
+        if total is None:
+            total = probs
+        elif i <= len(mirror_axes):
+            total += probs
+    assert total is not None
+    return Found(grid, total / np.float32(1 + len(mirror_axes)) if mirror_axes else total, tuple(seen))
 
 
 def working_image(volume: Volume, plan: Plan) -> tuple[Grid, np.ndarray]:
@@ -59,7 +78,7 @@ def mean_of(found: Iterable[Found], count: int) -> tuple[Grid, list[np.ndarray]]
     first. All cover the scan, so that brought to one shape they can be added. The arrays of ``found`` change.
     """
     parts: dict[Grid, np.ndarray] = {}
-    for grid, probs in found:
+    for grid, probs, _ in found:
         if grid in parts:
             parts[grid] += probs
         else:
@@ -67,10 +86,11 @@ def mean_of(found: Iterable[Found], count: int) -> tuple[Grid, list[np.ndarray]]
     first = next(iter(parts))
     for probs in parts.values() if count > 1 else ():
         probs /= count
-    return first, [_in_axes_of(first, grid, probs) for grid, probs in parts.items()]
+    return first, [in_axes_of(first, grid, probs) for grid, probs in parts.items()]
 
 
-def _in_axes_of(first: Grid, grid: Grid, probs: np.ndarray) -> np.ndarray:
+def in_axes_of(first: Grid, grid: Grid, probs: np.ndarray) -> np.ndarray:
+    """(K, voxels of ``grid``) in the axes of ``first``."""
     if grid.orientation == first.orientation:
         return probs
     return np.ascontiguousarray(first.orientation.apply(grid.orientation.invert(probs)))
@@ -118,6 +138,15 @@ def native_classes(
 def marginals(probs: np.ndarray, regions: Regions) -> np.ndarray:
     """(K, ...) probabilities of classes -> (R, ...) of regions of class indices: sums over their classes."""
     return np.stack([probs[list(region.values)].sum(0) for region in regions.each])
+
+
+def present(probs: np.ndarray, regions: Regions) -> np.ndarray:
+    """(K, ...) -> (S, ...) bool: where structures are. A class is where it is likeliest; a region, where it
+    has more than half."""
+    if regions:
+        return np.asarray(marginals(probs, regions) > 0.5)
+    chosen = probs.argmax(0)
+    return np.stack([chosen == k for k in range(1, len(probs))])
 
 
 def foreground(probs: np.ndarray, regions: Regions) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 from semivox.cohort import Case, Naming, Regions, Task, Volume, read_case, segments_of_classes
 from semivox.contents import RunOfMask
 from semivox.errors import DataError
+from semivox.inference.agreement import PROBABILITY, of_runs, with_probabilities
 from semivox.inference.native_grid import (
     Found,
     foreground,
@@ -102,8 +103,12 @@ class Predictor(ABC):
             volume = read_case(Case(Path(paths[0]).name, tuple(Path(path) for path in paths)))
         self.check(volume)
         found = self.find(volume)
+        numbers, ids = sorted(self.structures), [run["model_id"] for run in self.runs]
+        agreed = of_runs(found, ids, self.model_id, self.plan.scheme, numbers)  # before they are averaged
         grid, parts = mean_of(found, len(found))
         probs = parts[0] if len(parts) == 1 else on_one_grid(grid, parts)
+        if len(found) > 1:
+            agreed[self.model_id][PROBABILITY] = with_probabilities(probs, self.plan.scheme, numbers)
         entropies, values = entropy(probs), self._label_values()
         classes = native_classes(grid, parts, regions=self.plan.scheme)
         kept = (
@@ -117,6 +122,7 @@ class Predictor(ABC):
             volume=volume,
             classes=self.structures,
             parts=self.regions.parts,
+            agreements=agreed,
             mean_entropy=mean_entropy(entropies, foreground(probs, self.plan.scheme)),
             spacing_known=bool(self.card["spacing_known"]),
             probabilities=on_native_grid(grid, parts) if probabilities else None,

@@ -14,6 +14,7 @@ from semivox.cohort import stem_of
 from semivox.contents import Predictions, RunOfMask
 from semivox.errors import DataError
 from semivox.files import is_bare, read_json, write_json, write_text
+from semivox.inference.agreement import OVERALL
 
 FORMAT = 1
 JSON, CSV = "predictions.json", "predictions.csv"
@@ -33,9 +34,10 @@ class Row:
     voxels of those that did not stay, ``border_contact`` voxels at the scan's border. ``whole``: in one
     forward, not in windows; ``pieces``: whether smaller pieces were taken away (auto) or all kept; ``runs``:
     whose probabilities were averaged (empty in earlier versions: the one of ``model_id``).
-    ``input_sha256`` identifies the scan
-    (:mod:`semivox.cohort.identity`), ``input_files_sha256`` is of its files' bytes (null for a detached
-    header).
+    ``input_sha256`` identifies the scan (:mod:`semivox.cohort.identity`), ``input_files_sha256`` is of its
+    files' bytes (null for a detached header). ``agreement``: kind -> structure -> 0..1
+    (:mod:`semivox.inference.agreement`); ``appearance`` of the scan (:mod:`semivox.prepare.appearance`);
+    ``promise``: :meth:`semivox.inference.promise.Promise.to_json`, null where nothing is held out to tell.
     """
 
     case: str
@@ -57,6 +59,9 @@ class Row:
     removed: Mapping[str, int] = field(default_factory=dict)
     border_contact: Mapping[str, int] = field(default_factory=dict)
     mean_entropy: float | None = None
+    agreement: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    appearance: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    promise: Mapping[str, Any] | None = None
 
 
 class Record:
@@ -134,12 +139,30 @@ def as_csv(rows: Iterable[Row], values: Sequence[str]) -> str:
     plain = ["case", "status", "flag", "reason"]
     classed = ["volume_ml", "voxels", "components", "removed", "border_contact"]
     rest = ["mean_entropy", "seconds", "model_id", "weights", "input_sha256", "mask"]
+    promised = [
+        *(("dice", key, name) for key in (OVERALL, *values) for name in ("expected", "at_least")),
+        *(("volume_ml", key, name) for key in values for name in ("low", "high")),
+        ("dice", OVERALL, "level"),
+    ]
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*plain, *(f"{name}_{value}" for name in classed for value in values), *rest])
+    writer.writerow(
+        [
+            *plain,
+            *(f"{name}_{value}" for name in classed for value in values),
+            *rest,
+            *("_".join(column) for column in promised),
+        ]
+    )
     for row in rows:
         numbers = [getattr(row, name).get(value) for name in classed for value in values]
+        said = row.promise or {}
         writer.writerow(
-            [*(getattr(row, n) for n in plain), *map(_cell, numbers), *(_cell(getattr(row, n)) for n in rest)]
+            [
+                *(getattr(row, n) for n in plain),
+                *map(_cell, numbers),
+                *(_cell(getattr(row, n)) for n in rest),
+                *(_cell(said.get(of, {}).get(key, {}).get(name)) for of, key, name in promised),
+            ]
         )
     return text.getvalue()
 

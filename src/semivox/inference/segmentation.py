@@ -38,6 +38,9 @@ class Segmentation:
         Names, colours and codes of the classes, for formats that keep them.
     parts
         What regions are made of: number -> label values; empty where there are none.
+    agreements
+        Of the model that made it, and of each of its runs, by id
+        (:mod:`semivox.inference.agreement`).
     found
         The mask before smaller pieces were taken from it; None where none were.
     """
@@ -52,6 +55,7 @@ class Segmentation:
     segments: tuple[Segment, ...] | None = None
     found: np.ndarray | None = None
     parts: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    agreements: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
     @property
     def affine(self) -> np.ndarray:

@@ -1,5 +1,6 @@
 """From a cohort to arrays ready for training: fingerprint -> plan -> store. Imports no torch."""
 
+from semivox.prepare.appearance import Appearance, appearance
 from semivox.prepare.cache import cache_folder
 from semivox.prepare.costs import COSTS, Costs
 from semivox.prepare.fingerprint import Fingerprint, fingerprint
@@ -16,6 +17,7 @@ from semivox.prepare.targets import FULL, read_label_on
 __all__ = [
     "COSTS",
     "FULL",
+    "Appearance",
     "ChannelPlan",
     "ClassPlan",
     "Costs",
@@ -26,6 +28,7 @@ __all__ = [
     "RegionPlan",
     "Store",
     "StoredCase",
+    "appearance",
     "build_store",
     "cache_folder",
     "checked_grid",

@@ -69,6 +69,7 @@ def case_table(held: HeldOut, links: Mapping[str, str], voxels: str) -> dict[str
     distance = hausdorff(in_mm(held))
     empty = {case for case, _ in empty_pairs(held.content)} if held.content else set()
     in_ml = any(total(row, "volume_ml") is not None for row in held.rows.values())
+    promised = any(row.get("promise") for row in held.rows.values())
     size = "volume_ml" if in_ml else "voxels"
     rows = []
     for case in dict.fromkeys([*cases, *held.rows]):
@@ -77,6 +78,7 @@ def case_table(held: HeldOut, links: Mapping[str, str], voxels: str) -> dict[str
         cells = [
             (_or_none(case_value(found, DICE.name)), DICE.decimals, ""),
             *((_or_none(case_value(found, DICE.name, value)), DICE.decimals, "") for value in own),
+            *((said, DICE.decimals, "") for said in _promised(row) if promised),
             (
                 _or_none(case_value(found, distance.name)),
                 distance.decimals,
@@ -92,12 +94,19 @@ def case_table(held: HeldOut, links: Mapping[str, str], voxels: str) -> dict[str
     columns = [
         DICE.title(),
         *(held.classes[value] for value in own),
+        *(f"{DICE.title()}, {what}" for what in ("expected", "at least") if promised),
         distance.title(voxels),
         "Volume, ml" if in_ml else voxels.capitalize(),
         VOLUME_ERROR.title(),
         "Entropy",
     ]
     return {"columns": columns, "rows": rows}
+
+
+def _promised(row: Mapping[str, Any]) -> list[float | None]:
+    """The Dice that was expected before anybody measured it, and the one that was promised (0: none)."""
+    said = ((row.get("promise") or {}).get("dice") or {}).get(FOREGROUND, {})
+    return [said.get("expected"), said.get("at_least")]
 
 
 def empty_note(content: Mapping[str, Any]) -> str:
@@ -135,9 +144,10 @@ def cases_csv(held: HeldOut) -> str:
         for value, name in held.classes.items():
             found = measured.get(case, {}).get(value, {})
             size = [(said.get(key) or {}).get(value) for key in ("voxels", "volume_ml")]
-            about = [said.get("mean_entropy"), said.get("flag"), said.get("reason")]
+            about = [*_promised(said), said.get("mean_entropy"), said.get("flag"), said.get("reason")]
             rows.append([case, patients.get(case, ""), name, *(found.get(m) for m in names), *size, *about])
-    header = ["case", "patient", "class", *names, "voxels", "volume_ml", "mean_entropy", "flag", "reason"]
+    last = ["dice_expected", "dice_at_least", "mean_entropy", "flag", "reason"]
+    header = ["case", "patient", "class", *names, "voxels", "volume_ml", *last]
     return _csv(header, rows)
 
 

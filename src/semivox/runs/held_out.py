@@ -12,7 +12,9 @@ from semivox.evaluation.result_paths import EVALUATION, EVALUATIONS, MASKS, SOUR
 from semivox.files import inside, real_path, write_json
 from semivox.inference.folder import Wanted, predict_folder
 from semivox.inference.model import Model
+from semivox.inference.promise import Calibration
 from semivox.inference.record import Row
+from semivox.runs.held_out_masks import held_out_masks
 
 
 def measure(
@@ -31,7 +33,7 @@ def measure(
     called after each case. Raises DataError if a scan cannot be predicted.
     """
     inside(place.parent.parent, EVALUATIONS, place.name, MASKS, "any")  # no link leads out of the run
-    done = 0
+    calibration, done = Calibration(held_out_masks([place.parent.parent], model)), 0
     failed: list[Row] = []
 
     def told(within: int, of_part: int, row: Row) -> None:
@@ -45,7 +47,15 @@ def measure(
         ([scan for scan in scans if scan.name not in anew], True),
     ):
         if part:
-            report = predict_folder(model, part, place / MASKS, Wanted(), skip_existing=skip, progress=told)
+            report = predict_folder(
+                model,
+                part,
+                place / MASKS,
+                Wanted(),
+                calibration=calibration,
+                skip_existing=skip,
+                progress=told,
+            )
             failed += report.failed
     if failed:
         raise DataError(
