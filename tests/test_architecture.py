@@ -37,6 +37,7 @@ ORDER = (
         "ranges",
         "trees",
         "lazy",
+        "heavy_imports",
         "devices",
         "nnunet_raw",
         "options",

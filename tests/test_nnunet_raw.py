@@ -117,3 +117,16 @@ def test_a_command_reads_it_and_says_so(raw: Path, capsys: pytest.CaptureFixture
     assert f"{raw / 'Dataset011_Phantom'}: 2 cases" in out
     assert main(["check", "12"]) == 1
     assert "none of this number" in capsys.readouterr().err
+
+
+def test_predict_looks_up_its_scans_once_and_no_run(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs and scans are told apart before; a run may be called what a data folder could be."""
+    for run in ("1", "4"):
+        Path(run).mkdir()
+        (Path(run) / "model.json").write_text("{}")
+    Path("40").mkdir()
+    assert main(["predict", "1", "4", "40", "--out", "out"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if "is taken" in line] == [
+        f"40: the one in the current folder is taken, not a folder below {VARIABLE}"
+    ]

@@ -1,5 +1,6 @@
 """``python -m semivox`` and the ``semivox`` command: signals are heard before anything else is loaded."""
 
+import gc
 import sys
 
 from semivox.stopping import StopSignals
@@ -14,6 +15,7 @@ def program() -> int:
 
             code = main(stop=stop)
             stop.stay_deaf()  # it ends, with this code, whatever comes now
+            gc.freeze()  # or Python would look through every module for garbage before it ends
         except KeyboardInterrupt:
             if "semivox.cli" not in sys.modules:
                 print(f"semivox: stopped by {stop.name}; nothing was begun", file=sys.stderr)

@@ -54,7 +54,10 @@ def run(module: str, given: argparse.Namespace) -> int:
 
     command = command_of(module)
     values = {a.name: getattr(given, a.name) for a in arguments(command.options)}
-    return command.run(with_folders_told(command.options(**values)))
+    options = command.options(**values)
+    if command.arranged is not None:
+        options = command.arranged(options)
+    return command.run(with_folders_told(options))
 
 
 def add_arguments(parser: argparse.ArgumentParser, command: Command[Any]) -> None:

@@ -100,6 +100,8 @@ class Command(Generic[O]):
     again: str = ""
     """The flag with which the same command goes on where it was stopped; without one it does so by itself, or
     begins anew."""
+    arranged: Callable[[O], O] | None = None
+    """Makes of the words as they were given what they mean, before names of data folders are looked up."""
 
 
 class Function(Generic[P, O, R]):

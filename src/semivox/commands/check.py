@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from semivox.heavy_imports import heavy_imports
 from semivox.options import Command, Flag, Json, Positional, from_options
 from semivox.terminal import ProgressBar, show
 
@@ -39,10 +40,11 @@ def check(options: CheckOptions) -> CheckReport:
     DataError
         It is not a data folder at all.
     """
-    from semivox.cohort import check_cohort
-    from semivox.cohort.cases_csv import exclude_cases
-    from semivox.cohort.check_report import left_out
-    from semivox.cohort.folder import scan_folder
+    with heavy_imports():
+        from semivox.cohort import check_cohort
+        from semivox.cohort.cases_csv import exclude_cases
+        from semivox.cohort.check_report import left_out
+        from semivox.cohort.folder import scan_folder
 
     data = options.data
     report = check_cohort(data, progress=options.progress)

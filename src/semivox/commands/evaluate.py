@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from semivox.heavy_imports import heavy_imports
 from semivox.options import Command, Flag, Json, Positional, from_options
 from semivox.terminal import ProgressBar, show
 
@@ -51,8 +52,9 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     DataError
         A reference has no prediction, files are unreadable or on different grids, or a value is no class.
     """
-    from semivox.evaluation import evaluate_folders
-    from semivox.files import write_json
+    with heavy_imports():
+        from semivox.evaluation import evaluate_folders
+        from semivox.files import write_json
 
     evaluation = evaluate_folders(
         options.predictions,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from semivox.duration import budget_seconds, parse_duration
+from semivox.heavy_imports import heavy_imports
 from semivox.options import Command, Flag, Json, Positional, from_options
 from semivox.settings import assignments, complete
 from semivox.terminal import ProgressBar, show
@@ -50,9 +51,10 @@ def plan(options: PlanOptions) -> Plan:
     DataError, SettingsError
         A fault in the folder, the label set, the budget or the settings.
     """
-    from semivox.cohort import load_cohort, split_cohort
-    from semivox.networks import costs_here
-    from semivox.prepare import fingerprint, make_plan, write_plan
+    with heavy_imports():
+        from semivox.cohort import load_cohort, split_cohort
+        from semivox.networks import costs_here
+        from semivox.prepare import fingerprint, make_plan, write_plan
 
     seconds = None if options.budget is None else budget_seconds(options.budget)
     wished = _wished(options.settings)

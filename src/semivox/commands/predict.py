@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from semivox.cohort.format_table import WRITABLE
 from semivox.errors import DataError, SettingsError, printable
+from semivox.heavy_imports import heavy_imports
 from semivox.options import Command, Flag, Positional, from_options
-from semivox.terminal import case_line, with_folders_told
+from semivox.terminal import case_line
 
 if TYPE_CHECKING:
     from semivox.cohort import Scans
@@ -98,9 +99,10 @@ def predict(options: PredictOptions) -> PredictionReport:
         ``out`` holds scans or predictions of other classes; a DICOMweb study without ``study``, or with other
         paths, or with a format that no server stores.
     """
-    # Here, not above: help must not import torch.
-    from semivox.cohort import find_scans
-    from semivox.inference import load_ensemble
+    with heavy_imports():  # here, not above: help must not import torch
+        import semivox.inference.folder  # noqa: F401
+        from semivox.cohort import find_scans
+        from semivox.inference import load_ensemble
 
     paths = _listed(options.paths)
     if options.format not in WRITABLE:
@@ -194,7 +196,6 @@ def _address(options: PredictOptions, paths: Sequence[str | Path]) -> Address | 
 
 def main(given: PredictOptions) -> int:
     """Predict, a line a case; 3 if cases have failed."""
-    given = with_folders_told(_runs_first(given))
     report = predict.of(replace(given, progress=case_line))
     if report.undertrained:
         print(f"warning: {report.undertrained}", file=sys.stderr)
@@ -232,7 +233,8 @@ def _worth(report: PredictionReport) -> str:
 def _runs_first(given: PredictOptions) -> PredictOptions:
     """Words of the command line that hold a model are runs, up to the first that holds none: that and the
     rest are scans."""
-    from semivox.inference.ensemble import holds_model
+    with heavy_imports():
+        from semivox.inference.ensemble import holds_model
 
     words = [*_listed(given.run), *_listed(given.paths)]
     runs = 1
@@ -256,4 +258,5 @@ COMMAND = Command(
     ),
     groups=(TRUST, WEB),
     again="--skip-existing",
+    arranged=_runs_first,
 )

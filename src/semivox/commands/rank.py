@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from semivox.heavy_imports import heavy_imports
 from semivox.options import Command, Flag, Json, Positional, from_options
 from semivox.terminal import ProgressBar, show
 
@@ -86,12 +87,13 @@ def rank(options: RankOptions) -> Ranking:
         Unknown score or device, a score that cannot be measured, or more scans asked for than there are.
     """
     # Here, not above: help must not import torch.
-    from semivox.cohort import Task, refuse_other_task
-    from semivox.errors import SettingsError
-    from semivox.files import scratch
-    from semivox.inference.model import load_model
-    from semivox.ranking.rank import SCORES, check_score, rank_scans
-    from semivox.ranking.record import write_ranking
+    with heavy_imports():
+        from semivox.cohort import Task, refuse_other_task
+        from semivox.errors import SettingsError
+        from semivox.files import scratch
+        from semivox.inference.model import load_model
+        from semivox.ranking.rank import SCORES, check_score, rank_scans
+        from semivox.ranking.record import write_ranking
 
     run, data = Path(options.run), Path(options.data)
     out = run / "ranking" if options.out is None else Path(options.out)

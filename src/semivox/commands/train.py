@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from semivox.heavy_imports import heavy_imports
 from semivox.options import Command, Flag, from_options
 from semivox.training.options import GROUPS, SETTINGS, TrainOptions
 
@@ -36,7 +37,8 @@ def train(options: TrainOptions) -> TrainResult:
     began = time.monotonic()  # the budget counts from here: importing torch takes seconds
     if options.folds is not None:
         return _train_folds(options)
-    from semivox.runs.run import carry_out
+    with heavy_imports():
+        from semivox.runs.run import carry_out
 
     _refuse_several(options.folder)
     return carry_out(options, _write_page, began)
