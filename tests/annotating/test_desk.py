@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from semivox.annotating.page_grid import (
     usual_window,
 )
 from semivox.annotating.refusals import Busy, NotThere, NotWanted, Overtaken
+from semivox.annotating.whole_classes import WholeClasses
 from semivox.cohort import load_cohort, read_label, read_volume
+from semivox.cohort.regions import Region, Regions
 from semivox.commands.check import check
 from semivox.errors import DataError, DiskFault
 
@@ -105,8 +108,6 @@ def test_every_type_of_scan_can_be_shown(kind: str, tmp_path: Path, data: Path) 
     array = np.abs(scan.array).astype(kind)
     if kind == "f8":
         array[0, 0, 0, 0] = np.nan
-    from dataclasses import replace
-
     given = replace(scan, array=array)
     assert kind_of(given) in ("uint8", "int16", "uint16", "float32")
     want = np.nan_to_num(array[0].astype(np.float64)).astype(np.float32)
@@ -129,6 +130,72 @@ def test_slices_that_were_not_looked_at_become_ignore_and_the_folder_stays_sound
     want[:, [2, 5]] = np.array(VALUES)[mask][:, [2, 5]]
     np.testing.assert_array_equal(label, want)
     assert check(desk.data).errors == ()
+
+
+def test_a_label_of_some_classes_tells_training_nothing_of_the_others(
+    desk: Desk, readers: tuple[Reader, Reader]
+) -> None:
+    """The voxels of a class without a tick are left out, cases.csv says who drew what, and the store takes it
+    so; a later save of all takes that back. Other rows and columns of the table stay."""
+    (desk.data / "cases.csv").write_text("case,patient,note\nknown_a,p1,\nthick,p2,hm\n")
+    mask = page_mask(desk, "thick") % 3
+    version = saved(desk, "thick", readers[0], mask, whole=[2])
+    label = np.asanyarray(nib.as_closest_canonical(nib.load(desk.data / "labelsTr/thick.nii.gz")).dataobj)
+    np.testing.assert_array_equal(label, np.where(mask == 2, 7, 0))
+    cohort = load_cohort(desk.data)
+    drawn = {case.name: case.annotated for case in cohort.cases}
+    assert (drawn["thick"], drawn["known_a"], drawn["oblique"]) == ((7,), None, None)
+    assert desk.facts("thick", readers[0])["whole"] == [2]
+    assert desk.book.history("thick")[-1]["drawn"] == "classes 7"
+    assert check(desk.data).errors == ()
+    saved(desk, "thick", readers[0], mask, version, whole=[1, 2])
+    assert (desk.data / "cases.csv").read_text() == (
+        "case,patient,note,annotated\nknown_a,p1,,\nthick,p2,hm,\n"
+    )
+    assert np.unique(np.asanyarray(nib.load(desk.data / "labelsTr/thick.nii.gz").dataobj)).tolist() == [
+        0,
+        3,
+        7,
+    ]
+
+
+@pytest.mark.parametrize("whole", [[], [3], [0], [-1], [1, 9]])
+def test_what_is_no_class_cannot_be_drawn_throughout(
+    whole: list[int], desk: Desk, readers: tuple[Reader, Reader]
+) -> None:
+    with pytest.raises(NotWanted):
+        saved(desk, "thick", readers[0], page_mask(desk, "thick"), whole=whole)
+    assert not (desk.data / "labelsTr/thick.nii.gz").exists()
+    assert not (desk.data / "cases.csv").exists()
+
+
+def test_structures_that_share_voxels_are_drawn_together(desk: Desk) -> None:
+    """As cases.csv is read: the whole tumour and its core share a value, the organ stands alone."""
+    regions = Regions((Region("whole", (1, 2), 1), Region("core", (2,), 2), Region("organ", (3,), 3)))
+    cohort = replace(desk.cohort, classes={1: "rim", 2: "core", 3: "organ"}, regions=regions)
+    table = WholeClasses(cohort, desk.folder)
+    assert table.checked([3]) == {3}
+    assert table.checked([1, 2]) == {1, 2}
+    for half in ([1], [2], [2, 3]):
+        with pytest.raises(NotWanted, match="together"):
+            table.checked(half)
+    case = desk.case("thick")
+    with table.saving(case, frozenset({1, 2})):
+        pass
+    assert table.of(case) == {1, 2}
+
+
+def test_a_kill_while_a_label_gets_its_place_makes_no_background_of_what_nobody_drew(desk: Desk) -> None:
+    """Between two partial labels only what both have counts."""
+    table, case = desk.whole, desk.case("thick")
+    with table.saving(case, frozenset({3})):
+        assert table.of(case) == {3}
+    with pytest.raises(KeyboardInterrupt), table.saving(case, frozenset({7})):
+        raise KeyboardInterrupt
+    assert table.of(case) == frozenset()
+    with table.saving(case, frozenset({3, 7})):
+        assert table.of(case) == frozenset()
+    assert table.of(case) == {3, 7}
 
 
 @pytest.mark.parametrize("text", ["3:1", "1", "1:", "1:2,", "0:1;2", "1:1e3", "1:-1", "1:99", "1:9999999"])

@@ -188,9 +188,13 @@ def test_the_keyboard_alone_suffices(anna: Reader, desk: Desk) -> None:
     assert all(counts[s] > 0 for s in (3, 4, 5))
     assert sum(counts[:2] + counts[7:]) == 0
     anna.keys("d", "ArrowDown", "ArrowDown", "d")
+    anna.keys("2", "c", "1")  # the second class was not drawn
     anna.save("Shift+S")
+    assert "left out: right" in anna.page.locator("#message").inner_text()
+    assert desk.whole.of(desk.case("known_a")) == {3}
     label = on_disk(desk, "known_a")
     assert set(np.unique(label[:, :, [0, 1, 7, 8, 9]])) == {200}
+    assert 7 not in label
     np.testing.assert_array_equal(label[:, :, 2:7], VALUES[anna.mask][:, :, 2:7])
     anna.keys("?")
     assert anna.page.locator("#help").is_visible()

@@ -108,6 +108,59 @@ def test_monailabels_client_gets_a_scan_a_mask_and_saves_a_label(
         assert served_scan == (desk.data / f"imagesTr/{scan}_0000.nii.gz").read_bytes()
 
 
+LOGIN = """
+import json, sys
+from monailabel.client import MONAILabelClient, client
+import requests
+url, program, token, folder = sys.argv[1:5]
+def asks(c):
+    try:
+        names = c.infer("semivox", "thick", {})[1]["label_names"]
+        return [c.next_sample("rank", {})["id"], len(c.datastore()["objects"]), names]
+    except client.MONAILabelClientException as error:
+        return error.msg
+c = MONAILabelClient(url, tmpdir=folder, client_id="slicer")
+told = {"enabled": c.auth_enabled(), "bare": asks(c), "valid before": c.auth_valid_token()}
+try:
+    c.auth_token("anna", token[:-1])
+except client.MONAILabelClientException as error:
+    told["wrong"] = error.msg
+c.update_auth(c.auth_token("anna", token))
+told["login"], told["valid"] = asks(c), c.auth_valid_token()
+p = MONAILabelClient(program, tmpdir=folder, client_id="slicer")
+told["path"] = asks(p)
+# as Slicer's module fetches the scan: a plain download below the server's address
+scan = "/datastore/image?image=thick"
+told["download"] = [requests.get(at + scan).status_code for at in (url, program, program[:-1])]
+print(json.dumps(told))
+"""
+
+
+def test_a_token_reaches_the_server_in_every_way_that_the_client_has(
+    desk: Desk, served: Any, client_folder: Path, tmp_path: Path
+) -> None:
+    token = "a-token-of-anna-0123456789"
+    with served(desk, token=token) as url:
+        place = url.split("/?")[0]
+        asked = [place, f"{place}/token/{token}", token, str(tmp_path)]
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", LOGIN, *asked],
+            capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(client_folder)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout.splitlines()[-1])
+        good = ["flipped", len(desk.cases), {"left": 3, "right": 7}]
+        assert (told["enabled"], told["valid before"], told["valid"]) == (True, False, True)
+        assert "401" in told["bare"]
+        assert "401" in told["wrong"]
+        assert (told["login"], told["path"], told["download"]) == (good, good, [401, 200, 401])
+        # the page, and what it asks for, is not reached by such an address
+        for path in ("/", "/api/about", "/page/page.js"):
+            link = http.client.HTTPConnection(place.split("//")[1], timeout=20)
+            link.request("GET", f"/token/{token}{path}")
+            assert link.getresponse().status == 401
+
+
 def _get(url: str, path: str) -> bytes:
     link = http.client.HTTPConnection(url.split("//")[1].rstrip("/"), timeout=20)
     link.request("GET", path)

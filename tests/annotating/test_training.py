@@ -13,6 +13,7 @@ import numpy as np
 
 from semivox.annotating import Desk
 from semivox.annotating.book import Reader
+from semivox.annotating.drawn import Drawn
 from semivox.annotating.jobs import Length, Training
 
 
@@ -57,13 +58,23 @@ def test_a_training_stops_with_the_server_and_goes_on(
     assert told(again)()["state"] == "stopped"
 
 
-def test_a_run_that_is_done_makes_the_masks_from_then_on(data: Path, run: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_done_makes_the_masks_from_then_on(
+    data: Path, run: Path, tmp_path: Path, readers: tuple[Reader, Reader]
+) -> None:
     own = Path(shutil.copytree(run, tmp_path / "run"))
     desk = Desk(own, data)
+    mask = np.random.default_rng(0).integers(0, 3, 14 * 12 * 10).astype(np.uint8)
+    desk.save("thick", readers[0], "", mask.tobytes(), 1.0, Drawn.parse("2:3,4,5,6"), [1])
     training = Training(data, Length(steps=1, threads=1), desk.use)
     training.start(own, "supervised", desk.labeled(), desk.folder)
     before = desk.card["model_id"]
     state = wait(lambda: training.progress(own), lambda state: state["state"] != "running")
     assert (state["state"], state["step"], state["steps"]) == ("done", 1, 1)
+    rows = {row["case"]: row for row in json.loads((own.parent / "run-2/cases.json").read_text())["cases"]}
+    assert (rows["thick"]["role"], rows["thick"]["annotated"], rows["known_a"]["annotated"]) == (
+        "labeled",
+        [3],
+        None,
+    )
     wait(lambda: {"run": desk.run.name}, lambda found: found["run"] == "run-2")
     assert desk.card["model_id"] != before

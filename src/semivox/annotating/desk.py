@@ -26,6 +26,7 @@ from semivox.annotating.page_grid import (
     usual_window,
 )
 from semivox.annotating.refusals import Busy, NotThere, NotWanted, Overtaken
+from semivox.annotating.whole_classes import WholeClasses
 from semivox.cohort import Case, Volume, load_cohort, read_case, segments_of_classes
 from semivox.errors import DataError, SemivoxError
 from semivox.files import inside, make_folder
@@ -72,6 +73,7 @@ class Desk:
         inside(data, FOLDER, "any")  # it is no link, which may lead out of the data folder
         make_folder(folder)
         self.store = LabelStore(self.cohort, folder)
+        self.whole = WholeClasses(self.cohort, folder)
         self.book = Book(folder)
         self.book.settle({scan: self._version_of(scan) for scan in self.book.begun()})
         self.ranked: Ranked = NOTHING
@@ -201,6 +203,7 @@ class Desk:
             "windows": [usual_window(volume, channel) for channel in range(volume.channels)],
             "channels": [] if is_colour(volume) else list(self.cohort.channels)[: volume.channels],
             "version": self.store.version(opened.case),
+            "whole": [row["number"] for row in self.classes() if row["value"] in self.whole.of(opened.case)],
             "reason": self.ranked.reasons.get(scan, ""),
             "flag": next((n for a, n in [self.book.last_actions().get(scan, ("", ""))] if a == "flag"), None),
             "plane": int(np.argmax([round(e, 3) for e in grid.edges[::-1]])),
@@ -281,30 +284,44 @@ class Desk:
         raw: bytes,
         seconds: float,
         drawn: Drawn | None = None,
+        whole: Collection[int] | None = None,
     ) -> str:
         """Write the label that a reader drew: class numbers on the page's grid; returns its version.
 
         ``began_with``: the version that the reader saw. ``drawn``: the slices that count, where it is not all
-        of them; the others become ``ignore``.
+        of them; the others become ``ignore``. ``whole``: numbers of the classes that were drawn throughout;
+        the others' voxels are left out, and ``cases.csv`` tells training that nobody drew them. None: what
+        it says stays.
 
         Raises
         ------
         Busy, Overtaken
             Another reader has the scan open; the label is another one by now.
         NotWanted
-            The bytes are no mask of this scan, or ``drawn`` is given and the folder declares no ``ignore``.
+            The bytes are no mask of this scan, ``drawn`` is given and the folder declares no ``ignore``, or
+            ``whole`` names no class, or a part of structures that share voxels.
         DataError, DiskFault
             It cannot be written; what was there is as it was.
         """
         values = self._drawn_values(self.opened(scan), raw, drawn)
-        return self.save_values(
-            scan, reader, began_with, values, seconds, "" if drawn is None else str(drawn)
-        )
+        told = [] if drawn is None else [str(drawn)]
+        classes = None if whole is None else self._values_of(whole)
+        if classes is not None and classes != set(self.cohort.values):
+            values[np.isin(values, sorted(set(self.cohort.values) - classes))] = 0
+            told.append("classes " + ",".join(map(str, sorted(classes))))
+        return self.save_values(scan, reader, began_with, values, seconds, " ".join(told), classes)
 
     def save_values(
-        self, scan: str, reader: Reader, began_with: str, values: np.ndarray, seconds: float, drawn: str = ""
+        self,
+        scan: str,
+        reader: Reader,
+        began_with: str,
+        values: np.ndarray,
+        seconds: float,
+        drawn: str = "",
+        classes: frozenset[int] | None = None,
     ) -> str:
-        """The same for label values ``(X, Y[, Z])`` in the file's axes."""
+        """The same for label values ``(X, Y[, Z])`` in the file's axes, and values of the classes drawn."""
         opened = self.opened(scan)
         with self._saving:
             draft = self.store.draft(opened.case, opened.scan, values)
@@ -321,17 +338,22 @@ class Desk:
                 after=draft.version, drawn=drawn,
             )  # fmt: skip
             number = self.book.begin(edit, reader.holder)
-            if draft.version != before:
-                earlier = self.store.keep_earlier(opened.case)
-                self.store.put(draft)
-                if earlier is not None:
-                    self.book.kept(number, earlier)
+            with self.whole.saving(opened.case, classes):
+                if draft.version != before:
+                    earlier = self.store.keep_earlier(opened.case)
+                    self.store.put(draft)
+                    if earlier is not None:
+                        self.book.kept(number, earlier)
             self.book.finish(number)
         return draft.version
 
     def _writer_of(self, scan: str, version: str) -> str:
         rows = [row["reader"] for row in self.book.history(scan) if row["after"] == version]
         return rows[-1] if rows else "another program"
+
+    def _values_of(self, numbers: Collection[int]) -> frozenset[int]:
+        values = {row["number"]: row["value"] for row in self.classes() if not row["ignore"]}
+        return self.whole.checked([values.get(number, -1) for number in numbers])
 
     def _drawn_values(self, opened: Opened, raw: bytes, drawn: Drawn | None) -> np.ndarray:
         if len(raw) != opened.grid.voxels:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -25,6 +25,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 COOKIE = "semivox_token"
 SAFE = ("GET", "HEAD")
+IN_PATH = "/token/"
+"""A server's address that ends so, and with the token, is one for programs that can send no header."""
+PROGRAMS = ("/info/", "/auth/", "/activelearning/", "/infer/", "/datastore/", "/train/")
+"""Where such programs ask: not the page, whose address a browser keeps."""
+LOGIN = (("GET", "/auth/"), ("POST", "/auth/token"))
+"""What is answered without the token: how one logs in."""
 HEADERS = {
     "content-security-policy": (
         "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -61,6 +67,15 @@ class Address:
         shown = socket.gethostname() if self.host in ("0.0.0.0", "::") else _in_brackets(self.host)
         return f"http://{shown}:{self.port}/" + (f"?token={self.token}" if self.token else "")
 
+    @property
+    def program_url(self) -> str:
+        """For a program that is given an address alone, with the token."""
+        return self.url.split("?")[0].rstrip("/") + (f"{IN_PATH}{self.token}" if self.token else "")
+
+    def knows(self, token: str) -> bool:
+        """Whether it is the token, in a time that tells nothing."""
+        return self.token is not None and hmac.compare_digest(token.encode(), self.token.encode())
+
     def answers_to(self, host: str) -> bool:
         """Whether a Host header names this server. Numbers are no names: no trick leads here by one."""
         name, _, port = host.lower().rpartition(":")
@@ -89,6 +104,7 @@ class Guard:
             return
         if scope["type"] != "http":
             return  # a web socket: there are none
+        scope = self._without_token(scope)
         fault = self.fault_of(scope)
         if fault is not None:
             await _answer(send, *fault)
@@ -120,12 +136,24 @@ class Guard:
         arrives = scope["method"] in SAFE and scope["path"] == "/"  # a link that someone follows
         if site not in ("same-origin", "none") and not arrives:
             return 403, "the request comes from another site"
-        if self._address.token is not None and not self._has_token(scope, headers):
+        known = scope.get("semivox_token") or (scope["method"], scope["path"]) in LOGIN
+        if self._address.token is not None and not known and not self._has_token(headers, scope):
             return 401, "the token is missing or wrong: open the address that semivox annotate showed"
         return None
 
-    def _has_token(self, scope: Scope, headers: dict[str, list[str]]) -> bool:
-        given = [value.removeprefix("Bearer ") for value in headers.get("authorization", [])]
+    def _without_token(self, scope: Scope) -> Scope:
+        """A program's request as if its address had held no token; marked, if that is the right one."""
+        token, slash, rest = scope["path"].removeprefix(IN_PATH).partition("/")
+        path = slash + rest
+        if not scope["path"].startswith(IN_PATH) or not path.startswith(PROGRAMS):
+            return scope
+        if not self._address.knows(token):
+            return scope
+        return {**scope, "path": path, "raw_path": quote(path).encode(), "semivox_token": True}
+
+    def _has_token(self, headers: dict[str, list[str]], scope: Scope) -> bool:
+        parts = [value.partition(" ") for value in headers.get("authorization", [])]
+        given = [token for kind, _, token in parts if kind.lower() == "bearer"]
         for text in headers.get("cookie", []):
             try:
                 cookie = SimpleCookie(text)
@@ -133,8 +161,7 @@ class Guard:
                 continue
             given += [cookie[COOKIE].value] if COOKIE in cookie else []
         given += self._in_address(scope)
-        token = str(self._address.token).encode()
-        return any(hmac.compare_digest(each.encode(), token) for each in given)
+        return any(self._address.knows(each) for each in given)
 
     @staticmethod
     def _in_address(scope: Scope) -> list[str]:

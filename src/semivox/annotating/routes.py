@@ -154,9 +154,11 @@ class PageApp:
         scan, reader = self.desk.case(asked.get("case", "")).name, self.who(asked)
         opened = await run_in_threadpool(self.desk.opened, scan)
         drawn = Drawn.parse(asked["drawn"]) if asked.get("drawn") else None
+        whole = [_number(part) for part in asked["classes"].split(",")] if "classes" in asked else None
         raw = await read_body(request, opened.grid.voxels)
+        seconds = _seconds(asked.get("seconds"))
         version = await run_in_threadpool(
-            self.desk.save, scan, reader, asked.get("version", ""), raw, _seconds(asked.get("seconds")), drawn
+            self.desk.save, scan, reader, asked.get("version", ""), raw, seconds, drawn, whole
         )
         return JSONResponse({"version": version})
 

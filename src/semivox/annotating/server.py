@@ -61,7 +61,7 @@ def serve(
 
     order: list[Job] = []
     training = Training(desk.data, length, lambda run: _trained(desk, order, run, rank))
-    further = SlicerApp(desk, training).routes()
+    further = SlicerApp(desk, training, address).routes()
     app = Guard(PageApp(desk, training, reader).app(further), address)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none",

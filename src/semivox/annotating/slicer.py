@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -22,28 +22,32 @@ from semivox.annotating.refusals import NotThere, NotWanted
 
 if TYPE_CHECKING:
     from semivox.annotating.desk import Desk
+    from semivox.annotating.guard import Address
     from semivox.annotating.jobs import Training
 
 MODEL, STRATEGY = "semivox", "rank"
 FINAL = "final"
 """The tag of a label that a person has saved."""
 BYTES_A_VOXEL = 8
+MOST_LOGIN = 4096
 ROOM = 2**20
 """Bytes of a label's file beside its voxels, and of the form around it."""
 STATES = {"running": "RUNNING", "done": "DONE", "stopped": "CANCELED", "failed": "ERROR", "none": "PENDING"}
 
 
 class SlicerApp:
-    """MONAILabel's routes for ``desk`` and ``training``."""
+    """MONAILabel's routes for ``desk`` and ``training``; ``address`` has the token, if any."""
 
-    def __init__(self, desk: Desk, training: Training) -> None:
-        self.desk, self.training = desk, training
+    def __init__(self, desk: Desk, training: Training, address: Address) -> None:
+        self.desk, self.training, self.address = desk, training, address
         self._seen: dict[tuple[str, str], str] = {}
 
     def routes(self) -> list[Route]:
         return [
             Route("/info/", self.info, methods=["GET"]),
-            Route("/auth/", lambda request: JSONResponse({"enabled": False}), methods=["GET"]),
+            Route("/auth/", self.login_needed, methods=["GET"]),
+            Route("/auth/token", self.login, methods=["POST"]),
+            Route("/auth/token/valid", lambda request: JSONResponse({}), methods=["GET"]),
             Route("/activelearning/{strategy}", self.next_sample, methods=["POST"]),
             Route("/infer/{model}", self.infer, methods=["POST"]),
             Route("/datastore/", self.datastore, methods=["GET"]),
@@ -55,6 +59,19 @@ class SlicerApp:
             Route("/train/{model}", self.train, methods=["POST"]),
             Route("/train/", self.stop, methods=["DELETE"]),
         ]
+
+    # ---- the token
+
+    def login_needed(self, request: Request) -> Response:
+        return JSONResponse({"enabled": self.address.token is not None})
+
+    async def login(self, request: Request) -> Response:
+        """Any name, and the token as its password."""
+        form = parse_qs((await read_body(request, MOST_LOGIN)).decode("latin-1"))
+        given = (form.get("password") or [""])[0]
+        if not self.address.knows(given):
+            return JSONResponse({"error": "the password is the token that semivox annotate showed"}, 401)
+        return JSONResponse({"access_token": given, "token_type": "bearer"})
 
     # ---- what there is
 

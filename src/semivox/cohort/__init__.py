@@ -11,7 +11,7 @@ from semivox.lazy import attach
 
 if TYPE_CHECKING:
     from semivox.cohort.case import Case, Cohort, Naming, Split, is_ct
-    from semivox.cohort.cases_csv import in_order, read_cases_csv
+    from semivox.cohort.cases_csv import in_order, read_cases_csv, set_cells
     from semivox.cohort.check import Progress, check_cohort
     from semivox.cohort.check_report import CheckReport, Finding
     from semivox.cohort.claims import check_memory
@@ -136,6 +136,7 @@ __all__ = [
     "read_volume",
     "refuse_other_task",
     "segments_of_classes",
+    "set_cells",
     "sha256_file",
     "size_of",
     "split_cohort",

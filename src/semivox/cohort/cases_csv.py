@@ -76,28 +76,28 @@ def in_order(rows: Iterable[Row], found: Iterable[str]) -> list[Row]:
     return used + [Row(name, name, None, "", True) for name in names if name not in listed]
 
 
-def exclude_cases(path: Path, names: Iterable[str], order: Iterable[str]) -> None:
-    """Set ``use=no`` for ``names`` and leave every other row and column as it is.
+def set_cells(path: Path, column: str, cells: Mapping[str, str], order: Iterable[str]) -> None:
+    """Write a ``column``'s cell for each case in ``cells`` and leave every other row and column as it is.
 
     Without a file one is written that lists ``order``, the cohort's cases, so that their order stays. The
-    file is replaced whole or not at all.
+    file is replaced whole or not at all. Raises DataError for a file that is no such table.
     """
-    names = set(names)
     if path.exists():
         header, lines, delimiter = _table(path)
     else:
-        header, lines, delimiter = ["case", "use"], [[name] for name in order], ","
-    if "use" not in header:
+        header, lines, delimiter = ["case", column], [[name] for name in order], ","
+    if column not in header:
         lines = [line + [""] * (len(header) + 1 - len(line)) if line else line for line in lines]
-        header = [*header, "use"]
-    case_column, use_column = header.index("case"), header.index("use")
+        header = [*header, column]
+    case_column, place = header.index("case"), header.index(column)
     listed = {line[case_column].strip() for line in lines if len(line) > case_column}
-    for name in sorted(names - listed):
-        lines.append(["" if column != "case" else name for column in header])
+    for name in sorted(set(cells) - listed):
+        lines.append(["" if each != "case" else name for each in header])
     for line in lines:
-        if len(line) > case_column and line[case_column].strip() in names:
-            line.extend([""] * (use_column + 1 - len(line)))
-            line[use_column] = "no"
+        name = line[case_column].strip() if len(line) > case_column else ""
+        if name in cells:
+            line.extend([""] * (place + 1 - len(line)))
+            line[place] = cells[name]
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
         writer.writerows([header, *lines])

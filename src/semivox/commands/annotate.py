@@ -45,8 +45,8 @@ class AnnotateOptions:
     """cpu, cuda, or auto: cuda where there is one."""
     threads: Annotated[int | None, Flag("N", default="all")] = None
     """CPU threads."""
-    ready: Callable[[str], None] | None = None
-    """Called with the page's address as soon as it is there."""
+    ready: Callable[[str, str], None] | None = None
+    """Called as soon as the page is there, with its address and with the one for 3D Slicer."""
     until: Callable[[], bool] | None = None
     """Asked now and then whether to end; without it a signal ends the server."""
 
@@ -75,7 +75,7 @@ def annotate(options: AnnotateOptions) -> None:
     length = Length(budget, options.steps, options.device, options.threads)
     with serve(desk, listens, address, length, options.reader or _user()):
         if options.ready is not None:
-            options.ready(address.url)
+            options.ready(address.url, address.program_url)
         while options.until is None or not options.until():
             time.sleep(0.2)
 
@@ -90,8 +90,9 @@ def _user() -> str:
 def main(given: AnnotateOptions) -> int:
     """Serve, and tell where; Ctrl-C ends it."""
 
-    def tell(url: str) -> None:
-        print(f"open {url}\nCtrl-C ends it; every saved label stays", flush=True)
+    def tell(url: str, program: str) -> None:
+        slicer = "" if program in url else f"3D Slicer's server: {program}\n"
+        print(f"open {url}\n{slicer}Ctrl-C ends it; every saved label stays", flush=True)
 
     annotate.of(replace(given, ready=tell))
     return 0

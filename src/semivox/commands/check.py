@@ -41,8 +41,7 @@ def check(options: CheckOptions) -> CheckReport:
         It is not a data folder at all.
     """
     with heavy_imports():
-        from semivox.cohort import check_cohort
-        from semivox.cohort.cases_csv import exclude_cases
+        from semivox.cohort import check_cohort, set_cells
         from semivox.cohort.check_report import left_out
         from semivox.cohort.folder import scan_folder
 
@@ -59,7 +58,7 @@ def check(options: CheckOptions) -> CheckReport:
     ]
     if not unlabelled:
         return report
-    exclude_cases(Path(data) / "cases.csv", unlabelled, order=cases)
+    set_cells(Path(data) / "cases.csv", "use", dict.fromkeys(unlabelled, "no"), order=cases)
     return left_out(report, unlabelled)
 
 

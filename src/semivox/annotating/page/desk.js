@@ -61,15 +61,15 @@ export const training = () => json(answer("api/train"));
 export const train = () => json(send("api/train", {}));
 export const halt = () => send("api/train/stop", {});
 
-/** The mask, a byte a voxel, first axis fastest. `drawn`: "AXIS:SLICE,..." or "". Returns the new version. */
-export async function save(scan, version, mask, seconds, drawn) {
+/** The mask, a byte a voxel, first axis fastest. `drawn`: "AXIS:SLICE,..." or ""; `classes`: numbers of those drawn throughout. Returns the new version. */
+export async function save(scan, version, mask, seconds, drawn, classes) {
   const headers = { "content-type": "application/octet-stream" };
   let body = mask;
   if (typeof CompressionStream === "function") {
     headers["content-encoding"] = "gzip";
     body = await new Response(new Blob([mask]).stream().pipeThrough(new CompressionStream("gzip"))).arrayBuffer();
   }
-  const asked = query({ ...who(), case: scan, version, seconds: seconds.toFixed(1), ...(drawn ? { drawn } : {}) });
+  const asked = query({ ...who(), case: scan, version, seconds: seconds.toFixed(1), classes: classes.join(","), ...(drawn ? { drawn } : {}) });
   return (await json(answer(`api/save?${asked}`, { method: "POST", headers, body }))).version;
 }
 

@@ -25,6 +25,7 @@ export const KEYS = [
   ["nearer", ".", "Zoom in"],
   ["farther", ",", "Zoom out"],
   ["plane", "P", "Other plane for the keyboard"],
+  ["whole", "C", "Class drawn, or not"],
   ["mark", "R", "Slice looked at"],
   ["use", "Space", "Use the tool at the crosshair"],
   ["pen", "D", "Pen down or up"],

@@ -15,7 +15,7 @@ const LARGE = 2 ** 23;  // voxels, from which on a slice is shown before the res
 const view = new View($("stage"));
 const now = {
   about: null, facts: null, drawing: null, saved: 0, tool: "brush", value: 1, size: 4, axis: 2, pen: false,
-  seconds: 0, active: 0, hidden: false, opacity: 0.45, busy: false, passed: [],
+  seconds: 0, active: 0, hidden: false, whole: new Set(), opacity: 0.45, busy: false, passed: [],
 };
 
 // ---- scans
@@ -30,7 +30,7 @@ async function open(asked) {
       await list();
       return;
     }
-    Object.assign(now, { facts, drawing: null, saved: 0, seconds: 0, channel: 0, axis: facts.dims === 2 ? 2 : 2 - facts.plane, from: null });
+    Object.assign(now, { facts, drawing: null, saved: 0, seconds: 0, channel: 0, whole: new Set(facts.whole), axis: facts.dims === 2 ? 2 : 2 - facts.plane, from: null });
     view.expect(facts, now.about.classes);
     view.opacity(now.hidden ? 0 : now.opacity);
     view.choose(now.axis);
@@ -73,7 +73,8 @@ function mayLeave() {
   return !unsaved() || confirm("What you drew is not saved. Leave it?");
 }
 
-const unsaved = () => now.drawing !== null && now.drawing.changes !== now.saved;
+const unsaved = () => now.drawing !== null && (now.drawing.changes !== now.saved || !same(now.whole, now.facts.whole));
+const same = (set, list) => set.size === list.length && list.every(each => set.has(each));
 
 async function whileBusy(text, work) {
   now.busy = true;
@@ -101,18 +102,26 @@ async function save(part) {
   if (part && !drawn) { say("No slice was drawn in yet. R marks the slice under the crosshair as looked at."); return; }
   const done = await whileBusy("saving …", async () => {
     const changes = drawing.changes;
-    facts.version = await desk.save(facts.case, facts.version, drawing.mask, now.seconds, drawn);
+    const whole = [...now.whole].sort((a, b) => a - b);
+    facts.version = await desk.save(facts.case, facts.version, drawing.mask, now.seconds, drawn, whole);
+    facts.whole = whole;
     Object.assign(now, { saved: changes, seconds: 0, from: "label" });
     await list();
   });
-  if (done) say(part ? "Saved; the other slices count as not looked at." : "Saved.", true);
+  if (done) say(["Saved.", part ? "The other slices count as not looked at." : "", notDrawn()].join(" ").trim(), true);
+}
+
+/** What is said of the classes without a tick. */
+function notDrawn() {
+  const names = now.about.classes.filter(row => !row.ignore && !now.whole.has(row.number)).map(row => row.name);
+  return names.length ? `Not drawn, and left out: ${names.join(", ")}.` : "";
 }
 
 async function mark(action) {
   if (!now.facts || now.busy) return;
   const note = action === "flag" ? prompt("What is odd about this scan? It is not offered again.", "") : "";
   if (note === null || !mayLeave()) return;
-  now.saved = now.drawing?.changes ?? 0;
+  Object.assign(now, { saved: now.drawing?.changes ?? 0, whole: new Set(now.facts.whole) });
   await whileBusy("", () => desk.mark(now.facts.case, action, note, now.seconds));
   await next();
 }
@@ -257,6 +266,7 @@ const ACTIONS = {
   view: () => { if (now.facts.dims === 3) view.view((view.shown + 1) % VIEWS.length); status(); },
   plane: () => { if (now.facts.dims === 3) now.axis = (now.axis + 2) % 3; view.choose(now.axis); status(); },
   nearer: () => view.planes.zoomBy(1.25, null), farther: () => view.planes.zoomBy(0.8, null),
+  whole: () => { if (!now.about.classes.find(row => row.number === now.value)?.ignore) whole(now.value); },
   mark: () => { now.drawing.drawn[now.axis].add(view.crosshair[now.axis]); status(); },
   use: () => draw(() => touch(view.crosshair, now.axis)),
   pen: () => { now.pen = !now.pen; status(); },
@@ -301,6 +311,11 @@ function choose(number) {
   status();
 }
 
+function whole(number) {
+  if (!now.whole.delete(number)) now.whole.add(number);
+  status();
+}
+
 function resize(size) { now.size = Math.min(Math.max(size, 1), 40); status(); }
 
 function fade(part) {
@@ -323,7 +338,7 @@ function fields() {
 function status() {
   const { facts, drawing, about } = now;
   document.querySelectorAll("[data-tool]").forEach(b => b.setAttribute("aria-pressed", b.dataset.tool === now.tool));
-  showClasses(about?.classes ?? [], now.tool === "eraser" ? 0 : now.value, choose);
+  showClasses(about?.classes ?? [], now.tool === "eraser" ? 0 : now.value, choose, now.whole, whole);
   $("size").value = now.size;
   $("size-of").textContent = `${2 * now.size - 1} voxels`;
   $("tolerance-of").textContent = `± ${$("tolerance").value} % of the window`;

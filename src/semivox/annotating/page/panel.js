@@ -18,17 +18,27 @@ export function say(text, good = false) {
   if (good) quiet = setTimeout(() => { box.hidden = true; }, 4000);
 }
 
-export function showClasses(classes, chosen, choose) {
-  const rows = classes.map(row => {
+/** `whole`: numbers of the classes that count as drawn throughout; `mark` changes one of them. */
+export function showClasses(classes, chosen, choose, whole, mark) {
+  const several = classes.filter(row => !row.ignore).length > 1;
+  $("whole-of").hidden = !several;
+  $("classes").replaceChildren(...classes.map(row => {
     const button = made("button", row.name, { type: "button", onclick: () => choose(row.number) });
     const swatch = made("span", "", { className: "swatch" });
     swatch.style.background = row.colour;
     button.prepend(swatch);
     if (row.number < 10) button.append(made("kbd", row.number));
     button.setAttribute("aria-pressed", row.number === chosen);
-    return button;
-  });
-  $("classes").replaceChildren(...rows);
+    const line = made("div", "", { className: "class" });
+    line.append(button);
+    if (several && !row.ignore) {
+      line.append(made("input", "", {
+        type: "checkbox", checked: whole.has(row.number), onchange: () => mark(row.number),
+        title: `${row.name} is drawn wherever it is in this scan`, ariaLabel: `${row.name} drawn throughout`,
+      }));
+    }
+    return line;
+  }));
 }
 
 const STATES = { save: "saved", skip: "skipped", flag: "flagged", back: "" };
