@@ -204,6 +204,20 @@ def widen_one(k: int, plane: Dataset) -> None:
         plane.PixelSpacing = [0.9, 0.9]
 
 
+def name_all_alike(_: int, plane: Dataset) -> None:
+    """As an anonymiser that gives every object one UID."""
+    plane.SOPInstanceUID = plane.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+
+
+def raise_numbers(_: int, plane: Dataset) -> None:
+    plane.BitsStored, plane.HighBit = 12, 15
+
+
+def tell_some(k: int, plane: Dataset) -> None:
+    if k > 3:
+        del plane.RescaleIntercept
+
+
 BAD = {
     "planes are missing": {"left_out": (3, 4)},
     "uneven distances": {"shift": lambda k: (0, 0, 0.06 * k * k)},
@@ -211,6 +225,10 @@ BAD = {
     "several directions": {"change": turn_two},
     "several sizes": {"change": widen_one},
     "shifted against each other": {"shift": lambda k: (2.0 * (k % 2), 0, 0)},
+    "several images have one name": {"change": name_all_alike},
+    "do not begin at the lowest bit": {"change": raise_numbers},
+    "one and the same, or none": {"RescaleSlope": 0},
+    "others do not": {"change": tell_some},
     "one plane without a thickness": {"left_out": range(1, 8), "SliceThickness": None},
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ READ = (
     "SeriesDescription", "PatientID", "PatientName", "ImageType", "Rows", "Columns", "SamplesPerPixel",
     "PhotometricInterpretation", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient",
     "PixelSpacing", "SliceThickness", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
+    "BitsStored", "HighBit",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
 MOST_FRAMES = 1 << 17
@@ -35,6 +36,8 @@ class Frame:
     thickness: float | None
     slope: float
     intercept: float
+    told: tuple[bool, bool]
+    """Whether slope and intercept are the header's."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Instance:
     samples: int
     photometric: str
     has_lut: bool
+    raised: bool
+    """Whether its numbers do not begin at the lowest bit."""
     frames: tuple[Frame, ...]
     patient: str = field(repr=False, default="")
     patient_name: str = field(repr=False, default="")
@@ -65,19 +70,20 @@ _known: OrderedDict[tuple[Path, object], tuple[tuple[Instance, ...], int]] = Ord
 
 def instances_in(root: Path) -> tuple[tuple[Instance, ...], int]:
     """The objects of a folder, an archive or a file, and how many could not be read. They are read once a
-    process while the files stay as they are; an object that is there twice counts once."""
+    process while the files stay as they are; an object that is there twice counts once, others of its name
+    (:attr:`Instance.uid`) too."""
     key = (root.absolute(), stamp_of(root))
     if key in _known:
         _known.move_to_end(key)
         return _known[key]
     pydicom_for(root)
-    found: dict[str, Instance] = {}
+    found: dict[object, Instance] = {}
     broken = 0
     for inner in inner_of(root):
         instances, unread = instances_in(inner)
         broken += unread
         for known in instances:
-            found.setdefault(known.uid, known)
+            found.setdefault((known.uid, known.frames), known)
     for place in filter(begins_as_dicom, places_at(root)):
         try:
             with place.open_object() as file:
@@ -86,7 +92,7 @@ def instances_in(root: Path) -> tuple[tuple[Instance, ...], int]:
             broken += 1
             continue
         if instance is not None:
-            found.setdefault(instance.uid, instance)
+            found.setdefault((instance.uid, instance.frames), instance)
     _known[key] = tuple(found.values()), broken
     while sum(len(instances) for instances, _ in _known.values()) > MOST and len(_known) > 1:
         _known.popitem(last=False)
@@ -115,10 +121,16 @@ def _instance(root: Path, place: Place, file: Any) -> Instance | None:
         samples=int(dataset.get("SamplesPerPixel") or 0),
         photometric=str(dataset.get("PhotometricInterpretation") or ""),
         has_lut=bool(dataset.get("ModalityLUTSequence")),
+        raised=_raised(dataset),
         frames=_frames(dataset),
         patient=str(dataset.get("PatientID") or ""),
         patient_name=str(dataset.get("PatientName") or ""),
     )
+
+
+def _raised(dataset: Any) -> bool:
+    high, bits = dataset.get("HighBit"), dataset.get("BitsStored")
+    return high is not None and bits is not None and int(high) != int(bits) - 1
 
 
 def _frames(dataset: Any) -> tuple[Frame, ...]:
@@ -129,7 +141,11 @@ def _frames(dataset: Any) -> tuple[Frame, ...]:
     own: Sequence[Any] = dataset.get("PerFrameFunctionalGroupsSequence") or ()
     shared: Sequence[Any] = dataset.get("SharedFunctionalGroupsSequence") or ()
     if not own and not shared:
-        flat = _frame(0, (dataset,)) if number == 1 else Frame(0, None, None, None, None, 1.0, 0.0)
+        flat = (
+            _frame(0, (dataset,))
+            if number == 1
+            else Frame(0, None, None, None, None, 1.0, 0.0, (False, False))
+        )
         return tuple(Frame(i, *_without_number(flat)) for i in range(number))
     rest = _without_number(_frame(0, shared[:1]))  # of frames without groups of their own
     told = tuple(_frame(i, (each, *shared[:1])) for i, each in enumerate(own[:number]))
@@ -165,10 +181,12 @@ def _frame(number: int, places: Sequence[Any]) -> Frame:
         None if thickness is None else float(thickness),
         1.0 if slope is None else float(slope),
         0.0 if intercept is None else float(intercept),
+        (slope is not None, intercept is not None),
     )
 
 
 def _without_number(frame: Frame) -> tuple[Any, ...]:
     return (
-        frame.orientation, frame.position, frame.spacing, frame.thickness, frame.slope, frame.intercept
+        frame.orientation, frame.position, frame.spacing, frame.thickness, frame.slope, frame.intercept,
+        frame.told,
     )  # fmt: skip

@@ -189,13 +189,15 @@ def _planes(series: Series) -> tuple[list[Plane], list[str]]:
     if aside:
         told = ", ".join(f"{count} ({why})" for why, count in aside.items())
         notes.append(f"{series.title}: images of it that are no planes of the scan are left out: {told}")
-    if any(instance.has_lut for instance in used):
+    _refuse_numbers(series, used)
+    names = Counter(instance.uid for instance in used)
+    if max(names.values()) > 1:
         raise _fault(
             series,
-            "numbers are to be looked up in a table (Modality LUT)",
-            "a ModalityLUTSequence",
-            "a slope and an intercept, or none",
-            "export it with rescaled numbers",
+            "several images have one name (SOPInstanceUID)",
+            f"{len(used)} images of {len(names)} names",
+            "a name for each",
+            "export the series again; if it was anonymised, let each image have a UID of its own",
         )
     if any(instance.photometric == "MONOCHROME1" for instance in used):
         notes.append(
@@ -203,6 +205,46 @@ def _planes(series: Series) -> tuple[list[Plane], list[str]]:
             "and a model that learned from other scans may take bright for dark"
         )
     return [Plane(instance, frame) for instance in used for frame in instance.frames], notes
+
+
+def _refuse_numbers(series: Series, used: Sequence[Instance]) -> None:
+    """Raise DataError where stored numbers would become others than the scanner meant."""
+    frames = [frame for instance in used for frame in instance.frames]
+    slopes = sorted({frame.slope for frame in frames})
+    told = Counter(frame.told for frame in frames)
+    faults = (
+        (
+            any(instance.has_lut for instance in used),
+            "numbers are to be looked up in a table (Modality LUT)",
+            "a ModalityLUTSequence",
+            "a slope and an intercept, or none",
+        ),
+        (
+            any(instance.raised for instance in used),
+            "numbers do not begin at the lowest bit",
+            "another HighBit than BitsStored - 1",
+            "BitsStored - 1",
+        ),
+        (
+            not np.isfinite([*slopes, *(f.intercept for f in frames)]).all() or 0 in slopes,
+            "rescaled numbers would be one and the same, or none",
+            f"RescaleSlope {_listed(map(str, slopes))}",
+            "finite ones, a slope other than 0",
+        ),
+        (
+            len(told) > 1,
+            "some planes tell how their numbers are rescaled, others do not",
+            " and ".join(f"{n} with {_told(*both)}" for both, n in told.items()),
+            "in all or in none",
+        ),
+    )
+    for found, fault, what, expected in faults:
+        if found:
+            raise _fault(series, fault, what, expected, "export it again, with rescaled numbers")
+
+
+def _told(slope: bool, intercept: bool) -> str:
+    return " and ".join(["RescaleSlope"] * slope + ["RescaleIntercept"] * intercept) or "neither"
 
 
 def _directions(frame: Frame) -> np.ndarray:
