@@ -38,6 +38,7 @@ from hostile_stage import LINES, PATHS, Line, Stage, build, stock_of
 from kill_points import new_process
 from kill_scenes import run_quickly
 from mortal_children import outcomes
+from semivox.nnunet_raw import VARIABLE
 
 LONGEST = 20.0
 """Seconds, without those for which others had the processor, after which a try is told to stop."""
@@ -250,6 +251,7 @@ def child(root: Path, first: int, last: int, seed: int, kinds: str) -> None:
     out = os.fdopen(os.dup(1), "w", buffering=1)
     stage = Stage(root)
     stage.put_back()
+    os.environ[VARIABLE] = str(root / "raw")
     ordered = in_turn(all_tries(root, kinds), seed)
     for number, one in enumerate(ordered[first:last], first):
         about = {

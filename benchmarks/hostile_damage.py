@@ -7,12 +7,14 @@ table of CSV cell by cell. Any file can also be missing, empty, half, noise, a f
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import io
 import json
 import os
 import shutil
+import sqlite3
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +29,8 @@ TEXTS = (
     "-1000000", "1" + 40 * "0", "0.5", "1e-320", "null", "true", "None", "=", "a=b", ",", ",,",
     "1,1", "all", "all,all", "3-1", "{x}", "%s%n", "{", "[" * 1000, "x" * 5000, "a/../../b", "~",
     "\x1b[31mred", "\udcff", "a\nb", "-", "--", "supervised,supervised", "bcp{beta=}", "1@", "@1",
-    "p", "2p@x", "0p", "module:", ":Class", "../x.py:Y",
+    "p", "2p@x", "0p", "module:", ":Class", "../x.py:Y", "1", "Dataset001_Phantom", "Dataset9_", "dicomweb:",
+    "dicomweb:http://127.0.0.1:9", "dicomweb:file:///etc", "dicomweb:http://[", "1.2.3", "1." * 99 + "1",
 )  # fmt: skip
 """Of options, besides paths."""
 
@@ -67,6 +70,11 @@ CELLS = (
     "1;2",
     "\x00",
 )
+COLUMNS = {
+    "null": None, "text": "x", "empty text": "", "-1": -1, "0.5": 0.5, "2**62": 2**62, "1e308": 1e308,
+    "infinity": float("inf"), "bytes": b"\xff\x00", "long": "y" * 10**6, "path": "../../precious.txt",
+}  # fmt: skip
+"""Put into every row of a column of a database."""
 MOST_ALIKE = 40
 
 
@@ -138,6 +146,10 @@ def trees_of(path: Path) -> list[Any]:
         return [json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]])]
     if path.suffix == ".ckpt":
         return [_skeleton(_checkpoint(path))]
+    if path.suffix == ".sqlite":
+        with contextlib.closing(sqlite3.connect(path)) as book:
+            tables = [name for (name,) in book.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return [{t: [c[1] for c in book.execute(f"PRAGMA table_info({t})")] for t in tables}]
     if path.suffix == ".csv":
         return [list(csv.reader(path.read_text().splitlines()))]
     return []
@@ -166,6 +178,10 @@ def damages(path: Path) -> Iterator[tuple[int, Place, str]]:
         if (form := str(_form(tree))) in seen:
             continue
         seen.add(form)
+        if path.suffix == ".sqlite":
+            columns = [(table, column) for table in tree for column in tree[table]]
+            yield from ((0, column, damage) for column in columns for damage in (*COLUMNS, "left out"))
+            continue
         if path.suffix == ".csv":
             cells = [(row, column) for row in range(min(2, len(tree))) for column in range(len(tree[row]))]
             yield from ((number, cell, f"cell {n}") for cell in cells for n in range(len(CELLS)))
@@ -184,6 +200,9 @@ def apply(path: Path, number: int, place: Place, damage: str) -> None:
         return
     if path.suffix == ".ckpt":
         _damage_checkpoint(path, place, damage)
+        return
+    if path.suffix == ".sqlite":
+        _damage_book(path, place, damage)
         return
     trees = trees_of(path)
     if path.suffix == ".csv":
@@ -226,6 +245,16 @@ def _damaged_table(rows: list[list[str]], place: Place, damage: str) -> str:
     rows[row][column] = HERE
     writer.writerows(rows)
     return text.getvalue().replace(HERE, CELLS[int(damage.split()[1])])
+
+
+def _damage_book(path: Path, place: Place, damage: str) -> None:
+    table, column = place
+    with contextlib.closing(sqlite3.connect(path)) as book, contextlib.suppress(sqlite3.Error), book:
+        if damage == "left out":  # a column of a key stays
+            book.execute("DROP INDEX IF EXISTS edits_of_scan")
+            book.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        else:
+            book.execute(f"UPDATE OR IGNORE {table} SET {column} = ?", [COLUMNS[damage]])
 
 
 def _damage_checkpoint(path: Path, place: Place, damage: str) -> None:

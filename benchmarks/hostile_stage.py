@@ -16,13 +16,14 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from PIL import Image
 
 from hostile_damage import remove
 from kill_points import FailingDisk, new_process
 from kill_scenes import SETS, run_quickly, template
 from semivox.cohort.cases_csv import COLUMNS
 
-READ = (".json", ".jsonl", ".yaml", ".csv", ".ckpt", ".safetensors", ".npy", ".txt")
+READ = (".json", ".jsonl", ".yaml", ".csv", ".ckpt", ".safetensors", ".npy", ".txt", ".sqlite")
 """Endings of files that are damaged; those of scans are fuzz_readers.py's."""
 
 
@@ -45,6 +46,8 @@ TRAIN = f"train {DATA} --out @/out/run --plan @/plan.json --cache @/cache --step
 COMPARE = (
     f"compare {DATA} --test {TEST} --methods supervised,mean_teacher --out @/compared --plan @/plan.json"
 )
+NOWHERE = "dicomweb:http://127.0.0.1:9/dicom-web"
+"""Nothing listens there."""
 MEASURED = COMPARE.replace("@/compared", "@/measured")
 LINES = {
     line.name: line
@@ -66,7 +69,10 @@ LINES = {
         Line("report begun", "report @/begun --out @/out/report.html", ("begun",)),
         Line("report compared", "report @/compared --out @/out/report.html", ("compared",)),
         Line("rank", f"rank @/model0 {DATA} --top 2 --out @/out/rank"),
-        Line("annotate", "annotate @/model0 @/full --port 0"),
+        Line("check regions", "check @/regions --json", ("regions/cases.csv",)),
+        Line("plan regions", "plan @/regions --out @/out/plan.json --cache @/cache", ("cache",)),
+        Line("predict study", f"predict @/model0 {NOWHERE} --study 1.2.3 --series 1.2.4 --out @/out/masks"),
+        Line("annotate", "annotate @/model1 @/drawn --port 0 --reader me", ("drawn/annotations",)),
         Line("import folders", "import folders @/folders @/out/imported"),
         Line("import msd", "import msd @/msd @/out/imported"),
         Line("methods", "methods cps"),
@@ -74,8 +80,8 @@ LINES = {
         Line("demo", "demo --out @/plan.json"),
     )
 }
-"""Of ``compare on`` no cell is finished, though each has run. ``demo``, which takes minutes, and
-``annotate``, which does not end, are refused for their folders; what they do is tried elsewhere."""
+"""Of ``compare on`` no cell is finished, though each has run. ``demo``, which takes minutes, is refused for
+its folder; what it does is tried elsewhere. ``annotate`` lists all scans and ends."""
 
 
 def build(root: Path) -> None:
@@ -93,6 +99,8 @@ def build(root: Path) -> None:
     shutil.rmtree(root / "begun")
     with FailingDisk(2 * len(counted.operations) // 3, "signal"), new_process():
         assert run_quickly(*begun) == 4
+    assert run_quickly("rank", root / "model1", root / "phantoms/train", "--top", "2") == 0
+    _annotated(root)
     shutil.copytree(root / "compared", root / "measured")
     for cell in (root / "measured").rglob("cell.json"):
         cell.unlink()
@@ -111,12 +119,42 @@ def dress(root: Path) -> None:
     labeled = sorted(p.stem for p in (data / "labelsTr").iterdir())
     (root / "labeled.txt").write_text("\n".join(labeled) + "\n")
     shutil.copy(root / "model0/config.yaml", root / "config.yaml")
+    _regions(data, root / "regions")
+    (root / "raw").mkdir()
+    (root / "raw/Dataset001_Phantom").symlink_to(data)
     _msd(root / "msd")
     os.mkfifo(root / "a-pipe")
     (root / "to-itself").symlink_to("to-itself")
     (root / "to-nothing").symlink_to("is-not-there")
     (root / "ring").mkdir()
     (root / "ring" / "again").symlink_to("..")
+
+
+def _regions(data: Path, folder: Path) -> None:
+    """The same scans, with a region in the upper half of what is labelled."""
+    shutil.copytree(data, folder)
+    for path in (folder / "labelsTr").iterdir():
+        label = np.asarray(Image.open(path)).copy()
+        label[: len(label) // 2][label[: len(label) // 2] > 0] = 2
+        Image.fromarray(label).save(path)
+    about = json.loads((folder / "dataset.json").read_text())
+    about |= {"labels": {"background": 0, "all": [1, 2], "part": 2}, "regions_class_order": [1, 2]}
+    (folder / "dataset.json").write_text(json.dumps(about))
+
+
+def _annotated(root: Path) -> None:
+    """A data folder on which a reader has worked."""
+    from semivox.annotating import Desk
+    from semivox.annotating.book import Reader
+
+    shutil.copytree(root / "phantoms/train", root / "drawn")
+    desk, me = Desk(root / "model1", root / "drawn", "cpu"), Reader("me", "page")
+    for number, scan in enumerate(desk.cases):
+        desk.take_next(me)
+        if number < 2:
+            desk.save(scan, me, desk.facts(scan, me)["version"], desk.mask(scan), 3.0)
+        else:
+            desk.mark(scan, me, ("skip", "flag")[number % 2], "a note", 1.0)
 
 
 def stock_of(root: Path) -> Path:
@@ -224,7 +262,7 @@ def _opened(found: set[str]) -> Iterator[None]:
 @cache
 def _listen() -> None:
     def hear(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "open" and _hearing and isinstance(arguments[0], str | os.PathLike):
+        if event in ("open", "sqlite3.connect") and _hearing and isinstance(arguments[0], str | os.PathLike):
             _hearing[-1].add(os.path.abspath(os.fspath(arguments[0])))
 
     sys.addaudithook(hear)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from unittest import mock
 
+from semivox.annotating import Desk
+from semivox.annotating.book import Reader
 from semivox.cli import main
 from semivox.cohort import write_phantom_cohort
 from semivox.cohort.phantom import make_phantom
@@ -103,9 +106,18 @@ def _quick_pages() -> Iterator[None]:
         mock.patch("semivox.comparison.cell_run._write_page", page),
         mock.patch("semivox.commands.compare._draw", lambda out, display: page(out)),
         mock.patch("semivox.report.contact_sheet.contact_sheet", sheet),
+        mock.patch("semivox.annotating.server.put_in_order", _list_and_end),
         mock.patch("semivox.prepare.parallel.cpus", return_value=1),  # the operations keep their order
     ):
         yield
+
+
+def _list_and_end(desk: Desk, order: object, rank: bool) -> None:
+    """In place of the page of ``annotate``: what it shows first."""
+    desk.take_ranking(desk.run / "ranking", desk.folder / "ranking")
+    for row in desk.listing(Reader("me", "page")):
+        desk.book.history(row["case"])
+    signal.raise_signal(signal.SIGINT)
 
 
 def run_quickly(*words: object) -> int:
