@@ -238,7 +238,12 @@ def _may_change(name: str, one: Try) -> bool:
         return True
     if one.kind == "file":
         return name == one.where
-    given = one.words[-1] if one.kind == "option" else ""
+    given = {*one.words} - {*one.line.words.split(" ")} if one.kind == "option" else ()
+    return any(_within(name, word) for word in given)
+
+
+def _within(name: str, given: str) -> bool:
+    """Whether the file lies at, in or on the way to what a word of the command line names."""
     inside = os.path.normpath(given.removeprefix("@/") if given.startswith("@/") else f"here/{given}")
     inside, name = f"{inside}/", f"{name}/"
     return inside == "./" or name.startswith(inside) or inside.startswith(name)

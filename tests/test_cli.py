@@ -949,3 +949,15 @@ def test_a_full_disk_while_predicting(
         assert main(command) == 4
     assert "cannot be written; found No space left on device" in one_message(capsys, "predict")
     assert files_of(out) == now
+
+
+def test_a_bug_is_told_whatever_the_words_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*a: Any, **k: Any) -> None:
+        raise KeyError("da\udcffta")
+
+    monkeypatch.setattr("semivox.cli.run", fails)
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "da\udcffta"]) == 70
+    assert "da\\xffta" in (tmp_path / "semivox-error.log").read_text()

@@ -21,6 +21,7 @@ from semivox.files import (
     write_json,
     write_state,
     write_text,
+    write_yaml,
 )
 from semivox.training.checkpoints import save as save_checkpoint
 
@@ -169,3 +170,20 @@ def test_no_link_is_followed_to_write_or_remove(tmp_path: Path) -> None:
     assert not (folder / "x").exists()
     (tmp_path / "link").symlink_to(folder, target_is_directory=True)  # the user's own choice
     assert inside(tmp_path / "link", "x").parent.resolve() == folder
+
+
+@pytest.mark.parametrize("name", ["da\udcffta", "\ud800"])
+def test_a_name_that_is_no_unicode_is_refused_and_costs_nothing(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "record"
+    write_json(path, {"kept": 1})
+    for write in (
+        lambda: write_text(path, name),
+        lambda: write_json(path, {"data": f"/home/{name}/scans"}),
+        lambda: write_state(path, {"data": name}),
+        lambda: write_yaml(path, {"data": name}, "a run"),
+        lambda: append_text(path, name),
+    ):
+        with pytest.raises(DataError, match=r"not Unicode; found .*\\ud.*; expected names in UTF-8"):
+            write()
+    assert read_json(path) == {"kept": 1}
+    assert list(tmp_path.iterdir()) == [path]

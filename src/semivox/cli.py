@@ -16,7 +16,7 @@ from typing import Any
 
 from semivox.arguments import CommandParser, command_of, completion, run
 from semivox.commands import COMMANDS
-from semivox.errors import BUG, DataError, DiskFault, SemivoxError, Stopped
+from semivox.errors import BUG, DataError, DiskFault, SemivoxError, Stopped, printable
 from semivox.stopping import StopSignals
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -123,9 +123,9 @@ def _write_bug(arguments: argparse.Namespace, argv: Sequence[str]) -> str:
     folder = Path(out) if out and Path(out).is_dir() else Path()
     path = folder / ("error.log" if out and Path(out).is_dir() else "semivox-error.log")
     try:
-        write_text(path, f"{_shown(['semivox', *argv])}\n{traceback.format_exc()}")
+        write_text(path, printable(f"{_shown(['semivox', *argv])}\n{traceback.format_exc()}"))
     except SemivoxError:
-        return traceback.format_exc()
+        return printable(traceback.format_exc())
     return f"The details are in {path}; please report them."
 
 

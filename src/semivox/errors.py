@@ -44,7 +44,10 @@ class SemivoxError(Exception):
 
 def printable(text: str) -> str:
     """The same where it is Unicode; bytes of a file's name that are not are written ``\\xff``."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character that is no byte of a name
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _shortened(found: object) -> object:

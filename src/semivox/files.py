@@ -13,7 +13,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from semivox.trees import json_tree, yaml_tree
 
 PROBE = bytes(2**20)
 """Written to a disk to hear from it what a library did not tell."""
+AROUND = 20
+"""Letters that are shown beside one that is not Unicode."""
 REMEDY = "free disk space or choose another folder; nothing was changed"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """The disk is full or failing: no fault of the data or of what was asked for."""
@@ -166,7 +168,7 @@ def remove_if_empty(folders: Iterable[Path]) -> None:
 def append_text(path: Path, text: str) -> None:
     """Append ``text`` as UTF-8 to a file of ours; a link in its place is not followed but refused."""
     with told(path):
-        disk.append(path, text.encode())
+        disk.append(path, _utf8(path, text))
 
 
 def sync(path: Path) -> None:
@@ -219,9 +221,22 @@ def create_private(path: Path, text: str) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """Write ``text`` as UTF-8, atomically. Raises DataError where it holds the name of a file or folder that
+    is no Unicode: nobody could read it back."""
+    write_bytes(path, _utf8(path, text))
+
+
+def _utf8(path: Path, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            "cannot keep a name that is not Unicode",
+            path=path,
+            found=ascii(text[max(error.start - AROUND, 0) : error.end + AROUND]),
+            expected="names in UTF-8",
+            remedy="rename the file or folder, or give it by another path",
+        ) from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -239,6 +254,14 @@ def _json(content: Any) -> str:
     return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
+def write_yaml(path: Path, content: Mapping[str, Any], heading: str) -> None:
+    """Write YAML below a comment, atomically."""
+    import yaml
+
+    _utf8(path, json.dumps(content, ensure_ascii=False))  # YAML would write it, and we not read it back
+    write_text(path, f"# {heading}\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
 def write_state(path: Path, content: Any) -> None:
     """As :func:`write_json`; on a disk without room for a new file, in the place of the one that is there."""
     try:
@@ -247,7 +270,7 @@ def write_state(path: Path, content: Any) -> None:
         if not path.is_file():
             raise
         with told(path):
-            disk.overwrite(path, _json(content).encode())
+            disk.overwrite(path, _utf8(path, _json(content)))
 
 
 def read_bytes(path: Path) -> bytes:

@@ -127,3 +127,9 @@ def test_labelled_sets_and_seeds() -> None:
     for wrong in ("0,one", ""):
         with pytest.raises(SettingsError, match="whole numbers"):
             read_seeds(wrong)
+
+
+def test_letters_that_are_no_unicode_have_a_name_too() -> None:
+    names = {safe_name(text) for text in ("\udcff", "\udcfe", "\ud800")}
+    assert len(names) == 3
+    assert all(name.isascii() for name in names)

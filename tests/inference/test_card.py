@@ -63,6 +63,9 @@ WRONG: dict[str, Change] = {
     "steps a text": lambda c: c.update(steps="ten"),
     "spacing a text": lambda c: c.update(spacing_known="yes"),
     "naming a number": lambda c: c.update(naming=3),
+    "naming of other words": lambda c: c.update(naming={"x": 1}),
+    "naming half": lambda c: c["naming"].pop("files_per_case"),
+    "naming a text": lambda c: c["naming"].update(files_per_case="all"),
     "colours a number": lambda c: c.update(colours=3),
 }
 RANGES: dict[str, Any] = {"cases": 2, "spacing_mm": [], "intensity": [], "classes": {}}

@@ -109,7 +109,7 @@ def safe_name(text: str, digest: str | None = None) -> str:
     safe = re.sub(r"[^a-z0-9._=+@-]", "-", plain.lower())[:LONGEST].strip(".-")
     if safe == plain and digest is None:
         return safe
-    return f"{safe}~{(digest or hashlib.sha256(text.encode()).hexdigest())[:8]}"
+    return f"{safe}~{(digest or hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest())[:8]}"
 
 
 def _method(text: str) -> Choice:
@@ -129,5 +129,5 @@ def _method(text: str) -> Choice:
     if not file.is_file():
         raise SettingsError("the method's file is missing", path=file)
     # another file content is another method
-    digest = hashlib.sha256(f"{sha256_file(file)}{written}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{sha256_file(file)}{written}".encode(errors="surrogatepass")).hexdigest()
     return Choice(written, safe_name(f"{file.stem}.{written.partition('.py:')[2]}", digest))

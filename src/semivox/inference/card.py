@@ -64,6 +64,11 @@ class RegionRow(TypedDict):
     written: int
 
 
+class NamingCard(TypedDict):
+    numbered: bool
+    files_per_case: Annotated[int, Field(ge=0)]
+
+
 class Card(TypedDict):
     networks: Annotated[dict[str, NetworkCard], Field(min_length=1)]
     predictor: Annotated[list[str], Field(min_length=1)]
@@ -75,7 +80,7 @@ class Card(TypedDict):
     colours: NotRequired[dict[str, Any]]
     may_be_empty: NotRequired[list[int]]
     file_ending: str
-    naming: NotRequired[dict[str, Any]]
+    naming: NotRequired[NamingCard]
     inferred: NotRequired[list[str]]
     spacing_known: bool
     plan: dict[str, Any]

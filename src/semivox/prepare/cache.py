@@ -28,7 +28,7 @@ def cache_folder(data: str | Path, cache: str | Path | None = None) -> Path:
     own = real_path(data) / ".semivox"
     if _unwritable(own) is None:
         return own
-    name = hashlib.sha256(str(own.parent).encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(own.parent)).hexdigest()[:16]
     folder = user_cache() / "semivox" / f"{own.parent.name}-{name}"
     _refuse_unwritable(folder, "no folder for prepared data can be written to")
     return folder

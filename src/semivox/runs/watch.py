@@ -52,6 +52,7 @@ class Watch:
         """Mean Dice of each class and of the foreground with the mean softmax of ``networks``."""
         began = time.monotonic()
         card = {
+            "model_id": "watched",
             "channels": list(self.training.channels),
             "spacing_known": self.cohort.spacing_known,
             "regions": self.training.regions.to_json(),

@@ -11,11 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from semivox.batches import Augmentation
 from semivox.errors import DataError, SettingsError
-from semivox.files import read_yaml, write_text
+from semivox.files import read_yaml, write_yaml
 from semivox.methods import Method, Optimizer, load_method, parse_method, preset_settings
 from semivox.methods.trust import permitted
 from semivox.prepare.overrides import OVERRIDES
@@ -213,8 +211,7 @@ def predictor_of(method: Method, config: Config) -> tuple[str, ...]:
 
 def write_config(path: Path, config: Config) -> None:
     """``config.yaml``: resolved and re-runnable with ``--config``."""
-    text = yaml.safe_dump(as_dict(config), sort_keys=False, allow_unicode=True)
-    write_text(path, "# What this run was trained with; `semivox train --config` repeats it.\n" + text)
+    write_yaml(path, as_dict(config), "What this run was trained with; `semivox train --config` repeats it.")
 
 
 def _read_config(path: Path) -> dict[str, Any]:
