@@ -46,11 +46,13 @@ def draw_geometry(
     where: Where,
     foreground: Mapping[int, np.ndarray],
     patch: tuple[int, ...],
+    known: np.ndarray | None = None,
 ) -> CropGeometry:
-    """Draw one crop of ``case``; ``foreground``: class index -> (n, dims) voxels it may be centred on."""
+    """Draw one crop of ``case``; ``foreground``: class index -> (n, dims) voxels it may be centred on;
+    ``known``: (n, dims) voxels of which one takes the place of a random one, None: any may be."""
     spacing = tuple(float(s) for s in case.spacing)
     return CropGeometry(
-        start=draw_start(key, where, case.image.shape[1:], patch, foreground, case.body),
+        start=draw_start(key, where, case.image.shape[1:], patch, foreground, case.body, known),
         patch=patch,
         spacing=spacing,
         affine=draw_affine(key, augmentation, spacing),
@@ -194,6 +196,7 @@ def draw_start(
     patch: tuple[int, ...],
     foreground: Mapping[int, np.ndarray],
     body: np.ndarray,
+    known: np.ndarray | None = None,
 ) -> tuple[int, ...]:
     """First voxel of a crop of size ``patch`` in a scan of size ``shape``.
 
@@ -201,7 +204,8 @@ def draw_start(
     The crop stays inside the scan along axes where the scan is larger, and is centred on it along the others
     (then the start is negative). Around a voxel means: up to a quarter patch off its centre. ``foreground``
     is two thirds around a voxel of a random class, ``shared_classes`` always (give the shared class only).
-    Scans without such voxels are cropped at random.
+    Scans without such voxels are cropped at random, which is around one of the ``known`` voxels where
+    they are given: where few slices were drawn, most crops would hold none of them.
     """
     random = (key / "centre").numpy()
     points: np.ndarray | None = None
@@ -209,8 +213,10 @@ def draw_start(
         present = [k for k in sorted(foreground) if len(foreground[k])]
         if present:
             points = foreground[present[int(random.integers(len(present)))]]
-    elif where == "body" and len(body):
+    elif where == "body" and len(body) and known is None:
         points = body
+    if points is None and known is not None and len(known):
+        points = known
     if points is None:
         near = None
     else:

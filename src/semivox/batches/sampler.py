@@ -132,7 +132,8 @@ class Batches:
         points = known.foreground or {}
         if stream.where == "shared_classes":
             points = known.voxels if centre is None else {centre: known.voxels[centre]}
-        geometry = draw_geometry(key, self.augmentation, case, stream.where, points, self.patch)
+        drawn = case.known if known.target is not None and known.pseudo is None else None
+        geometry = draw_geometry(key, self.augmentation, case, stream.where, points, self.patch, drawn)
         planes = {"image": case.image}
         if known.target is not None:
             planes["target"] = known.target

@@ -12,6 +12,7 @@ from semivox.cohort import Case, Cohort, Split, Volume, cohort_spacing, read_cas
 from semivox.errors import DataError
 from semivox.inference.segmentation import Segmentation
 from semivox.numerals import show_number
+from semivox.prepare.targets import filled_label
 
 STATISTICS = {"low": "the 0.5th percentile", "mean": "the mean", "high": "the 99.5th percentile"}
 MOST_CASES = 24
@@ -166,7 +167,8 @@ def _measure_label(
 ) -> dict[int, tuple[float, int, int]]:
     """Value -> (size, components, border contact) of the classes annotated in a case."""
     assert case.label is not None
-    mask = read_label(case.label, image, regions=cohort.regions).array[0]
+    label = read_label(case.label, image, regions=cohort.regions).array
+    mask = filled_label(label, cohort.ignore)[0][0]
     parts = cohort.regions.parts
     truth = Segmentation(mask, image, cohort.structures, 0.0, known, parts=parts)  # labels often lack spacing
     return {

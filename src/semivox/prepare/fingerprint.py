@@ -37,7 +37,7 @@ from semivox.prepare.cache import cache_folder, digest
 from semivox.prepare.grid import Grid
 from semivox.prepare.parallel import map_cases
 from semivox.prepare.plan_json import from_plain
-from semivox.prepare.targets import dice_ceilings, read_label_on, region_ceilings
+from semivox.prepare.targets import dice_ceilings, filled_label, read_label_on, region_ceilings
 from semivox.randomness import Key
 from semivox.settings import plain
 
@@ -275,6 +275,7 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray | None]:
     sample, together, extent = None, None, None
     if task.labeled:
         label = read_label_on(task.case, volume, task.values, task.ignore, task.regions)
+        label, _ = filled_label(label, task.ignore)
         annotated = task.values if task.case.annotated is None else task.case.annotated
         counts = [int(within(label, p).sum()) if set(p) <= set(annotated) else 0 for p in parts]
         voxels = tuple(count or None for count in counts)
@@ -325,6 +326,7 @@ def _key(cohort: Cohort, split: Split) -> str:
             "classes": [[value, cohort.classes[value]] for value in cohort.values],
             "regions": cohort.regions.to_json(),
             "ignore": cohort.ignore,
+            **({} if cohort.ignore is None else {"slices": "filled"}),
             "channels": cohort.channels,
             "spacing_known": cohort.spacing_known,
         }

@@ -1,7 +1,8 @@
 """The store: every case on the working grid, as memory-mapped arrays that runs share.
 
     CACHE/images/KEY/    image.npy, body.npy, meta.json
-    CACHE/targets/KEY/   target.npy, foreground.npy, valid.npy (only with `ignore` voxels), meta.json
+    CACHE/targets/KEY/   target.npy, foreground.npy, valid.npy (only with `ignore` voxels), known.npy
+                         (only where some slices were drawn), meta.json
 
 A key is the hash of the case's files and of the plan's preprocessing fields, so a changed file or spacing is
 another entry and a changed patch, batch or budget is not. Entries appear by rename, whole or not at all.
@@ -39,6 +40,9 @@ class StoredCase:
         ``(K-1, ...)`` uint8 class fractions, 255 = fully that class; None if unlabelled.
     valid
         ``(1, ...)`` uint8, 255 = no part of the voxel is marked ``ignore``, else 0; None: all valid.
+    known
+        ``(n, dims)`` int32 voxels that are valid, where some slices of the label were drawn; else None. In
+        the place of the others ``target`` has the nearest drawn one.
     foreground
         Class index (from 1) -> ``(n, dims)`` int32 voxels of that class, n <= 2000; absent classes lack.
     body
@@ -57,6 +61,7 @@ class StoredCase:
     body: np.ndarray
     spacing: tuple[float, ...]
     annotated: np.ndarray
+    known: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -105,12 +110,14 @@ class Store:
     def case(self, index: int) -> StoredCase:
         """Open the case at ``index``; costs well under a millisecond, holds no voxel in memory."""
         row = self.rows[index]
-        target = valid = None
+        target = valid = known = None
         foreground: dict[int, np.ndarray] = {}
         if row.target is not None:
             target = np.load(row.target / "target.npy", mmap_mode="r", allow_pickle=False)
             if (row.target / "valid.npy").exists():
                 valid = np.load(row.target / "valid.npy", mmap_mode="r", allow_pickle=False)
+            if (row.target / "known.npy").exists():
+                known = np.load(row.target / "known.npy", allow_pickle=False)
             points = np.load(row.target / "foreground.npy", allow_pickle=False)
             foreground = {int(k): points[points[:, 0] == k, 1:] for k in np.unique(points[:, 0])}
         return StoredCase(
@@ -122,6 +129,7 @@ class Store:
             body=np.load(row.image / "body.npy", allow_pickle=False),
             spacing=row.spacing,
             annotated=np.array(row.annotated, np.float32),
+            known=known,
         )
 
 
@@ -196,6 +204,8 @@ def _target_job(case: Case, content: str, label: str, cohort: Cohort, plan: Plan
     known: dict[str, Any] = {"ignore": cohort.ignore, "values": cohort.values, "annotated": annotated}
     if cohort.regions:
         known["regions"] = cohort.regions.to_json()
+    if cohort.ignore is not None:
+        known["slices"] = "filled"
     key = digest({"image": content, "label": label, **_fields(plan), **known})
     place = root / "targets" / key
     known_classes = cohort.values, cohort.ignore, annotated, cohort.regions

@@ -19,7 +19,7 @@ from semivox.files import building, load_json, remove_folder
 from semivox.prepare.grid import Grid, checked_grid
 from semivox.prepare.normalise import normalise
 from semivox.prepare.plan import Plan
-from semivox.prepare.targets import FULL, class_fractions, read_label_on, valid_voxels
+from semivox.prepare.targets import FULL, class_fractions, filled_label, read_label_on, valid_voxels
 from semivox.randomness import Key
 
 POINTS = 2000
@@ -100,6 +100,7 @@ def _write_target(job: Job, folder: Path) -> dict[str, Any]:
     assert job.values is not None
     scan = read_geometry(job.case.images[0])
     label = read_label_on(job.case, scan, job.values, job.ignore, job.regions)
+    label, slices = filled_label(label, job.ignore)
     # The image's header decides: a label's rounded affine must not shift the grid.
     grid = checked_grid(scan, job.plan, job.case.images[0])
     target = class_fractions(label, job.values, grid)
@@ -107,11 +108,15 @@ def _write_target(job: Job, folder: Path) -> dict[str, Any]:
         if not annotated:
             plane[...] = 0
     _save(folder / "target.npy", target)
-    valid = valid_voxels(label, job.ignore, grid)
+    valid = valid_voxels(label, job.ignore, grid, slices)
+    known = np.ones(target.shape[1:], bool) if valid is None else valid[0] > 0
     if valid is not None:
         _save(folder / "valid.npy", valid)
+    if slices is not None:
+        _save(folder / "known.npy", some_points(known, Key("known", job.key)))
     points = []
     for k, plane in enumerate(target, start=1):
+        plane = plane if slices is None else plane * known
         most = int(plane.max())
         if most:  # a structure thinner than half a voxel is found at its fullest one
             at = some_points(plane >= min(FULL // 2 + 1, most), Key("foreground", job.key, k))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from semivox.cohort import Case, Geometry, Regions, Volume, grid_error, read_label, within
+from semivox.cohort.partly_drawn import DrawnSlices, drawn_slices
 from semivox.cohort.regions import NONE
 from semivox.errors import DataError
 from semivox.prepare.grid import Grid
@@ -64,15 +65,40 @@ def read_label_on(
     return label.array
 
 
-def valid_voxels(label: np.ndarray, ignore: int | None, grid: Grid) -> np.ndarray | None:
+def valid_voxels(
+    label: np.ndarray, ignore: int | None, grid: Grid, slices: DrawnSlices | None = None
+) -> np.ndarray | None:
     """``(1, *working_shape)`` uint8: 255 where no part of the voxel is marked ``ignore``, else 0.
 
-    None where the label has no such voxel.
+    None where the label has no such voxel. Where some ``slices`` were drawn, ``label`` has them in the
+    others' places, too (:meth:`DrawnSlices.filled`), and only :func:`known_slices` are valid.
     """
-    if ignore is None or not (label == ignore).any():
+    if ignore is None or (slices is None and not (label == ignore).any()):
         return None
     clean = grid.to_working(label != ignore) > 1 - 1e-4
+    if slices is not None:
+        axis = grid.orientation.permutation.index(slices.axis)
+        known = known_slices(slices, grid).reshape([-1 if a == axis else 1 for a in range(label.ndim - 1)])
+        clean &= known[None]
     return clean.astype(np.uint8) * np.uint8(FULL)
+
+
+def known_slices(slices: DrawnSlices, grid: Grid) -> np.ndarray:
+    """(n,) bool, which working slices across the axis of ``slices`` were drawn: those in which the middle of
+    a drawn slice lies, and those whose own middle lies in one. So none is lost on a coarser grid."""
+    axis = grid.orientation.permutation.index(slices.axis)
+    drawn = slices.drawn[::-1] if grid.orientation.flips[axis] else slices.drawn
+    n, working = len(drawn), grid.working_shape[axis]
+    known = drawn[((np.arange(working) + 0.5) * n / working).astype(int)]
+    known[((np.flatnonzero(drawn) + 0.5) * working / n).astype(int)] = True
+    return known
+
+
+def filled_label(label: np.ndarray, ignore: int | None) -> tuple[np.ndarray, DrawnSlices | None]:
+    """``label`` ``(1, *file shape)`` as if all its slices were drawn, and which were; as it is, and None,
+    where they all were. What is counted of a label, such as a class's voxels, is counted of this."""
+    slices = drawn_slices(label[0], ignore)
+    return (label, None) if slices is None else (slices.filled(label[0])[None], slices)
 
 
 def restore(planes: np.ndarray, grid: Grid) -> np.ndarray:

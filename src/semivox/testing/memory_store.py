@@ -34,6 +34,7 @@ class MemoryCase:
     labeled: bool
     name: str
     valid: None = None
+    known: None = None
 
     @property
     def target(self) -> np.ndarray:

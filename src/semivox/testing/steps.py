@@ -204,26 +204,34 @@ def check_partly_annotated(method: type[Method], settings: Settings = None) -> N
 
 
 def check_valid(method: type[Method], settings: Settings = None) -> None:
-    """What a target says outside ``valid`` changes no term."""
+    """What a target says outside ``valid`` changes no term: beyond the scan's end, between slices that were
+    drawn, and in a crop that holds none of them."""
 
-    def cut(crops: Crops, wrong: bool) -> Crops:
+    def cut(crops: Crops, known: Tensor, wrong: bool) -> Crops:
         if crops.target is None:
             return crops
-        valid, target = torch.ones_like(crops.valid), crops.target.clone()
-        valid[..., :4] = 0
-        if wrong:
-            target[..., :4] = 1 - target[..., :4]
+        valid = torch.ones_like(crops.valid) * known
+        target = torch.where(valid > 0, crops.target, 1 - crops.target) if wrong else crops.target
         sdm = None if crops.sdm is None else 1 - 2 * target
         return replace(crops, valid=valid, target=target, sdm=sdm)
 
-    _compare(
-        method,
-        settings,
-        lambda crops: cut(crops, False),
-        lambda crops: cut(crops, True),
-        "it depends on the target where crops.valid is 0: outside the scan, or marked `ignore`",
-        "Give crops.valid to the loss, or multiply by it and divide by its sum",
-    )
+    def known(crops: Crops, pattern: str) -> Tensor:
+        last = torch.arange(crops.valid.shape[-1])
+        if pattern == "end":
+            return (last >= 4).float()
+        drawn = (last % 5 == 2).float().expand(crops.valid.shape).clone()
+        drawn[0] = 0
+        return drawn
+
+    for pattern in ("end", "slices"):
+        _compare(
+            method,
+            settings,
+            lambda crops, pattern=pattern: cut(crops, known(crops, pattern), False),  # type: ignore[misc]
+            lambda crops, pattern=pattern: cut(crops, known(crops, pattern), True),  # type: ignore[misc]
+            "it depends on the target where crops.valid is 0: outside the scan, or marked `ignore`",
+            "Give crops.valid to the loss, or multiply by it and divide by its sum",
+        )
 
 
 def _compare(
