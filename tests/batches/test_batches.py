@@ -29,6 +29,7 @@ class ArrayCase:
     body: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.int32))
     spacing: tuple[float, ...] = (1.0, 1.0, 1.0)
     annotated: np.ndarray = field(default_factory=lambda: np.ones(2, np.float32))
+    known: np.ndarray | None = None
 
 
 class UntouchableCase(ArrayCase):

@@ -48,6 +48,7 @@ class OneCase:
     third: np.ndarray | None = None
     valid: np.ndarray | None = None
     spacing: tuple[float, ...] = (1.0, 1.0)
+    known: None = None
 
     def __post_init__(self) -> None:
         third = np.zeros(SHAPE) if self.third is None else self.third

@@ -245,6 +245,7 @@ class Case:
     target: np.ndarray | None
     annotated: np.ndarray
     valid: None = None
+    known: None = None
     spacing: tuple[float, ...] = (1.0, 1.0)
 
     @property

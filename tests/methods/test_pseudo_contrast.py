@@ -289,6 +289,7 @@ class Case:
     label: np.ndarray | None
     valid: np.ndarray | None = None
     spacing: tuple[float, ...] = (1.0, 1.0)
+    known: None = None
 
     @property
     def image(self) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from semivox.ranking.labeled import Labeled
     from semivox.ranking.measure import Measured
     from semivox.ranking.rank import RankedScan
+    from semivox.ranking.slices import ChosenSlice, SliceScores
 
 TOP = 8
 """Scans that are chosen if nobody says how many."""
@@ -36,6 +37,8 @@ class Ranking:
     failed: Mapping[str, str]
     notes: tuple[str, ...]
     content: Mapping[str, Any]
+    slices: tuple[ChosenSlice, ...] = ()
+    """With ``--slices``, in the order of the scans."""
 
     @property
     def chosen(self) -> tuple[RankedScan, ...]:
@@ -55,6 +58,8 @@ class RankOptions:
     ``dataset.json``)."""
     top: Annotated[int | None, Flag("N", default="8, or all")] = None
     """How many scans to choose: high scores, unlike each other, of different patients."""
+    slices: Annotated[int | None, Flag("N")] = None
+    """Name N slices to draw in place of whole scans: a few in each chosen one, without --top three."""
     score: Annotated[Literal["combined", "entropy", "disagreement", "distance"], Flag()] = "combined"
     """What makes a scan worth a label: entropy of the prediction, disagreement of the run's networks,
     distance from the labelled scans, or combined: the mean of its ranks under those that can be measured."""
@@ -97,19 +102,21 @@ def rank(options: RankOptions) -> Ranking:
 
     run, data = Path(options.run), Path(options.data)
     out = run / "ranking" if options.out is None else Path(options.out)
-    labeled, top, score, progress = options.labeled, options.top, options.score, options.progress
+    labeled, score, progress = options.labeled, options.score, options.progress
     if score not in SCORES:
         raise SettingsError("no such score", found=score, expected=", ".join(SCORES))
     model = load_model(run, device=options.device, weights="mean", threads=options.threads)
     cohort, failed = _cohort(data, labeled)
     refuse_other_task(Task.of(cohort), model.task, data, measured=False)
     known = _labeled(run, cohort, labeled)
-    scans = _unlabeled(cohort, known, failed, top)
+    scans = _unlabeled(cohort, known, failed, options.top)
     check_score(score, networks=len(model.networks), labeled=len(known.cases))
+    top = _how_many(options, model, len(scans))
     with scratch(out) as folder:
         shots = {case.name: folder / f"{i}.npz" for i, case in enumerate(scans)}
         readable = [case for case in (*known.cases, *scans) if case.name not in failed]
-        measured = _measure_all(model, readable, shots, failed, progress)
+        scores: dict[str, SliceScores] | None = None if options.slices is None else {}
+        measured = _measure_all(model, readable, shots, failed, progress, scores)
         unlabeled = {case.name: measured[case.name] for case in scans if case.name in measured}
         reference = {case.name: measured[case.name] for case in known.cases if case.name in measured}
         _refuse_none(data, unlabeled, failed)
@@ -121,25 +128,71 @@ def rank(options: RankOptions) -> Ranking:
             model.structures,
             kinds=len(model.classes) + 1,
             score=score,
-            top=TOP if top is None else top,
+            top=top,
         )
         notes = (*known.notes, *_notes(model, cohort, known, len(reference)))
-        content = {
+        chosen, more = _slices(out, options.slices, rows, scores or {}, cohort)
+        head = {
             "model_id": model.model_id,
             "method": model.card["method"],
             "run": str(run),
             "data": str(data),
+        }
+        content = {
+            **head,
             "score": score,
             "networks": list(model.card["networks"]),
-            "notes": list(notes),
+            "notes": [*notes, *more],
             "failed": failed,
             "labeled": [case.name for case in known.cases],
+            **({} if options.slices is None else {"slices": [asdict(each) for each in chosen]}),
         }
-        ranking = Ranking(
-            out, tuple(rows), tuple(content["labeled"]), failed, notes, write_ranking(out, content, rows)
-        )
+        names = tuple(content["labeled"])
+        written = write_ranking(out, content, rows)
+        ranking = Ranking(out, tuple(rows), names, failed, (*notes, *more), written, tuple(chosen))
         _draw(ranking, shots, model.classes)
     return ranking
+
+
+def _how_many(options: RankOptions, model: Model, available: int) -> int:
+    """How many scans are chosen."""
+    from semivox.errors import SettingsError
+    from semivox.ranking.slices import scans_for
+
+    if options.slices is None:
+        return TOP if options.top is None else options.top
+    if options.slices < 1 or model.plan.dims != 3:
+        found = f"--slices {options.slices}" if options.slices < 1 else f"scans in {model.plan.dims}D"
+        raise SettingsError("no slices to name", found=found, expected="1 or more, of scans in 3D")
+    return scans_for(options.slices, available) if options.top is None else options.top
+
+
+def _slices(
+    out: Path,
+    count: int | None,
+    rows: Sequence[RankedScan],
+    scores: Mapping[str, SliceScores],
+    cohort: Cohort,
+) -> tuple[list[ChosenSlice], list[str]]:
+    """The slices that were chosen, written, and what a reader has to know of them."""
+    from semivox.ranking.slices import TEMPLATES, choose_slices, write_slices
+
+    if count is None:
+        return [], []
+    scans = sorted((row for row in rows if row.chosen is not None), key=lambda row: row.chosen or 0)
+    chosen = choose_slices(scans, scores, count)
+    ignore = write_slices(out, chosen, {c.name: c for c in cohort.cases}, cohort.values, cohort.ignore)
+    notes = [
+        f"draw in the labels of {out / TEMPLATES} and move them to the data folder: the chosen slices are "
+        f"background there, all others {ignore}, which is to be ignored"
+    ]
+    if cohort.ignore is None:
+        notes.append(
+            f'the data folder has no such label yet: add "ignore": {ignore} to labels in dataset.json'
+        )
+    if len(chosen) < count:
+        notes.append(f"{len(chosen)} slices are named of {count}: no others stand out in these scans")
+    return chosen, notes
 
 
 def _cohort(data: Path, labeled: str | int | None) -> tuple[Cohort, dict[str, str]]:
@@ -196,13 +249,15 @@ def _measure_all(
     shots: Mapping[str, Path],
     failed: dict[str, str],
     progress: Callable[[int, int], None] | None,
+    scores: dict[str, SliceScores] | None = None,
 ) -> dict[str, Measured]:
     """Case -> its numbers. Snapshots of the cases in ``shots`` are left on disk: one scan at a time is in
-    memory. Scans that fail are added to ``failed``."""
+    memory. Scans that fail are added to ``failed``, slices of the others to ``scores``."""
     from semivox.cohort import read_case
     from semivox.errors import SemivoxError
     from semivox.machine import freed_memory_kept
     from semivox.ranking.measure import measure
+    from semivox.ranking.slices import slice_scores
     from semivox.report.contact_sheet import take_snapshot
 
     found = {}
@@ -213,6 +268,8 @@ def _measure_all(
                 if case.name in shots:
                     shot = take_snapshot(maps.volume, maps.grid, maps.probabilities, maps.entropies)
                     shot.save(shots[case.name])
+                if scores is not None:
+                    scores[case.name] = slice_scores(maps.grid, maps.entropies)
                 found[case.name] = measured
             except Exception as error:  # whatever is wrong with one scan, the others are still wanted
                 known = isinstance(error, SemivoxError)
@@ -280,7 +337,7 @@ def render(ranking: Ranking) -> Group:
         table.add_row(
             str(row.chosen), escape(row.case), str(row.rank), f"{row.score:.2f}", *cells, escape(row.reason)
         )
-    lines = [f"note: {note}" for note in ranking.notes]
+    lines = [*_named_slices(ranking), *(f"note: {note}" for note in ranking.notes)]
     lines += [f"failed: {case}: {reason}" for case, reason in ranking.failed.items()]
     lines.append(f"{len(ranking.scans)} scans ranked; pictures and tables in {ranking.out}")
     run, data, labeled = (
@@ -293,6 +350,16 @@ def render(ranking: Ranking) -> Group:
         f"semivox train {data} --labeled {labeled} --init {run} --plan {run / 'plan.json'} --out NEW"
     )
     return Group(table, Text("\n".join(lines)))
+
+
+def _named_slices(ranking: Ranking) -> Iterator[str]:
+    """A line a scan, numbered from 0 as files are."""
+    slices: dict[tuple[str, int], list[int]] = {}
+    for each in ranking.slices:
+        slices.setdefault((each.case, each.axis), []).append(each.slice)
+    for (case, axis), indices in slices.items():
+        listed = ", ".join(map(str, sorted(indices)))
+        yield f"{case}: slices {listed} across axis {'xyz'[axis]}, counted from 0"
 
 
 @dataclass(frozen=True)
@@ -308,4 +375,6 @@ def main(given: RankArguments) -> int:
     return 3 if ranking.failed else 0
 
 
-COMMAND = Command(RankArguments, main, ("semivox rank run my_scans --top 4",))
+COMMAND = Command(
+    RankArguments, main, ("semivox rank run my_scans --top 4", "semivox rank run my_scans --slices 24")
+)
