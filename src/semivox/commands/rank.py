@@ -60,9 +60,15 @@ class RankOptions:
     """How many scans to choose: high scores, unlike each other, of different patients."""
     slices: Annotated[int | None, Flag("N")] = None
     """Name N slices to draw in place of whole scans: a few in each chosen one, without --top three."""
-    score: Annotated[Literal["combined", "entropy", "disagreement", "distance"], Flag()] = "combined"
+    score: Annotated[
+        Literal["combined", "entropy", "disagreement", "distance", "random", "stratified"], Flag()
+    ] = "combined"
     """What makes a scan worth a label: entropy of the prediction, disagreement of the run's networks,
-    distance from the labelled scans, or combined: the mean of its ranks under those that can be measured."""
+    distance from the labelled scans, or combined: the mean of its ranks under those that can be measured. Or
+    lots: random, among scans in which something is found; stratified, each structure in turn by its noised
+    entropy."""
+    seed: Annotated[int, Flag("S")] = 0
+    """Of the lots."""
     labeled: Annotated[str | int | None, Flag("SET", default="the run's cases")] = None
     """Which cases of DATA are labelled already, as for ``train``."""
     out: Annotated[str | Path | None, Flag("DIR", default="RUN/ranking")] = None
@@ -99,6 +105,7 @@ def rank(options: RankOptions) -> Ranking:
         from semivox.inference.model import load_model
         from semivox.ranking.rank import SCORES, check_score, rank_scans
         from semivox.ranking.record import write_ranking
+        from semivox.ranking.slices import slices_to_draw
 
     run, data = Path(options.run), Path(options.data)
     out = run / "ranking" if options.out is None else Path(options.out)
@@ -129,29 +136,32 @@ def rank(options: RankOptions) -> Ranking:
             kinds=len(model.classes) + 1,
             score=score,
             top=top,
+            seed=options.seed,
         )
         notes = (*known.notes, *_notes(model, cohort, known, len(reference)))
-        chosen, more = _slices(out, options.slices, rows, scores or {}, cohort)
-        head = {
-            "model_id": model.model_id,
-            "method": model.card["method"],
-            "run": str(run),
-            "data": str(data),
-        }
+        chosen, more = slices_to_draw(out, options.slices, rows, scores or {}, cohort)
         content = {
-            **head,
-            "score": score,
-            "networks": list(model.card["networks"]),
+            **_head(run, data, model, score),
             "notes": [*notes, *more],
             "failed": failed,
             "labeled": [case.name for case in known.cases],
-            **({} if options.slices is None else {"slices": [asdict(each) for each in chosen]}),
+            "slices": [asdict(each) for each in chosen],
         }
-        names = tuple(content["labeled"])
-        written = write_ranking(out, content, rows)
+        names, written = tuple(content["labeled"]), write_ranking(out, content, rows)
         ranking = Ranking(out, tuple(rows), names, failed, (*notes, *more), written, tuple(chosen))
         _draw(ranking, shots, model.classes)
     return ranking
+
+
+def _head(run: Path, data: Path, model: Model, score: str) -> dict[str, Any]:
+    return {
+        "model_id": model.model_id,
+        "method": model.card["method"],
+        "run": str(run),
+        "data": str(data),
+        "score": score,
+        "networks": list(model.card["networks"]),
+    }
 
 
 def _how_many(options: RankOptions, model: Model, available: int) -> int:
@@ -165,34 +175,6 @@ def _how_many(options: RankOptions, model: Model, available: int) -> int:
         found = f"--slices {options.slices}" if options.slices < 1 else f"scans in {model.plan.dims}D"
         raise SettingsError("no slices to name", found=found, expected="1 or more, of scans in 3D")
     return scans_for(options.slices, available) if options.top is None else options.top
-
-
-def _slices(
-    out: Path,
-    count: int | None,
-    rows: Sequence[RankedScan],
-    scores: Mapping[str, SliceScores],
-    cohort: Cohort,
-) -> tuple[list[ChosenSlice], list[str]]:
-    """The slices that were chosen, written, and what a reader has to know of them."""
-    from semivox.ranking.slices import TEMPLATES, choose_slices, write_slices
-
-    if count is None:
-        return [], []
-    scans = sorted((row for row in rows if row.chosen is not None), key=lambda row: row.chosen or 0)
-    chosen = choose_slices(scans, scores, count)
-    ignore = write_slices(out, chosen, {c.name: c for c in cohort.cases}, cohort.values, cohort.ignore)
-    notes = [
-        f"draw in the labels of {out / TEMPLATES} and move them to the data folder: the chosen slices are "
-        f"background there, all others {ignore}, which is to be ignored"
-    ]
-    if cohort.ignore is None:
-        notes.append(
-            f'the data folder has no such label yet: add "ignore": {ignore} to labels in dataset.json'
-        )
-    if len(chosen) < count:
-        notes.append(f"{len(chosen)} slices are named of {count}: no others stand out in these scans")
-    return chosen, notes
 
 
 def _cohort(data: Path, labeled: str | int | None) -> tuple[Cohort, dict[str, str]]:

@@ -12,7 +12,7 @@ from semivox.ranking.features import distances
 
 def choose(
     names: Sequence[str],
-    scores: Sequence[float],
+    scores: Sequence[float] | Sequence[Sequence[float]],
     points: np.ndarray,
     patients: Sequence[str],
     labeled_points: np.ndarray,
@@ -33,13 +33,15 @@ def choose(
     Parameters
     ----------
     names, scores, points, patients
-        Of each scan; ``scores`` in 0 .. 1, ``points`` (n, F). The name decides between equals: the order of
+        Of each scan; ``scores`` in 0 .. 1, or several lists of them, by which it is chosen in turn;
+        ``points`` (n, F), with no feature all scans are new. The name decides between equals: the order of
         the scans does not matter.
     labeled_points, labeled_patients
         (m, F), and the patients of the labelled scans.
     top
         How many, at most n.
     """
+    lists = np.atleast_2d(np.asarray(scores, np.float64))
     nearest = np.full(len(names), np.inf)
     for point in labeled_points:
         nearest = np.minimum(nearest, distances(points, point))
@@ -53,8 +55,12 @@ def choose(
         eligible = [i for i in left if turn[i] == first]
         if usual is None and np.isfinite(nearest).all():
             usual = float(np.median(nearest[sorted(left)]))
-        novelty = _novelty(nearest, usual)
-        best = min(eligible, key=lambda i: (-scores[i] * novelty[i], -scores[i], names[i]))
+        novelty = _novelty(nearest, usual) if points.shape[1] else np.ones(len(names))
+        order = [
+            (-score * new, -score)
+            for score, new in zip(lists[len(chosen) % len(lists)], novelty, strict=True)
+        ]
+        best = min(eligible, key=lambda i: (*order[i], names[i]))
         chosen.append(best)
         left.discard(best)
         turns[patients[best]] += 1

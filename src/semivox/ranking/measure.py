@@ -10,7 +10,7 @@ import numpy as np
 
 from semivox.cohort import Volume
 from semivox.inference import Model
-from semivox.inference.native_grid import foreground, marginals, working_image
+from semivox.inference.native_grid import foreground, present, working_image
 from semivox.inference.uncertainty import entropy, mean_entropy
 from semivox.networks import Segmenter
 from semivox.prepare import Grid
@@ -44,12 +44,16 @@ class Measured:
         Label values of classes that every labelled training scan holds, and this prediction does not.
     features
         (F,) float64, see :class:`FeatureMean`.
+    by_structure
+        Mean entropy in nats in and around each structure, in the order of their numbers: 0 where it was not
+        found, and the largest there can be where every labelled training scan holds it.
     """
 
     entropy: float
     disagreement: float | None
     missing: tuple[int, ...]
     features: np.ndarray
+    by_structure: tuple[float, ...] = ()
 
 
 class Disagreement:
@@ -108,19 +112,19 @@ def measure(model: Model, volume: Volume) -> tuple[Measured, Maps]:
     predicted /= len(predictor)
     entropies = entropy(predicted)
     regions, expected = model.plan.scheme, always_there(model.card)
-    if regions:
-        found = (marginals(predicted, regions) > 0.5).reshape(len(regions.each), -1).sum(1)
-    else:
-        found = np.bincount(predicted.argmax(0).ravel(), minlength=len(predicted))[1:]
+    masks = present(predicted, regions)
+    numbers = sorted(model.structures)
+    missing = tuple(n for n, mask in zip(numbers, masks, strict=True) if n in expected and not mask.any())
+    most = math.log(len(predicted))
     measured = Measured(
         entropy=mean_entropy(entropies, foreground(predicted, regions)),
         disagreement=apart.value,
-        missing=tuple(
-            number
-            for number, voxels in zip(sorted(model.structures), found, strict=True)
-            if not voxels and number in expected
-        ),
+        missing=missing,
         features=features,
+        by_structure=tuple(
+            mean_entropy(entropies, mask) if mask.any() else most * (number in missing)
+            for number, mask in zip(numbers, masks, strict=True)
+        ),
     )
     return measured, Maps(volume, grid, predicted, entropies)
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from semivox.errors import SettingsError
 from semivox.ranking.choose import choose
 from semivox.ranking.features import distances, standardised
+from semivox.ranking.lots import random_scores, stratified_scores
 from semivox.ranking.measure import Measured, uncertainty
 from semivox.ranking.scores import combined, places, ranks_from_top, top_percent
 
-Score = Literal["combined", "entropy", "disagreement", "distance"]
-SCORES: tuple[Score, ...] = ("combined", "entropy", "disagreement", "distance")
+Score = Literal["combined", "entropy", "disagreement", "distance", "random", "stratified"]
+SCORES: tuple[Score, ...] = get_args(Score)
+LOTS: tuple[Score, ...] = ("random", "stratified")
+"""Those in which lots are drawn (:mod:`semivox.ranking.lots`): chance makes the choice diverse."""
 STANDS_OUT = 25
 """A measure is a reason where a scan is among the largest so many percent."""
 
@@ -51,13 +54,14 @@ def rank_scans(
     kinds: int = 0,
     score: Score = "combined",
     top: int,
+    seed: int = 0,
 ) -> list[RankedScan]:
     """The unlabelled ``scans`` by score, the highest first (ties by name), ``top`` of them chosen.
 
     ``scans`` and ``labeled`` map a case to what was measured of it, ``patients`` the unlabelled ones to their
     patient; ``classes`` are label values, or numbers of regions, and names; ``kinds``: outputs of the
-    networks, 0: one a class and one for the background. Raises SettingsError for a ``score`` that cannot be
-    measured.
+    networks, 0: one a class and one for the background; ``seed`` of the lots. Raises SettingsError for a
+    ``score`` that cannot be measured.
     """
     names = sorted(scans)
     points = standardised({name: m.features for name, m in {**labeled, **scans}.items()})
@@ -72,13 +76,14 @@ def rank_scans(
         measures["disagreement"] = [value for value in apart if value is not None]
     if labeled:
         measures["distance"] = distance.tolist()
-    scores = _scores(score, measures)
+    by = _lots(score, names, scans, len(labeled), seed) if score in LOTS else [_scores(score, measures)]
+    scores = np.max(by, axis=0).tolist()
     chosen = choose(
         names,
-        scores,
-        table,
+        by,
+        table[:, :0] if score in LOTS else table,
         [patients[name] for name in names],
-        known,
+        known[:, :0] if score in LOTS else known,
         labeled_patients,
         min(top, len(names)),
     )
@@ -121,6 +126,16 @@ def check_score(score: Score, *, networks: int, labeled: int) -> None:
     else:
         return
     raise SettingsError(f"scans cannot be ranked by {score}", found=found, remedy=remedy)
+
+
+def _lots(
+    score: Score, names: Sequence[str], scans: Mapping[str, Measured], labeled: int, seed: int
+) -> list[list[float]]:
+    """Of ``stratified`` a list a structure, by which it is chosen in turn."""
+    by_structure = np.array([scans[name].by_structure for name in names])
+    if score == "random":
+        return [random_scores(names, [bool(found.any()) for found in by_structure], seed)]
+    return stratified_scores(names, by_structure, labeled, seed)
 
 
 def _scores(score: Score, measures: Mapping[str, Sequence[float]]) -> list[float]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort import Case, mark_of, read_case, write_mask
+from semivox.cohort import Case, Cohort, mark_of, read_case, write_mask
 from semivox.files import inside, make_folder, write_text
 from semivox.prepare import Grid
 from semivox.ranking.rank import RankedScan
@@ -112,3 +112,30 @@ def write_slices(
         np.moveaxis(label, own[0].axis, 0)[[each.slice for each in own]] = 0
         write_mask(inside(out, TEMPLATES, name), label, scan, "same", mark_of(label))
     return number
+
+
+def slices_to_draw(
+    out: Path,
+    count: int | None,
+    rows: Sequence[RankedScan],
+    scores: Mapping[str, SliceScores],
+    cohort: Cohort,
+) -> tuple[list[ChosenSlice], list[str]]:
+    """The slices of the chosen ``rows``, written into ``out``, and what a reader has to know of them; nothing
+    for ``count`` None."""
+    if count is None:
+        return [], []
+    scans = sorted((row for row in rows if row.chosen is not None), key=lambda row: row.chosen or 0)
+    chosen = choose_slices(scans, scores, count)
+    ignore = write_slices(out, chosen, {c.name: c for c in cohort.cases}, cohort.values, cohort.ignore)
+    notes = [
+        f"draw in the labels of {out / TEMPLATES} and move them to the data folder: the chosen slices are "
+        f"background there, all others {ignore}, which is to be ignored"
+    ]
+    if cohort.ignore is None:
+        notes.append(
+            f'the data folder has no such label yet: add "ignore": {ignore} to labels in dataset.json'
+        )
+    if len(chosen) < count:
+        notes.append(f"{len(chosen)} slices are named of {count}: no others stand out in these scans")
+    return chosen, notes
