@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from semivox.heavy_imports import heavy_imports
 from semivox.options import Command, Flag, Json, Positional, from_options
+from semivox.ranking.result import Ranking, render
 from semivox.terminal import ProgressBar, show
 
 if TYPE_CHECKING:
-    from rich.console import Group
-
     from semivox.cohort import Case, Cohort
     from semivox.inference.model import Model
     from semivox.ranking.labeled import Labeled
     from semivox.ranking.measure import Measured
-    from semivox.ranking.rank import RankedScan
-    from semivox.ranking.slices import ChosenSlice, SliceScores
+    from semivox.ranking.slices import SliceScores
 
 TOP = 8
 """Scans that are chosen if nobody says how many."""
@@ -27,33 +25,13 @@ SHEET = "contact_sheet.png"
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """``scans`` by rank; ``labeled``: cases of the data folder that are labelled already; ``failed``: case to
-    reason; ``notes``: what was left out of the score, and why; ``content``: that of ``ranking.json``."""
-
-    out: Path
-    scans: tuple[RankedScan, ...]
-    labeled: tuple[str, ...]
-    failed: Mapping[str, str]
-    notes: tuple[str, ...]
-    content: Mapping[str, Any]
-    slices: tuple[ChosenSlice, ...] = ()
-    """With ``--slices``, in the order of the scans."""
-
-    @property
-    def chosen(self) -> tuple[RankedScan, ...]:
-        """In the order of the choice."""
-        rows = [row for row in self.scans if row.chosen is not None]
-        return tuple(sorted(rows, key=lambda row: row.chosen or 0))
-
-
-@dataclass(frozen=True)
 class RankOptions:
     """What to rank, with which model."""
 
     run: Annotated[str | Path, Positional("RUN")]
-    """Folder that ``train`` wrote."""
-    data: Annotated[str | Path, Positional("DATA", data=True)]
+    """Folder that ``train`` wrote. Alone, without DATA: a data folder, of which the first scans to label are
+    chosen, typical ones that together cover all."""
+    data: Annotated[str | Path | None, Positional("DATA", data=True)] = None
     """A data folder, such as the run's own. Its label files are not opened (but where plain folders have no
     ``dataset.json``)."""
     top: Annotated[int | None, Flag("N", default="8, or all")] = None
@@ -71,7 +49,9 @@ class RankOptions:
     """Of the lots."""
     labeled: Annotated[str | int | None, Flag("SET", default="the run's cases")] = None
     """Which cases of DATA are labelled already, as for ``train``."""
-    out: Annotated[str | Path | None, Flag("DIR", default="RUN/ranking")] = None
+    out: Annotated[
+        str | Path | None, Flag("DIR", default="RUN/ranking; of a data folder alone it must be given")
+    ] = None
     """Folder for ``ranking.csv``, ``ranking.json``, ``next_labeled.txt`` and ``contact_sheet.png``."""
     device: Annotated[str, Flag("D")] = "auto"
     """cpu, cuda, or auto: cuda where there is one."""
@@ -95,7 +75,8 @@ def rank(options: RankOptions) -> Ranking:
         No model in ``run``; no unlabelled scan in ``data``, other channels than the model's, or no scan that
         can be predicted.
     SettingsError
-        Unknown score or device, a score that cannot be measured, or more scans asked for than there are.
+        Unknown score or device, a score that cannot be measured, or more scans asked for than there are; of a
+        data folder alone no ``out``, or slices.
     """
     # Here, not above: help must not import torch.
     with heavy_imports():
@@ -107,6 +88,8 @@ def rank(options: RankOptions) -> Ranking:
         from semivox.ranking.record import write_ranking
         from semivox.ranking.slices import slices_to_draw
 
+    if options.data is None:
+        return _first(options)
     run, data = Path(options.run), Path(options.data)
     out = run / "ranking" if options.out is None else Path(options.out)
     labeled, score, progress = options.labeled, options.score, options.progress
@@ -151,6 +134,58 @@ def rank(options: RankOptions) -> Ranking:
         ranking = Ranking(out, tuple(rows), names, failed, (*notes, *more), written, tuple(chosen))
         _draw(ranking, shots, model.classes)
     return ranking
+
+
+def _first(options: RankOptions) -> Ranking:
+    """The first scans to label of a data folder, without a run."""
+    from semivox.cohort import read_case, split_cohort
+    from semivox.errors import SemivoxError, SettingsError
+    from semivox.ranking.first_scans import numbers_of, rank_first
+    from semivox.ranking.labeled import Labeled
+    from semivox.ranking.record import write_ranking
+
+    data = Path(options.run)
+    if options.out is None or options.slices is not None:
+        raise SettingsError(
+            "without a run there is no folder for the ranking"
+            if options.out is None
+            else "slices need a run",
+            path=data,
+            remedy="give --out DIR" if options.out is None else "train first, or leave out --slices",
+        )
+    cohort, failed = _cohort(data, options.labeled)
+    cases = split_cohort(cohort, None if options.labeled is None else str(options.labeled)).labeled
+    known = Labeled(cases, (), frozenset(case.group for case in cases), ())
+    scans = _unlabeled(cohort, known, failed, options.top)
+    numbers = {}
+    for done, case in enumerate((*known.cases, *scans), 1):
+        try:
+            numbers[case.name] = numbers_of(read_case(case), cohort.channels)
+        except SemivoxError as error:
+            failed[case.name] = str(error)
+        if options.progress is not None:
+            options.progress(done, len(known.cases) + len(scans))
+    unlabeled = {case.name: numbers[case.name] for case in scans if case.name in numbers}
+    labeled = {case.name: numbers[case.name] for case in known.cases if case.name in numbers}
+    _refuse_none(data, unlabeled, failed)
+    patients = {case.name: case.group for case in cohort.cases}
+    rows = rank_first(unlabeled, labeled, patients, TOP if options.top is None else options.top)
+    notes = tuple(str(fault) for fault in cohort.left_out)
+    content = {
+        "model_id": "",
+        "method": "",
+        "run": "",
+        "data": str(data),
+        "score": "coverage",
+        "networks": [],
+        "notes": list(notes),
+        "failed": failed,
+        "labeled": [case.name for case in known.cases],
+        "slices": [],
+    }
+    out = Path(options.out)
+    written = write_ranking(out, content, rows)
+    return Ranking(out, tuple(rows), tuple(content["labeled"]), failed, notes, written)
 
 
 def _head(run: Path, data: Path, model: Model, score: str) -> dict[str, Any]:
@@ -261,7 +296,7 @@ def _measure_all(
     return found
 
 
-def _refuse_none(data: Path, unlabeled: Mapping[str, Measured], failed: Mapping[str, str]) -> None:
+def _refuse_none(data: Path, unlabeled: Mapping[str, object], failed: Mapping[str, str]) -> None:
     from semivox.errors import DataError
 
     if not unlabeled:
@@ -305,45 +340,6 @@ def _draw(ranking: Ranking, shots: Mapping[str, Path], classes: Mapping[int, str
     contact_sheet(cards, ranking.out / SHEET, title=title, classes=classes)
 
 
-def render(ranking: Ranking) -> Group:
-    """The chosen scans as a table for a terminal, and what to do next."""
-    from rich.console import Group
-    from rich.markup import escape
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("", "case", "rank", "score", "entropy", "disagree", "distance", "why")
-    for row in ranking.chosen:
-        numbers = (row.entropy, row.disagreement, row.distance)
-        cells = ["" if number is None else f"{number:.3g}" for number in numbers]
-        table.add_row(
-            str(row.chosen), escape(row.case), str(row.rank), f"{row.score:.2f}", *cells, escape(row.reason)
-        )
-    lines = [*_named_slices(ranking), *(f"note: {note}" for note in ranking.notes)]
-    lines += [f"failed: {case}: {reason}" for case, reason in ranking.failed.items()]
-    lines.append(f"{len(ranking.scans)} scans ranked; pictures and tables in {ranking.out}")
-    run, data, labeled = (
-        Path(ranking.content["run"]),
-        ranking.content["data"],
-        ranking.out / "next_labeled.txt",
-    )
-    lines.append("annotate them, then begin a new run where this one ended:")
-    lines.append(
-        f"semivox train {data} --labeled {labeled} --init {run} --plan {run / 'plan.json'} --out NEW"
-    )
-    return Group(table, Text("\n".join(lines)))
-
-
-def _named_slices(ranking: Ranking) -> Iterator[str]:
-    """A line a scan, numbered from 0 as files are."""
-    slices: dict[tuple[str, int], list[int]] = {}
-    for each in ranking.slices:
-        slices.setdefault((each.case, each.axis), []).append(each.slice)
-    for (case, axis), indices in slices.items():
-        listed = ", ".join(map(str, sorted(indices)))
-        yield f"{case}: slices {listed} across axis {'xyz'[axis]}, counted from 0"
-
-
 @dataclass(frozen=True)
 class RankArguments(RankOptions, Json):
     """What the command line takes."""
@@ -358,5 +354,11 @@ def main(given: RankArguments) -> int:
 
 
 COMMAND = Command(
-    RankArguments, main, ("semivox rank run my_scans --top 4", "semivox rank run my_scans --slices 24")
+    RankArguments,
+    main,
+    (
+        "semivox rank run my_scans --top 4",
+        "semivox rank run my_scans --slices 24",
+        "semivox rank my_scans --top 8 --out first",
+    ),
 )

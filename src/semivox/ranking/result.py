@@ -1,0 +1,74 @@
+"""A ranking, and how it is shown in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from semivox.ranking.rank import RankedScan
+    from semivox.ranking.slices import ChosenSlice
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """``scans`` by rank; ``labeled``: cases of the data folder that are labelled already; ``failed``: case to
+    reason; ``notes``: what was left out of the score, and why; ``content``: that of ``ranking.json``."""
+
+    out: Path
+    scans: tuple[RankedScan, ...]
+    labeled: tuple[str, ...]
+    failed: Mapping[str, str]
+    notes: tuple[str, ...]
+    content: Mapping[str, Any]
+    slices: tuple[ChosenSlice, ...] = ()
+    """With ``--slices``, in the order of the scans."""
+
+    @property
+    def chosen(self) -> tuple[RankedScan, ...]:
+        """In the order of the choice."""
+        rows = [row for row in self.scans if row.chosen is not None]
+        return tuple(sorted(rows, key=lambda row: row.chosen or 0))
+
+
+def render(ranking: Ranking) -> Group:
+    """The chosen scans as a table for a terminal, and what to do next."""
+    from rich.console import Group
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("", "case", "rank", "score", "entropy", "disagree", "distance", "why")
+    for row in ranking.chosen:
+        numbers = (row.entropy, row.disagreement, row.distance)
+        cells = ["" if number is None else f"{number:.3g}" for number in numbers]
+        table.add_row(
+            str(row.chosen), escape(row.case), str(row.rank), f"{row.score:.2f}", *cells, escape(row.reason)
+        )
+    lines = [*_named_slices(ranking), *(f"note: {note}" for note in ranking.notes)]
+    lines += [f"failed: {case}: {reason}" for case, reason in ranking.failed.items()]
+    lines.append(f"{len(ranking.scans)} scans ranked; pictures and tables in {ranking.out}")
+    data, labeled = ranking.content["data"], ranking.out / "next_labeled.txt"
+    if not ranking.content["run"]:
+        lines += ["annotate them, then train:", f"semivox train {data} --labeled {labeled} --out NEW"]
+        return Group(table, Text("\n".join(lines)))
+    run = Path(ranking.content["run"])
+    lines.append("annotate them, then begin a new run where this one ended:")
+    lines.append(
+        f"semivox train {data} --labeled {labeled} --init {run} --plan {run / 'plan.json'} --out NEW"
+    )
+    return Group(table, Text("\n".join(lines)))
+
+
+def _named_slices(ranking: Ranking) -> Iterator[str]:
+    """A line a scan, numbered from 0 as files are."""
+    slices: dict[tuple[str, int], list[int]] = {}
+    for each in ranking.slices:
+        slices.setdefault((each.case, each.axis), []).append(each.slice)
+    for (case, axis), indices in slices.items():
+        listed = ", ".join(map(str, sorted(indices)))
+        yield f"{case}: slices {listed} across axis {'xyz'[axis]}, counted from 0"
