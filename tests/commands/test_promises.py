@@ -155,3 +155,15 @@ def test_a_damaged_record_is_refused_by_name(damage: str, tmp_path: Path) -> Non
     record.write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"predictions\.json"):
         predict(run, scans(tmp_path / "scans", "a.nii.gz"), tmp_path / "out")
+
+
+def test_a_record_that_lacks_a_class_tells_of_the_others(tmp_path: Path) -> None:
+    run = export(tmp_path / "run")
+    place = measured_in(run, tmp_path, "p", "q")
+    record = place / "masks/predictions.json"
+    content = json.loads(record.read_text())
+    for row in content["cases"]:
+        del row["agreement"]["probability"]["3"]
+    record.write_text(json.dumps(content))
+    (row,) = predict(run, scans(tmp_path / "scans", "a.nii.gz"), tmp_path / "out").rows
+    assert (row.status, {*(row.promise or {})["dice"]}) == ("ok", {"1", "foreground"})

@@ -172,7 +172,7 @@ class Calibration:
         pairs = [(m, m.agreement[kind], agreements[m.model_id][kind]) for m in known]
         dice, volumes = {}, {}
         for key in pairs[0][2]:
-            rows = [(m, then[key], now[key]) for m, then, now in pairs if key in m.dice]
+            rows = [(m, then[key], now[key]) for m, then, now in pairs if key in m.dice and key in then]
             if rows:
                 dice[key] = _dice(rows, key, self.level)
             rows, volume = [row for row in rows if key in row[0].reference_ml], volume_ml.get(key)
