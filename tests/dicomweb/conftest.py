@@ -70,7 +70,7 @@ class Fake:
     """``answers`` maps the end of a path to what is done; ``seen`` has (method, path, Authorization)."""
 
     def __init__(self, server: ThreadingHTTPServer) -> None:
-        self.port = server.server_address[1]
+        self.server, self.port = server, server.server_address[1]
         self.base = f"http://127.0.0.1:{self.port}/web"
         self.answers: dict[str, Behaviour] = {}
         self.seen: list[tuple[str, str, str | None]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import threading
 import time
 import urllib.request
@@ -28,6 +29,8 @@ JSON = "application/dicom+json"
 NO_OFFSET = (400, 404, 405, 422, 501)
 """Answers of servers that do not know ``offset``, or have no more."""
 LOGINS = f"give the login as {LOGIN}=user:password or {TOKEN} in the environment, or in the URL"
+
+AUTHORITY = "check the URL; if an authority of your own signed it, name its certificate in SSL_CERT_FILE"
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,9 @@ def _told(url: str) -> Iterator[None]:
             fault, found = "the answer breaks off", "an end before the end"
         elif isinstance(why, socket.gaierror):
             fault, found = "no server of this name", str(why.strerror)
+        elif isinstance(why, ssl.SSLCertVerificationError):
+            untrusted = "the server's certificate is not trusted"
+            raise _fault(url, untrusted, why.verify_message, AUTHORITY) from error
         else:
             fault, found = "the server cannot be reached, or speaks no HTTP", f"{type(why).__name__}: {why}"
         raise _fault(
