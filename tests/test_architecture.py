@@ -60,6 +60,7 @@ ORDER = (
     ("exports",),
     ("testing",),
     ("runs",),
+    ("engines",),
     ("comparison",),
     ("annotating",),
     ("commands",),
@@ -363,6 +364,7 @@ TOUCHES = {
     "training/launch.py": {"TemporaryFile"},
     "training/pseudo_label_bank.py": {"np.save"},  # a temporary of `replacing`
     "report/contact_sheet.py": {"np.savez"},  # in a folder of `scratch`
+    "engines/worker.py": {"open:w"},  # a pipe
     "exports/bundle.py": {"copyfile"},  # a temporary of `replacing`, in a folder of `building`
     "inference/export.py": {"save_file"},  # a temporary of `replacing`
     "runs/records.py": {"copyfile"},  # a temporary of `replacing`

@@ -24,17 +24,22 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 CASE_MEMORY = "SEMIVOX_CASE_MEMORY"
+CPUS = "SEMIVOX_CPUS"
+"""The share of the CPUs that a worker among others is given."""
 GROUPS = Path("/proc/self/cgroup")
 MOUNT = Path("/sys/fs/cgroup")
 
 
 def cpus() -> int:
-    """CPUs this process may use: those it may run on, and no more than its group's quota."""
+    """CPUs this process may use: those it may run on, and no more than its group's quota or ``SEMIVOX_CPUS``
+    says."""
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
-    return max(1, math.ceil(min(count, _quota())))
+    told = os.environ.get(CPUS, "")
+    share = int(told[:9]) if told.isascii() and told.isdigit() else count
+    return max(1, math.ceil(min(count, share, _quota())))
 
 
 def processor() -> str:

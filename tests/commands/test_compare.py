@@ -26,6 +26,7 @@ import semivox
 from semivox.commands import compare as module
 from semivox.commands.compare import Comparison, list_cells, render, render_cells
 from semivox.commands.train import train
+from semivox.comparison import work
 from semivox.comparison.cell_run import Brief, CellRunner
 from semivox.comparison.cells import Cell, claim, read_failure, read_finished, state_of, write_finished
 from semivox.errors import DataError, SettingsError, Stopped
@@ -73,7 +74,7 @@ def compare(
     phantoms: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: dict[str, Any]
 ) -> Callable[..., Comparison]:
     """``compare`` on the phantoms into tmp_path/out; ``run`` stands in for the training of a cell."""
-    monkeypatch.setattr(module, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(work, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(module, "_draw", lambda out, display: None)  # seconds each; its own test is below
 
     def call(run: Callable[[CellRunner, Cell], None] | None = None, **options: Any) -> Comparison:
@@ -499,8 +500,9 @@ class CellRunner:  # in place of training, so that torch is not loaded
 sys.modules["semivox.comparison.cell_run"] = types.SimpleNamespace(CellRunner=CellRunner, check_settings=id)
 display = types.ModuleType("semivox.training.display"); display.Silent = lambda: types.SimpleNamespace(say=id)
 sys.modules["semivox.training.display"] = display
+from semivox.comparison import work
+work.POLL_SECONDS = 0.05
 from semivox.commands import compare
-compare.POLL_SECONDS = 0.05
 compare._draw = lambda out, display: None
 compare.compare(data, out, methods="supervised,cps", seeds="0,1,2", test=test, steps=3)
 assert "torch" not in sys.modules

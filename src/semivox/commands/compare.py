@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from semivox.comparison.options import CELLS, HELD_OUT, CompareOptions
-from semivox.errors import DiskFault, SemivoxError, SettingsError, Stopped
+from semivox.errors import SettingsError
 from semivox.options import Command, Flag, from_options
 from semivox.settings import assignments
 from semivox.terminal import show
@@ -18,13 +17,8 @@ from semivox.training.options import DATA, GROUPS, MACHINE, METHOD, RUN
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from semivox.comparison.cell_run import CellRunner
     from semivox.comparison.cells import Cell, State
-    from semivox.comparison.request import Request
     from semivox.training.display import Display
-
-POLL_SECONDS = 2.0
-"""How often cells of other processes are looked at while there is nothing else to do."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +44,12 @@ def compare(options: CompareOptions) -> Comparison:
     """
     from semivox.comparison.folder import write_comparison
     from semivox.comparison.request import check_kept, keep, read_request
+    from semivox.comparison.work import work_elsewhere, work_here
+    from semivox.engines.choose import is_here, known_engine
     from semivox.training.display import Silent
 
     display, cell = options.display or Silent(), options.cell
+    known_engine(options.on)
     request = read_request(options)
     cells = request.cells()
     if cell is not None and not 1 <= cell <= len(cells):
@@ -66,7 +63,10 @@ def compare(options: CompareOptions) -> Comparison:
     if request.added:
         display.say(f"{request.reference.name}: added, as the reference")
     chosen = cells if cell is None else cells[cell - 1 : cell]
-    failed = _work(request, chosen, display, wait=cell is None)
+    if cell is None and not is_here(options.on):
+        failed = work_elsewhere(options, request, chosen, display)
+    else:
+        failed = work_here(request, chosen, display, wait=cell is None)
     content = write_comparison(request, asked)
     _draw(request.out, display)
     return Comparison(request.out, content, failed)
@@ -110,66 +110,6 @@ def render_cells(listed: Sequence[tuple[Cell, State]]) -> RenderableType:
         row = (cell.number, cell.variant.name, cell.labeled.name, cell.fold, cell.seed, state.kind)
         table.add_row(*(Text(str(value)) for value in (*row, state.detail)))
     return table
-
-
-def _work(request: Request, cells: Sequence[Cell], display: Display, wait: bool) -> tuple[Cell, ...]:
-    """Do every cell that nobody else does, until none is left; returns those that have failed.
-
-    Cells that another process works on are looked at again later, since it may stop and leave them
-    unfinished. A cell that failed since this call began is not tried again, whichever process tried it.
-    """
-    from semivox.comparison.cell_run import CellRunner
-    from semivox.comparison.cells import claim, holder, read_failure, read_finished, release_dead
-
-    runner = CellRunner(request, display)
-    began, told, tried = time.time(), "", set[int]()
-
-    def settled(cell: Cell) -> bool:
-        if read_finished(cell) is not None:
-            return True
-        failure = read_failure(cell)
-        return failure is not None and (cell.number in tried or failure["time"] >= began)
-
-    for cell in cells:
-        release_dead(cell.folder)
-    while open_cells := [cell for cell in cells if not settled(cell)]:
-        taken: list[Cell] = []
-        for cell in open_cells:
-            with claim(cell.folder, patience=0.0 if wait else 1.0) as mine:
-                if not mine or settled(cell):
-                    continue
-                taken.append(cell)
-                tried.add(cell.number)
-                display.say(f"\ncell {cell.number} of {len(request.cells())}: {cell}")
-                _try(runner, cell, display)
-        if taken:
-            continue
-        others = [cell for cell in open_cells if not settled(cell)]
-        if others and not wait:
-            folder = others[0].folder
-            raise SettingsError("another process is working on this cell", path=folder, found=holder(folder))
-        text = "waiting for " + "; ".join(f"{cell} ({holder(cell.folder)})" for cell in others)
-        if others and text != told:
-            display.say(text)
-            told = text
-        if others:
-            time.sleep(POLL_SECONDS)
-    return tuple(cell for cell in cells if read_finished(cell) is None)
-
-
-def _try(runner: CellRunner, cell: Cell, display: Display) -> None:
-    """Run one cell; its failure is written down and told, and stops nothing else."""
-    from semivox.comparison.cells import forget_failure, write_failure
-
-    forget_failure(cell)
-    try:
-        runner.run(cell)
-    except (Stopped, DiskFault) as error:
-        raise Stopped(f"{cell}: {error.fault}", path=error.path, found=error.found) from None
-    except Exception as error:
-        write_failure(cell, error)
-        said = error if isinstance(error, SemivoxError) else f"{type(error).__name__}: {error}"
-        display.say(f"failed: {cell}: {said}")
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def train(options: TrainOptions) -> TrainResult:
         from semivox.runs.run import carry_out
 
     _refuse_several(options.folder)
+    _refuse_engine(options.on)
     return carry_out(options, _write_page, began)
 
 
@@ -54,6 +55,15 @@ def _refuse_several(folder: Path) -> None:
             path=folder,
             remedy="go on with the command that made them, or choose another --out",
         )
+
+
+def _refuse_engine(on: str | None) -> None:
+    from semivox.engines.choose import is_here
+    from semivox.errors import SettingsError
+
+    if not is_here(on):
+        found, remedy = f"--on {on} without --folds", "leave it out: a single run is trained here"
+        raise SettingsError("--on is of several folds", found=found, remedy=remedy)
 
 
 def _train_folds(options: TrainOptions) -> TrainResult:

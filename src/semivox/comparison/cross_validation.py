@@ -61,6 +61,7 @@ def as_comparison(asked: TrainOptions) -> CompareOptions:
         labeled=asked.labeled,
         seeds=asked.seed,
         folds=asked.folds,
+        on=asked.on,
         **{
             **{each.name: getattr(asked, each.name) for each in fields(TrainingOptions)},
             "settings": assignments(asked.settings) | more,

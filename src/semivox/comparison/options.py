@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from semivox.options import Flag, Positional
-from semivox.training.options import DATA, METHOD, TrainingOptions
+from semivox.training.options import DATA, MACHINE, METHOD, TrainingOptions
 
 CELLS = "cells"
 HELD_OUT = "held-out cases"
@@ -41,3 +41,6 @@ class CompareOptions(TrainingOptions):
     table then tells which share of that gap each method closes. Needs --test."""
     cell: Annotated[int | None, Flag("I", CELLS)] = None
     """Work on this cell alone, by its number in --list; for job arrays."""
+    on: Annotated[str | None, Flag("ENGINE", MACHINE, default="local")] = None
+    """Where cells are done: local, one after the other here; local:N, N at a time, each with its share of the
+    cores; ray[:ADDRESS], on a cluster. Given again, the command goes on where it was."""

@@ -22,7 +22,7 @@ from semivox.training.run_folder import has_run
 
 LEAST_STEPS = 800
 """Steps below which ``auto`` means ``supervised``: no teacher has finished learning."""
-PLACES = ("data", "out", "plan", "watch", "config", "settings", "resume", "folds", "cache", "workers")
+PLACES = ("data", "out", "plan", "watch", "config", "settings", "resume", "folds", "on", "cache", "workers")
 """Fields that are no settings of :class:`~semivox.training.config.RunSettings`."""
 
 

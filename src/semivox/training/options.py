@@ -70,6 +70,9 @@ class TrainOptions(TrainingOptions):
     """Cut the labelled cases by patient into K folds and train a run for each, which does not see it and is
     measured on it. RUN then stands for these runs: ``predict`` averages them. --steps or --budget are each
     run's."""
+    on: Annotated[str | None, Flag("ENGINE", MACHINE, default="local")] = None
+    """Where folds are trained: local, one after the other here; local:N, N at a time, each with its share of
+    the cores; ray[:ADDRESS], on a cluster."""
     init: Annotated[str | Path | None, Flag("RUN0", METHOD, same_as=RUN)] = None
     watch: Annotated[str | Path | None, Flag("DATA2", DATA, data=True)] = None
     """Measure the labelled cases of this data folder while training; it shows, and changes nothing."""

@@ -1,0 +1,136 @@
+"""A Ray cluster: a task is one of Ray's, wherever it has the cores for it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+from typing import Any
+
+from semivox.engines.engine import TRIES
+from semivox.engines.task import Needs, Outcome, Task, do, failure_of, from_plain, to_plain
+from semivox.errors import DataError, PartialFailure, SettingsError
+from semivox.machine import CPUS
+
+ANSWER_SECONDS = 10.0
+"""A cluster answers within these."""
+
+
+class OnRay:
+    """Ray starts a task anew whose worker or node died. Tasks and outcomes travel as text: of an error that
+    Ray cannot build again it tells nothing but that."""
+
+    def __init__(self, address: str | None, needs: Needs) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise SettingsError(
+                "--on ray needs a package that is not installed",
+                found=str(error),
+                remedy="pip install 'semivox[ray]'",
+            ) from error
+        self._ray, self._ours = ray, not ray.is_initialized()
+        if self._ours:
+            _join(ray, address)
+        threads = max(1, needs.cpus)
+        asked: dict[str, Any] = {} if needs.memory is None else {"memory": needs.memory}
+        self._function = ray.remote(
+            num_cpus=threads,
+            num_gpus=needs.gpus,
+            **asked,
+            max_retries=TRIES - 1,
+            runtime_env={"env_vars": {CPUS: str(threads), "OMP_NUM_THREADS": str(threads)}},
+        )(_do_text)
+        self.places = max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
+        self._out: dict[Any, Task] = {}
+
+    def __enter__(self) -> OnRay:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def put(self, task: Task) -> None:
+        self._out[self._function.remote(json.dumps({"folder": os.getcwd(), "task": vars(task)}))] = task
+
+    def take(self) -> Outcome:
+        while True:
+            ready, _ = self._ray.wait(list(self._out), timeout=0.5)
+            if ready:
+                break
+        task = self._out.pop(ready[0])
+        try:
+            return from_plain(json.loads(self._ray.get(ready[0])))
+        except self._ray.exceptions.RayError as error:  # of Ray itself: the task's own are in its outcome
+            said = str(error).strip().partition("\n")[0]
+            lost = PartialFailure(
+                "Ray lost the task",
+                found=f"{type(error).__name__}: {said} ({task.name or task.kind})",
+                remedy="look at its nodes (`ray status`), and give the same command again",
+            )
+            return Outcome(task.number, failure=failure_of(lost))
+
+    def close(self) -> None:
+        for reference in self._out:
+            self._ray.cancel(reference, force=False)
+        self._out.clear()
+        if self._ours:
+            self._ray.shutdown()
+
+
+def _do_text(told: str) -> str:
+    """Where relative paths begin as they do for who asked."""
+    asked = json.loads(told)
+    task = Task(**asked["task"])
+    try:
+        os.chdir(asked["folder"])
+    except OSError as error:
+        unseen = DataError(
+            "this folder is not seen on every machine of the cluster",
+            path=asked["folder"],
+            found=f"{error.strerror} on {socket.gethostname()}",
+            remedy="give the command in a folder that all share",
+        )
+        return json.dumps(to_plain(Outcome(task.number, failure=failure_of(unseen))))
+    return json.dumps(to_plain(do(task, lambda text: None)))
+
+
+def _join(ray: Any, address: str | None) -> None:
+    """Be a driver of the cluster at ``address``, or of one on this machine alone."""
+    if address is not None:
+        _refuse_silence(address)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        ray.init(address=address, include_dashboard=False, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise _no_answer(address, str(error)) from error
+    finally:
+        for number, handler in before.items():  # Ray's own leaves at once, and nothing would be said or saved
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(number, handler)
+
+
+def _refuse_silence(address: str) -> None:
+    """Raise SettingsError where nobody listens: Ray would try for minutes."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port[:9]) < 65536:
+        raise _no_answer(address, "no HOST:PORT")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+    except OSError as error:
+        raise _no_answer(address, str(error)) from error
+
+
+def _no_answer(address: str | None, found: str) -> SettingsError:
+    return SettingsError(
+        "no Ray cluster answers",
+        found=f"--on ray:{address}: {found}" if address else f"--on ray: {found}",
+        expected="the address that `ray start --head` told, such as 10.0.0.1:6379",
+        remedy="--on ray:ADDRESS, or --on ray to use this machine",
+    )

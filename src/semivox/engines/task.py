@@ -1,0 +1,111 @@
+"""A piece of a command that any process can do, and what came of it; both as JSON: nothing is pickled.
+
+A task done twice leaves what one leaves: an engine whose worker died gives it to another one.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from semivox import errors
+from semivox.errors import SemivoxError
+
+Tell = Callable[[str], None]
+"""Takes a line of what a task has to say while it is done."""
+
+KINDS: Mapping[str, str] = {
+    "cell": "semivox.comparison.cell_task:do_cell",
+}
+"""Kind of task -> the function that does it, "module:function", called with a Tell and the arguments by name.
+A worker is told kinds, never functions."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """``number`` tells it from the others of a command; ``arguments`` are plain JSON; ``name`` is shown."""
+
+    number: int
+    kind: str
+    arguments: Mapping[str, Any]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a task asks of its place; None: whatever there is."""
+
+    cpus: int = 1
+    gpus: int = 0
+    memory: int | None = None
+    """Bytes."""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as it left a task. ``parts`` are those of a :class:`SemivoxError`, ``traceback`` is kept of
+    others."""
+
+    kind: str
+    text: str
+    parts: Mapping[str, Any] | None = None
+    traceback: str | None = None
+
+    @property
+    def error(self) -> Exception:
+        """The same error here: of its class and with its words, if it is one of ours."""
+        if self.parts is None:
+            return RuntimeError(f"{self.kind}: {self.text}\n{self.traceback or ''}".rstrip())
+        known = getattr(errors, self.kind, SemivoxError)
+        sort = known if isinstance(known, type) and issubclass(known, SemivoxError) else SemivoxError
+        return sort(**self.parts)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task returned, or why it did not."""
+
+    task: int
+    result: Any = None
+    failure: Failure | None = None
+
+
+def do(task: Task, tell: Tell) -> Outcome:
+    """Do it here. An error becomes a part of the outcome; that the process should end does not."""
+    try:
+        module, function = KINDS[task.kind].split(":")
+        return Outcome(task.number, getattr(import_module(module), function)(tell, **task.arguments))
+    except Exception as error:
+        return Outcome(task.number, failure=failure_of(error))
+
+
+def failure_of(error: Exception) -> Failure:
+    """An error in words that can travel."""
+    if not isinstance(error, SemivoxError):
+        lines = "".join(traceback.format_exception(error))
+        return Failure(type(error).__name__, str(error), traceback=lines)
+    names = ("fault", "path", "found", "expected", "remedy")
+    parts = {n: None if (part := getattr(error, n)) is None else str(part) for n in names}
+    return Failure(type(error).__name__, str(error), parts)
+
+
+def to_plain(outcome: Outcome) -> dict[str, Any]:
+    """For JSON."""
+    failure = outcome.failure
+    return {
+        "task": outcome.task,
+        "result": outcome.result,
+        "failure": None
+        if failure is None
+        else {**vars(failure), "parts": failure.parts and dict(failure.parts)},
+    }
+
+
+def from_plain(told: Mapping[str, Any]) -> Outcome:
+    """Raises KeyError or TypeError where it was not made by :func:`to_plain`."""
+    failure = told["failure"]
+    return Outcome(told["task"], told["result"], None if failure is None else Failure(**failure))
