@@ -226,3 +226,10 @@ def test_overlapping_segments_without_regions_name_the_way_out(tmp_path: Path) -
     for name in "ab":  # a: two segments of one value; b: values of their own
         with pytest.raises(DataError, match="semivox import folders"):
             read_label(tmp_path / f"labels/{name}.seg.nrrd")
+
+
+def test_plain_folders_that_tell_no_class_say_why_and_name_the_way_out(tmp_path: Path) -> None:
+    overlapping(tmp_path)
+    with pytest.raises(DataError, match=r"a\.seg\.nrrd: two segments have one label value") as raised:
+        load_cohort(tmp_path)
+    assert "semivox import folders" in str(raised.value.remedy)

@@ -288,15 +288,18 @@ def _inferred_classes(root: Path, cases: tuple[Case, ...], labeled: str | None) 
     cohort = Cohort(root, cases, (), {})
     values: set[int] = set()
     named: list[tuple[Path, tuple[Segment, ...]]] = []
+    unread: list[DataError] = []
     for case in split_cohort(cohort, labeled).labeled:
         assert case.label is not None
         try:
             values |= {int(v) for v in np.unique(read_label(case.label).array)}
             named.append((case.label, read_segments(case.label)))
-        except DataError:
-            continue  # check names it
+        except DataError as error:  # check names it
+            unread.append(error)
     segments = named_by_segments(named)
     values = (values | set(segments)) - {0}
+    if not values and unread:  # the reason why no class is known, and its remedy
+        raise unread[0]
     if not values or len(values) > MOST_CLASSES:
         raise DataError(
             "the label files do not tell the classes",
