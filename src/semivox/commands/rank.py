@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TOP = 8
 """Scans that are chosen if nobody says how many."""
-SHEET = "contact_sheet.png"
+SHEET, PAGE = "contact_sheet.png", "ranking.html"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class RankOptions:
     out: Annotated[
         str | Path | None, Flag("DIR", default="RUN/ranking; of a data folder alone it must be given")
     ] = None
-    """Folder for ``ranking.csv``, ``ranking.json``, ``next_labeled.txt`` and ``contact_sheet.png``."""
+    """Folder for ``ranking.csv``, ``ranking.json``, ``next_labeled.txt``, ``ranking.html`` and
+    ``contact_sheet.png``."""
     device: Annotated[str, Flag("D")] = "auto"
     """cpu, cuda, or auto: cuda where there is one."""
     threads: Annotated[int | None, Flag("N", default="all")] = None
@@ -132,7 +133,7 @@ def rank(options: RankOptions) -> Ranking:
         }
         names, written = tuple(content["labeled"]), write_ranking(out, content, rows)
         ranking = Ranking(out, tuple(rows), names, failed, (*notes, *more), written, tuple(chosen))
-        _draw(ranking, shots, model.classes)
+        _draw(ranking, shots, model.classes, {case.name: case for case in scans})
     return ranking
 
 
@@ -329,15 +330,33 @@ def _notes(model: Model, cohort: Cohort, known: Labeled, reference: int) -> list
     return notes
 
 
-def _draw(ranking: Ranking, shots: Mapping[str, Path], classes: Mapping[int, str]) -> None:
-    from semivox.report.contact_sheet import Card, Snapshot, contact_sheet
+def _draw(
+    ranking: Ranking, shots: Mapping[str, Path], classes: Mapping[int, str], cases: Mapping[str, Case]
+) -> None:
+    from semivox.ranking.result import facts_of
+    from semivox.report.contact_sheet import MOST, Card, Snapshot, contact_sheet
+    from semivox.report.ranking_page import ChosenScan, ranking_page
 
-    cards = [
-        Card(Snapshot.load(shots[row.case]), f"{row.chosen}  {row.case}", row.reason)
-        for row in ranking.chosen
-    ]
+    rows = ranking.chosen
+    cards = [Card(Snapshot.load(shots[row.case]), f"{row.chosen}  {row.case}", row.reason) for row in rows]
     title = f"To annotate next: {len(cards)} of {len(ranking.scans)} unlabelled scans"
     contact_sheet(cards, ranking.out / SHEET, title=title, classes=classes)
+    shown = [
+        ChosenScan(card, cases[row.case].images, 3 if card.snapshot.where else 2, facts_of(row))
+        for row, card in zip(rows, cards, strict=True)
+    ][:MOST]
+    ranking_page(
+        shown,
+        ranking.out / PAGE,
+        title=title,
+        lead=f"In the order of the choice, by the run {ranking.content['run']}.",
+        classes=classes,
+        notes=[*ranking.notes, *(f"failed: {case}: {reason}" for case, reason in ranking.failed.items())],
+        next_steps=[
+            ("correct masks in a browser", ranking.annotate_command),
+            ("then train on", ranking.train_command),
+        ],
+    )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,25 @@ class Ranking:
         rows = [row for row in self.scans if row.chosen is not None]
         return tuple(sorted(rows, key=lambda row: row.chosen or 0))
 
+    @property
+    def annotate_command(self) -> str:
+        return shlex.join(["semivox", "annotate", self.content["run"], self.content["data"]])
+
+    @property
+    def train_command(self) -> str:
+        """Of a new run, which begins where the run ended if there is one."""
+        run, labeled = self.content["run"], self.out / "next_labeled.txt"
+        begun = ["--init", run, "--plan", str(Path(run) / "plan.json")] if run else []
+        words = ["semivox", "train", self.content["data"], "--labeled", str(labeled), *begun, "--out", "NEW"]
+        return shlex.join(words)
+
+
+def facts_of(row: RankedScan) -> str:
+    """Rank, score, and what it is made of."""
+    parts = {"entropy": row.entropy, "disagreement": row.disagreement, "distance": row.distance}
+    told = [f"{name} {value:.3g}" for name, value in parts.items() if value is not None]
+    return f"Rank {row.rank}, score {row.score:.2f}" + (f" ({', '.join(told)})" if told else "")
+
 
 def render(ranking: Ranking) -> Group:
     """The chosen scans as a table for a terminal, and what to do next."""
@@ -52,15 +72,8 @@ def render(ranking: Ranking) -> Group:
     lines = [*_named_slices(ranking), *(f"note: {note}" for note in ranking.notes)]
     lines += [f"failed: {case}: {reason}" for case, reason in ranking.failed.items()]
     lines.append(f"{len(ranking.scans)} scans ranked; pictures and tables in {ranking.out}")
-    data, labeled = ranking.content["data"], ranking.out / "next_labeled.txt"
-    if not ranking.content["run"]:
-        lines += ["annotate them, then train:", f"semivox train {data} --labeled {labeled} --out NEW"]
-        return Group(table, Text("\n".join(lines)))
-    run = Path(ranking.content["run"])
-    lines.append("annotate them, then begin a new run where this one ended:")
-    lines.append(
-        f"semivox train {data} --labeled {labeled} --init {run} --plan {run / 'plan.json'} --out NEW"
-    )
+    new = "train" if not ranking.content["run"] else "begin a new run where this one ended"
+    lines += [f"annotate them, then {new}:", ranking.train_command]
     return Group(table, Text("\n".join(lines)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -146,11 +147,30 @@ def _height(row: Sequence[Card]) -> float:
 
 def _draw(figure: Figure, left: float, top: float, text_height: float, card: Card) -> None:
     """A card whose upper left corner is ``left``, ``top`` inches from the figure's."""
-    width, height = figure.get_size_inches()
     _write(figure, left, top + 1.2 * LINE, card.title, size=9, weight="bold")
     for i, line in enumerate(card.lines):
         _write(figure, left, top + (2.2 + i) * LINE, line, size=7, colour=QUIET)
-    bottom = top + text_height + card.picture_height
+    _draw_pictures(figure, left, top + text_height, card)
+
+
+def picture_of(card: Card) -> bytes:
+    """A PNG of one card's two pictures alone."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"text.parse_math": False}):
+        figure = Figure(figsize=(2 * WIDTH + GAP, card.picture_height), dpi=1.5 * DPI, facecolor="none")
+        FigureCanvasAgg(figure)
+        _draw_pictures(figure, 0.0, 0.0, card)
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _draw_pictures(figure: Figure, left: float, top: float, card: Card) -> None:
+    width, height = figure.get_size_inches()
+    bottom = top + card.picture_height
     for i, paint in enumerate((_paint_outlines, _paint_uncertainty)):
         x = left + i * (WIDTH + GAP)
         box = (x / width, 1 - bottom / height, WIDTH / width, card.picture_height / height)

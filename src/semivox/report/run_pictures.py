@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from markupsafe import Markup
 from semivox.cohort import Case, Cohort, ending_of, is_ct, load_cohort, read_case, read_label, stem_of
 from semivox.errors import DataError
 from semivox.report.held_out import Section, Shown
+from semivox.report.other_programs import open_commands
 from semivox.report.run_record import HeldOut
 from semivox.report.slices import one_slice, slice_record
 from semivox.report.still import Still, outlines_of, still_of
@@ -24,14 +24,14 @@ LOST = 6
 @dataclass(frozen=True)
 class CasePicture:
     """``shown``: the case and why; ``record`` for the viewer; ``still`` and ``outlines`` of its first slice;
-    ``files`` of the case by what they are, ``look`` the command that shows them in ITK-SNAP."""
+    ``files`` of the case by what they are, ``commands`` that open them: (program, command)."""
 
     shown: Shown
     record: dict[str, Any]
     still: Still
     outlines: Markup
     files: list[tuple[str, str]]
-    look: str
+    commands: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def _scrollable(held: HeldOut, cohort: Cohort, case: Case, one: Shown, budget: i
     files = [("mask", str(mask)), *(("scan", str(path)) for path in case.images)]
     if reference is not None:
         files.append(("reference", str(case.label)))
-    look = shlex.join(["itksnap", "-g", str(case.images[0]), "-s", str(mask)]) if image.dims == 3 else ""
-    return CasePicture(one, record, still_of(record), outlines_of(record), files, look)
+    commands = open_commands(case.images[0], mask, image.dims)
+    return CasePicture(one, record, still_of(record), outlines_of(record), files, commands)
 
 
 def _small(held: HeldOut, cohort: Cohort, case: Case, one: Shown) -> SmallPicture:

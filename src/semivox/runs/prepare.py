@@ -56,12 +56,9 @@ def _told(values: Sequence[int], regions: Sequence[Sequence[int]]) -> str:
 
 
 def say_plan(plan: Plan, display: Display) -> None:
-    """Tell the plan in a line, and in detail each assumption with what overrides it."""
+    """Tell in detail each assumption of the plan with what overrides it; the rest is announced."""
     for line in plan.assumptions:
         display.detail(line)
-    unit = "mm" if plan.spacing_known else "x the finest pixel"
-    spacing, patch = (" x ".join(f"{n:.3g}" for n in numbers) for numbers in (plan.spacing, plan.patch))
-    display.say(f"plan: scans resampled to {spacing} {unit}, learned in pieces of {patch} voxels")
 
 
 def stored(asked: TrainOptions, cohort: Cohort, split: Split, plan: Plan, display: Display) -> Store:

@@ -12,6 +12,7 @@ import torch
 
 from semivox.cohort import Case, Cohort, Split, case_identity, files_sha256, label_sha256
 from semivox.contents import Cases, Environment
+from semivox.duration import show_duration
 from semivox.errors import DataError
 from semivox.files import read_json, replacing, write_json
 from semivox.methods.catalog import CATALOG, parse_method
@@ -99,15 +100,28 @@ def record_environment(
 
 
 def announce(
-    config: Config, plan: Plan, store: Store, split: Split, display: Display, processes: Processes
+    config: Config,
+    plan: Plan,
+    store: Store,
+    split: Split,
+    display: Display,
+    processes: Processes,
+    seconds: float | None,
+    warning: str | None,
 ) -> None:
-    """Says what is trained on what, and with how much memory and disk."""
+    """Says in a line what is trained on what and how long (``seconds``, where a budget tells), and in detail
+    with how much memory and disk; then ``warning``, without which all is well."""
     run, size = config.run, " x ".join(str(p) for p in plan.patch)
     memory = psutil.Process().memory_info().rss / 2**30
+    unit = "mm" if plan.spacing_known else "x the finest pixel"
+    spacing = " x ".join(f"{n:.3g}" for n in plan.spacing)
+    about = "" if seconds is None else f", about {show_duration(seconds)}"
     display.say(
-        f"{run.method}: {len(split.labeled)} labelled and {len(split.unlabeled)} unlabelled cases, "
-        f"{run.steps} step{'' if run.steps == 1 else 's'}"
+        f"{len(split.labeled)} labelled / {len(split.unlabeled)} unlabelled, {spacing} {unit}, {run.method}, "
+        f"{run.steps} step{'' if run.steps == 1 else 's'}{about}{'' if warning else ', ok'}"
     )
+    if warning:
+        display.say(f"warning: {warning} (a longer --budget)")
     display.detail(f"network: {plan.network.kind} on patches of {size}")
     display.detail(
         f"{run.precision}, {run.threads} threads, seed {run.seed}; {memory:.1f} GiB of memory in use, "

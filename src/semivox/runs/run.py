@@ -169,6 +169,7 @@ class Run:
 
     def settle(self) -> None:
         """Precision, compiling and the number of steps, measured once; a run that goes on has them."""
+        seconds = self.config.run.budget if self.config.run.steps is None else None
         if not self.asked.goes_on:
             self.write(self.bank.clear)
             self.processes.wait()
@@ -183,10 +184,9 @@ class Run:
         self.steps = self.config.run.steps
         environment = self._path("environment.json")
         self.write(record_environment, environment, self.config, self.device, self.display, self.processes)
-        announce(self.config, self.plan, self.store, self.split, self.display, self.processes)
         self.undertrained = undertrained(self.steps, self.parent is not None)
-        if self.undertrained:
-            self.display.say(f"warning: {self.undertrained} (a longer --budget)")
+        trained_on = self.plan, self.store, self.split
+        announce(self.config, *trained_on, self.display, self.processes, seconds, self.undertrained)
 
     def train(self) -> None:
         """Every step that is left, from the checkpoint where there is one."""

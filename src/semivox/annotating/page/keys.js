@@ -8,7 +8,7 @@ export const KEYS = [
   ["flag", "G", "Flag"],
   ["brush", "B", "Brush"],
   ["eraser", "E", "Eraser"],
-  ["threshold", "T", "Threshold brush"],
+  ["threshold", "T", "Threshold"],
   ["fill", "F", "Fill"],
   ["look", "L", "Look"],
   ["interpolate", "I", "Interpolate"],

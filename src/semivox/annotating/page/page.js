@@ -327,8 +327,8 @@ function fade(part) {
 
 function fields() {
   const [low, high] = view.window;
-  $("low").value = Number(low.toPrecision(5));
-  $("high").value = Number(high.toPrecision(5));
+  $("low").value = Number(low.toPrecision(4));
+  $("high").value = Number(high.toPrecision(4));
   const { channels, colour } = now.facts;
   $("low").disabled = $("high").disabled = colour;
   $("channel-line").hidden = channels.length < 2;
@@ -349,7 +349,10 @@ function status() {
   const what = facts && { label: "a saved label", model: "the model's mask", nothing: "no mask yet" }[now.from];
   $("state").textContent = facts ? (unsaved() ? "not saved yet" : what) : "";
   $("drawn").textContent = drawing ? (drawing.drawnText().split(":")[1]?.split(",").length ?? 0) : 0;
-  document.querySelectorAll("[data-do=part], [data-do=mark]").forEach(b => { b.disabled = !about?.has_ignore || facts?.dims === 2; });
+  document.querySelectorAll("[data-do=part], [data-do=mark]").forEach(b => {
+    b.disabled = !about?.has_ignore || facts?.dims === 2;
+    b.title = b.disabled ? 'for scans in 3D of a data folder that declares a value for what nobody looked at: "ignore" in dataset.json' : "";
+  });
   if (!facts) return;
   Object.assign($("slice"), { max: facts.shape[now.axis], value: view.crosshair[now.axis] + 1 });
   $("slice").parentElement.hidden = facts.dims === 2;
@@ -362,7 +365,7 @@ function place(at, axis) {
   const value = view.intensity(index);
   $("place").textContent = [
     facts.dims === 3 ? `${view.planeName(axis)} ${at[axis] + 1} of ${facts.shape[axis]}` : null,
-    `voxel ${at.slice(0, facts.dims).join(", ")}`, value === null ? null : Number(value.toPrecision(5)), found, VIEWS[view.shown],
+    `voxel ${at.slice(0, facts.dims).join(", ")}`, value === null ? null : Number(value.toPrecision(5)), found, facts.dims === 3 ? VIEWS[view.shown] : null,
     now.pen ? "pen down" : null,
   ].filter(part => part !== null).join(" · ");
 }

@@ -6,6 +6,7 @@ import { Solid, graphics } from "./solid.js";
 export const VIEWS = ["planes and 3D", "axial", "coronal", "sagittal", "3D", "planes"];
 const SHOWN = ["both", 2, 1, 0, "3D", "planes"];
 const TYPES = { uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array, float32: Float32Array };
+const NARROW = 480;
 const SOLID_WAITS = 400;  // milliseconds after the last change
 
 export class View {
@@ -32,7 +33,8 @@ export class View {
     this.planes.colours = colours;
     this.planes.expect(this.facts);
     this.channel(0);
-    this.view(facts.dims === 2 ? 1 : this.slow ? 5 : 0);
+    const narrow = this.stage.clientWidth < NARROW;  // one plane, the finest
+    this.view(facts.dims === 2 ? 1 : narrow ? 1 + facts.plane : this.slow ? 5 : 0);
   }
 
   /** Bytes of a channel as voxels. */
