@@ -6,11 +6,12 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from semivox.engines import Needs, Task, done_on, engine_on, on_ray
@@ -45,6 +46,16 @@ def do_text(told: str) -> str:
     return on_ray._do_text(told)
 
 
+def until(holds: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
 def test_a_killed_node_loses_no_task(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_ray, "_do_text", do_text)
     second = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
@@ -53,10 +64,11 @@ def test_a_killed_node_loses_no_task(cluster: Any, tmp_path: Path, monkeypatch: 
     given = [{"folder": str(tmp_path), "number": n, "what": what} for n, what in enumerate(whats)]
 
     def kill_a_node_at_work() -> None:
-        deadline = time.monotonic() + 120
-        while not all((tmp_path / f"begun-{n}").exists() for n in (2, 3)) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        begun = [tmp_path / f"begun-{n}" for n in (2, 3)]
+        until(lambda: all(path.exists() and path.read_text() for path in begun))
+        pids = [int(path.read_text()) for path in begun]
         cluster.remove_node(second, allow_graceful=False)
+        until(lambda: any(gone(pid) for pid in pids))  # its worker sees that the node is gone, and ends
         (tmp_path / "go").touch()
 
     before = signal.getsignal(signal.SIGTERM)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from semivox.machine import cpus
 
@@ -74,6 +73,8 @@ def _nearest(points: np.ndarray, apart: np.ndarray, targets: np.ndarray) -> np.n
     # in float64. Balancing costs more than it gives for one batch of queries.
     distances = np.zeros(len(points))
     if apart.any():
+        from scipy.spatial import cKDTree  # slow to load, and predict reads evaluations
+
         tree = cKDTree(targets, leafsize=32, balanced_tree=False, compact_nodes=False)
         distances[apart] = tree.query(points[apart], workers=cpus())[0]
     return distances
