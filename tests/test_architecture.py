@@ -17,6 +17,7 @@ from semivox.methods.catalog import CATALOG
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "semivox"
 FILES = sorted(SOURCE.rglob("*.py"))
+SCRIPTS = sorted(path for path in SOURCE.rglob("*.js") if path.name != "niivue.js")  # others made it
 
 # What stands later may import what stands earlier; a line is one level, whose files may import each other.
 ORDER = (
@@ -141,8 +142,23 @@ def test_the_rule_sees_every_kind_of_import() -> None:
 
 
 def test_files_stay_small() -> None:
-    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert len(SCRIPTS) > 10
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (*FILES, *SCRIPTS)}
     assert {str(p): n for p, n in lengths.items() if n > 400} == {}
+
+
+def script_imports(path: Path) -> set[Path]:
+    """The scripts that a browser module imports, by their places."""
+    text = path.read_text(encoding="utf-8")
+    return {path.parent / name for name in re.findall(r'^import .* from "\./(.+)";$', text, re.MULTILINE)}
+
+
+def test_scripts_import_one_way() -> None:
+    left = {path: script_imports(path) for path in SCRIPTS}
+    assert sum(map(len, left.values())) > 20
+    while free := {path for path, needs in left.items() if not needs & set(left)}:
+        left = {path: needs for path, needs in left.items() if path not in free}
+    assert {path.name: sorted(need.name for need in needs) for path, needs in left.items()} == {}
 
 
 # Longer than a method may be, still: none may grow, and no other joins them.

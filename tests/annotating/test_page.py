@@ -258,7 +258,7 @@ def test_a_large_scan_comes_once_and_its_first_slice_before_the_rest(
         scans = [size for url, size in sent if "/api/image" in url]
         assert scans == [2 * 256 * 256, 2 * big.size]
         assert sum(size for _, size in sent) < 2.05 * big.size
-        assert len(sent) < 24
+        assert sum("/api/" in url for url, _ in sent) < 12
         assert reader.crosshair == [126, 131, 60]  # the middle of the mask in the patient's axes
         seen = reader.page.evaluate("[0, 100 + 256 * (100 + 256 * 60)].map(i => semivox.view.intensity(i))")
         assert seen == [0, int(big[155, 155, 60])]

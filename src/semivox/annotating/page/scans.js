@@ -1,0 +1,123 @@
+// The way of a scan: opened, saved or set aside, and the next one.
+
+import { fields, status } from "./beside.js";
+import * as desk from "./desk.js";
+import { Drawing } from "./drawing.js";
+import { say, showScans } from "./panel.js";
+import { now, unsaved, view } from "./state.js";
+
+const $ = id => document.getElementById(id);
+const LARGE = 2 ** 23;  // voxels, from which on a slice is shown before the rest is there
+
+export async function open(asked) {
+  if (now.busy) { say("One moment: the page is at work.", true); return; }
+  if (!mayLeave()) return;
+  await whileBusy("reading the scan …", async () => {
+    const facts = await asked();
+    if (!facts) {
+      say("Every scan that is offered has a label or is open elsewhere. Choose one from the list to look at it.", true);
+      await list();
+      return;
+    }
+    Object.assign(now, { facts, drawing: null, saved: 0, seconds: 0, channel: 0, whole: new Set(facts.whole), axis: facts.dims === 2 ? 2 : 2 - facts.plane, from: null });
+    view.expect(facts, now.about.classes);
+    view.opacity(now.hidden ? 0 : now.opacity);
+    view.choose(now.axis);
+    fields();
+    status();
+    await voxels();
+    $("wait").textContent = facts.version ? "reading the label …" : "asking the model …";
+    const { mask, fault } = await firstMask(facts);
+    now.drawing = new Drawing(facts.shape, facts.edges, mask);
+    now.from = fault ? "nothing" : facts.version ? "label" : "model";
+    view.show(mask);
+    view.crosshair = now.drawing.middle();
+    await list();
+    say(fault);
+  });
+  if (now.facts) desk.ready(now.facts.case).catch(() => {});
+}
+
+/** The chosen channel's voxels on the screen; of a large scan a slice first. */
+export async function voxels() {
+  const { facts, channel } = now;
+  if (facts.shape.reduce((a, b) => a * b) > LARGE) {
+    const slice = view.crosshair[2];
+    view.first(await desk.slice(facts.case, channel, slice), slice);
+  }
+  view.load(await desk.image(facts.case, channel, part => { $("wait").textContent = `reading the scan … ${Math.round(100 * part)} %`; }));
+}
+
+/** What the reader begins with. Where the model fails one can draw all the same; a label that cannot be read stays. */
+async function firstMask(facts) {
+  if (facts.version) return { mask: await desk.label(facts.case), fault: "" };
+  try {
+    return { mask: await desk.mask(facts.case), fault: "" };
+  } catch (error) {
+    return { mask: new Uint8Array(facts.shape.reduce((a, b) => a * b)), fault: `There is no mask of the model: ${error.message}` };
+  }
+}
+
+function mayLeave() {
+  return !unsaved() || confirm("What you drew is not saved. Leave it?");
+}
+
+export async function whileBusy(text, work) {
+  now.busy = true;
+  let done = false;
+  $("wait").textContent = text;
+  $("wait").hidden = false;
+  try {
+    await work();
+    done = true;
+  } catch (error) {
+    say(error.message);
+  } finally {
+    now.busy = false;
+    $("wait").hidden = true;
+    document.body.dataset.scan = now.facts?.case ?? "";
+    status();
+  }
+  return done;
+}
+
+export async function save(part) {
+  const { facts, drawing } = now;
+  if (!facts || now.busy) return;
+  const drawn = part ? drawing.drawnText() : "";
+  if (part && !drawn) { say("No slice was drawn in yet. R marks the slice under the crosshair as looked at."); return; }
+  const done = await whileBusy("saving …", async () => {
+    const changes = drawing.changes;
+    const whole = [...now.whole].sort((a, b) => a - b);
+    facts.version = await desk.save(facts.case, facts.version, drawing.mask, now.seconds, drawn, whole);
+    facts.whole = whole;
+    Object.assign(now, { saved: changes, seconds: 0, from: "label" });
+    await list();
+  });
+  if (done) say(["Saved.", part ? "The other slices count as not looked at." : "", notDrawn()].join(" ").trim(), true);
+}
+
+/** What is said of the classes without a tick. */
+function notDrawn() {
+  const names = now.about.classes.filter(row => !row.ignore && !now.whole.has(row.number)).map(row => row.name);
+  return names.length ? `Not drawn, and left out: ${names.join(", ")}.` : "";
+}
+
+export async function mark(action) {
+  if (!now.facts || now.busy) return;
+  const note = action === "flag" ? prompt("What is odd about this scan? It is not offered again.", "") : "";
+  if (note === null || !mayLeave()) return;
+  Object.assign(now, { saved: now.drawing?.changes ?? 0, whole: new Set(now.facts.whole) });
+  await whileBusy("", () => desk.mark(now.facts.case, action, note, now.seconds));
+  await next();
+}
+
+export async function next() {
+  const passed = now.facts ? [...now.passed, now.facts.case] : [];
+  await open(async () => (await desk.next(passed)) ?? desk.next(now.facts ? [now.facts.case] : []));
+  if (now.facts) now.passed = passed;
+}
+
+export async function list() {
+  showScans(await desk.scans(), now.facts?.case, scan => open(() => desk.open(scan)));
+}
