@@ -55,6 +55,7 @@ class Cases(TypedDict):
 
     cases: list[CaseEntry]
     parent: NotRequired[dict[str, Any] | None]
+    learned_before: NotRequired[list[str]]
 
 
 class RoleEntry(TypedDict):

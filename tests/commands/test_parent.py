@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from semivox.commands.report import report
 from semivox.commands.train import train
 from semivox.errors import DataError, Stopped
 from semivox.testing.displays import StopAfter
@@ -54,6 +55,24 @@ def test_the_parent_is_recorded(
     assert read(run, "cases.json")["parent"] == expected
     assert read(first, "model.json")["parent"] is None
     assert read(first, "cases.json")["parent"] is None
+    learned = read(first, "cases.json")["cases"][0]
+    assert learned["role"] == "labeled"
+    before = read(run, "cases.json")["learned_before"]
+    assert before == sorted([learned["sha256"], learned["files_sha256"]])
+
+
+def test_what_the_parent_has_learned_from_is_not_held_out(
+    first: Path, phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    """Three generations; the first one's labelled scan is in the test folder of the third."""
+    data = Path(shutil.copytree(phantoms[0], tmp_path / "data", ignore=shutil.ignore_patterns(".semivox")))
+    (data / "cases.csv").write_text("case,use\nphantom_001,no\n")
+    for begun, run in ((first, tmp_path / "second"), (tmp_path / "second", tmp_path / "third")):
+        train(data, run, method="supervised", steps=1, init=begun, settings=small, cache=cache)
+    held_out = Path(shutil.copytree(phantoms[0], tmp_path / "held_out"))
+    (held_out / "cases.csv").write_text("case,use\nphantom_002,no\n")
+    with pytest.raises(DataError, match=r"began with, was trained on.*found 1 of .*phantom_001"):
+        report(tmp_path / "third", test=held_out)
 
 
 def test_the_two_model_files_are_parent_enough(

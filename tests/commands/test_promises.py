@@ -17,7 +17,10 @@ from semivox.commands.evaluate import evaluate
 from semivox.commands.predict import predict
 from semivox.errors import DataError, SettingsError
 from semivox.files import read_json, write_json
+from semivox.inference import load_model
+from semivox.inference.promise import HeldOutMask
 from semivox.inference.record import read_rows
+from semivox.runs.held_out_masks import held_out_masks
 
 from .test_predict import export, rows, scans
 
@@ -167,3 +170,51 @@ def test_a_record_that_lacks_a_class_tells_of_the_others(tmp_path: Path) -> None
     record.write_text(json.dumps(content))
     (row,) = predict(run, scans(tmp_path / "scans", "a.nii.gz"), tmp_path / "out").rows
     assert (row.status, {*(row.promise or {})["dice"]}) == ("ok", {"1", "foreground"})
+
+
+def held_out_of(run: Path) -> list[HeldOutMask]:
+    return [*held_out_masks([run], load_model(run))]
+
+
+def test_of_a_label_drawn_in_part_the_part_alone_tells_of_volumes(tmp_path: Path) -> None:
+    """The reference's ignored part must not make its error a smaller share of the mask."""
+    run = export(tmp_path / "run")
+    place = measured_in(run, tmp_path, "p")
+    labels = tmp_path / "dev/labels"
+    image = nib.load(labels / "p.nii.gz")
+    values = np.asarray(image.dataobj).copy()
+    values[:, :, :5] = 9
+    nib.save(nib.Nifti1Image(values, image.affine), labels / "p.nii.gz")
+    named = {"background": 0, "one": 1, "three": 3, "ignore": 9}
+    write_json(
+        labels / "dataset.json", {"labels": named, "channel_names": {"0": "a"}, "file_ending": ".nii.gz"}
+    )
+    evaluate(place / "masks", labels, out=place / "evaluation.json")
+    (held,) = held_out_of(run)
+    mask = np.asarray(nib.load(place / "masks/p.nii.gz").dataobj)[:, :, 5:]
+    for value in (1, 3):
+        if (values == value).any():
+            assert held.volume_ml[str(value)] == pytest.approx((mask == value).sum() * 3e-3)
+            assert held.reference_ml[str(value)] == pytest.approx((values == value).sum() * 3e-3)
+    assert held.reference_ml
+
+
+def test_a_label_of_one_class_is_compared_with_the_agreement_of_that_class(tmp_path: Path) -> None:
+    run = export(tmp_path / "run")
+    place = measured_in(run, tmp_path, "p", "q")
+    table = read_json(place / "evaluation.json")
+    del table["cases"]["p"]["1"]
+    table["cases"]["q"] = {}  # nothing of it is known
+    write_json(place / "evaluation.json", table)
+    (held,) = held_out_of(run)
+    for numbers in held.agreement.values():
+        assert numbers == {"3": numbers["3"], "foreground": numbers["3"]}
+    assert held.dice["foreground"] == held.dice["3"]
+
+
+def test_scans_that_the_run_before_has_learned_from_do_not_count(tmp_path: Path) -> None:
+    run = export(tmp_path / "run")
+    place = measured_in(run, tmp_path, "p", "q")
+    learned = rows(place / "masks")["p"]["input_sha256"]
+    write_json(run / "cases.json", {"format": 1, "cases": [], "learned_before": [learned]})
+    assert [held.case for held in held_out_of(run)] == ["q"]

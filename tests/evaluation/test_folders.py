@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +222,46 @@ def test_ignored_voxels_and_unannotated_classes(folders: tuple[Path, Path]) -> N
     assert found["ci95"]["1"]["dice"] is None  # one patient has it
     per_case = [np.mean([row["dice"] for row in rows.values()]) for rows in found["cases"].values()]
     assert found["mean"]["foreground"]["dice"] == pytest.approx(np.mean(per_case))
+
+
+def test_a_reference_of_which_nothing_is_known_counts_for_nothing(folders: tuple[Path, Path]) -> None:
+    predictions, data = folders
+    describe(data, labels={"background": 0, "left": 1, "right": 2, "ignore": 3})
+    write(data / "labelsTr" / "c0.nii.gz", np.full(SHAPE, 3, np.uint8))
+    write(predictions / "c0.nii.gz", np.zeros(SHAPE, np.uint8))
+    found = evaluate_folders(predictions, data)
+    assert found["cases"]["c0"] == {}
+    known = [rows["1"]["dice"] for rows in found["cases"].values() if rows]
+    assert found["mean"]["1"]["dice"] == pytest.approx(np.mean(known))
+    assert found["worst"]["foreground"]["case"] != "c0"
+    for i in range(1, 4):
+        write(data / "labelsTr" / f"c{i}.nii.gz", np.full(SHAPE, 3, np.uint8))
+    found = evaluate_folders(predictions, data)
+    assert found["mean"]["foreground"]["dice"] is None
+    assert rendered(found)
+
+
+@pytest.mark.parametrize("ignore", [None, 3])
+def test_labels_without_a_description_mean_what_the_predictions_say(
+    folders: tuple[Path, Path], tmp_path: Path, ignore: int | None
+) -> None:
+    predictions, data = folders
+    describe(predictions, labels={"background": 0, "left": 1, "right": 2} | ({"ignore": 3} if ignore else {}))
+    plain = tmp_path / "plain"
+    (plain / "images").mkdir(parents=True)
+    shutil.copytree(data / "labelsTr", plain / "labels")
+    for i in range(4):
+        shutil.copy(data / "imagesTr" / f"c{i}_0000.nii.gz", plain / "images" / f"c{i}.nii.gz")
+    drawn = np.full(SHAPE, 3, np.uint8)
+    drawn[:, :, 2] = label(0)[:, :, 2]
+    write(plain / "labels" / "c0.nii.gz", drawn)
+    if ignore is None:  # it is no class that the predictions lack, and not ignored in silence
+        with pytest.raises(DataError, match=r"no class; found 3"):
+            evaluate_folders(predictions, plain)
+    else:
+        found = evaluate_folders(predictions, plain)
+        assert found["classes"] == {"1": "left", "2": "right"}
+        assert found["cases"] == evaluate_folders(predictions, plain / "labels")["cases"]
 
 
 def test_cases_kept_out_are_not_evaluated(folders: tuple[Path, Path]) -> None:

@@ -131,11 +131,12 @@ def evaluation_folder(run: Path, test: Path) -> Path:
 def _refuse_trained_on(record: RunRecord, scans: Sequence[Case], test: Path) -> None:
     """What a model does on cases it learned from is not what it is worth."""
     from semivox.cohort import is_recorded
+    from semivox.inference import learned_by
 
-    learned = {case.sha256 for case in record.of_role("labeled")}
+    learned = {*learned_by(record.path), *(case.sha256 for case in record.of_role("labeled"))}
     if shared := [scan.name for scan in scans if is_recorded(scan, learned)]:
         raise DataError(
-            "holds cases that the run was trained on with their labels",
+            "holds cases that the run, or one that it began with, was trained on with their labels",
             path=test,
             found=f"{len(shared)} of {len(scans)}, such as {shared[0]}",
             expected="cases it has not seen",

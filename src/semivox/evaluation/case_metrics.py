@@ -50,7 +50,8 @@ def case_metrics(
     tolerance_mm
         Surface distance up to which a surface voxel counts as right in ``nsd``.
     ignore
-        Voxels of this value in the reference are background in both before anything else.
+        Voxels of this value in the reference are background in both before anything else. Where there are
+        no others, no class gets a row.
     policy
         What distances are worth when one mask is empty: "default" the image's diagonal, "literature" 0.
     annotated
@@ -83,15 +84,13 @@ def case_metrics(
         axes_mm = None if axes_mm is None else axes_mm[:, ::-1]
     if ignore is not None:
         counted = reference != ignore
+        if not counted.any():  # of two empty masks the Dice would be 1, and nobody knows anything
+            return {}
         prediction, reference = prediction * counted, reference * counted
     made_of = {number: tuple(parts.get(number, (number,))) for number in values}
     pairs = _pairs(prediction, reference, made_of, annotated, paths)
-    how: dict[str, Any] = {
-        "image_shape": prediction.shape,
-        "tolerance_mm": tolerance_mm,
-        "policy": policy,
-        "axes_mm": axes_mm,
-    }
+    how: dict[str, Any] = {"tolerance_mm": tolerance_mm, "policy": policy, "axes_mm": axes_mm}
+    how["image_shape"] = prediction.shape
     return {number: class_metrics(*pair, spacing_mm, **how) for number, pair in pairs}
 
 

@@ -91,9 +91,13 @@ def match_folders(predictions: Path, labels: Path) -> Pairs:
     else:
         cohort = load_cohort(labels)
         meaning = _Meaning(cohort.structures, cohort.regions, cohort.ignore, cohort.spacing_known)
-        named = of_predictions.classes if of_predictions is not None else {}
-        if of_predictions and "classes" in cohort.inferred and set(cohort.classes) <= set(named):
-            meaning = replace(meaning, classes=of_predictions.structures, regions=of_predictions.regions)
+        if of_predictions and "classes" in cohort.inferred:  # a value that it does not declare is refused
+            meaning = replace(
+                meaning,
+                classes=of_predictions.structures,
+                regions=of_predictions.regions,
+                ignore=of_predictions.ignore,
+            )
         pairs = [
             Pair(case.name, case.label, masks.get(case.name), case.group, case.annotated)
             for case in cohort.cases

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from semivox.inference.begun_with import parent_of
+from semivox.inference.begun_with import learned_by, parent_of
 from semivox.inference.ensemble import Ensemble, load_ensemble
 from semivox.inference.export import export_model, undertrained
 from semivox.inference.initialise import load_network
@@ -18,6 +18,7 @@ __all__ = [
     "Predictor",
     "Segmentation",
     "export_model",
+    "learned_by",
     "load_ensemble",
     "load_model",
     "load_network",

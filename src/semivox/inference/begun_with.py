@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from semivox.cohort import Cohort, Task, channels_differ, classes_differ
-from semivox.contents import Roles
+from semivox.contents import Cases, Roles
 from semivox.errors import DataError
 from semivox.files import read_json
 from semivox.inference.weights import read_card
@@ -50,6 +50,18 @@ def parent_of(run: Path, cohort: Cohort, labeled: int) -> dict[str, Any]:
         "labeled_then": None if rows is None else sum(row["role"] == "labeled" for row in rows),
         "labeled_now": labeled,
     }
+
+
+def learned_by(run: Path) -> list[str]:
+    """Identities of the scans whose labels ``run`` has learned from, and those whose it began with; none
+    where its ``cases.json`` is gone."""
+    path = run / "cases.json"
+    if not path.is_file():
+        return []
+    record = read_json(path, kind=Cases)
+    rows = [row for row in record["cases"] if row["role"] == "labeled"]
+    own = [digest for row in rows for key in ("sha256", "files_sha256") if (digest := row.get(key))]
+    return sorted({*own, *(record.get("learned_before") or ())})
 
 
 def _told(names: Any) -> str:

@@ -6,20 +6,21 @@ its fold, ``report RUN --test DATA`` on other scans.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from statistics import fmean
 
-from semivox.contents import Cases
 from semivox.errors import DataError
 from semivox.evaluation import FOREGROUND, case_value, read_evaluation
 from semivox.evaluation.result_paths import EVALUATION, EVALUATIONS, MASKS
-from semivox.files import read_json
-from semivox.inference import Predictor
+from semivox.inference import Predictor, learned_by
+from semivox.inference.agreement import Numbers
 from semivox.inference.ensemble import members_of
 from semivox.inference.promise import HeldOutMask
 from semivox.inference.record import JSON, Row, read_rows
 
-CASES = "cases.json"
+Scores = Mapping[str, Mapping[str, float | None]]
+"""Structure -> metrics, of one case."""
 
 
 def held_out_masks(
@@ -65,15 +66,8 @@ def held_out_masks(
 
 
 def _learned(runs: Iterable[Path]) -> set[str]:
-    """Identities of the scans whose labels any of the runs has learned from."""
-    rows = [
-        row
-        for run in runs
-        if (run / CASES).is_file()
-        for row in read_json(run / CASES, kind=Cases)["cases"]
-        if row["role"] == "labeled"
-    ]
-    return {digest for row in rows for key in ("sha256", "files_sha256") if (digest := row.get(key))}
+    """Identities of the scans whose labels any of the runs, or one that it began with, has learned from."""
+    return {digest for run in runs for digest in learned_by(run)}
 
 
 def _masks(
@@ -84,32 +78,44 @@ def _masks(
     found = []
     for row in read_rows(folder / JSON):
         scores = evaluation["cases"].get(row.case)
-        if scores is None or not row.agreement or (row.model_id, row.weights) not in made_by:
+        if not scores or not row.agreement or (row.model_id, row.weights) not in made_by:
             continue
         if {row.input_sha256, row.input_files_sha256} & learned:
             continue
-        keys = [*row.agreement[next(iter(row.agreement))]]
+        agreement = {kind: _of_measured(numbers, scores) for kind, numbers in row.agreement.items()}
+        keys = [*agreement[next(iter(agreement))]]
         dice = {key: case_value(scores, "dice", key) for key in keys if key == FOREGROUND or key in scores}
+        volumes = _volumes(row, scores)
         found.append(
             HeldOutMask(
                 case=row.case,
                 patient=patients.get(row.case) or row.case,
                 model_id=row.model_id,
                 scan=row.input_sha256,
-                agreement=row.agreement,
+                agreement=agreement,
                 dice={key: value for key, value in dice.items() if value == value},
-                volume_ml={key: ml for key, ml in row.volume_ml.items() if ml is not None},
-                reference_ml=_reference_ml(row, scores),
+                volume_ml={key: found for key, (found, _) in volumes.items()},
+                reference_ml={key: true for key, (_, true) in volumes.items()},
                 appearance=row.appearance,
             )
         )
     return tuple(found)
 
 
-def _reference_ml(row: Row, scores: dict[str, dict[str, float | None]]) -> dict[str, float]:
-    """The prediction's millilitres less the error that was found."""
-    return {
-        key: max(0.0, ml - error)
-        for key, ml in row.volume_ml.items()
-        if ml is not None and (error := scores.get(key, {}).get("volume_error_ml")) is not None
-    }
+def _of_measured(numbers: Numbers, scores: Scores) -> Numbers:
+    """The agreement of the structures that are annotated, and its mean over them, as the Dice is theirs."""
+    known = {key: value for key, value in numbers.items() if key in scores}
+    return {**known, FOREGROUND: fmean(known.values())} if known else numbers
+
+
+def _volumes(row: Row, scores: Scores) -> dict[str, tuple[float, float]]:
+    """Structure -> millilitres of the mask and of the reference, both where the reference tells anything: of
+    a label that is drawn in a few slices that is less than the mask's volume."""
+    found = {}
+    for key, ml in row.volume_ml.items():
+        error, share = (scores.get(key, {}).get(name) for name in ("volume_error_ml", "volume_error_rel"))
+        if ml is None or error is None:
+            continue
+        true = error / share if share else 0.0 if error else ml
+        found[key] = (true + error, true)
+    return found

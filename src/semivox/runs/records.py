@@ -15,6 +15,7 @@ from semivox.contents import Cases, Environment
 from semivox.duration import show_duration
 from semivox.errors import DataError
 from semivox.files import read_json, replacing, write_json
+from semivox.inference import learned_by
 from semivox.methods.catalog import CATALOG, parse_method
 from semivox.methods.installed import package_of
 from semivox.methods.trust import method_sha256
@@ -65,7 +66,8 @@ def record_cases(path: Path, cohort: Cohort, split: Split, parent: dict[str, Any
             )
         return
     rows = [{**row, "sha256": case_identity(case)} for row, case in zip(rows, cases, strict=True)]
-    write_json(path, {"format": 1, "cases": rows, "parent": parent})
+    learned = [] if parent is None else learned_by(Path(parent["path"]))
+    write_json(path, {"format": 1, "cases": rows, "parent": parent, "learned_before": learned})
 
 
 def _as_of_files(entry: dict[str, Any]) -> dict[str, Any]:

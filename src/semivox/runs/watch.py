@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,14 +36,20 @@ class Watch:
         began = time.monotonic()
         cohort = load_cohort(data)
         refuse_other_task(Task.of(cohort), Task.of(training), data)
-        labeled = [(case, case.label) for case in cohort.cases if case.label is not None][:most]
+        labeled = [
+            (case, case.label) for case in cohort.cases if case.label is not None and case.role != "unlabeled"
+        ][:most]
         if not labeled:
             raise DataError(
                 "there are no labelled cases to watch", path=data, remedy="give a folder with labels"
             )
         self.plan, self.training, self.cohort = plan, training, cohort
-        self.cases: list[tuple[Volume, np.ndarray]] = [
-            (image := read_case(case), read_label(label, image, regions=cohort.regions).array[0])
+        self.cases: list[tuple[Volume, np.ndarray, Collection[int]]] = [
+            (
+                image := read_case(case),
+                read_label(label, image, regions=cohort.regions).array[0],
+                cohort.structures_of(case),
+            )
             for case, label in labeled
         ]
         self.seconds = time.monotonic() - began
@@ -59,16 +65,24 @@ class Watch:
         }
         model = Model(tuple(networks), self.plan, card, dict(self.training.classes), weights="watched")
         rows, structures = [], dict(sorted(self.training.structures.items()))
-        for volume, label in self.cases:
+        for volume, label, annotated in self.cases:
             mask = model.predict(volume).mask
             keep = np.ones(label.shape, bool) if self.cohort.ignore is None else label != self.cohort.ignore
             parts = self.training.regions.parts
-            pairs = ((inside(mask, k, parts), inside(label, k, parts)) for k in structures)
-            rows.append([overlap_dice(found & keep, true & keep) for found, true in pairs])
-        means = np.mean(rows, axis=0)
-        names = list(structures.values())
+            rows.append(
+                {
+                    k: overlap_dice(inside(mask, k, parts) & keep, inside(label, k, parts) & keep)
+                    for k in structures
+                    if k in annotated and keep.any()
+                }
+            )
         self.seconds += time.monotonic() - began
-        result: dict[str, float | None] = {n: float(m) for n, m in zip(names, means, strict=True)}
-        if len(names) > 1:
-            result["foreground"] = float(means.mean())
+        result = {name: _mean([row[k] for row in rows if k in row]) for k, name in structures.items()}
+        if len(structures) > 1:
+            result["foreground"] = _mean([mean for mean in result.values() if mean is not None])
         return result
+
+
+def _mean(known: Sequence[float]) -> float | None:
+    """None where nobody has annotated anything."""
+    return float(np.mean(known)) if known else None
