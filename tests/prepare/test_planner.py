@@ -94,7 +94,7 @@ def test_unlabelled_scans_are_paid_for_in_crops_and_in_labelling() -> None:
     for unlabeled in (2, 40, 100, 10_000):
         plan = make_plan(with_unlabeled(ATRIUM, 2, unlabeled), 3600)
         assert (plan.rung, plan.patch) == (alone.rung, alone.patch)
-        labelling = min(2 * unlabeled * a_scan, 0.4 * FOR_STEPS * 3600)
+        labelling = min(3 * unlabeled * a_scan, 0.4 * FOR_STEPS * 3600)
         assert plan.steps == int((FOR_STEPS * 3600 - labelling) / a_step)
         assert f"about {plan.steps:,} steps learn from labelled and unlabelled scans" in plan.assumptions[-2]
         assert f"alone has {alone.steps:,}" in plan.assumptions[-2]

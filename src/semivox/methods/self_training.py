@@ -52,7 +52,7 @@ class SelfTrainingSettings(StudentTeacherSettings):
     """Share of the run on labelled scans alone, before the first pseudo-labels. [ours]"""
     enough: Steps = 1000
     """Steps on labelled scans alone that are enough: a longer run has no more, but for 0.4 of it. [ours]"""
-    rounds: FewOrNone = 2
+    rounds: FewOrNone = 3
     """How often all unlabelled scans are labelled anew; 0: never. [ours]"""
     final: NotAll = 0.0
     """Share of the run on labelled scans alone at the end. [ours]"""

@@ -43,7 +43,7 @@ CROPS_BESIDE = 1.5
 """Crops of a step that learns from unlabelled scans as well, over the batch's: ``self_training`` adds none
 while it learns from labels alone, and as many again in its rounds."""
 
-LABELLINGS, FOR_LABELLING = 2, 0.4
+LABELLINGS, FOR_LABELLING = 3, 0.4
 """How often all unlabelled scans are labelled, and the share of a budget that this takes at most."""
 
 FEW_STEPS = 100
