@@ -294,6 +294,6 @@ def cases_said(count: int) -> str:
     return counted(count, "case")
 
 
-def counted(count: int, word: str) -> str:
+def counted(count: int | None, word: str) -> str:
     """A number of things: ``1 mask``, ``12 masks``."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from semivox.methods import CATALOG, entry
 from semivox.report.figure_rows import PlacedFigures, draw_rows
 from semivox.report.held_out import Section, lead_of, section_of
+from semivox.report.held_out_figures import counted
 from semivox.report.page import duration, percent, render_page
 from semivox.report.run_figures import FIGURES
 from semivox.report.run_pictures import Pictures, pictures_of
@@ -112,11 +113,12 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     if machine:
         where = [
             str(machine.get("processor") or ""),
-            f"{machine.get('cores')} cores",
+            counted(machine.get("cores"), "core"),
             f"{machine.get('memory_gib')} GiB",
         ]
         facts.append(("Machine", ", ".join(where)))
-        arithmetic = f"{machine.get('device')}, {machine.get('precision')}, {machine.get('threads')} threads"
+        threads = counted(machine.get("threads"), "thread")
+        arithmetic = f"{machine.get('device')}, {machine.get('precision')}, {threads}"
         peak = record.status.get("peak_memory_gib")
         facts.append(("Arithmetic", arithmetic + (f", peak memory {peak:.2f} GiB" if peak else "")))
         packages = machine.get("packages") or {}
