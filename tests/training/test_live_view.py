@@ -154,6 +154,7 @@ def test_time_left_is_at_the_pace_so_far_of_this_run() -> None:
     state = TrainingState().after(101, 201, {}, 50.0)  # resumed: the pace is that of this process
     state = state.after(111, 201, record(110), 60.0)
     assert state.seconds_left == pytest.approx(90.0)
+    assert (state.shown_left, state.after(201, 201, {}, 150.0).shown_left) == ("1 m 30 s", "")
     assert state.after(121, 201, {}, 70.0).record["step"] == 110
     again = state.after(1, 11, {}, 1000.0)
     assert (again.step, again.steps, again.seconds_gone, again.watch) == (1, 11, 0.0, None)

@@ -62,8 +62,8 @@ def say_class(plan: ClassPlan) -> str:
     """A class's or a region's size and its ceiling."""
     kind = "region" if isinstance(plan, RegionPlan) else "class"
     return (
-        f"{kind} {plan.value} ({plan.name}) has about {plan.voxels:,.0f} voxels a case at this spacing, and "
-        f"its labels keep Dice {plan.dice_ceiling:.3f} on the way there and back "
+        f"{kind} {plan.value} ({plan.name}) has about {plan.voxels:,.0f} voxels a case at this spacing; "
+        f"its labels, brought to it and back, keep Dice {plan.dice_ceiling:.3f} "
         "(override: --set plan.rung=R)"
     )
 
@@ -77,8 +77,8 @@ def say_channel(index: int, channel: ChannelPlan) -> str:
             f"{channel.std:g} (override: --set plan.channels.{index}.scheme=zscore)"
         )
     return (
-        f"channel {index} {channel.name!r} is normalised by z-score a volume "
-        f"(override: --set plan.channels.{index}.scheme=ct)"
+        f"channel {index} {channel.name!r} is normalised by z-score a volume; Hounsfield units may be "
+        f"clipped first (override: --set plan.channels.{index}.scheme=ct)"
     )
 
 

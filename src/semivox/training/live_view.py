@@ -58,8 +58,9 @@ class TrainingState:
 
     @property
     def shown_left(self) -> str:
-        """Empty before the first steps have shown the pace."""
-        return "" if self.seconds_left is None else show_duration(self.seconds_left)
+        """Empty before the first steps have shown the pace, and at the end."""
+        left = self.seconds_left
+        return "" if left is None or self.step >= self.steps else show_duration(left)
 
 
 class LiveView:
@@ -121,13 +122,12 @@ class LiveView:
 
 
 def _training_lines(state: TrainingState, width: int) -> Iterator[Text]:
-    ended = state.step >= state.steps
     times = f"{show_duration(state.seconds_gone)} gone"
     yield _bar(
         "train",
         state.step,
         state.steps,
-        times if ended or not state.shown_left else f"{times}, {state.shown_left} left",
+        times if not state.shown_left else f"{times}, {state.shown_left} left",
         width,
     )
     record = state.record
