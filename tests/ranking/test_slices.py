@@ -14,7 +14,7 @@ import pytest
 
 import semivox
 from semivox.cohort import Volume, load_cohort
-from semivox.errors import SettingsError
+from semivox.errors import DataError, SettingsError
 from semivox.prepare.grid import Grid
 from semivox.ranking.rank import RankedScan
 from semivox.ranking.slices import SliceScores, choose_slices, scans_for, slice_scores, spread
@@ -107,8 +107,14 @@ def test_labels_to_draw_in_train_when_they_are_drawn(
     (data / "dataset.json").write_text(json.dumps(described))
     for template in (tmp_path / "ranking/slices").iterdir():
         shutil.copy(template, data / "labelsTr")
-    warnings = [finding for finding in semivox.check(data).findings if "edited" in str(finding)]
-    assert len(warnings) == 2  # nobody has drawn yet
+    assert ["edited" in str(error) for error in semivox.check(data).errors] == [
+        True,
+        True,
+    ]  # nobody has drawn
+    with pytest.raises(DataError, match="nobody has edited"):
+        semivox.train(data, tmp_path / "early", method="supervised", steps=2, settings=small)
+    with pytest.raises(DataError, match="to draw in that nobody has edited"):
+        semivox.evaluate(data / "labelsTr", data)
     for case in {each.case for each in ranking.slices}:
         (path,) = (data / "labelsTr").glob(f"{case}.*")
         image = nib.load(path)
@@ -130,3 +136,10 @@ def test_slices_that_there_cannot_be_are_refused(ranked: tuple[Path, Path], tmp_
     run, data = ranked
     with pytest.raises(SettingsError, match=r"no slices to name; found --slices 0"):
         semivox.rank(run, data, slices=0, out=tmp_path / "ranking")
+    plain = tmp_path / "plain"
+    for source, name in (("imagesTr", "images"), ("labelsTr", "labels")):
+        (plain / name).mkdir(parents=True)
+        for path in (data / source).iterdir():
+            shutil.copy(path, plain / name / path.name.replace("_0000", ""))
+    with pytest.raises(SettingsError, match="would be taken for a class"):
+        semivox.rank(run, plain, slices=2, out=tmp_path / "ranking")

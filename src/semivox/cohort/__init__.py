@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from semivox.cohort.label_places import label_place
     from semivox.cohort.orientation import Orientation, orientation_of
     from semivox.cohort.phantom import make_phantom, write_phantom_cohort
-    from semivox.cohort.prediction_mark import mark_of
+    from semivox.cohort.prediction_mark import mark_of, undrawn
     from semivox.cohort.regions import Region, Regions, inside, within
     from semivox.cohort.scans import Scans, find_scans, find_series
     from semivox.cohort.segments import Segment, named_by_segments, segments_of_classes
@@ -143,6 +143,7 @@ __all__ = [
     "stem_of",
     "too_far",
     "too_large",
+    "undrawn",
     "within",
     "write_mask",
     "write_phantom_cohort",

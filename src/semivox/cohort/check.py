@@ -16,7 +16,7 @@ from semivox.cohort.geometry import Geometry, cohort_spacing
 from semivox.cohort.grid_mismatch import grid_error
 from semivox.cohort.identity import case_identity
 from semivox.cohort.intensity import Intensity, unusual_intensities
-from semivox.cohort.prediction_mark import is_unedited_prediction
+from semivox.cohort.prediction_mark import is_unedited_prediction, undrawn
 from semivox.cohort.unusual_grids import far_spacings, forms_disagree, sheared_grids, two_forms
 from semivox.errors import DataError
 
@@ -180,7 +180,10 @@ def _check_label(
                 expected="an integer type",
             ),
         )
-    if unedited:
+    to_draw_in = undrawn(path, label.array[0], cohort.ignore) if unedited else None
+    if to_draw_in is not None:
+        yield "error", to_draw_in
+    elif unedited:
         yield (
             "warning",
             DataError(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from semivox.cohort.formats import read_note
+from semivox.errors import DataError
 
 WORDS = "semivox prediction"
 
@@ -28,3 +29,17 @@ def is_unedited_prediction(path: str | Path, label: np.ndarray) -> bool:
     """Whether the file's free text is the mark of ``label`` ``(X, Y[, Z])``, its content."""
     note = read_note(path)
     return WORDS in note and mark_of(label) in note
+
+
+def undrawn(path: str | Path, label: np.ndarray, ignore: int | None) -> DataError | None:
+    """What is wrong where the file is a label to draw in (``rank --slices``) and nobody has: as a prediction
+    it is marked, and no prediction holds ``ignore``."""
+    if ignore is None or not (label == ignore).any() or not is_unedited_prediction(path, label):
+        return None
+    return DataError(
+        "the label is one to draw in that nobody has edited",
+        path=path,
+        found="what `rank --slices` wrote, voxel for voxel",
+        expected="slices that a person has drawn in",
+        remedy="draw in it and save it, or take it out of the labels",
+    )

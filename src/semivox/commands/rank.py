@@ -102,7 +102,7 @@ def rank(options: RankOptions) -> Ranking:
     known = _labeled(run, cohort, labeled)
     scans = _unlabeled(cohort, known, failed, options.top)
     check_score(score, networks=len(model.networks), labeled=len(known.cases))
-    top = _how_many(options, model, len(scans))
+    top = _how_many(options, model, cohort, len(scans))
     with scratch(out) as folder:
         shots = {case.name: folder / f"{i}.npz" for i, case in enumerate(scans)}
         readable = [case for case in (*known.cases, *scans) if case.name not in failed]
@@ -200,7 +200,7 @@ def _head(run: Path, data: Path, model: Model, score: str) -> dict[str, Any]:
     }
 
 
-def _how_many(options: RankOptions, model: Model, available: int) -> int:
+def _how_many(options: RankOptions, model: Model, cohort: Cohort, available: int) -> int:
     """How many scans are chosen."""
     from semivox.errors import SettingsError
     from semivox.ranking.slices import scans_for
@@ -210,6 +210,14 @@ def _how_many(options: RankOptions, model: Model, available: int) -> int:
     if options.slices < 1 or model.plan.dims != 3:
         found = f"--slices {options.slices}" if options.slices < 1 else f"scans in {model.plan.dims}D"
         raise SettingsError("no slices to name", found=found, expected="1 or more, of scans in 3D")
+    if "classes" in cohort.inferred:
+        raise SettingsError(
+            "the value of slices that are not drawn would be taken for a class",
+            path=cohort.root,
+            found="a folder whose labels alone tell the classes",
+            expected='a dataset.json, which can declare "ignore"',
+            remedy="semivox import folders makes such a folder, or leave out --slices",
+        )
     return scans_for(options.slices, available) if options.top is None else options.top
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort import Volume, grid_error, is_scan, is_sheared, read_geometry, read_label
+from semivox.cohort import Volume, grid_error, is_scan, is_sheared, read_geometry, read_label, undrawn
 from semivox.content_checks import check_content
 from semivox.contents import Evaluation
 from semivox.errors import DataError
@@ -103,6 +103,8 @@ def score_pair(pair: Pair, *, matched: Pairs, tolerance_mm: float, policy: Polic
         of = read_geometry(pair.prediction, label=True)
     meaning = None if matched.regions else matched.classes, matched.regions
     reference = read_label(pair.reference, of, *meaning)
+    if (error := undrawn(pair.reference, reference.array[0], matched.ignore)) is not None:
+        raise error
     spacing_mm, axes_mm = reference.spacing_mm, _sheared_axes(reference)
     if pair.prediction is None:
         mask = np.zeros_like(reference.array[0])
