@@ -46,4 +46,4 @@ def engine_on(on: str, needs: Needs, tell: Tell) -> Engine:
         return OnRay(place or None, needs)
     from semivox.engines.local import Local
 
-    return Local(int(place or 1), needs, tell)
+    return Local(int(place or 1), tell)

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from semivox.engines.engine import TRIES
-from semivox.engines.task import Failure, Needs, Outcome, Task, Tell, failure_of, from_plain
+from semivox.engines.task import Failure, Outcome, Task, Tell, failure_of, from_plain
 from semivox.errors import PartialFailure
 from semivox.machine import CPUS, cpus
 
@@ -28,7 +28,7 @@ class Local:
     """``places`` processes that are started when they are first wanted and kept: what they have loaded stays
     loaded. A thread here talks to each."""
 
-    def __init__(self, places: int, needs: Needs, tell: Tell) -> None:
+    def __init__(self, places: int, tell: Tell) -> None:
         self.places, self._tell = places, tell
         self._threads = max(1, cpus() // places)
         self._pool = ThreadPoolExecutor(places, "worker")

@@ -36,11 +36,9 @@ class OnRay:
         if self._ours:
             _join(ray, address)
         threads = max(1, needs.cpus)
-        asked: dict[str, Any] = {} if needs.memory is None else {"memory": needs.memory}
         self._function = ray.remote(
             num_cpus=threads,
             num_gpus=needs.gpus,
-            **asked,
             max_retries=TRIES - 1,
             runtime_env={"env_vars": {CPUS: str(threads), "OMP_NUM_THREADS": str(threads)}},
         )(_do_text)
@@ -109,8 +107,8 @@ def _join(ray: Any, address: str | None) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _no_answer(address, str(error)) from error
     finally:
-        for number, handler in before.items():  # Ray's own leaves at once, and nothing would be said or saved
-            if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():  # Ray's own leaves at once: nothing would be said or saved
                 signal.signal(number, handler)
 
 

@@ -5,6 +5,7 @@ A task done twice leaves what one leaves: an engine whose worker died gives it t
 
 from __future__ import annotations
 
+import dataclasses
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,13 +37,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a task asks of its place; None: whatever there is."""
+    """What a task asks of its place."""
 
     cpus: int = 1
     gpus: int = 0
-    memory: int | None = None
-    """Bytes."""
-    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -95,14 +93,7 @@ def failure_of(error: Exception) -> Failure:
 
 def to_plain(outcome: Outcome) -> dict[str, Any]:
     """For JSON."""
-    failure = outcome.failure
-    return {
-        "task": outcome.task,
-        "result": outcome.result,
-        "failure": None
-        if failure is None
-        else {**vars(failure), "parts": failure.parts and dict(failure.parts)},
-    }
+    return dataclasses.asdict(outcome)
 
 
 def from_plain(told: Mapping[str, Any]) -> Outcome:
