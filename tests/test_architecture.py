@@ -39,6 +39,7 @@ ORDER = (
         "trees",
         "lazy",
         "heavy_imports",
+        "extras",
         "devices",
         "nnunet_raw",
         "options",

@@ -13,6 +13,7 @@ from typing import Any
 from semivox.engines.engine import TRIES
 from semivox.engines.task import Needs, Outcome, Task, do, failure_of, from_plain, to_plain
 from semivox.errors import DataError, PartialFailure, SettingsError
+from semivox.extras import package_of
 from semivox.machine import CPUS
 
 ANSWER_SECONDS = 10.0
@@ -24,14 +25,7 @@ class OnRay:
     Ray cannot build again it tells nothing but that."""
 
     def __init__(self, address: str | None, needs: Needs) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise SettingsError(
-                "--on ray needs a package that is not installed",
-                found=str(error),
-                remedy="pip install 'semivox[ray]'",
-            ) from error
+        ray = package_of("ray", "ray", "--on ray")
         self._ray, self._ours = ray, not ray.is_initialized()
         if self._ours:
             _join(ray, address)

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from semivox.errors import DataError
+from semivox.extras import package_of
 
 
 def pydicom_for(path: Path) -> Any:
     """pydicom, to read ``path``."""
-    return _imported("pydicom", path)
+    return package_of("dicom", "pydicom", "DICOM", DataError, path)
 
 
 def highdicom_for(path: Path) -> Any:
     """highdicom, to write ``path``."""
-    return _imported("highdicom", path)
-
-
-def _imported(name: str, path: Path) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise DataError(
-            "DICOM needs packages that are not installed",
-            path=path,
-            found=str(error),
-            remedy="pip install 'semivox[dicom]'",
-        ) from error
+    return package_of("dicom", "highdicom", "DICOM", DataError, path)
