@@ -311,7 +311,6 @@ def test_predict_loads_neither_monai_nor_lightning_nor_matplotlib() -> None:
 CHECKED_BY = {"check_content", "check_card", "from_plain", "plan_from_json", "_parse_card"}
 UNCHECKED = {
     "cohort/dataset_json.py:_content": "what users write, which is read key by key",
-    "cohort/importers/msd.py:_description": "the same",
     "comparison/cells.py:holder": "says who, as they wrote it",
     "inference/folder.py:_check_folder": "only asks whether it is equal",
     "prepare/store_entry.py:read_meta": "is_whole has checked it",

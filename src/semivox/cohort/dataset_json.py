@@ -18,6 +18,7 @@ EXAMPLE = '{"channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 
 ORDER = "regions_class_order"
 LABEL_KEYS = ("labels", ORDER)
 """What :func:`label_entries` writes."""
+ABOUT = ("name", "licence", "reference")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class FileKeys:
 class Declared:
     """All of it; ``files`` is what finds the cases. ``classes`` are the label values that files hold;
     ``may_be_empty`` has numbers of ``structures``. ``inferred``: which of "channels" and "classes" have
-    names that semivox made up, where it wrote the file."""
+    names that semivox made up, where it wrote the file. ``about``: its name and licence, where it tells
+    them."""
 
     files: FileKeys
     classes: Mapping[int, str]
@@ -47,6 +49,7 @@ class Declared:
     colours: Mapping[str, object] = field(default_factory=dict)
     inferred: frozenset[str] = frozenset()
     regions: Regions = NONE
+    about: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def structures(self) -> Mapping[int, str]:
@@ -74,7 +77,8 @@ def read_dataset_json(path: Path) -> Declared:
         spacing_known=_of_kind(path, "spacing_known", content.get("spacing_known", True), bool),
         codes=_of_kind(path, "codes", content.get("codes", {}), dict),
         colours=_of_kind(path, "colours", content.get("colours", {}), dict),
-        inferred=frozenset(_of_kind(path, "inferred", content.get("inferred", []), list)),
+        inferred=frozenset(_texts(path, "inferred", content.get("inferred", []))),
+        about={key: content[key] for key in ABOUT if isinstance(content.get(key), str)},
     )
 
 
@@ -208,15 +212,19 @@ def _number(value: Any) -> int | None:
 def _channels(path: Path, names: Any) -> tuple[str, ...]:
     if names is None:
         return ()
-    if isinstance(names, dict):
-        by_index = {whole_number(index): str(name) for index, name in names.items()}
-        if set(by_index) == set(range(len(names))) and names:
-            return tuple(by_index[i] for i in range(len(names)))
-    elif isinstance(names, list) and names:
-        return tuple(str(n) for n in names)
+    by_index = names if isinstance(names, dict) else {}
+    if isinstance(names, list):
+        by_index = dict(enumerate(names))
+    found = {whole_number(index): str(name) for index, name in by_index.items() if _is_name(name)}
+    if found and len(found) == len(by_index) and set(found) == set(range(len(found))):
+        return tuple(found[i] for i in range(len(found)))
     raise DataError(
         "'channel_names' is not understood", path=path, found=names, expected='{"0": "T1", "1": "T2"}'
     )
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _file_ending(path: Path, ending: Any) -> str | None:
@@ -254,6 +262,12 @@ def _values(path: Path, key: str, tokens: Any, classes: Mapping[int, str]) -> tu
             expected=", ".join(f"{name} or {value}" for value, name in classes.items()),
         )  # fmt: skip
     return tuple(sorted({v for v in values if v is not None}))
+
+
+def _texts(path: Path, key: str, value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise DataError(f"'{key}' is of the wrong kind", path=path, found=value, expected="a list of names")
+    return value
 
 
 def _of_kind(path: Path, key: str, value: Any, kind: Any) -> Any:

@@ -99,10 +99,10 @@ def without_duplicates(cases: Sequence[Files]) -> list[Files]:
     """The cases, each name once; a name that is there twice is the first one's fault."""
     first: dict[str, Files] = {}
     for case in cases:
-        if case.name in first:
-            first[case.name].faults.append(duplicate(case.name, [*first[case.name].images, *case.images]))
-        else:
+        if case.name not in first:
             first[case.name] = case
+        elif paths := [*first[case.name].images, *case.images]:  # none: listed, and a fault already
+            first[case.name].faults.append(duplicate(case.name, paths))
     return list(first.values())
 
 

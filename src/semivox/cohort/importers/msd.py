@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from semivox.cohort.dataset_json import Declared, label_entries, read_dataset_json
 from semivox.cohort.formats import ending_of, read_geometry, read_volume, stem_of, write_volume
 from semivox.cohort.importers.hdf5 import no_files
 from semivox.cohort.importers.lists import choose
 from semivox.cohort.new_folder import new_folder, write_tables
 from semivox.errors import DataError
-from semivox.files import load_json
-from semivox.numerals import whole_number
 
 
 def import_msd(src: Path, dst: Path, list_file: Path | None = None) -> Path:
@@ -25,15 +22,13 @@ def import_msd(src: Path, dst: Path, list_file: Path | None = None) -> Path:
         raise no_files(src, "dataset.json, imagesTr/, labelsTr/")
     described = _description(src)
     pairs: dict[str, tuple[Path, Path | None]] = {}
-    for pair in described["training"]:
-        image = _existing(src, pair["image"])
-        label = _existing(src, pair["label"]) if pair.get("label") else None
+    for image_name, label_name in described.files.pairs or ():
+        image = _existing(src, image_name)
         if stem_of(image) in pairs:
-            raise DataError("an image stands twice", path=src / "dataset.json", found=pair["image"])
-        pairs[stem_of(image)] = (image, label)
+            raise DataError("an image stands twice", path=src / "dataset.json", found=image_name)
+        pairs[stem_of(image)] = (image, _existing(src, label_name) if label_name else None)
     cases = choose(pairs, list_file, src, stem_of)
-    modality = described["modality"] if "modality" in described else described["channel_names"]
-    channels = [str(name) for _, name in sorted(modality.items(), key=lambda item: int(item[0]))]
+    channels = described.files.channels
     with new_folder(Path(dst)) as folder:
         for sub in ("imagesTr", "labelsTr"):
             (folder / sub).mkdir()
@@ -43,38 +38,25 @@ def import_msd(src: Path, dst: Path, list_file: Path | None = None) -> Path:
             if label is not None:
                 shutil.copyfile(label, folder / "labelsTr" / f"{case}{_nifti(label)}")
         dataset = {
-            "name": str(described.get("name", src.name)),
+            "name": src.name,
+            **described.about,
             "channel_names": {str(i): name for i, name in enumerate(channels)},
-            "labels": {name: int(value) for value, name in described["labels"].items()},
+            **label_entries(described.classes, described.regions, described.ignore),
             "numTraining": sum(pairs[case][1] is not None for case in cases),
             "file_ending": ".nii.gz",
-            **{key: described[key] for key in ("licence", "reference") if key in described},
         }
         write_tables(folder, dataset, [{"case": c, "patient": c} for c in cases], ("case", "patient"))
     return Path(dst)
 
 
-def _description(src: Path) -> Mapping[str, Any]:
-    path = src / "dataset.json"
-    try:
-        described = load_json(path)
-    except (OSError, ValueError) as error:
-        raise DataError("cannot be read as JSON", path=path, found=error, remedy="copy it again") from error
-    understood = (
-        isinstance(described, dict)
-        and isinstance(modality := described.get("modality", described.get("channel_names")), dict)
-        and all(whole_number(key) is not None for key in modality)
-        and isinstance(described.get("labels"), dict)
-        and all(whole_number(key) is not None for key in described["labels"])
-        and isinstance(described.get("training"), list)
-        and described["training"]
-        and all(isinstance(p, dict) and isinstance(p.get("image"), str) for p in described["training"])
-    )
-    if not understood:
+def _description(src: Path) -> Declared:
+    described = read_dataset_json(src / "dataset.json")
+    if described.files.pairs is None or not described.files.channels:
+        lacking = "training" if described.files.channels else "modality"
         raise DataError(
             "not a Decathlon description",
-            path=path,
-            found=", ".join(described) if isinstance(described, dict) else type(described).__name__,
+            path=src / "dataset.json",
+            found=f"nothing of {lacking!r}",
             expected='"modality" {"0": ...}, "labels" {"0": "background", ...}, '
             '"training" [{"image": ..., "label": ...}]',
             remedy="check that LAYOUT is the layout of this folder",
