@@ -4,7 +4,8 @@
 as it is and under each shift (other contrast, noise, blur, half of the scan, other voxels), goes through
 the runs (folders of ``train --folds``, or runs with ``--calibrate-with``, as for ``predict``). A line of
 FILE is a case under a shift: its true Dice and volume, and what each kind of agreement promised. Lines that
-FILE has already are not made again, so the command can be stopped and repeated. At the end stands the
+FILE has already are not made again, so the command can be stopped and repeated; ``--part 1/4`` makes every
+fourth, so that others make the rest side by side, and no summary. At the end stands the
 summary: how often the promised Dice and volume held, the rank correlation of expected with true Dice, and
 the area under the curve with which masks below the 10th percentile of the held-out ones are told from the
 others, beside that of the flag as it was without promises. With ``--json`` the last line is JSON.
@@ -119,6 +120,8 @@ def main() -> None:
     parser.add_argument("--shifts", nargs="*", default=list(SHIFTS), choices=list(SHIFTS))
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--part", metavar="I/N", type=part, help="of the lines that lack; no summary")
+    parser.add_argument("--summary", action="store_true", help="of the lines that are there; make none")
     parser.add_argument("--json", action="store_true")
     a = parser.parse_args()
     model = load_ensemble(a.runs, device=a.device, threads=a.threads, tta=a.tta)
@@ -130,19 +133,32 @@ def main() -> None:
     asked = {"model_id": model.model_id, "level": a.level, "tta": a.tta, "masks": len(masks)}
     rows = kept(a.out, asked)
     done = {(row["case"], row["shift"]) for row in rows}
-    for shift in a.shifts:
-        for case in cases:
-            if (case.name, shift) not in done:
-                row = {**asked, **measured(model, cohort, case, shift, masks, a.level)}
-                with a.out.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                rows.append(row)
-                print(f"{len(rows)}/{len(cases) * len(a.shifts)} {shift} {case.name}", flush=True)
+    left = [(shift, case) for shift in a.shifts for case in cases if (case.name, shift) not in done]
+    first, step = a.part or (1, 1)
+    for shift, case in [] if a.summary else left[first - 1 :: step]:
+        row = {**asked, **measured(model, cohort, case, shift, masks, a.level)}
+        with a.out.open("ab", buffering=0) as file:  # whole lines, whoever else writes
+            file.write((json.dumps(row) + "\n").encode())
+        rows.append(row)
+        print(f"{len(rows)}/{len(cases) * len(a.shifts)} {shift} {case.name}", flush=True)
+    if a.part is not None:
+        return
+    if not rows:
+        print("no mask is measured yet")
+        return
     floor = float(np.quantile([mask.dice[OVERALL] for mask in masks if OVERALL in mask.dice], POOR))
     result = {**asked, "patients": len({m.patient for m in masks}), "floor": floor, **summary(rows, floor)}
     print(table(result))
     if a.json:
         print(json.dumps(result))
+
+
+def part(text: str) -> tuple[int, int]:
+    """``2/4`` -> the second of every four."""
+    first, step = map(int, text.split("/"))
+    if not 1 <= first <= step:
+        raise ValueError(text)
+    return first, step
 
 
 def kept(path: Path, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
