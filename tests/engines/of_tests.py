@@ -14,13 +14,15 @@ KIND = "of_tests"
 
 
 def do_as_told(tell: Callable[[str], None], folder: str, number: int, what: str) -> Any:
-    """``what``: add, fail, die, die once, slow, wait for a file, or tell the environment."""
+    """``what``: add, fail, die, die once, stop once, slow, wait for a file, or tell the environment."""
     place = Path(folder)
     with (place / f"tried-{number}").open("a") as file:
         file.write("x")
     first = (place / f"tried-{number}").stat().st_size == 1
     if what == "die" or (what == "die once" and first):
         os.kill(os.getpid(), signal.SIGKILL)
+    if what == "stop once" and first:
+        os.kill(os.getpid(), signal.SIGUSR1)
     if what == "fail":
         raise ValueError(f"task {number} is wrong")
     if what == "slow":

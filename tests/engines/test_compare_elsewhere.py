@@ -15,6 +15,9 @@ import pytest
 import semivox
 from semivox.commands import compare as module
 from semivox.commands.compare import Comparison
+from semivox.comparison.cell_run import minutes_of
+from semivox.comparison.options import CompareOptions
+from semivox.comparison.request import read_request
 from semivox.errors import SettingsError, Stopped
 from semivox.testing.displays import Told
 
@@ -100,3 +103,19 @@ def test_a_stopped_driver_stops_its_workers_which_save(
         status = json.loads((run / "status.json").read_text())
         assert status["state"] == "stopped"
         assert (run / "checkpoint.pt").exists() or list(run.glob("checkpoint*"))
+
+
+@pytest.mark.parametrize(
+    ("length", "minutes"),
+    [
+        ({"budget": "1h"}, 90 + 10 + 4),
+        ({}, 90 + 10 + 4),
+        ({"steps": 5}, None),
+        ({"settings": {"run.steps": 5}}, None),
+    ],
+)
+def test_a_budget_tells_how_long_a_cell_takes_at_most(
+    phantoms: Folders, tmp_path: Path, length: dict[str, Any], minutes: int | None
+) -> None:
+    asked = CompareOptions(phantoms[0], tmp_path, methods="supervised", test=phantoms[1], **length)
+    assert minutes_of(read_request(asked)) == minutes

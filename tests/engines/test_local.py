@@ -32,7 +32,7 @@ def ended(on: str, folder: Path, whats: list[str], said: list[str] | None = None
             )
 
     tell = (said if said is not None else []).append
-    with engine_on(on, Needs(), tell) as engine:
+    with engine_on(on, Needs(), tell, folder) as engine:
         outcomes = list(done_on(engine, tasks()))
     assert sorted(outcome.task for outcome in outcomes) == list(range(len(whats)))
     return {outcome.task: outcome for outcome in outcomes}
@@ -71,7 +71,7 @@ def test_workers_share_the_cores_and_are_kept(tmp_path: Path) -> None:
 
 
 def test_closing_ends_what_is_at_work(tmp_path: Path) -> None:
-    with engine_on("local:1", Needs(), print) as engine:
+    with engine_on("local:1", Needs(), print, tmp_path) as engine:
         engine.put(Task(0, KIND, {"folder": str(tmp_path), "number": 0, "what": "slow"}))
         while not (tmp_path / "begun-0").exists():
             time.sleep(0.02)
@@ -80,10 +80,13 @@ def test_closing_ends_what_is_at_work(tmp_path: Path) -> None:
     assert tries(tmp_path, 0) == 1
 
 
-@pytest.mark.parametrize("on", ["local:0", "local:x", "local:999", "local:²", "dask", "ray2:x", ""])
-def test_other_words_are_refused(on: str) -> None:
+@pytest.mark.parametrize(
+    "on",
+    ["local:0", "local:x", "local:999", "local:²", "dask", "ray2:x", "", "slurm:", "slurm:-x", "slurm:a b"],
+)
+def test_other_words_are_refused(on: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--on"):
-        engine_on(on, Needs(), print)
+        engine_on(on, Needs(), print, tmp_path)
 
 
 @pytest.mark.parametrize(("told", "most"), [("1", 1), ("0", 1), ("9999", None), ("two", None), ("", None)])

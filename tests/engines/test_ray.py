@@ -72,7 +72,10 @@ def test_a_killed_node_loses_no_task(cluster: Any, tmp_path: Path, monkeypatch: 
         (tmp_path / "go").touch()
 
     before = signal.getsignal(signal.SIGTERM)
-    with engine_on(f"ray:{cluster.address}", Needs(), print) as engine, ThreadPoolExecutor(1) as other:
+    with (
+        engine_on(f"ray:{cluster.address}", Needs(), print, tmp_path) as engine,
+        ThreadPoolExecutor(1) as other,
+    ):
         assert engine.places == 2
         assert signal.getsignal(signal.SIGTERM) is before
         monkeypatch.chdir(tmp_path)  # not before: Ray's processes find the tests where they began
@@ -98,8 +101,8 @@ def test_a_folder_that_another_machine_does_not_see_is_told(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:x", ":6379", "127.0.0.1:70000"])
-def test_an_address_without_a_cluster_is_told_at_once(address: str) -> None:
+def test_an_address_without_a_cluster_is_told_at_once(address: str, tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(SettingsError, match=f"no Ray cluster answers; found --on ray:{address}: "):
-        engine_on(f"ray:{address}", Needs(), print)
+        engine_on(f"ray:{address}", Needs(), print, tmp_path)
     assert time.monotonic() - began < 15

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from semivox.training.options import TrainingOptions, TrainOptions
 OWN = {"method": "--methods", "labeled": "--labeled", "seed": "--seeds"}
 """Settings that differ from cell to cell, and the lists they come from."""
 SHARED = fields(TrainingOptions)
+MORE_MINUTES, CASE_MINUTES = 10, 2
+"""Beside a budget, for what comes before and after the training, and for each held-out case."""
 
 
 def training_of(request: Request, group: Group, method: str, seed: int) -> TrainOptions:
@@ -64,6 +67,17 @@ def check_settings(request: Request) -> None:
                     found=f"{len(group.split.labeled)} labelled cases and no other ({group.labeled.name})",
                     remedy="add images without labels, or ask for fewer labelled cases",
                 )
+
+
+def minutes_of(request: Request) -> int | None:
+    """In which any cell is surely done; None where nobody knows how long its steps take."""
+    group = request.groups[0]
+    asked = training_of(request, group, request.reference.text, request.seeds[0])
+    run = settings_of(asked, group.cohort, Silent())[0].run
+    if run.steps is not None or run.budget is None:
+        return None
+    held_out = max(len(each.held_out) for each in request.groups)
+    return math.ceil(1.5 * run.budget / 60) + MORE_MINUTES + CASE_MINUTES * held_out
 
 
 class CellRunner:

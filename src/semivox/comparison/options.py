@@ -43,4 +43,4 @@ class CompareOptions(TrainingOptions):
     """Work on this cell alone, by its number in --list; for job arrays."""
     on: Annotated[str | None, Flag("ENGINE", MACHINE, default="local")] = None
     """Where cells are done: local, one after the other here; local:N, N at a time, each with its share of the
-    cores; ray[:ADDRESS], on a cluster. Given again, the command goes on where it was."""
+    cores; ray[:ADDRESS] or slurm[:PARTITION], on a cluster. Given again, the command goes on from there."""

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semivox.comparison.cell_run import CellRunner
+from semivox.comparison.cell_run import CellRunner, minutes_of
 from semivox.comparison.cells import (
     Cell,
     claim,
@@ -28,6 +28,8 @@ from semivox.settings import assignments
 if TYPE_CHECKING:
     from semivox.training.display import Display
 
+ENGINE = "engine"
+"""In the comparison's folder: what an engine writes down."""
 POLL_SECONDS = 2.0
 """How often cells of other processes are looked at while there is nothing else to do."""
 
@@ -49,9 +51,9 @@ def work_elsewhere(
         runner.plan_of(request.group(cell))
     asked = as_plain(options)
     tasks = (Task(c.number, "cell", {"options": asked, "number": c.number}, str(c)) for c in left)
-    needs = Needs(options.threads or 1, int((options.device or "").startswith("cuda")))
+    needs = Needs(options.threads or 1, int((options.device or "").startswith("cuda")), minutes_of(request))
     done = 0
-    with engine_on(str(options.on), needs, display.say) as engine:
+    with engine_on(str(options.on), needs, display.say, request.out / ENGINE) as engine:
         for outcome in done_on(engine, tasks):
             cell, failure, done = by_number[outcome.task], outcome.failure, done + 1
             if failure is None:

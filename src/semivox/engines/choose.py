@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from semivox.engines.engine import Engine
 from semivox.engines.task import Needs, Tell
 from semivox.errors import SettingsError
 from semivox.machine import cpus
 
-ENGINES = ("local[:WORKERS]", "ray[:ADDRESS]")
+ENGINES = ("local[:WORKERS]", "ray[:ADDRESS]", "slurm[:PARTITION]")
 MOST_WORKERS = 256
 
 
@@ -28,14 +31,15 @@ def known_engine(on: str | None) -> tuple[str, str]:
             expected=f"1 to {MOST_WORKERS}",
             remedy=f"--on local:{cpus()}",
         )
-    if name == "ray":
+    if name == "ray" or on == "slurm" or (name == "slurm" and re.fullmatch(r"[\w.][\w.,-]*", place)):
         return name, place
     raise SettingsError("no such engine", found=f"--on {on}", expected=" or ".join(ENGINES))
 
 
-def engine_on(on: str, needs: Needs, tell: Tell) -> Engine:
-    """The engine of ``--on``: ``local:WORKERS`` processes here, or ``ray`` with the address of a running
-    cluster. ``tell`` hears what tasks say, where the engine carries it.
+def engine_on(on: str, needs: Needs, tell: Tell, folder: Path) -> Engine:
+    """The engine of ``--on``: ``local:WORKERS`` processes here, ``ray`` with the address of a running
+    cluster, or ``slurm`` with a partition. ``tell`` hears what tasks say, where the engine carries it;
+    ``folder``, which all machines see, is for what an engine writes down.
 
     Raises SettingsError for another word, or where the engine's package lacks or nobody answers.
     """
@@ -44,6 +48,10 @@ def engine_on(on: str, needs: Needs, tell: Tell) -> Engine:
         from semivox.engines.on_ray import OnRay
 
         return OnRay(place or None, needs)
+    if name == "slurm":
+        from semivox.engines.on_slurm import OnSlurm
+
+        return OnSlurm(place or None, needs, tell, folder)
     from semivox.engines.local import Local
 
     return Local(int(place or 1), tell)

@@ -41,6 +41,8 @@ class Needs:
 
     cpus: int = 1
     gpus: int = 0
+    minutes: int | None = None
+    """It is done within these, where that is known."""
 
 
 @dataclass(frozen=True)

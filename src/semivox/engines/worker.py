@@ -1,4 +1,5 @@
-"""A process that does tasks: each is a line of JSON on its standard input, and so is what comes of it."""
+"""A process that does tasks: each is a line of JSON on its standard input, and so is what comes of it. Or one
+task alone, which is a file: ``python -m semivox.engines.worker TASK.json``."""
 
 from __future__ import annotations
 
@@ -8,9 +9,12 @@ import queue
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any, TextIO
 
-from semivox.engines.task import Task, do, to_plain
+from semivox.engines.task import Outcome, Task, do, failure_of, to_plain
+from semivox.errors import Stopped
+from semivox.files import read_text, write_json
 
 
 def serve() -> None:
@@ -39,6 +43,22 @@ def serve() -> None:
         at_work.clear()
 
 
+def do_file(path: Path) -> int:
+    """Do the task of a file; what comes of it stands beside it. Exit code 4 where a signal stopped it."""
+    task = Task(**json.loads(read_text(path)))
+    try:
+        outcome = do(task, lambda text: print(text, flush=True))
+    except KeyboardInterrupt as error:
+        outcome = Outcome(task.number, failure=failure_of(Stopped("was stopped", found=str(error))))
+    write_json(outcome_of(path), to_plain(outcome))
+    return 4 if outcome.failure is not None and outcome.failure.kind == Stopped.__name__ else 0
+
+
+def outcome_of(path: Path) -> Path:
+    """Where that of a task's file stands."""
+    return path.with_suffix(".outcome.json")
+
+
 def _answers() -> TextIO:
     """The way back. What anybody else prints goes to standard error: it is no answer."""
     sys.stdout.flush()
@@ -53,6 +73,8 @@ def main() -> int:
 
     with StopSignals(at_once=True):
         try:
+            if len(sys.argv) > 1:
+                return do_file(Path(sys.argv[1]))
             serve()
         except (KeyboardInterrupt, BrokenPipeError):
             return 4

@@ -72,7 +72,7 @@ class TrainOptions(TrainingOptions):
     run's."""
     on: Annotated[str | None, Flag("ENGINE", MACHINE, default="local")] = None
     """Where folds are trained: local, one after the other here; local:N, N at a time, each with its share of
-    the cores; ray[:ADDRESS], on a cluster."""
+    the cores; ray[:ADDRESS] or slurm[:PARTITION], on a cluster."""
     init: Annotated[str | Path | None, Flag("RUN0", METHOD, same_as=RUN)] = None
     watch: Annotated[str | Path | None, Flag("DATA2", DATA, data=True)] = None
     """Measure the labelled cases of this data folder while training; it shows, and changes nothing."""
