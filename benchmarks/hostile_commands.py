@@ -1,14 +1,15 @@
 """Hostile options, settings and files, on every command: what ends in a bug, hangs or writes elsewhere.
 
     OMP_NUM_THREADS=1 python benchmarks/hostile_commands.py [--tries 1000] [--seed 0] [--out FILE]
-        [--kinds option,setting,file]
+        [--kinds option,setting,file] [--damages "left out,null"]
 
 Tries are made from what the program declares: every option of every command, every setting and the ends of
 its range, and every file of settings or records that a command opens, damaged at every place of its tree
 (hostile_damage.py). The first N of them, in an order in which each option, setting and file has its turn,
 run in child processes. A try is wrong if it ends with exit code 70 or an unknown one, shows a traceback or
 nothing at all, takes more than 20 s though it has no long work, ends the process, or changes a file outside
-the folders that the command writes. With ``--out`` a stopped call goes on where it was.
+the folders that the command writes. With ``--out`` a stopped call goes on where it was; with ``--damages``
+only these are tried, so that one sort of them can be tried at every place of every file.
 """
 
 from __future__ import annotations
@@ -249,7 +250,7 @@ def _within(name: str, given: str) -> bool:
     return inside == "./" or name.startswith(inside) or inside.startswith(name)
 
 
-def child(root: Path, first: int, last: int, seed: int, kinds: str) -> None:
+def child(root: Path, first: int, last: int, seed: int, kinds: str, damages: str) -> None:
     """Try the tries ``first`` to ``last``, a line of JSON before and after each."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**30, 2**30))
@@ -257,7 +258,7 @@ def child(root: Path, first: int, last: int, seed: int, kinds: str) -> None:
     stage = Stage(root)
     stage.put_back()
     os.environ[VARIABLE] = str(root / "raw")
-    ordered = in_turn(all_tries(root, kinds), seed)
+    ordered = in_turn(all_tries(root, kinds, damages), seed)
     for number, one in enumerate(ordered[first:last], first):
         about = {
             "n": number,
@@ -273,16 +274,18 @@ def child(root: Path, first: int, last: int, seed: int, kinds: str) -> None:
         print(json.dumps({"n": number, "outcome": outcome, "said": word[:600], "seconds": seconds}), file=out)
 
 
-def all_tries(root: Path, kinds: str) -> list[Try]:
+def all_tries(root: Path, kinds: str, damages: str) -> list[Try]:
     read = json.loads(root.with_name("read.json").read_text())
     made = {"option": options, "setting": settings, "file": partial(files, root, read)}
-    return [one for kind in kinds.split(",") for one in made[kind]()]
+    wanted = tuple(f" {damage}" for damage in damages.split(",") if damage)
+    tries = (one for kind in kinds.split(",") for one in made[kind]())
+    return [one for one in tries if not wanted or one.damage.endswith(wanted)]
 
 
-def run(root: Path, first: int, last: int, seed: int, kinds: str) -> Iterator[dict[str, Any]]:
+def run(root: Path, first: int, last: int, seed: int, *which: str) -> Iterator[dict[str, Any]]:
     """What was found of the tries ``first`` to ``last``."""
     words = [sys.executable, __file__, "--child", str(root)]
-    return outcomes(lambda n: [*words, str(n), str(last), str(seed), kinds], first, last, SILENCE)
+    return outcomes(lambda n: [*words, str(n), str(last), str(seed), *which], first, last, SILENCE)
 
 
 def prepared(root: Path) -> None:
@@ -301,15 +304,16 @@ def main() -> int:
     parser.add_argument("--tries", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", default="option,setting,file")
+    parser.add_argument("--damages", default="")
     parser.add_argument("--out", type=Path)
     parser.add_argument(
         "--stage", type=Path, help="keep what is tried on in this new folder, or use it again"
     )
-    parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=6, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        root, first, last, seed, kinds = given.child
-        child(Path(root), int(first), int(last), int(seed), kinds)
+        root, first, last, seed, *which = given.child
+        child(Path(root), int(first), int(last), int(seed), *which)
         return 0
     before = given.out.read_text().splitlines() if given.out is not None and given.out.is_file() else []
     found = [json.loads(line) for line in before]
@@ -320,8 +324,9 @@ def main() -> int:
             root.parent.mkdir(exist_ok=True)
             with contextlib.redirect_stdout(io.StringIO()):
                 prepared(root)
-        number = len(all_tries(root, given.kinds))
-        for one in run(root, len(found), min(given.tries, number), given.seed, given.kinds):
+        which = given.kinds, given.damages
+        number = len(all_tries(root, *which))
+        for one in run(root, len(found), min(given.tries, number), given.seed, *which):
             found.append(one)
             if one["outcome"] in WRONG:
                 print(json.dumps(one), file=sys.stderr, flush=True)

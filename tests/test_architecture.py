@@ -24,6 +24,7 @@ ORDER = (
     (
         "errors",
         "contents",
+        "comparison_contents",
         "shown_contents",
         "content_checks",
         "settings",

@@ -187,3 +187,19 @@ def test_a_name_that_is_no_unicode_is_refused_and_costs_nothing(name: str, tmp_p
             write()
     assert read_json(path) == {"kept": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_field_that_somebody_needs_and_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write_json(path, {"cases": [{"case": "a", "more": {}}]})
+    content = read_json(path)
+    assert content == {"cases": [{"case": "a", "more": {}}]}
+    row = content["cases"][0]
+    assert row.get("patient") is None
+    for needs, place in (
+        (lambda: row["patient"], r"cases.0.patient"),
+        (lambda: row["more"]["x"], r"cases.0.more.x"),
+        (lambda: content["classes"], "classes"),
+    ):
+        with pytest.raises(DataError, match=rf"record.json: {place} is not there"):
+            needs()

@@ -1,4 +1,5 @@
-"""Checks of :mod:`semivox.contents`: the type of every field, and that the fields agree with each other."""
+"""Checks of :mod:`semivox.contents`: the type of every field, that the fields agree with each other, and that
+a field is there when somebody needs it."""
 
 from __future__ import annotations
 
@@ -9,20 +10,20 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from semivox.comparison_contents import Comparison, Request
 from semivox.contents import (
     Calibration,
-    Comparison,
     Evaluation,
     Generation,
     Predictions,
     PseudoLabelRow,
-    Request,
     Status,
     StepLine,
     StoreEntry,
 )
 from semivox.errors import DataError
 from semivox.numerals import whole_number
+from semivox.shown_contents import ShownCard
 
 FOREGROUND = "foreground"
 LATEST = 1e12
@@ -49,6 +50,34 @@ def check_content(content: Any, kind: Any, path: Path, remedy: str) -> None:
         ) from None
     for fault in _AGREE[kind](content) if kind in _AGREE else ():
         raise DataError("is not as semivox writes it", path=path, found=fault, remedy=remedy)
+
+
+class Record(dict[str, Any]):
+    """An object in a file: whoever needs a field that is not there raises DataError, which names file and
+    field. Fields that older files lack are asked for with ``get``."""
+
+    path: Path
+    place: str
+
+    def __missing__(self, key: str) -> Any:
+        raise DataError(
+            f"{self.place}{key} is not there",
+            path=self.path,
+            found=", ".join(self) or "nothing",
+            expected=key,
+            remedy="write the file anew, or put back that of then",
+        )
+
+
+def as_record(content: Any, path: Path, place: str = "") -> Any:
+    """The same with a :class:`Record` for each object in it."""
+    if isinstance(content, dict):
+        record = Record((key, as_record(value, path, f"{place}{key}.")) for key, value in content.items())
+        record.path, record.place = path, place
+        return record
+    if isinstance(content, list):
+        return [as_record(value, path, f"{place}{number}.") for number, value in enumerate(content)]
+    return content
 
 
 @cache
@@ -168,6 +197,13 @@ def _store_entry(content: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} {content[name]}"
 
 
+def _card(content: Mapping[str, Any]) -> Iterator[str]:
+    """Of a card as pages show it."""
+    for value, known in ((content.get("training") or {}).get("classes") or {}).items():
+        if len(known.get("components") or (1, 1)) != 2:
+            yield f"training.classes.{value}.components of {len(known['components'])} numbers"
+
+
 def _numbers(content: Mapping[str, Any]) -> Iterator[str]:
     for name, value in content.items():
         if isinstance(value, int | float) and not 0 <= value < LATEST:
@@ -182,6 +218,7 @@ _AGREE: dict[Any, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     Predictions: _predictions,
     PseudoLabelRow: _label,
     Request: _request,
+    ShownCard: _card,
     Status: _numbers,
     StoreEntry: _store_entry,
     StepLine: _numbers,

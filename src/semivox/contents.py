@@ -6,7 +6,7 @@ readable, and fields that a reader does not know do not disturb it.
 
 from __future__ import annotations
 
-from typing import Any, NotRequired
+from typing import NotRequired
 
 from typing_extensions import TypedDict
 
@@ -50,11 +50,22 @@ class CaseEntry(TypedDict):
     annotated: NotRequired[list[int] | None]
 
 
+class Parent(TypedDict):
+    """The run that another one begins with."""
+
+    path: NotRequired[str]
+    model_id: str
+    method: NotRequired[str]
+    steps: NotRequired[int]
+    labeled_then: NotRequired[int | None]
+    labeled_now: NotRequired[int]
+
+
 class Cases(TypedDict):
     """``cases.json``."""
 
     cases: list[CaseEntry]
-    parent: NotRequired[dict[str, Any] | None]
+    parent: NotRequired[Parent | None]
     learned_before: NotRequired[list[str]]
 
 
@@ -156,6 +167,13 @@ class Worst(TypedDict):
     dice: NotRequired[float | None]
 
 
+class MetricPolicy(TypedDict):
+    """How metrics were measured; what else stands there is shown as it is."""
+
+    name: NotRequired[str]
+    tolerance_mm: NotRequired[float | None]
+
+
 class Evaluation(TypedDict):
     """``evaluation.json``."""
 
@@ -164,7 +182,7 @@ class Evaluation(TypedDict):
     mean: Table
     ci95: Intervals
     worst: NotRequired[dict[str, Worst | None]]
-    policy: NotRequired[dict[str, Any]]
+    policy: NotRequired[MetricPolicy]
     missing: NotRequired[list[str]]
     unmatched: NotRequired[list[str]]
     refused: NotRequired[dict[str, str]]
@@ -286,101 +304,3 @@ class Generation(TypedDict):
     rows: list[PseudoLabelRow]
     floors: NotRequired[list[float]]
     refused: NotRequired[str | None]
-
-
-class Asked(TypedDict):
-    """What all cells of a comparison were asked for."""
-
-    data: NotRequired[str]
-    test: NotRequired[str | None]
-    folds: NotRequired[int | None]
-    steps: NotRequired[int | None]
-    budget: NotRequired[float | None]
-    recipe: NotRequired[str | None]
-    settings: NotRequired[dict[str, Any] | None]
-    plan: NotRequired[str | None]
-    config: NotRequired[str | None]
-
-
-class Request(TypedDict):
-    """``request.json`` of a comparison."""
-
-    fixed: Asked
-    methods: NotRequired[dict[str, str]]
-    labeled: NotRequired[dict[str, str]]
-    cells: NotRequired[list[list[str | int]]]
-
-
-class FinishedCell(TypedDict):
-    """``cell.json``."""
-
-    request: NotRequired[dict[str, Any]]
-    steps: NotRequired[int | None]
-    seconds: NotRequired[float | None]
-    peak_memory_gib: NotRequired[float | None]
-    dice: NotRequired[float | None]
-    model_id: NotRequired[str]
-    plan: NotRequired[str]
-    precision: NotRequired[str | None]
-    threads: NotRequired[int | None]
-    device: NotRequired[str | None]
-    processor: NotRequired[str | None]
-    commit: NotRequired[str | None]
-    torch: NotRequired[str | None]
-
-
-class FailedCell(TypedDict):
-    """``failed.json`` of a cell."""
-
-    message: str
-    error: NotRequired[str]
-    traceback: NotRequired[str | None]
-
-
-class ComparisonCell(TypedDict):
-    variant: str
-    labeled: str
-    fold: str
-    seed: int
-    folder: str
-    state: str
-    method: NotRequired[str]
-    error: NotRequired[str]
-    steps: NotRequired[int | None]
-    seconds: NotRequired[float | None]
-    peak_memory_gib: NotRequired[float | None]
-
-
-class Difference(TypedDict):
-    mean: Table
-    ci95: Intervals
-    patients_better: dict[str, dict[str, int | None]]
-    patients_worse: dict[str, dict[str, int | None]]
-    patients_equal: dict[str, dict[str, int | None]]
-
-
-class ComparisonRow(TypedDict):
-    variant: str
-    labeled: str
-    seeds: list[int]
-    incomplete: list[int]
-    verdict: NotRequired[str]
-    cases: NotRequired[int]
-    patients: NotRequired[int]
-    classes: NotRequired[dict[str, str]]
-    mean: NotRequired[Table]
-    ci95: NotRequired[Intervals]
-    difference: NotRequired[Difference | None]
-    worst: NotRequired[Worst | None]
-
-
-class Comparison(TypedDict):
-    """``comparison.json``."""
-
-    reference: str
-    results: list[ComparisonRow]
-    cells: list[ComparisonCell]
-    folds: NotRequired[list[str]]
-    request: NotRequired[Asked]
-    notes: NotRequired[list[str]]
-    policy: NotRequired[dict[str, Any]]

@@ -15,10 +15,10 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from semivox import disk
-from semivox.content_checks import check_content
+from semivox.content_checks import as_record, check_content
 from semivox.errors import DataError, DiskFault, SemivoxError
 from semivox.leftovers import temporary
 from semivox.trees import json_tree, yaml_tree
@@ -328,7 +328,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def read_json(path: Path, newest: int = 1, kind: Any = None) -> dict[str, Any]:
     """Read a JSON object written by semivox; a ``format`` newer than ``newest`` is refused by name.
 
-    ``kind``: what it must hold, a row of :mod:`semivox.contents`. Raises DataError.
+    ``kind``: what it must hold, a row of :mod:`semivox.contents`. Raises DataError, and so does who asks the
+    result for a field that is not there.
     """
     try:
         content = load_json(path)
@@ -355,4 +356,4 @@ def read_json(path: Path, newest: int = 1, kind: Any = None) -> dict[str, Any]:
         )
     if kind is not None:
         check_content(content, kind, path, "write it anew, or put back the file of then")
-    return content
+    return cast(dict[str, Any], as_record(content, path))

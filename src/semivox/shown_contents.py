@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired
+from typing import NotRequired
 
 from typing_extensions import TypedDict
+
+from semivox.contents import Parent
 
 
 class ShownCard(TypedDict):
@@ -20,11 +22,15 @@ class ShownCard(TypedDict):
     undertrained: NotRequired[str | None]
     training: NotRequired[ShownTraining | None]
     plan: NotRequired[ShownPlan | None]
-    parent: NotRequired[dict[str, Any] | None]
+    parent: NotRequired[Parent | None]
 
 
 class ShownTraining(TypedDict):
-    classes: NotRequired[dict[str, dict[str, Any]]]
+    classes: NotRequired[dict[str, ShownClass]]
+
+
+class ShownClass(TypedDict):
+    components: NotRequired[list[float] | None]
 
 
 class ShownPlan(TypedDict):

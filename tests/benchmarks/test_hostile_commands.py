@@ -50,6 +50,15 @@ def test_hostile_options_settings_and_files_are_refused_by_name(kind: str, numbe
     assert sum(outcome in ("1", "2") for outcome, _ in found.values()) > number // 3
 
 
+def test_a_value_that_a_record_of_a_run_lacks_is_no_bug(stage: Stage) -> None:
+    tries = list(files(stage.root, {"rank": ["model0/cases.json"]}))
+    rows = ("0:cases.0.", "0:cases ", "0:parent", "0:learned_before")
+    places = [one for one in tries if one.damage.startswith(rows) and one.damage.endswith(" left out")]
+    found = {one.damage: attempt(one, stage) for one in places}
+    assert {one: told for one, told in found.items() if told[0] in WRONG} == {}
+    assert any("patient" in damage for damage in found)
+
+
 def test_every_option_has_its_turn() -> None:
     tried = {(one.words[0], one.where) for one in options()}
     for name, (module, _) in COMMANDS.items():

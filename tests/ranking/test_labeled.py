@@ -89,3 +89,20 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_search(data: Path, tmp_pat
     cohort = load_cohort(data)
     (data / "imagesTr/a_0000.png").unlink()
     assert names(cohort, run) == ["d"]
+
+
+@pytest.mark.parametrize("field", ["patient", "sha256"])
+@pytest.mark.parametrize("as_null", [False, True])
+def test_a_row_need_not_hold_what_is_no_part_of_its_name(
+    data: Path, tmp_path: Path, field: str, as_null: bool
+) -> None:
+    run = run_with(tmp_path / "run", c=content(data, "c"), b=content(data, "b"))
+    record = json.loads((run / "cases.json").read_text())
+    for row in record["cases"]:
+        row |= {field: None}
+        if not as_null:
+            del row[field]
+    (run / "cases.json").write_text(json.dumps(record))
+    found = labeled_cases(run, load_cohort(data))
+    assert [case.name for case in found.cases] == ["b", "c"]
+    assert found.patients == {"b", "c", "p"}

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from semivox.contents import Cases, Comparison, Environment, Evaluation, Predictions, Source, Status
+from semivox.comparison_contents import Comparison
+from semivox.contents import Cases, Environment, Evaluation, Predictions, Source, Status
 from semivox.errors import SemivoxError
 from semivox.files import read_json, write_json
 from semivox.prepare import plan_from_json, plan_to_json, write_plan

@@ -159,6 +159,7 @@ def _steps(run: Path) -> dict[str, Any]:
     with contextlib.suppress(DataError):
         status = read_json(run / "status.json", kind=Status)
         found |= {"step": status.get("step", 0), "phase": status.get("state", "")}
-        steps = read_yaml(run / "config.yaml").get("run", {}).get("steps")
+        settings = read_yaml(run / "config.yaml").get("run")
+        steps = settings.get("steps") if isinstance(settings, dict) else None
         found["steps"] = steps if isinstance(steps, int) else None
     return found

@@ -15,7 +15,8 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from semivox.comparison.variants import Choice
-from semivox.contents import FailedCell, FinishedCell, Status
+from semivox.comparison_contents import FailedCell, FinishedCell
+from semivox.contents import Status
 from semivox.errors import DataError, SemivoxError, SettingsError
 from semivox.evaluation.result_paths import CellFolder
 from semivox.files import make_folder, read_json, remove_file, write_json

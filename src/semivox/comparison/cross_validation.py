@@ -16,7 +16,7 @@ from semivox.cohort import load_cohort, split_cohort
 from semivox.comparison.options import CompareOptions
 from semivox.comparison.request import FORMAT as REQUEST_FORMAT
 from semivox.comparison.request import REQUEST, read_request
-from semivox.contents import Request as RequestContent
+from semivox.comparison_contents import Request as RequestContent
 from semivox.errors import PartialFailure, SettingsError
 from semivox.evaluation import FOREGROUND, pool_folds, read_evaluation, summarise
 from semivox.evaluation.folders import FORMAT, lowest

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from semivox import contents
+from semivox import comparison_contents as contents
 from semivox.cohort import (
     Case,
     Cohort,

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from semivox.cohort import ENDINGS, Region, Regions
 from semivox.content_checks import check_content
+from semivox.contents import Parent
 from semivox.errors import DataError, SemivoxError
 from semivox.numerals import whole_number
 from semivox.prepare import Plan, plan_from_json
@@ -90,7 +91,7 @@ class Card(TypedDict):
     steps: Annotated[int, Field(ge=0)]
     seed: NotRequired[int]
     undertrained: NotRequired[str | None]
-    parent: NotRequired[dict[str, Any] | None]
+    parent: NotRequired[Parent | None]
     model_id: str
 
 

@@ -37,19 +37,20 @@ def labeled_cases(run: Path, cohort: Cohort) -> Labeled:
     found: dict[str, Case] = {}
     for row in rows:
         case = own.get(row["case"])
-        if case is not None and _is_same(case, row["sha256"]):
+        if case is not None and _is_same(case, row.get("sha256")):
             found[row["case"]] = case
     notes = []
     if open_rows := [row for row in rows if row["case"] not in found]:
         taken = {case.name for case in found.values()}
         by_content = _by_content([case for case in cohort.cases if case.name not in taken])
         for row in open_rows:
-            case = by_content.get(row["sha256"]) or own.get(row["case"])
+            same = by_content.get(row.get("sha256") or "")
+            case = same or own.get(row["case"])
             if case is None or case.name in taken:
                 continue
             found[row["case"]] = case
             taken.add(case.name)
-            if case is not by_content.get(row["sha256"]):
+            if case is not same:
                 notes.append(f"{case.name} is not the run's file, but counts as labelled by its name")
     names = {case.name for case in found.values()}
     cases = tuple(case for case in cohort.cases if case.name in names)
@@ -59,12 +60,12 @@ def labeled_cases(run: Path, cohort: Cohort) -> Labeled:
 
 
 def _patient(row: dict[str, Any]) -> str:
-    return str(row["patient"] or row["case"])
+    return str(row.get("patient") or row["case"])
 
 
-def _is_same(case: Case, recorded: str) -> bool:
+def _is_same(case: Case, recorded: str | None) -> bool:
     try:
-        return is_recorded(case, {recorded})
+        return recorded is not None and is_recorded(case, {recorded})
     except DataError:
         return False  # what is wrong with it is told when it is read
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from semivox.comparison_contents import Comparison, Request
 from semivox.content_checks import check_content
-from semivox.contents import Comparison, Request, Roles, Status
+from semivox.contents import Roles, Status
 from semivox.errors import DataError
 from semivox.evaluation import FOREGROUND, Metric, case_value, hausdorff, read_evaluation, spacing_was_known
 from semivox.evaluation.result_paths import CellFolder

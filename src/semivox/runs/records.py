@@ -73,7 +73,7 @@ def record_cases(path: Path, cohort: Cohort, split: Split, parent: dict[str, Any
 def _as_of_files(entry: dict[str, Any]) -> dict[str, Any]:
     """A recorded row without the scan's identity: a resumed run draws as before from the same bytes only.
     Earlier versions recorded the files' hash in its place."""
-    files = entry.get("files_sha256", entry["sha256"])
+    files = entry["files_sha256"] if "files_sha256" in entry else entry["sha256"]
     return {**{name: value for name, value in entry.items() if name != "sha256"}, "files_sha256": files}
 
 

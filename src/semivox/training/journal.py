@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from semivox.content_checks import check_content
+from semivox.content_checks import as_record, check_content
 from semivox.contents import JournalLine, StepLine, WatchLine
 from semivox.errors import DataError
 from semivox.files import append_text, read_bytes, write_text
@@ -52,7 +52,7 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
             continue
         kind = record.get("kind") if isinstance(record, dict) else None
         check_content(record, KINDS.get(str(kind), JournalLine), path, f"take out line {number}")
-        yield record
+        yield as_record(record, path, f"line {number}: ")
 
 
 def _finite(value: Any) -> Any:
