@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.." || exit 1
 python=${PYTHON:-python3}
 export PYTHONPATH="src${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 failed=0
-for part in ${PARTS:-machine layouts predict data steps methods}; do
+for part in ${PARTS:-machine layouts predict crops data steps methods}; do
     echo "== $part"
     timeout "${LIMIT:-110}" "$python" benchmarks/gpu.py "$part" --device "$device" || failed=1
 done

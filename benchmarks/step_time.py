@@ -133,7 +133,8 @@ def run_semivox(a: argparse.Namespace, compiled: bool) -> None:
     if precision == "auto":
 
         def make(steps: int, precision: str) -> tuple[Facts, Method]:
-            return facts_and_stage(a, precision)[:2]
+            facts, method, _ = facts_and_stage(a, precision)
+            return facts, method.to(a.device)
 
         precision, _ = choose_precision(make, lambda stage: batches, torch.device(a.device), math.inf)
     facts, method, stage = facts_and_stage(a, precision)

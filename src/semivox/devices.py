@@ -7,6 +7,8 @@ from torch import Tensor
 
 from semivox.errors import SettingsError
 
+CPU = torch.device("cpu")
+
 
 def choose_device(name: str) -> torch.device:
     """``auto``: a GPU where there is one, else the CPU. SettingsError for a device that cannot be used."""

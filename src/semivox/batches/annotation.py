@@ -12,6 +12,7 @@ from torch import Tensor
 
 from semivox.batches.source import CropCase
 from semivox.batches.stream import Stream
+from semivox.devices import send
 from semivox.prepare import FULL
 
 
@@ -42,6 +43,7 @@ class PseudoLabel:
         fractions = target / FULL
         background = (1 - fractions.sum(0, keepdim=True)).clamp(min=0)
         floors = torch.tensor(self.floors or (0.0,) * (len(target) + 1), dtype=torch.float32)
+        floors = send(floors, target.device)
         floor = torch.tensordot(floors, torch.cat([background, fractions]), 1)[None]
         return self.weight * ((confidence / FULL - floor) / (1 - floor).clamp(min=1e-3)).clamp(0, 1)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from semivox.batches.augmentation import Augmentation, thick_axes
 from semivox.batches.separable import along_axes, spline_controls, spline_matrix
+from semivox.devices import CPU, send
 from semivox.randomness import Key
 
 LARGEST = 0.4  # of a cell: below about this, a cubic B-spline deformation does not fold
@@ -29,10 +30,10 @@ class ElasticParameters:
         bound: np.ndarray = np.abs(self.controls).reshape(len(self.controls), -1).max(1)
         return bound
 
-    def field(self, patch: tuple[int, ...]) -> Tensor:
+    def field(self, patch: tuple[int, ...], device: torch.device = CPU) -> Tensor:
         """(dims, X, Y[, Z]) float32 displacement of every voxel of the patch, in voxels of the scan."""
-        matrices = [spline_matrix(size, cell) for size, cell in zip(patch, self.cell, strict=True)]
-        return along_axes(torch.from_numpy(self.controls), matrices)
+        matrices = [spline_matrix(size, cell, device) for size, cell in zip(patch, self.cell, strict=True)]
+        return along_axes(send(torch.from_numpy(self.controls), device), matrices)
 
 
 def draw_elastic(

@@ -16,6 +16,7 @@ from semivox.batches.augmentation import Augmentation
 from semivox.batches.elastic import ElasticParameters, draw_elastic
 from semivox.batches.source import CropCase
 from semivox.batches.stream import Where
+from semivox.devices import CPU, send
 from semivox.randomness import Key
 
 
@@ -65,6 +66,7 @@ def cut(
     geometry: CropGeometry,
     margin: tuple[int, ...] | None = None,
     mark_inside: bool = True,
+    device: torch.device = CPU,
 ) -> tuple[Tensor, Tensor | None]:
     """Sample ``planes`` (each (C_i, X, Y[, Z]), same grid, any dtype) at the geometry's voxels.
 
@@ -72,16 +74,16 @@ def cut(
     and (1, ...) float32 that is 1 inside the scan and 0 outside, or None where all of the crop lies inside
     or ``mark_inside`` is False.
     ``margin`` voxels are added on every side without moving the crop's own voxels. Crops that need no
-    interpolation are copied exactly.
+    interpolation are copied exactly. ``device`` is where the work is done and the samples are.
     """
     margin = margin or (0,) * len(geometry.patch)
     if geometry.elastic is None and geometry.affine.keeps_voxels:
-        return _copy(planes, geometry, margin)
-    return _interpolate(planes, geometry, margin, mark_inside)
+        return _copy(planes, geometry, margin, device)
+    return _interpolate(planes, geometry, margin, mark_inside, device)
 
 
 def _copy(
-    planes: Sequence[np.ndarray], geometry: CropGeometry, margin: tuple[int, ...]
+    planes: Sequence[np.ndarray], geometry: CropGeometry, margin: tuple[int, ...], device: torch.device
 ) -> tuple[Tensor, Tensor | None]:
     shape = planes[0].shape[1:]
     low: list[int] = []
@@ -93,16 +95,21 @@ def _copy(
         high.append(max(min(last, n), low[-1]))
         pad = [low[-1] - first, last - high[-1], *pad]
     flipped = [d + 1 for d, flip in enumerate(geometry.affine.flips) if flip]
-    samples = functional.pad(_read(planes, low, high), pad)
+    samples = functional.pad(_read(planes, low, high, device), pad)
     inside = None
     if any(pad):
-        inside = functional.pad(torch.ones(1, *(b - a for a, b in zip(low, high, strict=True))), pad)
+        within = torch.ones(1, *(b - a for a, b in zip(low, high, strict=True)), device=device)
+        inside = functional.pad(within, pad)
         inside = inside.flip(flipped) if flipped else inside
     return (samples.flip(flipped) if flipped else samples), inside
 
 
 def _interpolate(
-    planes: Sequence[np.ndarray], geometry: CropGeometry, margin: tuple[int, ...], mark_inside: bool
+    planes: Sequence[np.ndarray],
+    geometry: CropGeometry,
+    margin: tuple[int, ...],
+    mark_inside: bool,
+    device: torch.device,
 ) -> tuple[Tensor, Tensor | None]:
     shape = np.array(planes[0].shape[1:])
     patch = np.array(geometry.patch)
@@ -117,13 +124,14 @@ def _interpolate(
     high = np.clip(np.ceil(centre + reach).astype(int) + 2, low, shape)
     if (high == low).any():
         size = [int(p + 2 * m) for p, m in zip(patch, margin, strict=True)]
-        return torch.zeros(sum(len(p) for p in planes), *size), torch.zeros(1, *size)
+        nothing = torch.zeros(sum(len(p) for p in planes), *size, device=device)
+        return nothing, torch.zeros(1, *size, device=device)
     overhangs = mark_inside and bool(((centre - reach < 0) | (centre + reach > shape - 1)).any())
 
-    source = _read(planes, low.tolist(), high.tolist())
+    source = _read(planes, low.tolist(), high.tolist(), device)
     if overhangs:
-        source = torch.cat([source, torch.ones(1, *source.shape[1:])])
-    grid = _grid(geometry, margin, matrix, centre, low, high - low)
+        source = torch.cat([source, torch.ones(1, *source.shape[1:], device=device)])
+    grid = _grid(geometry, margin, matrix, centre, low, high - low, device)
     samples = _grid_sample(source, grid)
     if not overhangs:
         return samples, None
@@ -137,6 +145,7 @@ def _grid(
     centre: np.ndarray,
     low: np.ndarray,
     size: np.ndarray,
+    device: torch.device,
 ) -> Tensor:
     """(dims, patch + 2 margin) float32: where each voxel of the crop lies, in torch's units of the box read
     (-1 and 1 are its outer faces), one plane a scan axis, the last axis first as torch wants it."""
@@ -144,20 +153,21 @@ def _grid(
     scale = 2 / size
     offset = scale * (centre - low + 0.5) - 1
     axes = [np.arange(-m, p + m) - (p - 1) / 2 for p, m in zip(geometry.patch, margin, strict=True)]
-    grid = torch.empty(dims, *(len(a) for a in axes))
+    terms = [[scale[d] * matrix[d, a] * axes[a] for a in range(dims)] for d in range(dims)]
     for d in range(dims):
-        terms = [scale[d] * matrix[d, a] * axes[a] for a in range(dims)]
-        terms[0] = terms[0] + offset[d]
-        columns = [
-            torch.from_numpy(t.astype(np.float32)).view([-1 if a == b else 1 for b in range(dims)])
-            for a, t in enumerate(terms)
-        ]
+        terms[d][0] = terms[d][0] + offset[d]
+    # one way to the device for all of them
+    flat = torch.from_numpy(np.concatenate([t for row in terms for t in row]).astype(np.float32))
+    pieces = iter(send(flat, device).split([len(a) for a in axes] * dims))
+    grid = torch.empty(dims, *(len(a) for a in axes), device=device)
+    for d in range(dims):
+        columns = [next(pieces).view([-1 if a == b else 1 for b in range(dims)]) for a in range(dims)]
         if dims == 2:
             torch.add(columns[0], columns[1], out=grid[dims - 1 - d])
         else:
             torch.add(columns[0] + columns[1], columns[2], out=grid[dims - 1 - d])
     if geometry.elastic is not None:
-        field = geometry.elastic.field(geometry.patch)
+        field = geometry.elastic.field(geometry.patch, device)
         pad = [m for m in reversed(margin) for _ in range(2)]
         if any(pad):  # beyond the patch the field goes on as at its edge
             field = functional.pad(field[None], pad, mode="replicate")[0]
@@ -180,10 +190,12 @@ def _grid_sample(source: Tensor, grid: Tensor) -> Tensor:
     return samples.transpose(0, 1).reshape(source.shape[0], *grid.shape[1:])
 
 
-def _read(planes: Sequence[np.ndarray], low: Sequence[int], high: Sequence[int]) -> Tensor:
+def _read(
+    planes: Sequence[np.ndarray], low: Sequence[int], high: Sequence[int], device: torch.device
+) -> Tensor:
     """The box [low, high) of all planes as one float32 tensor; only that box is read from disk."""
     window = (slice(None), *(slice(a, b) for a, b in zip(low, high, strict=True)))
-    return torch.cat([torch.from_numpy(np.array(plane[window])).float() for plane in planes])
+    return torch.cat([send(torch.from_numpy(np.array(plane[window])), device).float() for plane in planes])
 
 
 FOREGROUND_SHARE = 2 / 3

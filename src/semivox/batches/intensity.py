@@ -18,6 +18,7 @@ from semivox.batches.separable import (
     spline_controls,
     spline_matrix,
 )
+from semivox.devices import send
 from semivox.randomness import Key
 
 BIAS_CELLS = 2
@@ -119,42 +120,45 @@ def draw_strong(
 
 
 def apply_intensity(image: Tensor, parameters: IntensityParameters) -> Tensor:
-    """A changed copy of ``image`` (C, X, Y[, Z]) float32; the image itself where nothing changes."""
-    p = parameters
-    dims = image.ndim - 1
+    """A changed copy of ``image`` (C, X, Y[, Z]) float32, on its device; the image itself where nothing
+    changes. Noise is drawn on that device: a GPU draws other noise of the same seed."""
+    p, device = parameters, image.device
     sizes, space = image.shape[1:], tuple(range(1, image.ndim))
     if p.blur is not None:
         image = along_axes(
-            image, [gaussian_matrix(n, s) if s > 0 else None for n, s in zip(sizes, p.blur, strict=True)]
+            image,
+            [gaussian_matrix(n, s, device) if s > 0 else None for n, s in zip(sizes, p.blur, strict=True)],
         )
     if p.coarsening is not None:
-        image = along_axes(
-            image,
-            [coarsening_matrix(n, f) if f > 1 else None for n, f in zip(sizes, p.coarsening, strict=True)],
-        )
+        matrices = [
+            coarsening_matrix(n, f, device) if f > 1 else None
+            for n, f in zip(sizes, p.coarsening, strict=True)
+        ]
+        image = along_axes(image, matrices)
     if p.contrast is not None:
         mean = image.mean(dim=space, keepdim=True)
-        image = (image - mean) * _per_channel(p.contrast, dims) + mean
+        image = (image - mean) * _per_channel(p.contrast, image) + mean
     if p.bias is not None:
         low = image.amin(dim=space, keepdim=True)
-        field = along_axes(torch.from_numpy(p.bias)[None], [spline_matrix(n, n / BIAS_CELLS) for n in sizes])
+        controls = send(torch.from_numpy(p.bias), device)[None]
+        field = along_axes(controls, [spline_matrix(n, n / BIAS_CELLS, device) for n in sizes])
         image = (image - low) * field.exp() + low
     if p.gamma is not None:
         low = image.amin(dim=space, keepdim=True)
         reach = (image.amax(dim=space, keepdim=True) - low).clamp(min=1e-6)
         image = ((image - low) / reach).pow(p.gamma) * reach + low
     if p.gain is not None:
-        image = image * _per_channel(p.gain, dims)
+        image = image * _per_channel(p.gain, image)
     if p.offset is not None:
-        image = image + _per_channel(p.offset, dims)
+        image = image + _per_channel(p.offset, image)
     if p.noise > 0:
-        generator = torch.Generator().manual_seed(p.noise_seed)
-        image = image + p.noise * torch.randn(image.shape, generator=generator)
+        generator = torch.Generator(device).manual_seed(p.noise_seed)
+        image = image + p.noise * torch.randn(image.shape, generator=generator, device=device)
     if p.cutout is not None:
         image = image.clone()
         image[(slice(None), *(slice(a, b) for a, b in p.cutout))] = 0.0
     return image
 
 
-def _per_channel(values: tuple[float, ...], dims: int) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32).view(-1, *[1] * dims)
+def _per_channel(values: tuple[float, ...], image: Tensor) -> Tensor:
+    return send(torch.tensor(values, dtype=torch.float32), image.device).view(-1, *[1] * (image.ndim - 1))

@@ -17,6 +17,7 @@ from semivox.batches.geometry import CropGeometry, cut, draw_geometry
 from semivox.batches.intensity import apply_intensity, draw_mild, draw_strong
 from semivox.batches.source import CropCase, CropSource
 from semivox.batches.stream import Stream, group_size, rows_of, stream_fault
+from semivox.devices import CPU
 from semivox.errors import SettingsError
 from semivox.losses import SdmForm
 from semivox.prepare import FULL
@@ -49,6 +50,9 @@ class Batches:
         (R, K-1), which classes make up each region (:func:`region_table`); None where classes are judged.
     pseudo
         Gives the pseudo-labels of unlabelled cases, for streams that take them as targets.
+    device
+        Where crops are cut and changed: a GPU does it many times faster than a core that feeds it. The crops
+        are the same on every device but for rounding and the noise, which each draws by itself.
 
     Raises
     ------
@@ -70,12 +74,13 @@ class Batches:
         shard: tuple[int, int] = (0, 1),
         pseudo: PseudoLabels | None = None,
         regions: Tensor | None = None,
+        device: torch.device = CPU,
     ) -> None:
         self.store, self.streams, self.patch = store, dict(streams), tuple(int(p) for p in patch)
         self.key, self.stage = key / "batches" / stage, stage
         self.augmentation = augmentation or Augmentation(enabled=False)
         self.sdm_limit, self.sdm_form, self.shard = sdm_limit, sdm_form, shard
-        self.pseudo, self.regions = pseudo, regions
+        self.pseudo, self.regions, self.device = pseudo, regions, device
         self.labeled = frozenset(store.labeled)
         self.cases = {name: self._draws_from(name, stream, key) for name, stream in self.streams.items()}
 
@@ -141,9 +146,9 @@ class Batches:
             planes["valid"] = case.valid > 0
         if known.pseudo is not None and (stream.confidence > 0 or stream.weighted):
             planes["confidence"] = known.pseudo.confidence
-        samples, inside = cut(list(planes.values()), geometry)
+        samples, inside = cut(list(planes.values()), geometry, device=self.device)
         crop = dict(zip(planes, samples.split([len(plane) for plane in planes.values()]), strict=True))
-        valid = torch.ones(1, *self.patch) if inside is None else inside
+        valid = torch.ones(1, *self.patch, device=self.device) if inside is None else inside
         if "valid" in crop:
             valid = valid * (crop["valid"] >= 0.5)
         if "confidence" in crop:
@@ -159,7 +164,8 @@ class Batches:
             # of an unlabelled case nothing but its body is known
             where = stream.where if known.foreground is not None else "body"
             elsewhere = draw_geometry(key / "recrop", self.augmentation, case, where, points, self.patch)
-            views["recrop"] = self._view("recrop", *cut([case.image], elsewhere), key, geometry.spacing)
+            recrop, within = cut([case.image], elsewhere, device=self.device)
+            views["recrop"] = self._view("recrop", recrop, within, key, geometry.spacing)
         sdm = None
         if stream.sdm and known.target is not None:
             sdm = self._distances(known.target, geometry, stream)

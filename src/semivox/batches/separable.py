@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from semivox.devices import CPU
+
 
 def along_axes(x: Tensor, matrices: Sequence[Tensor | None]) -> Tensor:
     """Apply ``matrices[d]`` (out, in) along spatial axis d of ``x`` (C, X, Y[, Z]); None leaves an axis."""
@@ -25,32 +27,34 @@ def along_axes(x: Tensor, matrices: Sequence[Tensor | None]) -> Tensor:
     return x
 
 
-def gaussian_matrix(size: int, sigma: float) -> Tensor:
+def gaussian_matrix(size: int, sigma: float, device: torch.device = CPU) -> Tensor:
     """Gaussian blur along an axis, (size, size); ``sigma`` in voxels, rows sum to 1 at the edges too."""
-    index = torch.arange(size, dtype=torch.float32)
+    index = torch.arange(size, dtype=torch.float32, device=device)
     weights = torch.exp(-0.5 * ((index[:, None] - index[None, :]) / sigma) ** 2)
     return weights / weights.sum(1, keepdim=True)
 
 
-def coarsening_matrix(size: int, factor: float) -> Tensor:
+def coarsening_matrix(size: int, factor: float, device: torch.device = CPU) -> Tensor:
     """Average into about ``size / factor`` cells along an axis and interpolate back, (size, size)."""
     coarse = max(1, round(size / factor))
-    edges = torch.arange(coarse + 1, dtype=torch.float32) * (size / coarse)
-    index = torch.arange(size, dtype=torch.float32)
+    edges = torch.arange(coarse + 1, dtype=torch.float32, device=device) * (size / coarse)
+    index = torch.arange(size, dtype=torch.float32, device=device)
     overlap = torch.minimum(edges[1:, None], index + 1) - torch.maximum(edges[:-1, None], index)
     down = overlap.clamp(min=0) / (size / coarse)  # (coarse, size)
     position = ((index + 0.5) * coarse / size - 0.5).clamp(0, coarse - 1)
-    up = (1 - (position[:, None] - torch.arange(coarse)).abs()).clamp(min=0)  # (size, coarse)
+    cells = torch.arange(coarse, device=device)
+    up = (1 - (position[:, None] - cells).abs()).clamp(min=0)  # (size, coarse)
     return up @ down
 
 
-def spline_matrix(size: int, cell: float) -> Tensor:
+def spline_matrix(size: int, cell: float, device: torch.device = CPU) -> Tensor:
     """Uniform cubic B-spline along an axis, (size, controls): control points ``cell`` voxels apart.
 
     The number of control points is that of :func:`spline_controls`.
     """
-    u = torch.arange(size, dtype=torch.float32) / cell
-    distance = (u[:, None] - (torch.arange(spline_controls(size, cell)) - 1)).abs()
+    u = torch.arange(size, dtype=torch.float32, device=device) / cell
+    controls = torch.arange(spline_controls(size, cell), device=device) - 1
+    distance = (u[:, None] - controls).abs()
     inner = 2 / 3 - distance**2 + distance**3 / 2
     outer = (2 - distance).clamp(min=0) ** 3 / 6
     return torch.where(distance < 1, inner, outer)

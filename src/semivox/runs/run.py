@@ -18,6 +18,7 @@ import torch
 from semivox.batches import Batches, PseudoLabels, region_table
 from semivox.batches.source import BatchSource
 from semivox.cohort import load_cohort, split_cohort
+from semivox.devices import CPU
 from semivox.duration import show_duration
 from semivox.errors import Stopped
 from semivox.files import sync
@@ -37,9 +38,7 @@ from semivox.runs.room import refuse_no_room
 from semivox.runs.watch import Watch
 from semivox.settings import as_dict
 from semivox.stopping import StopSignals
-from semivox.training.checkpoints import fitting
-from semivox.training.checkpoints import load as load_checkpoint
-from semivox.training.checkpoints import save as save_checkpoint
+from semivox.training import checkpoints
 from semivox.training.compiling import still_compiled
 from semivox.training.config import Config, predictor_of, write_config
 from semivox.training.display import Display, Silent
@@ -339,6 +338,7 @@ class Run:
             shard=self.processes.place,
             pseudo=pseudo,
             regions=region_table(self.plan),
+            device=self.device if self.device.type == "cuda" else CPU,
         )
 
     def batches_of(self, stage: Stage) -> BatchSource:
@@ -356,11 +356,11 @@ class Run:
     def _restored(self) -> Progress:
         """Where the checkpoint left off, the method's weights put back; the beginning where there is none."""
         progress = Progress()
-        state, reports = load_checkpoint(self.folder.checkpoints)
+        state, reports = checkpoints.load(self.folder.checkpoints)
         for line in reports:
             self.display.say(line)
         if state is not None:
-            with fitting(self.folder.checkpoints):
+            with checkpoints.fitting(self.folder.checkpoints):
                 self.method.load_state_dict(state["method"])
                 progress = Progress(int(state["step"]), dict(state["optimizers"]), dict(state["ends"]))
                 self.began -= float(state["seconds"])
@@ -388,7 +388,7 @@ class Run:
 
     def _save(self, state: Callable[[], dict[str, Any]]) -> None:
         sync(self.folder.journal)  # a run that goes on from here keeps the lines of its steps
-        save_checkpoint(self.folder.checkpoints, {**state(), "seconds": self.elapsed()})
+        checkpoints.save(self.folder.checkpoints, {**state(), "seconds": self.elapsed()})
         self.saved_at = time.monotonic()
         self.live.refresh(False)
 

@@ -36,11 +36,13 @@ def run_in_float64(
     warm_up: float = 0.0,
     lr: float = 0.1,
     device: str = "cpu",
+    nudge: float = 0.0,
 ) -> dict[str, Tensor]:
     """The state of the method after 20 steps on drawn cases, dropout and augmentation on, on the CPU.
 
     All its stages are of equal length. ``folder`` keeps pseudo-labels, which are made in float32. ``device``:
-    where the steps are taken.
+    where the steps are taken. ``nudge``: by which share of themselves the first weights are changed, which
+    shows what becomes of rounding.
     """
     plan = replace(tiny_plan(dims, patch=PATCH[dims]), batch=batch)
     facts = replace(tiny_facts(plan, STEPS, sweeps=1), warm_up=warm_up)
@@ -48,7 +50,12 @@ def run_in_float64(
     bank = PseudoLabelBank(folder, cast(Store, store), plan, facts.key, processes)
 
     def made() -> Method:
-        return build(kind, facts).double().to(device)
+        built = build(kind, facts).double()
+        draws = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for weight in built.parameters():
+                weight.mul_(1 + nudge * torch.randn(weight.shape, generator=draws, dtype=torch.float64))
+        return built.to(device)
 
     method = made()
     stages = [replace(stage, share=1.0) for stage in stages_of(method, facts)]
