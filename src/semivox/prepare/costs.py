@@ -63,6 +63,7 @@ class Rates:
 _AVX2 = {2: 97.0, 3: 87.0}, {2: 78.0, 3: 67.0}
 _BF16 = {2: 194.0, 3: 178.0}, {2: 187.0, 3: 172.0}
 _GPU = {2: 6000.0, 3: 6000.0}, {2: 6000.0, 3: 6000.0}
+_SMALL = "an H200, torch 2.11: a U-Net on 80 x 80 x 8 has 5300, a V-Net on 112 x 112 x 80 43000"
 _HERE = "a core of an AMD EPYC (Zen 4), torch 2.13"
 
 TABLE: Mapping[str, Rates] = MappingProxyType(
@@ -76,7 +77,7 @@ TABLE: Mapping[str, Rates] = MappingProxyType(
         "apple": Rates("Apple, float32", *_AVX2),
         "cuda 7": Rates("CUDA of generation 7", *_GPU, whole=True),
         "cuda 8": Rates("CUDA of generation 8", *_GPU, bf16=True, whole=True),
-        "cuda 9": Rates("CUDA of generation 9", *_GPU, bf16=True, whole=True),
+        "cuda 9": Rates("CUDA of generation 9", *_GPU, where=_SMALL, bf16=True, whole=True),
         "cuda": Rates("CUDA of another generation", *_GPU, bf16=True, whole=True),
     }
 )
