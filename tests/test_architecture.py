@@ -43,6 +43,7 @@ ORDER = (
         "extras",
         "devices",
         "nnunet_raw",
+        "output_places",
         "options",
         "terminal",
         "stopping",

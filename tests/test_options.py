@@ -22,6 +22,7 @@ from semivox.arguments import CommandParser, add_arguments, command_of, commands
 from semivox.cli import _parser, main
 from semivox.commands import COMMANDS
 from semivox.options import Command, Flag, Json, Positional, arguments, from_options, hints_of, meanings_of
+from semivox.output_places import refuse_among_scans
 from semivox.training.config import RunSettings
 from semivox.training.options import RUN
 
@@ -288,3 +289,73 @@ def test_each_row_has_a_parser_of_its_own() -> None:
     parsers = commands_of(_parser())
     assert all(isinstance(p, CommandParser) and not p.filled for p in parsers)
     assert [p.module for p in parsers] == [module for module, _ in COMMANDS.values()]
+
+
+# ---- of the places of outputs
+
+
+def test_every_place_of_outputs_says_so() -> None:
+    written = {
+        (name, argument.name): argument.mark.writes
+        for name in COMMANDS
+        for argument in arguments(of(name).options)
+        if argument.name in ("out", "cache", "dst") or argument.mark.writes
+    }
+    assert len(written) > 10
+    assert all(written.values())
+
+
+def words_with(name: str, place: str, path: Path, data: Path) -> list[str]:
+    """A command line of ``name`` with ``path`` in its option ``place``."""
+    words = [name]
+    for argument in arguments(of(name).options):
+        if argument.name == place or argument.required:
+            other = argument.choices[0] if argument.choices else data
+            text = str(path if argument.name == place else other)
+            words += [argument.flag, text] if argument.flag else [text]
+    if place == "cache" and "--out" not in words and "out" in {a.name for a in arguments(of(name).options)}:
+        words += ["--out", str(data.parent / "elsewhere")]
+    return words + ["--test", str(data)] * (name == "compare")
+
+
+@EACH
+def test_nothing_is_written_among_scans(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, plain, link = tmp_path / "data", tmp_path / "plain", tmp_path / "link"
+    for file in (
+        "data/imagesTr/a_0000.png",
+        "data/labelsTr/a.png",
+        "plain/images/a.png",
+        "plain/labels/a.png",
+    ):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    (data / "dataset.json").write_text("{}")
+    link.symlink_to(data)
+    here = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    folders = [
+        data,
+        data / "imagesTr",
+        data / "labelsTr/below/it",
+        plain,
+        plain / "images",
+        link / "imagesUn",
+    ]
+    files = [data / "dataset.json", data / "cases.csv", data / "labelsTr/a.png", plain / "images/a.html"]
+    for argument in arguments(of(name).options):
+        if writes := argument.mark.writes:
+            for path in folders if writes == "folder" else files:
+                assert main(words_with(name, argument.name, path, data)) == 1, path
+                assert "would lie among scans and labels" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == here
+
+
+def test_outputs_may_lie_beside_scans_and_where_prepared_scans_lie(tmp_path: Path) -> None:
+    (tmp_path / "imagesTr").mkdir()
+    (tmp_path / "cache/images/0123").mkdir(parents=True)
+    (tmp_path / "images").mkdir()
+    for place in ("run", "masks/imagesTr", ".semivox", "cache", "cache/images"):
+        refuse_among_scans(tmp_path / place, "")
+    for place in ("plan.json", "report.html"):
+        refuse_among_scans(tmp_path / place, "", file=True)

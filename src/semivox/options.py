@@ -19,9 +19,10 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
 
 from semivox.nnunet_raw import folder_taken
+from semivox.output_places import refuse_among_scans
 from semivox.settings import documented_in, field_docs
 
 P = ParamSpec("P")
@@ -31,11 +32,12 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Positional:
-    """An argument without a flag; ``many``: one or more of them; ``data``: as of :class:`Flag`."""
+    """An argument without a flag; ``many``: one or more of them; the rest as of :class:`Flag`."""
 
     metavar: str
     many: bool = False
     data: bool = False
+    writes: Literal["", "folder", "file"] = ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class Flag:
     few words what holds where it is not given; ``parse`` turns its text into the value and raises ValueError.
     Of flags with the same ``one_of`` at most one may be given. ``repeat``: each time it is given adds to a
     list. ``same_as``: ``module:Class`` of the settings whose field of this name explains it. ``data``: a
-    data folder, for which nnU-Net's name may stand (:mod:`semivox.nnunet_raw`).
+    data folder, for which nnU-Net's name may stand (:mod:`semivox.nnunet_raw`). ``writes``: the place of
+    outputs, which is none among scans (:mod:`semivox.output_places`).
     """
 
     metavar: str = ""
@@ -59,6 +62,7 @@ class Flag:
     repeat: bool = False
     same_as: str = ""
     data: bool = False
+    writes: Literal["", "folder", "file"] = ""
 
 
 @dataclass(frozen=True)
@@ -126,11 +130,12 @@ def from_options(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Functi
 
     Signature and the ``Parameters`` of its docstring are those of the dataclass; ``function.of(object)``
     calls it with an object that is there. When the body begins, names of data folders are paths
-    (:func:`with_data_folders`).
+    (:func:`with_data_folders`), and no place of outputs is among scans.
     """
 
     def decorate(body: Callable[[O], R]) -> Function[P, O, R]:
         def of(given: O) -> R:
+            _refuse_among_scans(given)
             return body(with_data_folders(given)[0])
 
         @functools.wraps(body)
@@ -153,7 +158,7 @@ def with_data_folders(options: O) -> tuple[O, list[str]]:
     """
     changed: dict[str, Any] = {}
     lines: list[str] = []
-    for name in _data_fields(cast(type, type(options))):
+    for name in _marked(cast(type, type(options)), "data"):
         value = getattr(options, name)
         several = value if isinstance(value, list | tuple) else [] if value is None else [value]
         taken = [folder_taken(given) for given in several]
@@ -164,10 +169,19 @@ def with_data_folders(options: O) -> tuple[O, list[str]]:
     return (dataclasses.replace(cast(Any, options), **changed) if changed else options), lines
 
 
+def _refuse_among_scans(options: object) -> None:
+    for name, mark in _marked(cast(type, type(options)), "writes").items():
+        place = getattr(options, name)
+        if place is not None:
+            flag = mark.metavar if isinstance(mark, Positional) else f"--{name}"
+            refuse_among_scans(place, f"choose another {flag}", file=mark.writes == "file")
+
+
 @functools.cache
-def _data_fields(options: type) -> tuple[str, ...]:
+def _marked(options: type, word: str) -> Mapping[str, Positional | Flag]:
+    """The fields whose mark says ``word``, with it."""
     marks = {name: getattr(hint, "__metadata__", ()) for name, hint in hints_of(options).items()}
-    return tuple(name for name, own in marks.items() if any(getattr(mark, "data", False) for mark in own))
+    return {name: mark for name, own in marks.items() for mark in own if getattr(mark, word, "")}
 
 
 def arguments(options: type) -> list[Argument]:

@@ -39,7 +39,7 @@ class DemoResult:
 class DemoOptions:
     """How long a demo, of what."""
 
-    out: Annotated[str | Path, Flag("DIR")] = "semivox-demo"
+    out: Annotated[str | Path, Flag("DIR", writes="folder")] = "semivox-demo"
     """New folder for all of it."""
     _: KW_ONLY
     budget: Annotated[float, Flag("T", default="75s", parse=parse_duration)] = 75.0

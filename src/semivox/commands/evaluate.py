@@ -23,7 +23,9 @@ class EvaluateOptions:
     """Folder of masks, as ``predict`` writes it."""
     labels: Annotated[str | Path, Positional("LABELS", data=True)]
     """A data folder, or a folder of label files."""
-    out: Annotated[str | Path | None, Flag("FILE.json", default="PREDICTIONS/evaluation.json")] = None
+    out: Annotated[
+        str | Path | None, Flag("FILE.json", default="PREDICTIONS/evaluation.json", writes="file")
+    ] = None
     """The file to write."""
     tolerance_mm: Annotated[float, Flag("MM")] = 2.0
     """Tolerance of the normalised surface Dice, in mm."""

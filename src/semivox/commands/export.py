@@ -18,7 +18,7 @@ class ExportOptions:
     to: Annotated[Literal["onnx", "torchscript", "bundle"], Flag()]
     """onnx: the network, checked against torch in onnxruntime; torchscript: the network, for C++ and other
     versions of torch; bundle: a MONAI bundle."""
-    out: Annotated[str | Path | None, Flag("DIR", default="RUN/export/KIND")] = None
+    out: Annotated[str | Path | None, Flag("DIR", default="RUN/export/KIND", writes="folder")] = None
     """New folder; the model's card goes into it, too."""
     weights: Annotated[str | None, Flag("NAME", default="what the run chose")] = None
     """One network of the model by its role, or mean (of all)."""

@@ -20,7 +20,7 @@ class ImportOptions:
     """Layout of SRC: uamt-h5, ssl4mis-h5, pancreas-h5, msd, folders, masks or dicom."""
     src: Annotated[str | Path, Positional("SRC")]
     """The folder to import; of DICOM also a zip."""
-    dst: Annotated[str | Path, Positional("DST")]
+    dst: Annotated[str | Path, Positional("DST", writes="folder")]
     """A new or empty folder; it appears whole or not at all."""
     list_file: Annotated[str | Path | None, Flag("FILE", flag="--list", default="all, sorted")] = None
     """Names of the cases to import, one a line, in this order (``cases.csv`` keeps it)."""

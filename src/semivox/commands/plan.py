@@ -29,10 +29,10 @@ class PlanOptions:
     budget: Annotated[str | float | None, Flag("T", parse=parse_duration)] = None
     """Training time, such as 30m, 2h or 1h30m; without it the number of steps stays open."""
     labeled: Annotated[str | None, Flag("SET", same_as="semivox.training.config:RunSettings")] = None
-    out: Annotated[str | Path | None, Flag("FILE")] = None
+    out: Annotated[str | Path | None, Flag("FILE", writes="file")] = None
     """Write the plan there as ``plan.json``, for ``train --plan``."""
     _: KW_ONLY
-    cache: Annotated[str | Path | None, Flag("DIR", default="DATA/.semivox")] = None
+    cache: Annotated[str | Path | None, Flag("DIR", default="DATA/.semivox", writes="folder")] = None
     """Where prepared scans and what was measured on them are kept."""
     settings: Annotated[Mapping[str, Any] | Sequence[str], Flag("KEY=VALUE", flag="--set", repeat=True)] = ()
     """A setting of the plan, such as plan.rung=2; may be given again for another."""

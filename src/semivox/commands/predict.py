@@ -41,7 +41,7 @@ class PredictOptions:
     """Scans, folders of scans, or data folders of any layout (their cases in use; give ``imagesTs`` itself).
     File names are read as those of the training folder: where a case had several files, CASE_0000, CASE_0001,
     ... are the channels of one. ``dicomweb:URL``: a DICOMweb server, to which the masks go back."""
-    out: Annotated[str | Path, Flag("DIR")]
+    out: Annotated[str | Path, Flag("DIR", writes="folder")]
     """Folder for the masks; also written: ``dataset.json``, ``predictions.json`` and ``predictions.csv``."""
     format: Annotated[str, Flag(choices=WRITABLE)] = "same"
     """Format of the masks; same: that of the scan."""

@@ -50,7 +50,8 @@ class RankOptions:
     labeled: Annotated[str | int | None, Flag("SET", default="the run's cases")] = None
     """Which cases of DATA are labelled already, as for ``train``."""
     out: Annotated[
-        str | Path | None, Flag("DIR", default="RUN/ranking; of a data folder alone it must be given")
+        str | Path | None,
+        Flag("DIR", default="RUN/ranking; of a data folder alone it must be given", writes="folder"),
     ] = None
     """Folder for ``ranking.csv``, ``ranking.json``, ``next_labeled.txt``, ``ranking.html`` and
     ``contact_sheet.png``."""

@@ -36,7 +36,9 @@ class ReportOptions:
     """Of a run: a data folder of cases it has not been trained on. They are predicted and measured in
     ``RUN/evaluations/NAME/`` (those that are up to date are left alone) and open the page. Of a comparison:
     where its held-out cases lie now."""
-    out: Annotated[str | Path | None, Flag("FILE.html", default="report.html in the folder")] = None
+    out: Annotated[
+        str | Path | None, Flag("FILE.html", default="report.html in the folder", writes="file")
+    ] = None
     """The page to write."""
     _: KW_ONLY
     device: Annotated[str, Flag("D")] = "auto"

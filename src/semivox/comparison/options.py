@@ -20,7 +20,7 @@ class CompareOptions(TrainingOptions):
 
     data: Annotated[str | Path, Positional("DATA", data=True)]
     """A data folder."""
-    out: Annotated[str | Path, Flag("DIR", CELLS)]
+    out: Annotated[str | Path, Flag("DIR", CELLS, writes="folder")]
     """Folder of the comparison. What is finished there is kept, what was interrupted goes on, what failed is
     tried again. Several processes may work on it at once."""
     _: KW_ONLY

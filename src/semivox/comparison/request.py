@@ -32,6 +32,7 @@ from semivox.comparison.variants import ALL, Choice, read_labeled, read_methods,
 from semivox.duration import budget_seconds
 from semivox.errors import DataError, SettingsError
 from semivox.files import make_folder, read_json, real_path, write_json
+from semivox.output_places import refuse_in_run
 from semivox.settings import assignments, plain
 
 REQUEST = "request.json"
@@ -185,6 +186,7 @@ def check_kept(request: Request) -> None:
     """Raise SettingsError, naming what changed, if the folder holds a comparison of something else."""
     path = request.out / REQUEST
     if not path.exists():
+        refuse_in_run(request.out)
         return
     changed = differences(read_json(path, newest=FORMAT, kind=contents.Request)["fixed"], request.fixed)
     if changed:

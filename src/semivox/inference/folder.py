@@ -34,6 +34,7 @@ from semivox.inference.ranges import departures
 from semivox.inference.record import Record, Row
 from semivox.inference.segmentation import Segmentation
 from semivox.machine import freed_memory_kept
+from semivox.output_places import refuse_in_run
 from semivox.prepare import appearance
 
 PROBABILITIES, UNCERTAINTY = "probabilities", "uncertainty"
@@ -319,6 +320,7 @@ def _check_folder(model: Predictor, scans: Sequence[Case], out: Path) -> None:
             path=out,
             remedy="choose another folder for --out",
         )
+    refuse_in_run(out)
     for folder in (PROBABILITIES, UNCERTAINTY):
         inside(out, folder, "any")  # neither leads out of it
     described = out / "dataset.json"

@@ -13,6 +13,7 @@ from typing import Any
 from semivox import disk
 from semivox.errors import DataError, DiskFault
 from semivox.files import real_path, told
+from semivox.output_places import refuse_among_scans
 
 
 def cache_folder(data: str | Path, cache: str | Path | None = None) -> Path:
@@ -23,6 +24,7 @@ def cache_folder(data: str | Path, cache: str | Path | None = None) -> Path:
     chosen = cache or os.environ.get("SEMIVOX_CACHE")
     if chosen:
         folder = Path(chosen).expanduser()
+        refuse_among_scans(folder, "give another folder with --cache or SEMIVOX_CACHE")
         _refuse_unwritable(folder, "the cache folder cannot be written to")
         return real_path(folder)
     own = real_path(data) / ".semivox"

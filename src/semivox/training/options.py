@@ -44,7 +44,7 @@ class TrainingOptions:
     device: Annotated[str | None, Flag("D", MACHINE, same_as=RUN)] = None
     precision: Annotated[Literal["auto", "fp32", "bf16"] | None, Flag("", MACHINE, same_as=RUN)] = None
     threads: Annotated[int | None, Flag("N", MACHINE, same_as=RUN)] = None
-    cache: Annotated[str | Path | None, Flag("DIR", MACHINE, default="DATA/.semivox")] = None
+    cache: Annotated[str | Path | None, Flag("DIR", MACHINE, default="DATA/.semivox", writes="folder")] = None
     """Where prepared scans are kept."""
     workers: int | None = None
     """Scans that are prepared at a time."""
@@ -59,7 +59,7 @@ class TrainOptions(TrainingOptions):
 
     data: Annotated[str | Path, Positional("DATA", data=True)]
     """A data folder."""
-    out: Annotated[str | Path, Flag("RUN", DATA)]
+    out: Annotated[str | Path, Flag("RUN", DATA, writes="folder")]
     """New run folder."""
     _: KW_ONLY
     method: Annotated[str | None, Flag("NAME", METHOD, default="auto", same_as=RUN)] = None
