@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import typing
 from dataclasses import dataclass, field
 
 import pytest
 
 from semivox.duration import parse_duration, show_duration
 from semivox.errors import SettingsError
+from semivox.methods import CATALOG, load_method
 from semivox.settings import as_dict, field_docs, flatten, names_of, override, parse_assignment
 
 
@@ -77,3 +79,21 @@ def test_no_durations(text: str) -> None:
 
 def test_durations_are_shown_short() -> None:
     assert [show_duration(s) for s in (4.6, 65, 7260)] == ["5 s", "1 m 05 s", "2 h 01 m"]
+
+
+def test_what_is_compared_pairwise_or_kept_as_vectors_is_bounded() -> None:
+    """A million of them would take minutes a step, or all memory."""
+    bounds = {}
+    for name in CATALOG:
+        settings = load_method(name).Settings
+        for each, hint in typing.get_type_hints(settings, include_extras=True).items():
+            if each in ("queue", "samples", "voxels", "anchors", "blocks", "embedding"):
+                marks = [mark for part in hint.__metadata__ for mark in part.metadata]
+                bounds[name, each] = min(mark.le for mark in marks if hasattr(mark, "le"))
+    assert len(bounds) >= 8
+    assert max(bounds.values()) <= 2**16
+    for (name, each), most in bounds.items():
+        settings = load_method(name).Settings()
+        assert getattr(override(settings, {each: most}), each) == most
+        with pytest.raises(SettingsError, match=each):
+            override(settings, {each: most + 1})

@@ -32,6 +32,13 @@ SomeSeconds = Annotated[float, Field(gt=0, le=1e9)]
 Steps = Annotated[int, Field(ge=1, le=10**9)]
 Count = Annotated[int, Field(ge=1, le=10**6)]
 CountOrNone = Annotated[int, Field(ge=0, le=10**6)]
+Remembered = Annotated[int, Field(ge=0, le=2**16)]
+"""Vectors of earlier steps: every place of a step is compared with each of them."""
+Compared = Annotated[int, Field(ge=1, le=2**14)]
+"""Places of a crop that are compared with each other: twice as many take four times the memory."""
+ComparedOrNone = Annotated[int, Field(ge=0, le=2**14)]
+Width = Annotated[int, Field(ge=1, le=2**12)]
+"""Numbers in a vector."""
 Few = Annotated[int, Field(ge=1, le=100)]
 FewOrNone = Annotated[int, Field(ge=0, le=100)]
 MOST_PROCESSES = 1024

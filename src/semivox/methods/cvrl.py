@@ -55,7 +55,7 @@ from semivox.losses import (
 from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings, gaussian_ramp
 from semivox.methods.declare import At, Batch, Facts, Term
 from semivox.networks import Output, Queue, vector_projections
-from semivox.ranges import Amount, Count, CountOrNone, NotAll, Steps, Weight
+from semivox.ranges import Amount, Compared, NotAll, Remembered, Steps, Weight
 
 TAPS = {"volume": "decoder", "high": "decoder", "low": "bottleneck_dropped"}
 OUTPUTS = 128
@@ -84,9 +84,9 @@ class CVRLSettings(StudentTeacherSettings):
     """Weight of the mean squared error between student and teacher (miccai: 0.1); 0 drops it. [memory]"""
     temperature: Amount = 0.5
     """tau of every contrast. [memory]"""
-    queue: CountOrNone = 256
+    queue: Remembered = 256
     """Crop summaries remembered for the voxel-to-volume contrast; at least one batch is. [memory]"""
-    voxels: Count = 256
+    voxels: Compared = 256
     """Places sampled in each crop, at each level. [ours]"""
     view: Literal["intensity", "dropout"] = "intensity"
     """How the teacher's view differs: other intensity changes and no dropout, or a dropout mask. [ours]"""

@@ -39,7 +39,7 @@ from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings
 from semivox.methods.declare import At, Batch, Facts, Optimizer, Player, Stage, Term
 from semivox.networks import Segmenter, VectorProjection, pixel_projection
 from semivox.randomness import BatchKey
-from semivox.ranges import Amount, Count, CountOrNone, NotAll, Steps
+from semivox.ranges import Amount, ComparedOrNone, Count, NotAll, Steps
 
 PUBLISHED = {
     "global": Optimizer("adam", lr=3e-4, weight_decay=1e-5, schedule="cosine", clip=0),
@@ -62,9 +62,9 @@ class LocalContrastSettings(StudentTeacherSettings):
     """Stride sampling: n, along each axis. [code]"""
     block: Count | None = None
     """Block sampling: side in voxels; empty: 16 in 2D, and in 3D 8, which is ours. [notes]"""
-    blocks: CountOrNone = 16
+    blocks: ComparedOrNone = 16
     """Block sampling: at most this many blocks a step, those with foreground first; 0: all. [ours]"""
-    anchors: CountOrNone = 1024
+    anchors: ComparedOrNone = 1024
     """At most this many anchors a step; 0: all. [ours]"""
     form: Form = "out"
     """Form of the local loss: out (the paper's code), ratio (its formula), in or pair. [code]"""

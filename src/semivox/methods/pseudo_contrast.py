@@ -39,7 +39,7 @@ from semivox.losses import local_class_contrast, segmentation_loss
 from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings
 from semivox.methods.declare import At, Batch, Facts, Player, Relabel, Stage, Term
 from semivox.networks import PixelProjection
-from semivox.ranges import Amount, Count, FewOrNone, NotAll, Share, Steps, Weight
+from semivox.ranges import Amount, Compared, FewOrNone, NotAll, Share, Steps, Weight, Width
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class PseudoContrastSettings(StudentTeacherSettings):
     """inter: class means of both crops of a pair; intra: of an anchor's own crop. [code]"""
     negatives: Literal["means", "voxels"] = "means"
     """What an anchor is told apart from: the means of other classes, or their anchor voxels. [code]"""
-    anchors: Count = 3
+    anchors: Compared = 3
     """Anchor voxels of each class in each crop. [code]"""
     include_background: Literal["auto", "always", "never"] = "auto"
     """Whether the background is a class of the contrast; auto: where there is one foreground class. [ours]"""
     contrast_on: Literal["both", "labeled", "unlabeled"] = "both"
     """Whose crops are paired. [code]"""
-    embedding: Count = 16
+    embedding: Width = 16
     """Dimensions of an embedding. [code]"""
     clean: Literal["none", "largest"] = "largest"
     """largest: of a class that labels show in one piece only the largest component stays in a pseudo-label.

@@ -50,7 +50,7 @@ from semivox.methods.conventions import PLAIN_SGD, StudentTeacher, StudentTeache
 from semivox.methods.declare import At, Batch, Facts, Term
 from semivox.networks import ClassQueues, vector_projections
 from semivox.randomness import BatchKey
-from semivox.ranges import Amount, Count, CountOrNone, NotAll, Share, Steps, Weight
+from semivox.ranges import Amount, Compared, Count, CountOrNone, NotAll, Remembered, Share, Steps, Weight
 
 Level = Literal["decoder", "decoder_1", "bottleneck"]
 OUTPUTS = 128
@@ -68,13 +68,13 @@ class SelfEnsemblingSettings(StudentTeacherSettings):
     """Which features the anatomical contrast compares. [ours]"""
     region_features: Level = "bottleneck"
     """Which features the region contrast averages in its cells. [ours]"""
-    samples: Count = 64
+    samples: Compared = 64
     """Positions drawn of each class in each crop. [ours]"""
     threshold: Share = 0.8
     """Only positions where the teacher's largest probability is above this are drawn. [ours]"""
     background: bool = True
     """Background is a class of the contrast; off: foreground classes only. [ours]"""
-    queue: CountOrNone = 0
+    queue: Remembered = 0
     """Keys of earlier steps kept for each class; 0: none. [ours]"""
     temperature: Amount = 0.1
     """tau of the contrast. [ours]"""
