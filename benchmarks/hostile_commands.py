@@ -169,8 +169,8 @@ def in_turn(tries: list[Try], seed: int) -> list[Try]:
     return [one for *_, one in sorted(ranked, key=lambda row: row[:2])]
 
 
-def attempt(one: Try, stage: Stage) -> tuple[str, str]:
-    """Outcome of a try, and a word on it."""
+def attempt(one: Try, stage: Stage, most: int = MOST_SAID) -> tuple[str, str]:
+    """Outcome of a try, and a word on it; it may say ``most`` letters."""
     said, shown, code, escaped = io.StringIO(), io.StringIO(), None, ""
     root = str(stage.root)
     one.prepare(stage.root)
@@ -203,7 +203,7 @@ def attempt(one: Try, stage: Stage) -> tuple[str, str]:
         return "slow", f"{seconds:.0f} s: {last}"
     if elsewhere:
         return "elsewhere", ", ".join(elsewhere[:5])
-    if code and (not told.strip() or len(told) > MOST_SAID):
+    if (code and not told.strip()) or (len(told) > most and "--json" not in one.words):
         return "words", f"{code}: {len(told)} letters"
     return str(code), last
 

@@ -203,3 +203,16 @@ def test_a_field_that_somebody_needs_and_that_is_not_there_is_told_by_name(tmp_p
     ):
         with pytest.raises(DataError, match=rf"record.json: {place} is not there"):
             needs()
+
+
+@pytest.mark.parametrize("field", ["fault", "found", "expected", "remedy"])
+@pytest.mark.parametrize("text", ["n" * 10**6, "9" * 10**6, "a, " * 10**6], ids=["name", "number", "list"])
+def test_an_error_is_short_whatever_it_shows(field: str, text: str) -> None:
+    fields = {"fault": "is wrong", "found": "x", "expected": "y", "remedy": "z"} | {
+        field: f"before {text} after"
+    }
+    told = str(DataError(fields.pop("fault"), path=Path("here.json"), **fields))
+    assert len(told) < 10_000
+    assert told.startswith("here.json: ")
+    assert "before" in told
+    assert "after" in told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from semivox.numerals import show_number, whole_number
+from semivox.numerals import show_number, show_percent, whole_number
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,7 @@ def test_no_whole_number(text: object) -> None:
 
 def test_whole_numbers() -> None:
     assert [whole_number(text) for text in ("0", " 12 ", 7, "007")] == [0, 12, 7, 7]
+
+
+def test_percent_as_pages_write_it() -> None:
+    assert [show_percent(share) for share in (0.8, 5 / 6, 1, 0)] == ["80 %", "83.3 %", "100 %", "0 %"]

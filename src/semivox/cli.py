@@ -16,7 +16,7 @@ from typing import Any
 
 from semivox.arguments import CommandParser, command_of, completion, run
 from semivox.commands import COMMANDS
-from semivox.errors import BUG, DataError, DiskFault, SemivoxError, Stopped, printable
+from semivox.errors import BUG, DataError, DiskFault, SemivoxError, Stopped, printable, shortened
 from semivox.stopping import StopSignals
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -63,7 +63,7 @@ def _run(words: Sequence[str], stop: StopSignals) -> int:
             told = fault.exit_code != Stopped.exit_code or "go on with: " in str(fault)
             _tell(arguments, f"{fault}{'' if told else _going_on(arguments, words)}")
             return fault.exit_code
-        _tell(arguments, f"a bug in semivox, sorry: {type(error).__name__}: {error}")
+        _tell(arguments, f"a bug in semivox, sorry: {type(error).__name__}: {shortened(str(error))}")
         print(_write_bug(arguments, words), file=sys.stderr)
         return BUG
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-MOST_FOUND = 2000
-"""Letters that an error shows of what was found."""
+MOST_SHOWN = 2000
+"""Letters of a text that are shown; files hold names and lists of any length."""
+LONG = re.compile(r"\d{40,}|[^\s/]{300,}")
+"""Numbers and names of which nobody reads the end."""
 
 BUG = 70
 """Exit code of an error that is no :class:`SemivoxError`: a fault of semivox."""
@@ -30,7 +32,7 @@ class SemivoxError(Exception):
         expected: object = None,
         remedy: str | None = None,
     ) -> None:
-        found = _shortened(found)
+        fault, found, expected = shortened(fault), _shown(found), _shown(expected)
         self.fault, self.path, self.found, self.expected, self.remedy = fault, path, found, expected, remedy
         text = f"{path}: {fault}" if path is not None else fault
         if found is not None:
@@ -38,7 +40,7 @@ class SemivoxError(Exception):
         if expected is not None:
             text += f"; expected {expected}"
         if remedy is not None:
-            text = f"{text.rstrip('.')}. Remedy: {remedy}"
+            text = f"{text.rstrip('.')}. Remedy: {_middle_out(remedy, 4 * MOST_SHOWN)}"
         super().__init__(printable(text))
 
 
@@ -50,12 +52,27 @@ def printable(text: str) -> str:
         return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _shortened(found: object) -> object:
-    """Without the middle of numbers of many digits, and of texts that fill a screen."""
-    whole = str(found)
-    text = re.sub(r"\d{40,}", lambda run: f"{run[0][:8]}... ({len(run[0])} digits)", whole)
-    text = text if len(text) <= MOST_FOUND else f"{text[: MOST_FOUND - 4]} ..."
-    return found if text == whole else text
+def shortened(text: str, most: int = MOST_SHOWN) -> str:
+    """A text as it is shown to people: without the end of numbers of many digits and of very long names, and
+    without its own middle where it has more than ``most`` letters."""
+    return _middle_out(LONG.sub(_beginning, text), most)
+
+
+def _beginning(run: re.Match[str]) -> str:
+    digits = run[0].isdecimal()
+    return f"{run[0][: 8 if digits else 60]}... ({len(run[0]):,} {'digits' if digits else 'letters'})"
+
+
+def _middle_out(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    half = most // 2 - 20
+    return f"{text[:half]} ... ({len(text):,} letters) ... {text[-half:]}"
+
+
+def _shown(value: object) -> object:
+    text = shortened(whole := str(value))
+    return value if text == whole else text
 
 
 class DataError(SemivoxError):

@@ -12,6 +12,11 @@ def whole_number(text: object) -> int | None:
     return int(written) if re.fullmatch(r"[0-9]{1,18}", written) else None
 
 
+def show_percent(share: float) -> str:
+    """``80 %``, ``83.3 %``."""
+    return f"{round(100 * share, 1):g} %"
+
+
 def show_number(number: float, digits: int = 3, sign: str = "") -> str:
     """``0.0123``, ``12.3``, ``1,523``: ``digits`` significant ones, or all those before the point.
 

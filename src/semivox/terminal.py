@@ -1,4 +1,5 @@
-"""What the command line shows: tables, bars and lines."""
+"""What the command line shows: tables, bars and lines, none of which a name in a file makes longer than a
+screen."""
 
 from __future__ import annotations
 
@@ -7,10 +8,13 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from semivox.errors import printable
+from semivox.errors import MOST_SHOWN, printable, shortened
 from semivox.options import with_data_folders
 
 O = TypeVar("O")  # noqa: E741
+
+OF_A_CELL = 500
+"""Letters of a table's cell that are shown."""
 
 
 def show(content: Any) -> None:
@@ -23,14 +27,37 @@ def show(content: Any) -> None:
     console = Console()
     if not console.is_terminal:  # a pipe has no width: do not break tables at 80 columns
         console = Console(width=160)
-    console.print(content)
+    console.print(_short(content))
+
+
+def line(text: str, *, error: bool = False) -> None:
+    """Print a line, on stderr if it is none of the result."""
+    print(printable(shortened(text)), file=sys.stderr if error else sys.stdout, flush=error)
+
+
+def _short(content: Any, most: int = MOST_SHOWN) -> Any:
+    """The same, each text of it shortened where it is very long."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    if isinstance(content, Group):
+        return Group(*map(_short, content.renderables))
+    if isinstance(content, Table):
+        for column in content.columns:
+            column.header = _short(column.header)
+            column._cells = [_short(cell, OF_A_CELL) for cell in column._cells]
+    if isinstance(content, Text):
+        short = "\n".join(shortened(each, most) for each in content.plain.split("\n"))
+        return content if short == content.plain else Text(short, style=content.style)
+    return shortened(content, most) if isinstance(content, str) else content
 
 
 def with_folders_told(options: O) -> O:
     """The options with paths where nnU-Net's names stood for data folders; a line on stderr for each."""
     found, lines = with_data_folders(options)
-    for line in lines:
-        print(printable(line), file=sys.stderr)
+    for each in lines:
+        line(each, error=True)
     return found
 
 
@@ -44,7 +71,7 @@ def case_line(done: int, total: int, row: Any) -> None:
         dice = row.promise["dice"]["foreground"]
         least = f"at least {dice['at_least']:.2f}" if dice["at_least"] else "no less promised"
         said = f"  Dice {dice['expected']:.2f}, {least}"
-    print(f"{done}/{total} {row.case} {row.seconds or 0:.1f} s{said}{note}", file=sys.stderr, flush=True)
+    line(f"{done}/{total} {row.case} {row.seconds or 0:.1f} s{said}{note}", error=True)
 
 
 class ProgressBar:

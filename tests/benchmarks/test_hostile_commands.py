@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,39 @@ def test_a_value_that_a_record_of_a_run_lacks_is_no_bug(stage: Stage) -> None:
     found = {one.damage: attempt(one, stage) for one in places}
     assert {one: told for one, told in found.items() if told[0] in WRONG} == {}
     assert any("patient" in damage for damage in found)
+
+
+LONG_NAMES = {
+    "check": ("check", "check @/phantoms/train"),
+    "plan": ("plan", "plan @/phantoms/train --cache @/cache --verbose"),
+    "train": ("train", LINES["train"].words + " --verbose"),
+    "predict": ("predict", LINES["predict"].words),
+    "rank": ("rank", LINES["rank"].words),
+}
+
+
+@pytest.mark.parametrize("command", LONG_NAMES)
+@pytest.mark.parametrize("many", [False, True])
+def test_names_of_any_length_are_shown_short(command: str, many: bool, stage: Stage) -> None:
+    name, words = LONG_NAMES[command]
+
+    def lengthen(root: Path) -> None:
+        for folder in ("phantoms/train", "phantoms/test"):
+            path = root / folder / "dataset.json"
+            about = json.loads(path.read_text())
+            about["channel_names"] = ["c"] * 50_000 if many else {"0": "c" * 100_000}
+            about["labels"] = {"background": 0, "atrium" + "y" * 100_000: 1}
+            path.write_text(json.dumps(about))
+        path = root / "phantoms/train/cases.csv"
+        path.write_text(path.read_text().replace(",p0,", f",{'p' * 100_000},"))
+        path = root / "model0/model.json"
+        card = json.loads(path.read_text())
+        path.write_text(json.dumps({**card, "undertrained": "u " * 50_000, "channels": ["c" * 100_000]}))
+
+    line = replace(LINES[name], writes=("phantoms", "model0", "cache"))
+    one = Try(line, "file", "", "long names", tuple(words.split(" ")), lengthen)
+    outcome, told = attempt(one, stage, most=12_000)
+    assert outcome in "0123", (outcome, told)
 
 
 def test_every_option_has_its_turn() -> None:

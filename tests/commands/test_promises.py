@@ -72,7 +72,7 @@ def test_masks_that_the_run_holds_tell_what_new_ones_are_worth(
     assert main(["predict", str(run), str(new), "--out", str(out)]) == 0
     shown = capsys.readouterr()
     assert "calibrated on 3 held-out patients" in shown.out
-    assert "75.0% have the Dice that is promised (3 can promise 75.0% at most)" in shown.out
+    assert "75 % have the Dice that is promised (3 can promise 75 % at most)" in shown.out
     row = rows(out)["a"]
     promised = row["promise"]["dice"]["foreground"]
     assert 0 <= promised["at_least"] <= promised["expected"] <= 1

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from semivox.cohort.format_table import WRITABLE
-from semivox.errors import DataError, SettingsError, printable
+from semivox.errors import DataError, SettingsError
 from semivox.heavy_imports import heavy_imports
+from semivox.numerals import show_percent
 from semivox.options import Command, Flag, Positional, from_options
-from semivox.terminal import case_line
+from semivox.terminal import case_line, line
 
 if TYPE_CHECKING:
     from semivox.cohort import Scans
@@ -198,19 +198,19 @@ def main(given: PredictOptions) -> int:
     """Predict, a line a case; 3 if cases have failed."""
     report = predict.of(replace(given, progress=case_line))
     if report.undertrained:
-        print(f"warning: {report.undertrained}", file=sys.stderr)
-    print(
+        line(f"warning: {report.undertrained}", error=True)
+    line(
         f"{len(report.rows) - len(report.failed)} masks in {report.out}, "
         f"{len(report.skipped)} up to date, {len(report.review)} to review, {len(report.failed)} failed"
     )
-    print(_worth(report))
+    line(_worth(report))
     if report.left_out:
-        named = ", ".join(printable(path.name) for path in report.left_out)
-        print(f"{len(report.left_out)} left out, not read as scans: {named}", file=sys.stderr)
+        named = ", ".join(path.name for path in report.left_out)
+        line(f"{len(report.left_out)} left out, not read as scans: {named}", error=True)
     if report.stored:
-        print(f"{len(report.stored)} on the server, compared with what it gives back")
+        line(f"{len(report.stored)} on the server, compared with what it gives back")
     for note in (*report.notes, *report.not_stored):
-        print(note, file=sys.stderr)
+        line(str(note), error=True)
     return 3 if report.failed or report.not_stored else 0
 
 
@@ -223,10 +223,10 @@ def _worth(report: PredictionReport) -> str:
             "(train --folds leaves them, report RUN --test DATA makes them)"
         )
     most, asked = known["highest_level"], known["level_asked"]
-    but = f" ({known['patients']} can promise {most:.1%} at most)" if asked > most else ""
+    but = f" ({known['patients']} can promise {show_percent(most)} at most)" if asked > most else ""
     return (
         f"calibrated on {known['patients']} held-out patients: of masks of scans like theirs, "
-        f"{known['level']:.1%} have the Dice that is promised{but}"
+        f"{show_percent(known['level'])} have the Dice that is promised{but}"
     )
 
 

@@ -126,7 +126,8 @@ def announce(
         display.say(f"warning: {warning} (a longer --budget)")
     display.detail(f"network: {plan.network.kind} on patches of {size}")
     display.detail(
-        f"{run.precision}, {run.threads} threads, seed {run.seed}; {memory:.1f} GiB of memory in use, "
+        f"{run.precision}, {run.threads} thread{'' if run.threads == 1 else 's'}, seed {run.seed}; "
+        f"{memory:.1f} GiB of memory in use, "
         f"{store.disk_bytes / 2**20:.0f} MiB prepared in {store.root}"
     )
     if processes.ranks > 1:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from semivox.duration import show_duration
+from semivox.errors import shortened
 from semivox.training.live_view import LiveView, TrainingState, name_of
 
 
@@ -70,7 +71,7 @@ class ConsoleDisplay:
             self._view.stop()
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(shortened(text), highlight=False, markup=False, soft_wrap=True)
 
     def detail(self, text: str) -> None:
         if self.verbose:
