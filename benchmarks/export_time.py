@@ -122,7 +122,8 @@ def make_model(folder: Path, classes: int) -> tuple[Any, list[Lap]]:
 def predict_turn(folder: Path, classes: int) -> tuple[Lap, Path]:
     """From file to file."""
     from semivox.cohort.scans import find_scans
-    from semivox.inference.folder import Wanted, predict_folder
+    from semivox.inference.folder import predict_folder
+    from semivox.inference.scan_work import Wanted
 
     model, in_network = make_model(folder, classes)
     scans = find_scans([folder / "scan.nii.gz"]).cases

@@ -41,8 +41,9 @@ from semivox.cohort import load_cohort, read_label, read_volume
 from semivox.cohort.scans import find_scans
 from semivox.evaluation import overlap_dice
 from semivox.inference import load_model, load_networks
-from semivox.inference.folder import Wanted, predict_folder
+from semivox.inference.folder import predict_folder
 from semivox.inference.native_grid import native_classes, working_image
+from semivox.inference.scan_work import Wanted
 from semivox.inference.weights import read_card
 from semivox.machine import freed_memory_kept
 from semivox.tiles import predict_planned

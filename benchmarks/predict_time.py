@@ -74,7 +74,8 @@ def serve(a: argparse.Namespace) -> None:
     import torch
 
     from semivox.inference import load_model
-    from semivox.inference.folder import Wanted, predict_folder
+    from semivox.inference.folder import predict_folder
+    from semivox.inference.scan_work import Wanted
 
     torch.set_num_threads(a.threads)
     try:

@@ -65,6 +65,7 @@ ORDER = (
     ("testing",),
     ("runs",),
     ("engines",),
+    ("elsewhere",),
     ("comparison",),
     ("annotating",),
     ("commands",),
@@ -385,6 +386,7 @@ TOUCHES = {
     "engines/worker.py": {"open:w"},  # a pipe
     "exports/bundle.py": {"copyfile"},  # a temporary of `replacing`, in a folder of `building`
     "inference/export.py": {"save_file"},  # a temporary of `replacing`
+    "inference/record.py": {"open:w"},  # temporaries of `replacing`
     "runs/records.py": {"copyfile"},  # a temporary of `replacing`
     "testing/runs.py": {"TemporaryDirectory", "copytree", "mkdir"},  # a developer's checks
     "testing/learning.py": {"TemporaryDirectory"},

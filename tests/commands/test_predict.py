@@ -6,10 +6,12 @@ import csv
 import hashlib
 import json
 import re
+import sys
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -17,8 +19,10 @@ from semivox.cli import main
 from semivox.cohort.case import Case, Cohort
 from semivox.cohort.identity import case_identity
 from semivox.commands.predict import predict
+from semivox.engines import local
 from semivox.errors import DataError, SettingsError
 from semivox.inference import export_model, load_model
+from semivox.inference.record import Row
 from semivox.networks import build_network
 from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
@@ -233,3 +237,74 @@ def test_the_command_line_tells_runs_from_scans(tmp_path: Path, monkeypatch: pyt
         assert set(rows(out)) == {"a", "b"}
         assert {len(row["runs"]) for row in rows(out).values()} == {count}
     assert main(["predict", "some", "one", "more", "--out", "never"]) == 1
+
+
+def plain_of(out: Path) -> dict[str, object]:
+    """Every file's bytes; of the record all but the seconds that a case took."""
+    files: dict[str, object] = {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and not path.name.startswith(("predictions.", ".lock"))
+    }
+    found = {
+        case: {key: value for key, value in row.items() if key != "seconds"}
+        for case, row in rows(out).items()
+    }
+    return {**files, "rows": found}
+
+
+def test_processes_make_what_one_makes_and_a_killed_one_loses_no_scan(tmp_path: Path) -> None:
+    run = export(tmp_path / "run")
+    names = [f"c{i:02d}.nii.gz" for i in range(8)]
+    folder = scans(tmp_path / "scans", *names)
+    (folder / "c03.nii.gz").write_bytes(b"not a scan")
+    here, there = tmp_path / "here", tmp_path / "there"
+    for out, seed in ((here, 0), (there, 1)):  # a row of another model, which must not outlive its mask
+        predict(export(tmp_path / f"run{seed}", seed=5), folder, out, threads=1)
+    predict(run, folder, here, threads=1, probabilities=True)
+    seen, killed = [], list[int]()
+
+    def progress(done: int, total: int, row: Row) -> None:
+        seen.append((done, total))
+        if not killed:  # whatever it is at
+            worker = psutil.Process().children()[0]
+            worker.kill()
+            killed.append(worker.pid)
+
+    report = predict(run, folder, there, threads=1, probabilities=True, on="local:2", progress=progress)
+    assert seen == [(i, 8) for i in range(1, 9)]
+    assert len(killed) == 1
+    assert [row.case for row in report.failed] == ["c03"]
+    assert plain_of(there) == plain_of(here)
+
+    # only what has changed is done again, by what the other process finds
+    (folder / "c04.nii.gz").write_bytes((folder / "c05.nii.gz").read_bytes())
+    again = predict(run, folder, there, threads=1, probabilities=True, skip_existing=True, on="local:1")
+    assert sorted(row.case for row in again.rows) == ["c03", "c04"]
+    assert len(again.skipped) == 6
+    predict(run, folder, here, threads=1, probabilities=True, skip_existing=True)
+    assert plain_of(there) == plain_of(here)
+
+    with pytest.raises(SettingsError, match="no such engine"):
+        predict(run, folder, tmp_path / "none", on="cloud")
+
+
+def test_a_scan_that_kills_every_process_is_told_and_its_old_mask_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, folder, out = (
+        export(tmp_path / "run"),
+        scans(tmp_path / "scans", "a.nii.gz", "b.nii.gz"),
+        tmp_path / "out",
+    )
+    predict(run, folder, out)
+    code = (
+        "import os, signal, sys; 'a.nii' in sys.stdin.readline() and os.kill(os.getpid(), signal.SIGKILL); "
+    )
+    code += "from semivox.engines.worker import main; sys.exit(main())"
+    monkeypatch.setattr(local, "COMMAND", (sys.executable, "-c", code))
+    report = predict(run, scans(tmp_path / "one", "a.nii.gz"), out, on="local:1")
+    (row,) = report.failed
+    assert "signal SIGKILL, 3 times (a)" in row.reason
+    assert not (out / "a.nii.gz").exists()
+    assert rows(out)["b"]["status"] == "ok"

@@ -16,7 +16,8 @@ from semivox.cli import main
 from semivox.cohort import find_scans, read_case
 from semivox.errors import DataError
 from semivox.inference import load_model
-from semivox.inference.folder import Wanted, predict_folder
+from semivox.inference.folder import predict_folder
+from semivox.inference.scan_work import Wanted
 from semivox.ranking.measure import measure
 from semivox.tiles import predict_planned
 

@@ -14,8 +14,9 @@ from semivox.cohort.case import Case
 from semivox.cohort.scans import find_scans
 from semivox.errors import DataError
 from semivox.inference import Segmentation, load_model
-from semivox.inference.folder import Wanted, predict_folder
+from semivox.inference.folder import predict_folder
 from semivox.inference.model import Model
+from semivox.inference.scan_work import Wanted
 
 from .conftest import MakeRun, SaveScan
 

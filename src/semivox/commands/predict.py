@@ -17,6 +17,7 @@ from semivox.terminal import case_line, line
 if TYPE_CHECKING:
     from semivox.cohort import Scans
     from semivox.dicomweb import Address
+    from semivox.elsewhere import Opening
     from semivox.inference import Predictor
     from semivox.inference.folder import PredictionReport
     from semivox.inference.record import Row
@@ -75,6 +76,9 @@ class PredictOptions:
     """cpu, cuda, or auto: cuda where there is one."""
     threads: Annotated[int | None, Flag("N", default="all")] = None
     """CPU threads."""
+    on: Annotated[str | None, Flag("ENGINE", default="local")] = None
+    """Where scans are predicted: local, one after the other here; local:N, by N processes, each with its
+    share of the cores; ray[:ADDRESS] or slurm[:PARTITION], on a cluster."""
     progress: Callable[[int, int, Row], None] | None = None
     """Called as ``progress(done, all, row)`` after each case."""
 
@@ -102,8 +106,10 @@ def predict(options: PredictOptions) -> PredictionReport:
     with heavy_imports():  # here, not above: help must not import torch
         import semivox.inference.folder  # noqa: F401
         from semivox.cohort import find_scans
-        from semivox.inference import load_ensemble
+        from semivox.elsewhere import Opening
+        from semivox.engines.choose import known_engine
 
+    known_engine(options.on)
     paths = _listed(options.paths)
     if options.format not in WRITABLE:
         raise SettingsError("no such format to write", found=options.format, expected=" or ".join(WRITABLE))
@@ -112,41 +118,51 @@ def predict(options: PredictOptions) -> PredictionReport:
             "no such level", found=options.level, expected="a share between 0 and 1, like 0.8"
         )
     address = _address(options, paths)
-    model = load_ensemble(
-        options.run,
-        device=options.device,
-        weights=options.weights,
-        threads=options.threads,
-        pieces=options.pieces,
-        tta=options.tta,
+    runs = [str(Path(run).absolute()) for run in _listed(options.run)]
+    masks = None if options.calibrate_with is None else str(Path(options.calibrate_with).absolute())
+    opening = Opening(
+        runs,
+        options.device,
+        options.weights,
+        options.threads,
+        options.pieces,
+        options.tta,
+        masks,
+        options.level,
     )
+    model = opening.model()
     if address is None:
-        return _predicted(options, model, find_scans(paths, model.naming))
-    return _predicted_study(options, model, address)
+        return _predicted(options, opening, model, find_scans(paths, model.naming))
+    return _predicted_study(options, opening, model, address)
 
 
-def _predicted(options: PredictOptions, model: Predictor, scans: Scans) -> PredictionReport:
-    from semivox.inference.folder import Wanted, predict_folder
-    from semivox.inference.promise import Calibration
-    from semivox.runs.held_out_masks import held_out_masks
+def _predicted(options: PredictOptions, opening: Opening, model: Predictor, scans: Scans) -> PredictionReport:
+    from semivox.elsewhere import elsewhere
+    from semivox.engines.choose import is_here
+    from semivox.inference.folder import predict_folder
+    from semivox.inference.scan_work import Wanted
 
-    masks = held_out_masks(_listed(options.run), model, options.calibrate_with)
+    out, on = Path(options.out), options.on
+    wanted = Wanted(options.format, options.probabilities, options.uncertainty)
     return predict_folder(
         model,
         scans.cases,
-        Path(options.out),
-        Wanted(options.format, options.probabilities, options.uncertainty),
+        out,
+        wanted,
         faults=scans.faults,
         left_out=scans.left_out,
         notes=scans.notes,
-        calibration=Calibration(masks, options.level),
+        calibration=opening.calibration(model),
         skip_existing=options.skip_existing,
         fail_fast=options.fail_fast,
         progress=options.progress,
+        elsewhere=None if on is None or is_here(on) else elsewhere(on, opening, out, wanted),
     )
 
 
-def _predicted_study(options: PredictOptions, model: Predictor, address: Address) -> PredictionReport:
+def _predicted_study(
+    options: PredictOptions, opening: Opening, model: Predictor, address: Address
+) -> PredictionReport:
     """Scans from a server, their masks back to it."""
     from semivox.cohort import CHOICES
     from semivox.dicomweb import Server, fetched, store, store_once
@@ -154,7 +170,7 @@ def _predicted_study(options: PredictOptions, model: Predictor, address: Address
     server, out = Server(address), Path(options.out)
     wanted = replace(options, format="dicom-seg" if options.format == "same" else options.format)
     with fetched(server, str(options.study), options.series, out) as scans:
-        report = _predicted(wanted, model, scans)
+        report = _predicted(wanted, opening, model, scans)
     stored: list[Path] = []
     not_stored: list[DataError] = []
     new = [out / row.mask for row in report.rows if row.mask is not None]

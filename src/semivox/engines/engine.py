@@ -11,9 +11,11 @@ from semivox.engines.task import Outcome, Task
 
 
 class Engine(AbstractContextManager["Engine"], Protocol):
-    """Does tasks somewhere. ``places``: how many at a time, as far as it is known."""
+    """Does tasks somewhere. ``places``: how many at a time, as far as it is known; ``bundle``: pieces of
+    seconds each that a task should be made of, since a process may begin with it."""
 
     places: int
+    bundle: int
 
     def put(self, task: Task) -> None:
         """Have it done; returns at once, or when there is room."""

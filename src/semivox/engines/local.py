@@ -30,6 +30,7 @@ class Local:
 
     def __init__(self, places: int, tell: Tell) -> None:
         self.places, self._tell = places, tell
+        self.bundle = 1
         self._threads = max(1, cpus() // places)
         self._pool = ThreadPoolExecutor(places, "worker")
         self._ended: queue.SimpleQueue[Outcome] = queue.SimpleQueue()

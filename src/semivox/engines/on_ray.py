@@ -38,6 +38,7 @@ class OnRay:
         )(_do_text)
         self.places = max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
         self._out: dict[Any, Task] = {}
+        self.bundle = 1
 
     def __enter__(self) -> OnRay:
         return self

@@ -65,6 +65,7 @@ class OnSlurm:
         except Timeout:
             raise SettingsError("another process has given this work to Slurm", path=folder) from None
         self._waiting: deque[Task] = deque()
+        self.bundle = 16
         self._out: dict[Place, _Out] = {}
         self._ended: deque[Outcome] = deque()
         self._deaths, self._stops = Counter[int](), Counter[int]()

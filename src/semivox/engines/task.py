@@ -20,6 +20,7 @@ Tell = Callable[[str], None]
 
 KINDS: Mapping[str, str] = {
     "cell": "semivox.comparison.cell_task:do_cell",
+    "scans": "semivox.elsewhere.predicting:do_scans",
 }
 """Kind of task -> the function that does it, "module:function", called with a Tell and the arguments by name.
 A worker is told kinds, never functions."""

@@ -2,56 +2,70 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+import contextlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from semivox.cohort import (
     CHOICES,
     Case,
-    case_identity,
     ending_of,
     label_entries,
     mask_ending,
-    quick_sha256,
-    read_case,
-    stem_of,
-    write_volume,
 )
 from semivox.cohort.dataset_json import LABEL_KEYS
-from semivox.contents import RunOfMask
-from semivox.errors import DataError, DiskFault, SemivoxError, SettingsError
-from semivox.files import inside, read_json, real_path, refuse_full, remove_file, write_json
+from semivox.errors import DataError, SettingsError
+from semivox.files import inside, read_json, real_path, refuse_full, write_json
 from semivox.inference.predictor import Predictor
 from semivox.inference.promise import UNCALIBRATED, Calibration
-from semivox.inference.ranges import departures
-from semivox.inference.record import Record, Row
-from semivox.inference.segmentation import Segmentation
+from semivox.inference.record import Record, Row, kept_rows
+from semivox.inference.scan_work import PROBABILITIES, UNCERTAINTY, ScanWork, Wanted, named
 from semivox.machine import freed_memory_kept
 from semivox.output_places import refuse_in_run
-from semivox.prepare import appearance
 
-PROBABILITIES, UNCERTAINTY = "probabilities", "uncertainty"
 MASK_SHARE, MAP_SHARE = 0.01, 0.1
 """Of a scan's file: what its mask, and each map of a class, takes at least."""
 
-Rest = Callable[[], tuple[Row, bool]]
-"""What is left to do for a case: gives its row, and whether it was predicted now (else it was up to date)."""
+Settle = Callable[[Row, bool], bool]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is written: the masks' ``format`` and which maps lie beside them."""
+class Asked:
+    """A scan for another process. ``before``: its row of an earlier call, which stays if nothing has changed,
+    provided it may be skipped; else it is forgotten already."""
 
-    format: str = "same"
-    probabilities: bool = False
-    uncertainty: bool = False
+    number: int
+    scan: Case
+    before: Row | None
+    may_be_skipped: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``row`` None: ``before`` is of other work, so it is to be forgotten; an error: nobody could do it."""
+
+    number: int
+    row: Row | Exception | None
+    fresh: bool = True
+
+
+class Rising(Iterator[Asked]):
+    """What is asked ``again`` before what is ``first`` asked. After its end more may come."""
+
+    def __init__(self, first: Iterator[Asked], again: deque[Asked]) -> None:
+        self._first, self._again = first, again
+
+    def __next__(self) -> Asked:
+        return self._again.popleft() if self._again else next(self._first)
+
+
+Elsewhere = Callable[[Iterator[Asked]], Generator[Answer]]
+"""Has scans predicted by other processes, and tells of each as it ends."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +112,11 @@ def predict_folder(
     skip_existing: bool = False,
     fail_fast: bool = False,
     progress: Callable[[int, int, Row], None] | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> PredictionReport:
-    """Predict ``scans`` into ``out`` one after the other; a case that fails does not stop the others.
+    """Predict ``scans`` into ``out``, here one after the other, or by ``elsewhere``; a case that fails stops
+    no other.
 
-    While the network has one scan, a thread measures and writes the mask of the one before.
     ``faults`` of single cases fail them unread; ``left_out`` and ``notes`` go into the report;
     ``calibration`` tells what agreement is worth.
     ``progress(done, all, row)`` is called after each case. Raises SettingsError if ``out`` holds predictions
@@ -109,16 +124,17 @@ def predict_folder(
     """
     faults = faults or {}
     _check_folder(model, scans, out)
-    record = Record(out, _head(model, calibration))
-    _refuse_full(model, [scan for scan in scans if scan.name not in record.rows], out, wanted)
+    kept = kept_rows(out)
+    there = {row.case for row in kept}
+    _refuse_full(model, [scan for scan in scans if scan.name not in there], out, wanted)
+    record = Record(out, _head(model, calibration), kept)
     _write_dataset_json(model, scans, out, wanted)
     record.write()
     rows: list[Row] = []
     skipped: list[str] = []
 
-    def settle(ending: Future[tuple[Row, bool]]) -> bool:
-        """Wait for a case and put it on record; False: no more are wanted."""
-        row, fresh = ending.result()
+    def settle(row: Row, fresh: bool) -> bool:
+        """Put a case on record; False: no more are wanted."""
         if fresh:
             record.put(row)
             rows.append(row)
@@ -128,188 +144,73 @@ def predict_folder(
             progress(len(rows) + len(skipped), len(scans), row)
         return not (fail_fast and row.status == "failed")
 
-    ending: Future[tuple[Row, bool]] | None = None
-    with freed_memory_kept(), ThreadPoolExecutor(1) as writer:
-        try:
-            for scan in scans:
-                rest = _Case(
-                    model,
-                    scan,
-                    out,
-                    wanted,
-                    record.rows.get(scan.name),
-                    partial(record.forget, scan.name),
-                    faults.get(scan.name),
-                    calibration,
-                ).begin(skip_existing)
-                go_on, ending = ending is None or settle(ending), None
-                if not go_on:
-                    break
-                ending = writer.submit(rest)
-        finally:  # an interrupted call, too, leaves the record of every mask that is there
-            if ending is not None:
-                settle(ending)
-            record.write()
+    def work(scan: Case) -> ScanWork:
+        before, forget = record.get(scan.name), partial(record.forget, scan.name)
+        return ScanWork(model, scan, out, wanted, before, forget, faults.get(scan.name), calibration)
+
+    try:
+        if elsewhere is None:
+            _predict_here(scans, work, settle, skip_existing)
+        else:
+            _predict_elsewhere(elsewhere, scans, work, settle, skip_existing)
+    finally:  # an interrupted call, too, leaves the record of every mask that is there
+        record.close()
     undertrained = model.card.get("undertrained")
     return PredictionReport(
         out, model.model_id, tuple(rows), tuple(skipped), left_out, notes, undertrained, calibration.to_json()
     )
 
 
-@dataclass(frozen=True)
-class Digest:
-    """``scan``: the identity of a case; ``files``: the hash of its files' bytes. None: not known."""
-
-    scan: str | None = None
-    files: str | None = None
-
-
-@dataclass(frozen=True)
-class _Case:
-    """A scan on its way to a row; ``before`` is its row of an earlier call, which ``forget`` takes from the
-    record, ``fault`` what is wrong with it before it is read."""
-
-    model: Predictor
-    scan: Case
-    out: Path
-    wanted: Wanted
-    before: Row | None
-    forget: Callable[[], None]
-    fault: DataError | None = None
-    calibration: Calibration = UNCALIBRATED
-
-    def begin(self, skip_existing: bool) -> Rest:
-        """Read, hash and segment the scan; equal files are known without reading. No mask is written or
-        taken away before the rest is called."""
-        started, digest = time.perf_counter(), Digest()
+def _predict_here(
+    scans: Sequence[Case], work: Callable[[Case], ScanWork], settle: Settle, skip_existing: bool
+) -> None:
+    """While the network has one scan, a thread measures and writes the mask of the one before."""
+    ending: Future[tuple[Row, bool]] | None = None
+    with freed_memory_kept(), ThreadPoolExecutor(1) as writer:
         try:
-            if self.fault is not None:
-                raise self.fault
-            before = self.before if skip_existing else None
-            digest = Digest(files=quick_sha256(self.scan))
-            if before is not None and _up_to_date(self.model, before, digest, self.out, self.wanted):
-                return lambda: (before, False)
-            volume = read_case(self.scan)
-            digest = replace(digest, scan=case_identity(self.scan, volume))
-            if before is not None and _up_to_date(self.model, before, digest, self.out, self.wanted):
-                return lambda: (before, False)
-            if self.before is not None and not _same_work(self.model, self.before, digest):
-                self.forget()  # if this process dies, the old row must not pass for that of the new mask
-            segmentation = self.model.predict(
-                volume, probabilities=self.wanted.probabilities, uncertainty=self.wanted.uncertainty
-            )
-        except DiskFault:
-            raise
-        except Exception as error:  # whatever is wrong with one scan, the others are still wanted
-            return partial(self._fail, digest, time.perf_counter() - started, error)
-        return partial(self._end, digest, time.perf_counter() - started, segmentation)
-
-    def _end(self, digest: Digest, seconds: float, segmentation: Segmentation) -> tuple[Row, bool]:
-        """Measure and write a segmentation that took ``seconds`` so far."""
-        model, started = self.model, time.perf_counter()
-        try:
-            maps = self._write_maps(segmentation)
-            reasons = departures(segmentation, model.card.get("training"), tuple(model.card["may_be_empty"]))
-            looks = appearance(segmentation.volume, model.plan.channels)
-            sizes, agreed = _named(segmentation.volume_ml), segmentation.agreements
-            promise = self.calibration.promise(model.model_id, agreed, sizes, looks, digest.scan)
-            reasons += promise.reasons if promise else []
-            mask = segmentation.save(inside(self.out, self.scan.name), self.wanted.format)
-            self._remove({mask, *maps})
-        except DiskFault:  # not this scan's fault; what is there stays
-            raise
-        except Exception as error:
-            return self._fail(digest, seconds + time.perf_counter() - started, error)
-        row = Row(
-            case=self.scan.name,
-            status="ok",
-            flag="review" if reasons else "ok",
-            reason="; ".join(reasons),
-            model_id=model.model_id,
-            weights=model.weights,
-            whole=model.whole,
-            pieces=model.pieces,
-            runs=model.runs,
-            input_sha256=digest.scan,
-            input_files_sha256=digest.files,
-            seconds=round(seconds + time.perf_counter() - started, 3),
-            mask=mask.name,
-            volume_ml=sizes,
-            voxels=_named(segmentation.voxels),
-            components=_named(segmentation.components),
-            removed=_named(segmentation.removed),
-            border_contact=_named(segmentation.border_contact),
-            mean_entropy=segmentation.mean_entropy,
-            agreement=agreed[model.model_id],
-            appearance=looks,
-            promise=promise.to_json() if promise else None,
-        )
-        return row, True
-
-    def _fail(self, digest: Digest, seconds: float, error: Exception) -> tuple[Row, bool]:
-        self._remove()
-        failed = Row(
-            case=self.scan.name,
-            status="failed",
-            flag="refuse",
-            reason=str(error) if isinstance(error, SemivoxError) else f"{type(error).__name__}: {error}",
-            model_id=self.model.model_id,
-            weights=self.model.weights,
-            whole=self.model.whole,
-            pieces=self.model.pieces,
-            runs=self.model.runs,
-            input_sha256=digest.scan,
-            input_files_sha256=digest.files,
-            seconds=round(seconds, 3),
-        )
-        return failed, True
-
-    def _remove(self, written: Collection[Path] = ()) -> None:
-        """Take away what an earlier call wrote for the case and this one has not ``written``: it must not
-        pass for this one's."""
-        before = None if self.before is None else self.before.mask
-        if before is not None and self.out / before not in written:
-            remove_file(self.out, before)
-        for folder in (PROBABILITIES, UNCERTAINTY):
-            for path in _maps(self.scan.name, self.out / folder):
-                if path not in written:
-                    remove_file(self.out, folder, path.name)
-
-    def _write_maps(self, segmentation: Segmentation) -> list[Path]:
-        """Maps keep half precision's digits: the rest would only be noise that does not compress."""
-        written = []
-        maps = {PROBABILITIES: segmentation.probabilities, UNCERTAINTY: segmentation.uncertainty}
-        for folder, array in maps.items():
-            if array is not None:
-                channels = (array if folder == PROBABILITIES else array[None]).astype(np.float16)
-                path = inside(self.out, folder, self.scan.name)
-                written.append(write_volume(path, channels, segmentation.volume, self.wanted.format))
-        return written
+            for scan in scans:
+                rest = work(scan).begin(skip_existing)
+                go_on, ending = ending is None or settle(*ending.result()), None
+                if not go_on:
+                    break
+                ending = writer.submit(rest)
+        finally:
+            if ending is not None:
+                settle(*ending.result())
 
 
-def _same_work(model: Predictor, before: Row, digest: Digest) -> bool:
-    """Whether the row is of this model and scan."""
-    same = (before.status, before.model_id, before.weights, before.whole, before.pieces)
-    if same != ("ok", model.model_id, model.weights, model.whole, model.pieces):
-        return False
-    alone = RunOfMask(model_id=before.model_id, weights=before.weights, mirror_axes=[])
-    if sorted(before.runs or [alone], key=str) != sorted(model.runs, key=str):
-        return False
-    # earlier versions recorded the files' hash in the scan's place
-    return bool({before.input_sha256, before.input_files_sha256} & {digest.scan, digest.files} - {None})
+def _predict_elsewhere(
+    elsewhere: Elsewhere,
+    scans: Sequence[Case],
+    work: Callable[[Case], ScanWork],
+    settle: Settle,
+    skip_existing: bool,
+) -> None:
+    """The record is kept here. A row of other work is forgotten before its scan is given to another process,
+    or, where that process finds it out, before it is given there again."""
+    for scan in scans:
+        if (given := work(scan)).fault is not None and not settle(*given.begin(skip_existing)()):
+            return
+    again, out = deque[Asked](), dict[int, ScanWork]()
 
+    def first() -> Iterator[Asked]:
+        for number, scan in enumerate(scans):
+            given = work(scan)
+            if given.fault is None:
+                if given.before is not None and not skip_existing:
+                    given.forget()
+                out[number] = given
+                yield Asked(number, scan, given.before, skip_existing)
 
-def _up_to_date(model: Predictor, before: Row, digest: Digest, out: Path, wanted: Wanted) -> bool:
-    if before.mask is None or not _same_work(model, before, digest):
-        return False
-    if wanted.format != "same" and ending_of(before.mask) != CHOICES[wanted.format]:
-        return False
-    folders = [PROBABILITIES] * wanted.probabilities + [UNCERTAINTY] * wanted.uncertainty
-    return (out / before.mask).is_file() and all(_maps(before.case, out / folder) for folder in folders)
-
-
-def _maps(case: str, folder: Path) -> list[Path]:
-    return [p for p in folder.iterdir() if stem_of(p) == case] if folder.is_dir() else []
+    with contextlib.closing(elsewhere(Rising(first(), again))) as answers:
+        for answer in answers:
+            given, row = out.pop(answer.number), answer.row
+            if row is None:
+                given.forget()
+                out[answer.number] = given
+                again.append(Asked(answer.number, given.scan, given.before, False))
+            elif not settle(*(given.fail(row) if isinstance(row, Exception) else (row, answer.fresh))):
+                break
 
 
 def _check_folder(model: Predictor, scans: Sequence[Case], out: Path) -> None:
@@ -370,13 +271,9 @@ def _head(model: Predictor, calibration: Calibration) -> dict[str, object]:
         "weights": model.weights,
         "runs": list(model.runs),
         "method": model.card["method"],
-        "classes": _named(model.structures),
-        **({"regions": _named(model.regions.parts)} if model.regions else {}),
+        "classes": named(model.structures),
+        **({"regions": named(model.regions.parts)} if model.regions else {}),
         "spacing_known": model.card["spacing_known"],
         "mean_entropy": "nats, over the predicted foreground and 2 voxels around it, on the working grid",
         "calibration": calibration.to_json(),
     }
-
-
-def _named(numbers: Mapping[int, Any]) -> dict[str, Any]:
-    return {str(value): number for value, number in numbers.items()}

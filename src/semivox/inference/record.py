@@ -1,27 +1,33 @@
-"""The record of a predictions folder: one row a case, in ``predictions.json`` and ``predictions.csv``."""
+"""The record of a predictions folder: one row a case, in ``predictions.json`` and ``predictions.csv``; while
+scans are predicted, in ``predictions.jsonl`` too."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import io
+import json
+import operator
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TextIO
 
 from semivox.cohort import stem_of
+from semivox.content_checks import check_content
 from semivox.contents import Predictions, RunOfMask
 from semivox.errors import DataError
-from semivox.files import is_bare, read_json, write_json, write_text
+from semivox.files import append_text, is_bare, read_bytes, read_json, remove_file, replacing, told
 from semivox.inference.agreement import OVERALL
+from semivox.trees import json_tree
 
 FORMAT = 1
-JSON, CSV = "predictions.json", "predictions.csv"
+JSON, CSV, JOURNAL = "predictions.json", "predictions.csv", "predictions.jsonl"
+PLAIN: Mapping[str, Any] = {"indent": 1, "allow_nan": False, "ensure_ascii": False}
 
 REST_FACTOR = 20.0
-"""A row is written as its case ends. Both files hold every row, so of thousands that would take most of the
-time: between two writings lies at least 20 times what the last one took."""
+"""Both files hold every row, so of thousands it would take most of the time to write them as each case ends:
+between two writings lies at least 20 times what the last one took."""
 
 
 @dataclass(frozen=True)
@@ -65,52 +71,145 @@ class Row:
 
 
 class Record:
-    """The rows of a predictions folder, and the two files that hold them.
+    """The rows of a predictions folder, and the files that hold them.
 
+    A row is appended to a journal as its case ends, so a process that is killed loses none; the two files are
+    made from it now and then, and at the end, when it is taken away. Only where each row stands is in memory.
     Rows of earlier predictions into the same folder are kept while their mask is there.
     """
 
-    def __init__(self, folder: Path, head: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, head: Mapping[str, Any], kept: Iterable[Row] | None = None) -> None:
+        """``kept``: what :func:`kept_rows` has found, if it is known."""
         self.folder, self.head = Path(folder), dict(head)
-        self.rows: dict[str, Row] = {}
+        self._places: dict[str, _Place] = {}
+        self._size = 0  # of the journal
         self._next = 0.0  # when `put` may write again
-        if (self.folder / JSON).is_file():
-            for row in read_rows(self.folder / JSON):
-                if row.mask is not None and (self.folder / row.mask).is_file():
-                    self.rows[row.case] = row
+        self._shown = True  # whether the JSON file has rows of earlier calls
+        rows = kept_rows(self.folder) if kept is None else kept
+        with replacing(self.folder / JOURNAL) as temporary, temporary.open("wb") as file:
+            for row in rows:
+                line = _line({"row": asdict(row)})
+                self._places[row.case] = _Place(self._size, len(line), False)
+                self._size += file.write(line)
+
+    def get(self, case: str) -> Row | None:
+        """The row of a case, if it has one."""
+        place = self._places.get(case)
+        return None if place is None else next(self._read([place]))
 
     def put(self, row: Row) -> None:
         """Add or replace a case's row, and write both files unless they were written just now."""
-        self.rows[row.case] = row
+        self._places[row.case] = self._appended({"row": asdict(row)})
         if time.monotonic() >= self._next:
             self.write()
 
     def forget(self, case: str) -> None:
         """Take a case's row away, from the disk too."""
-        del self.rows[case]
-        self._write_json()
-
-    def _write_json(self) -> list[Row]:
-        rows = [self.rows[case] for case in sorted(self.rows)]
-        write_json(
-            self.folder / JSON, {"format": FORMAT, **self.head, "cases": [asdict(row) for row in rows]}
-        )
-        return rows
+        self._appended({"gone": case})
+        del self._places[case]
+        if self._shown:  # all of earlier calls at once: that is not for each of thousands
+            self._write_json([name for name, place in self._places.items() if place.new])
+            self._shown = False
 
     def write(self) -> None:
         """Write both files, each whole or not at all. Call it at the end: `put` may have left rows out."""
         started = time.monotonic()
-        rows = self._write_json()
-        write_text(self.folder / CSV, as_csv(rows, list(self.head["classes"])))
+        self._write_json(self._places)
+        self._shown = not all(place.new for place in self._places.values())
+        with (
+            replacing(self.folder / CSV) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
+            write_csv(file, self._rows(self._places), list(self.head["classes"]))
         ended = time.monotonic()
         self._next = ended + REST_FACTOR * (ended - started)
+
+    def close(self) -> None:
+        """Write both files; they are the record from now on."""
+        self.write()
+        remove_file(self.folder, JOURNAL)
+
+    def _write_json(self, cases: Iterable[str]) -> None:
+        head = json.dumps({"format": FORMAT, **self.head, "cases": []}, **PLAIN)
+        with replacing(self.folder / JSON) as temporary, temporary.open("w", encoding="utf-8") as file:
+            begin, between = head.removesuffix("]\n}"), "\n"
+            file.write(begin)
+            for row in self._rows(cases):
+                file.write(f"{between}  " + json.dumps(asdict(row), **PLAIN).replace("\n", "\n  "))
+                between = ",\n"
+            file.write("]\n}\n" if between == "\n" else "\n ]\n}\n")
+
+    def _rows(self, cases: Iterable[str]) -> Iterator[Row]:
+        """In the order of their names."""
+        return self._read(self._places[case] for case in sorted(cases))
+
+    def _read(self, places: Iterable[_Place]) -> Iterator[Row]:
+        with (self.folder / JOURNAL).open("rb") as file:
+            for place in places:
+                file.seek(place.begin)
+                yield Row(**json.loads(file.read(place.length))["row"])
+
+    def _appended(self, content: Mapping[str, Any]) -> _Place:
+        """A line more in the journal. Where the disk took only a part of the last one, it begins anew."""
+        line, begin = _line(content), (self.folder / JOURNAL).stat().st_size
+        torn = b"" if begin == self._size else b"\n"
+        append_text(self.folder / JOURNAL, (torn + line).decode())
+        self._size = begin + len(torn) + len(line)
+        return _Place(self._size - len(line), len(line), True)
+
+
+class _Place(NamedTuple):
+    """Where a row stands in the journal; ``new``: it was put there by this process."""
+
+    begin: int
+    length: int
+    new: bool
+
+
+def _line(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _journal(path: Path) -> Iterator[dict[str, Any]]:
+    """Its whole lines: a full disk, or a process that was killed, may have left parts of others."""
+    if not path.exists():
+        return
+    with told(path, "remove it, and predict again", "cannot be read"):
+        lines = read_bytes(path).split(b"\n")
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            content = json_tree(line.decode())
+            if isinstance(content, dict):
+                yield content
+
+
+def _entries(content: Mapping[str, Any], path: Path) -> list[Any]:
+    """The rows of ``predictions.json`` after what the journal beside it tells of."""
+    entries = {entry["case"]: entry for entry in content["cases"]}
+    for line in _journal(path.with_name(JOURNAL)):
+        entry = line.get("row")
+        if isinstance(entry, dict):
+            entries[str(entry.get("case"))] = entry
+        else:
+            entries.pop(str(line.get("gone")), None)
+    if len(entries) != len(content["cases"]) or any(map(operator.is_not, entries.values(), content["cases"])):
+        joined = {**content, "cases": list(entries.values())}
+        check_content(joined, Predictions, path.with_name(JOURNAL), "remove it, and predict again")
+    return list(entries.values())
+
+
+def kept_rows(folder: Path) -> list[Row]:
+    """Those of earlier predictions into the folder whose mask is there."""
+    path = Path(folder) / JSON
+    rows = read_rows(path) if path.is_file() else []
+    return [row for row in rows if row.mask is not None and (path.parent / row.mask).is_file()]
 
 
 def read_rows(path: Path) -> list[Row]:
     """The rows of a ``predictions.json``. Raises DataError for one that predict did not write: its mask,
     too, is one that predict would have named."""
     rows = []
-    for entry in read_json(path, newest=FORMAT, kind=Predictions)["cases"]:
+    for entry in _entries(read_json(path, newest=FORMAT, kind=Predictions), path):
         try:
             row = Row(**{name: value for name, value in entry.items() if name in Row.__annotations__})
         except (AttributeError, TypeError) as error:
@@ -133,9 +232,8 @@ def _no_row(path: Path, found: object) -> DataError:
     )
 
 
-def as_csv(rows: Iterable[Row], values: Sequence[str]) -> str:
+def write_csv(file: TextIO, rows: Iterable[Row], values: Sequence[str]) -> None:
     """The rows as a table; per-class numbers become columns such as ``volume_ml_1``."""
-    text = io.StringIO()
     plain = ["case", "status", "flag", "reason"]
     classed = ["volume_ml", "voxels", "components", "removed", "border_contact"]
     rest = ["mean_entropy", "seconds", "model_id", "weights", "input_sha256", "mask"]
@@ -144,7 +242,7 @@ def as_csv(rows: Iterable[Row], values: Sequence[str]) -> str:
         *(("volume_ml", key, name) for key in values for name in ("low", "high")),
         ("dice", OVERALL, "level"),
     ]
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
         [
             *plain,
@@ -164,7 +262,6 @@ def as_csv(rows: Iterable[Row], values: Sequence[str]) -> str:
                 *(_cell(said.get(of, {}).get(key, {}).get(name)) for of, key, name in promised),
             ]
         )
-    return text.getvalue()
 
 
 def _cell(value: object) -> object:

@@ -10,10 +10,11 @@ from semivox.errors import DataError
 from semivox.evaluation.folders import evaluate_folders
 from semivox.evaluation.result_paths import EVALUATION, EVALUATIONS, MASKS, SOURCE
 from semivox.files import inside, real_path, write_json
-from semivox.inference.folder import Wanted, predict_folder
+from semivox.inference.folder import predict_folder
 from semivox.inference.model import Model
 from semivox.inference.promise import Calibration
 from semivox.inference.record import Row
+from semivox.inference.scan_work import Wanted
 from semivox.runs.held_out_masks import held_out_masks
 
 
