@@ -51,6 +51,17 @@ def test_a_failure_leaves_the_old_file(folders: tuple[Path, Path]) -> None:
     assert sorted(p.name for p in folders[0].iterdir()) == ["c0.nii.gz", "c2.nii.gz", "evaluation.json"]
 
 
+def test_processes_measure_what_one_measures(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    evaluate(*folders, out=tmp_path / "here.json")
+    evaluate(*folders, out=tmp_path / "there.json", on="local:2", progress=lambda *at: seen.append(at))
+    assert (tmp_path / "there.json").read_bytes() == (tmp_path / "here.json").read_bytes()
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    (folders[0] / "c1.nii.gz").write_bytes(b"no mask")
+    with pytest.raises(DataError, match=r"c1\.nii\.gz: unreadable"):
+        evaluate(*folders, on="local:1")
+
+
 def test_render(folders: tuple[Path, Path]) -> None:
     console = Console(width=120, file=io.StringIO())
     console.print(render(evaluate(*folders)))

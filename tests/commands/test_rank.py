@@ -105,6 +105,20 @@ def test_entropy_is_the_one_that_predict_writes(
     }
 
 
+def test_processes_measure_what_one_measures(run: Path, data: Path, tmp_path: Path) -> None:
+    (next((data / "imagesTr").glob("*.nii.gz"))).write_bytes(b"no scan")
+    seen: list[tuple[int, int]] = []
+    rank(run, data, 2, out=tmp_path / "here", slices=3, threads=1)
+    there = {"out": tmp_path / "there", "on": "local:2", "progress": lambda *at: seen.append(at)}
+    rank(run, data, 2, slices=3, threads=1, **there)  # type: ignore[arg-type]
+    assert seen == [(i, seen[-1][1]) for i in range(1, seen[-1][1] + 1)]
+    files = [path.relative_to(tmp_path / "here") for path in (tmp_path / "here").rglob("*") if path.is_file()]
+    assert len(files) > 4
+    for file in files:
+        made = (tmp_path / "there" / file).read_bytes().replace(b"/there", b"/here")
+        assert made == (tmp_path / "here" / file).read_bytes(), file
+
+
 def test_it_is_deterministic(run: Path, phantoms: tuple[Path, Path], tmp_path: Path) -> None:
     for name in "ab":
         rank(run, phantoms[0], 2, out=tmp_path / name)

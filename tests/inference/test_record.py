@@ -99,7 +99,7 @@ def test_a_killed_process_loses_no_row_and_no_row_outlives_its_mask(tmp_path: Pa
     draw, model, put = random.Random(0), dict[int, Row](), set[str]()
     rows = Record(tmp_path, HEAD)
     rows.write()
-    for deed in draw.choices(["put", "forget", "kill", "tear", "end", "wait"], [8, 4, 1, 1, 1, 4], k=600):
+    for deed in draw.choices(["put", "forget", "kill", "tear", "end", "wait"], [8, 4, 1, 1, 1, 4], k=200):
         i = draw.randrange(8)
         if deed == "put":
             model[i] = replace(row(i), reason=f"zu groß\u2028{draw.random()}", volume_ml={"1": draw.random()})

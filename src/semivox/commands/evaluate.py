@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +14,9 @@ from semivox.terminal import ProgressBar, show
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from semivox.evaluation.folders import Rows
+    from semivox.evaluation.pairs import Pairs
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class EvaluateOptions:
     """Count a missing prediction as an empty mask; without it, one is an error."""
     policy: Annotated[Literal["default", "literature"], Flag()] = "default"
     """For empty masks; literature: distance 0 where one mask is empty, to compare with papers."""
+    on: Annotated[str | None, Flag("ENGINE", default="local")] = None
+    """Where masks are compared: local, two at a time here; local:N, by N processes; ray[:ADDRESS] or
+    slurm[:PARTITION], on a cluster."""
     _: KW_ONLY
     workers: int = 2
     """Cases worked on at a time."""
@@ -55,9 +62,11 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         A reference has no prediction, files are unreadable or on different grids, or a value is no class.
     """
     with heavy_imports():
+        from semivox.engines.choose import is_here, known_engine
         from semivox.evaluation import evaluate_folders
         from semivox.files import write_json
 
+    known_engine(options.on)
     evaluation = evaluate_folders(
         options.predictions,
         options.labels,
@@ -66,9 +75,24 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         policy=options.policy,
         workers=options.workers,
         progress=options.progress,
+        elsewhere=None if is_here(options.on) else partial(_elsewhere, options),
     )
     write_json(Path(options.out or Path(options.predictions) / "evaluation.json"), evaluation)
     return evaluation
+
+
+def _elsewhere(options: EvaluateOptions, matched: Pairs) -> list[Rows]:
+    from semivox.elsewhere import scored_elsewhere
+
+    return scored_elsewhere(
+        str(options.on),
+        Path(options.predictions),
+        Path(options.labels),
+        matched,
+        options.tolerance_mm,
+        options.policy,
+        options.progress,
+    )
 
 
 def render(evaluation: Mapping[str, Any]) -> RenderableType:

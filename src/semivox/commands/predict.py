@@ -137,7 +137,7 @@ def predict(options: PredictOptions) -> PredictionReport:
 
 
 def _predicted(options: PredictOptions, opening: Opening, model: Predictor, scans: Scans) -> PredictionReport:
-    from semivox.elsewhere import elsewhere
+    from semivox.elsewhere import predicted_elsewhere
     from semivox.engines.choose import is_here
     from semivox.inference.folder import predict_folder
     from semivox.inference.scan_work import Wanted
@@ -156,7 +156,7 @@ def _predicted(options: PredictOptions, opening: Opening, model: Predictor, scan
         skip_existing=options.skip_existing,
         fail_fast=options.fail_fast,
         progress=options.progress,
-        elsewhere=None if on is None or is_here(on) else elsewhere(on, opening, out, wanted),
+        elsewhere=None if on is None or is_here(on) else predicted_elsewhere(on, opening, out, wanted),
     )
 
 

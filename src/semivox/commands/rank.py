@@ -14,7 +14,7 @@ from semivox.terminal import ProgressBar, show
 
 if TYPE_CHECKING:
     from semivox.cohort import Case, Cohort
-    from semivox.inference.model import Model
+    from semivox.inference import Model
     from semivox.ranking.labeled import Labeled
     from semivox.ranking.measure import Measured
     from semivox.ranking.slices import SliceScores
@@ -59,6 +59,9 @@ class RankOptions:
     """cpu, cuda, or auto: cuda where there is one."""
     threads: Annotated[int | None, Flag("N", default="all")] = None
     """CPU threads."""
+    on: Annotated[str | None, Flag("ENGINE", default="local")] = None
+    """Where scans are predicted: local, one after the other here; local:N, by N processes, each with its
+    share of the cores; ray[:ADDRESS] or slurm[:PARTITION], on a cluster."""
     progress: Callable[[int, int], None] | None = None
     """Called with (scans done, scans) after each scan."""
 
@@ -83,6 +86,7 @@ def rank(options: RankOptions) -> Ranking:
     # Here, not above: help must not import torch.
     with heavy_imports():
         from semivox.cohort import Task, refuse_other_task
+        from semivox.engines.choose import known_engine
         from semivox.errors import SettingsError
         from semivox.files import scratch
         from semivox.inference.model import load_model
@@ -90,11 +94,12 @@ def rank(options: RankOptions) -> Ranking:
         from semivox.ranking.record import write_ranking
         from semivox.ranking.slices import slices_to_draw
 
+    known_engine(options.on)
     if options.data is None:
         return _first(options)
     run, data = Path(options.run), Path(options.data)
     out = run / "ranking" if options.out is None else Path(options.out)
-    labeled, score, progress = options.labeled, options.score, options.progress
+    labeled, score = options.labeled, options.score
     if score not in SCORES:
         raise SettingsError("no such score", found=score, expected=", ".join(SCORES))
     model = load_model(run, device=options.device, weights="mean", threads=options.threads)
@@ -107,8 +112,7 @@ def rank(options: RankOptions) -> Ranking:
     with scratch(out) as folder:
         shots = {case.name: folder / f"{i}.npz" for i, case in enumerate(scans)}
         readable = [case for case in (*known.cases, *scans) if case.name not in failed]
-        scores: dict[str, SliceScores] | None = None if options.slices is None else {}
-        measured = _measure_all(model, readable, shots, failed, progress, scores)
+        measured, scores = _seen(options, out, model, readable, shots, failed)
         unlabeled = {case.name: measured[case.name] for case in scans if case.name in measured}
         reference = {case.name: measured[case.name] for case in known.cases if case.name in measured}
         _refuse_none(data, unlabeled, failed)
@@ -124,7 +128,7 @@ def rank(options: RankOptions) -> Ranking:
             seed=options.seed,
         )
         notes = (*known.notes, *_notes(model, cohort, known, len(reference)))
-        chosen, more = slices_to_draw(out, options.slices, rows, scores or {}, cohort)
+        chosen, more = slices_to_draw(out, options.slices, rows, scores, cohort)
         content = {
             **_head(run, data, model, score),
             "notes": [*notes, *more],
@@ -136,6 +140,30 @@ def rank(options: RankOptions) -> Ranking:
         ranking = Ranking(out, tuple(rows), names, failed, (*notes, *more), written, tuple(chosen))
         _draw(ranking, shots, model.classes, {case.name: case for case in scans})
     return ranking
+
+
+def _seen(
+    options: RankOptions,
+    out: Path,
+    model: Model,
+    cases: Sequence[Case],
+    shots: Mapping[str, Path],
+    failed: dict[str, str],
+) -> tuple[dict[str, Measured], dict[str, SliceScores]]:
+    """What is measured of each scan, and of its slices. Scans that fail are added to ``failed``."""
+    from semivox.elsewhere import seen_elsewhere, seen_here
+    from semivox.engines.choose import is_here
+
+    if options.on is None or is_here(options.on):
+        seen = seen_here(model, cases, shots, options.progress)
+    else:
+        where, how = (options.on, Path(options.run)), (options.device, options.threads)
+        seen = seen_elsewhere(*where, *how, out / "engine", cases, shots, options.progress)
+    failed |= {name: each.fault for name, each in seen.items() if each.measured is None}
+    return (
+        {name: each.measured for name, each in seen.items() if each.measured is not None},
+        {name: each.slices for name, each in seen.items() if each.slices is not None},
+    )
 
 
 def _first(options: RankOptions) -> Ranking:
@@ -268,42 +296,6 @@ def _unlabeled(cohort: Cohort, known: Labeled, failed: Mapping[str, str], top: i
             expected=f"--top 1 to {len(scans)}",
         )
     return scans
-
-
-def _measure_all(
-    model: Model,
-    cases: Sequence[Case],
-    shots: Mapping[str, Path],
-    failed: dict[str, str],
-    progress: Callable[[int, int], None] | None,
-    scores: dict[str, SliceScores] | None = None,
-) -> dict[str, Measured]:
-    """Case -> its numbers. Snapshots of the cases in ``shots`` are left on disk: one scan at a time is in
-    memory. Scans that fail are added to ``failed``, slices of the others to ``scores``."""
-    from semivox.cohort import read_case
-    from semivox.errors import SemivoxError
-    from semivox.machine import freed_memory_kept
-    from semivox.ranking.measure import measure
-    from semivox.ranking.slices import slice_scores
-    from semivox.report.contact_sheet import take_snapshot
-
-    found = {}
-    with freed_memory_kept():
-        for done, case in enumerate(cases, 1):
-            try:
-                measured, maps = measure(model, read_case(case))
-                if case.name in shots:
-                    shot = take_snapshot(maps.volume, maps.grid, maps.probabilities, maps.entropies)
-                    shot.save(shots[case.name])
-                if scores is not None:
-                    scores[case.name] = slice_scores(maps.grid, maps.entropies)
-                found[case.name] = measured
-            except Exception as error:  # whatever is wrong with one scan, the others are still wanted
-                known = isinstance(error, SemivoxError)
-                failed[case.name] = str(error) if known else f"{type(error).__name__}: {error}"
-            if progress is not None:
-                progress(done, len(cases))
-    return found
 
 
 def _refuse_none(data: Path, unlabeled: Mapping[str, object], failed: Mapping[str, str]) -> None:

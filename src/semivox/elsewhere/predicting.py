@@ -6,13 +6,12 @@ import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from semivox.cohort import Case
-from semivox.engines import Needs, Task, Tell, done_on, engine_on
-from semivox.errors import DiskFault, Stopped
+from semivox.elsewhere.bundles import results_of
+from semivox.engines import Needs, Tell
 from semivox.inference import Predictor, load_ensemble
 from semivox.inference.folder import Answer, Asked, Elsewhere
 from semivox.inference.promise import Calibration
@@ -49,53 +48,28 @@ class Opening:
         return Calibration(held_out_masks(self.runs, model, self.calibrate_with), self.level)
 
 
-def elsewhere(on: str, opening: Opening, out: Path, wanted: Wanted) -> Elsewhere:
+def predicted_elsewhere(on: str, opening: Opening, out: Path, wanted: Wanted) -> Elsewhere:
     """For :func:`semivox.inference.folder.predict_folder`: the engine of ``--on``."""
     needs = Needs(opening.threads or 1, int(opening.device.startswith("cuda")))
     common = {"opening": asdict(opening), "out": str(out.absolute()), "wanted": asdict(wanted)}
 
+    def plain(asked: Asked) -> dict[str, Any]:
+        return {
+            "name": asked.scan.name,
+            "images": [str(path.absolute()) for path in asked.scan.images],
+            "before": None if asked.before is None else asdict(asked.before),
+            "may_be_skipped": asked.may_be_skipped,
+        }
+
     def predicted(asked: Iterator[Asked]) -> Generator[Answer]:
-        given: dict[int, list[Asked]] = {}
-        with engine_on(on, needs, lambda text: None, out / "engine") as engine:
-            for outcome in done_on(engine, _Tasks(asked, engine.bundle, common, given)):
-                bundle, failure = given.pop(outcome.task), outcome.failure
-                if failure is None:
-                    yield from (
-                        Answer(each.number, None if row is None else Row(**row), fresh)
-                        for each, (row, fresh) in zip(bundle, outcome.result, strict=True)
-                    )
-                elif isinstance(error := failure.error, DiskFault | Stopped):
-                    raise error
-                else:
-                    yield from (Answer(each.number, error) for each in bundle)
+        for each, result in results_of(on, needs, out / "engine", "scans", common, asked, plain):
+            if isinstance(result, Exception):
+                yield Answer(each.number, result)
+            else:
+                row, fresh = result
+                yield Answer(each.number, None if row is None else Row(**row), fresh)
 
     return predicted
-
-
-class _Tasks(Iterator[Task]):
-    """Bundles of what is ``asked``, of which more may come after the end; ``given`` keeps them by number."""
-
-    def __init__(
-        self, asked: Iterator[Asked], bundle: int, common: Mapping[str, Any], given: dict[int, list[Asked]]
-    ) -> None:
-        self._asked, self._bundle, self._common, self._given, self._next = asked, bundle, common, given, 0
-
-    def __next__(self) -> Task:
-        bundle = list(islice(self._asked, self._bundle))
-        if not bundle:
-            raise StopIteration
-        number, self._next = self._next, self._next + 1
-        self._given[number] = bundle
-        scans = [
-            {
-                "name": each.scan.name,
-                "images": [str(path.absolute()) for path in each.scan.images],
-                "before": None if each.before is None else asdict(each.before),
-                "may_be_skipped": each.may_be_skipped,
-            }
-            for each in bundle
-        ]
-        return Task(number, "scans", {**self._common, "scans": scans}, bundle[0].scan.name)
 
 
 def do_scans(
@@ -103,14 +77,14 @@ def do_scans(
     opening: Mapping[str, Any],
     out: str,
     wanted: Mapping[str, Any],
-    scans: Sequence[Mapping[str, Any]],
+    pieces: Sequence[Mapping[str, Any]],
 ) -> list[tuple[dict[str, Any] | None, bool]]:
     """In the other process: of each scan its row, and whether it was predicted now; None where the row of an
     earlier call is to be forgotten first."""
     model, calibration = _opened(json.dumps(opening))
     answers: list[tuple[dict[str, Any] | None, bool]] = []
     with freed_memory_kept():
-        for asked in scans:
+        for asked in pieces:
             before = asked["before"]
             work = ScanWork(
                 model,

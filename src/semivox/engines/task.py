@@ -21,6 +21,8 @@ Tell = Callable[[str], None]
 KINDS: Mapping[str, str] = {
     "cell": "semivox.comparison.cell_task:do_cell",
     "scans": "semivox.elsewhere.predicting:do_scans",
+    "seen": "semivox.elsewhere.ranking:do_see",
+    "scores": "semivox.elsewhere.evaluating:do_score",
 }
 """Kind of task -> the function that does it, "module:function", called with a Tell and the arguments by name.
 A worker is told kinds, never functions."""

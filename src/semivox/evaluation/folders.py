@@ -35,6 +35,7 @@ def evaluate_folders(
     policy: Policy = "default",
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
+    elsewhere: Callable[[Pairs], list[Rows]] | None = None,
 ) -> dict[str, Any]:
     """Evaluate every reference's prediction; returns the content of the evaluation file.
 
@@ -54,6 +55,8 @@ def evaluate_folders(
         Cases worked on at a time; memory is that of as many cases.
     progress
         Called with (cases done, cases) after each case.
+    elsewhere
+        Scores each pair in place of this process.
 
     Raises
     ------
@@ -65,7 +68,10 @@ def evaluate_folders(
     if matched.missing and not missing_as_empty:
         raise _missing(matched, Path(predictions))
     score = partial(score_pair, matched=matched, tolerance_mm=tolerance_mm, policy=policy)
-    scores = map_cases(score, matched.pairs, max(1, workers), progress)
+    if elsewhere is None:
+        scores = map_cases(score, matched.pairs, max(1, workers), progress)
+    else:
+        scores = elsewhere(matched)
     rows: dict[str, Rows] = {pair.case: row for pair, row in zip(matched.pairs, scores, strict=True)}
     patients = {pair.case: pair.patient for pair in matched.pairs}
     values = [str(v) for v in sorted(matched.classes)]

@@ -128,6 +128,7 @@ def predict_folder(
     there = {row.case for row in kept}
     _refuse_full(model, [scan for scan in scans if scan.name not in there], out, wanted)
     record = Record(out, _head(model, calibration), kept)
+    kept.clear()  # of thousands, that is memory
     _write_dataset_json(model, scans, out, wanted)
     record.write()
     rows: list[Row] = []
