@@ -25,8 +25,8 @@ def results_of(
     """Each piece with what came of it, as it ends: a result, or the error for which nobody could do it.
 
     The task's function is called with ``common`` and some ``pieces``, each made JSON by ``plain``, with its
-    ``name``, and returns as many results. After their end there may be more pieces, while others are still at work. Raises
-    DiskFault or Stopped.
+    ``name``, and returns as many results. After their end there may be more pieces, while others are still at
+    work. Raises DiskFault or Stopped.
     """
     given: dict[int, list[Piece]] = {}
     with engine_on(on, needs, lambda text: None, folder) as engine:
