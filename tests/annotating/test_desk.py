@@ -18,7 +18,7 @@ from PIL import Image
 
 from semivox import disk
 from semivox.annotating import Desk
-from semivox.annotating.book import LEASE, Book, Edit, Reader
+from semivox.annotating.book import LEASE, SILENT, Book, Edit, Reader
 from semivox.annotating.drawn import Drawn
 from semivox.annotating.order import Ranked, in_turn
 from semivox.annotating.page_grid import (
@@ -293,7 +293,26 @@ def test_a_lease_ends_with_its_page(tmp_path: Path, readers: tuple[Reader, Reade
         book.take("a", ben, now=1000.0 + LEASE)
     book.take("a", ben, now=1000.0 + 2 * LEASE)
     book.take("b", ben, now=1000.0 + 2 * LEASE)
-    assert book.open_with(1000.0 + 2 * LEASE) == {"b": (ben.holder, "Ben")}
+    assert book.open_with(anna, 1000.0 + 2 * LEASE) == {"b": "Ben"}
+    assert book.open_with(ben, 1000.0 + 2 * LEASE) == {}
+
+
+def test_who_lost_a_page_goes_on_with_its_scan(tmp_path: Path, readers: tuple[Reader, Reader]) -> None:
+    anna, ben = readers
+    again = Reader(anna.name, "another page of hers")
+    book = Book(tmp_path)
+    book.take("a", anna, now=1000.0)
+    told = rf"free {LEASE - 30:.0f} s from now.* for Anna {SILENT - 30:.0f} s from now"
+    with pytest.raises(Busy, match=told):
+        book.take("a", again, now=1030.0)
+    assert book.open_with(again, 1030.0) == {"a": "Anna"}
+    later = 1001.0 + SILENT
+    with pytest.raises(Busy, match=rf"free {LEASE - SILENT - 1:.0f} s from now, if their page is closed$"):
+        book.take("a", ben, now=later)
+    assert book.open_with(again, later) == {}
+    book.take("a", again, now=later)
+    with pytest.raises(Busy):  # the first page was only slow, and hears of it
+        book.take("a", anna, now=later)
 
 
 # ---- what is kept

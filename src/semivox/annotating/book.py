@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,9 @@ from semivox.files import inside, make_folder
 FORMAT = 1
 FILE = "book.sqlite"
 LEASE = 180.0
+SILENT = 120.0
+"""Seconds without a sign of a page, which gives one a minute, after which its own reader may go on elsewhere:
+the browser was killed."""
 """Seconds for which a scan is a reader's own; the page asks again in a third of that."""
 WAIT = 30.0
 """Seconds to wait for another process that writes."""
@@ -108,12 +111,12 @@ class Book:
         with self._writing() as db:
             db.execute("DELETE FROM leases WHERE holder = ?", (reader.holder,))
 
-    def open_with(self, now: float | None = None) -> dict[str, tuple[str, str]]:
-        """Scan -> (holder, reader's name) of all that are open."""
+    def open_with(self, reader: Reader, now: float | None = None) -> dict[str, str]:
+        """Scan -> name of the other reader who has it, of all that ``reader`` cannot take now."""
         now = time.time() if now is None else now
         with self._reading() as db:
-            rows = db.execute("SELECT scan, holder, reader FROM leases WHERE until >= ?", (now,)).fetchall()
-        return {str(scan): (str(holder), str(name)) for scan, holder, name in rows}
+            rows = db.execute("SELECT scan, holder, reader, until FROM leases").fetchall()
+        return {str(scan): str(lease[1]) for scan, *lease in rows if _is_held(lease, reader, now)}
 
     # ---- edits
 
@@ -187,11 +190,14 @@ class Book:
     @staticmethod
     def _refuse_taken(db: sqlite3.Connection, scan: str, reader: Reader, now: float) -> None:
         row = db.execute("SELECT holder, reader, until FROM leases WHERE scan = ?", (scan,)).fetchone()
-        if row is not None and row[0] != reader.holder and row[2] >= now:
+        if row is not None and _is_held(row, reader, now):
+            free = f"it is free {row[2] - now:.0f} s from now, if their page is closed"
+            if row[1] == reader.name:
+                free += f", and for {reader.name} {max(row[2] - LEASE + SILENT - now, 0):.0f} s from now"
             raise Busy(
                 f"{scan} is open with {row[1]}",
                 found=f"their page is alive, or was {LEASE - (row[2] - now):.0f} s ago",
-                remedy="take the next scan, or wait until they go on",
+                remedy=f"take the next scan; {free}",
             )
 
     @staticmethod
@@ -241,3 +247,10 @@ class Book:
             raise kind(
                 "the book of labels cannot be used", path=self._path, found=str(error), remedy=remedy
             ) from error
+
+
+def _is_held(lease: Sequence[Any], reader: Reader, now: float) -> bool:
+    """Whether a lease (holder, name, until) keeps ``reader`` out."""
+    holder, name, until = lease
+    mine = holder == reader.holder or (name == reader.name and now > until - LEASE + SILENT)
+    return not mine and bool(until >= now)

@@ -102,18 +102,17 @@ class Desk:
 
     def listing(self, reader: Reader) -> list[dict[str, Any]]:
         """A row a scan, in the order in which they are offered."""
-        actions, taken = self.book.last_actions(), self.book.open_with()
+        actions, taken = self.book.last_actions(), self.book.open_with(reader)
         rows = []
         for name in self._in_turn(actions):
             action, note = actions.get(name, ("", ""))
-            holder = taken.get(name)
             rows.append(
                 {
                     "case": name,
                     "labeled": self.store.is_labeled(self.cases[name]),
                     "action": action,
                     "note": note,
-                    "open_with": holder[1] if holder and holder[0] != reader.holder else None,
+                    "open_with": taken.get(name),
                     "reason": self.ranked.reasons.get(name, ""),
                 }
             )
