@@ -4,8 +4,9 @@
 # Expected: a score of a scan is a function of its mask and its reference; a perfect mask has 1, for every class.
 # Happens:  where a scan's reference lacks a class, that class's weight (1 / volume^2, so infinite) is replaced by the largest
 #           weight in the batch, and that is looked up in another order than the weights are kept in: with two classes and two
-#           scans, class 2 of the first scan takes the one of class 1. One and the same scan, with one pixel of class 2 too many, has 1.000 alone (the pixel counts nothing), 0.986 before another scan and 0.471 behind it. By class, a
-#           class that is absent from mask and reference counts as 0: perfect masks of four scans, of which one has class 2, have
+#           scans, class 2 of the first scan takes the one of class 1. One and the same scan, with one pixel of class 2 too
+#           many, has 1.000 alone (the pixel counts nothing), 0.986 before another scan and 0.471 behind it. By class, a class
+#           that is absent from mask and reference counts as 0: perfect masks of four scans, of which one has class 2, have
 #           0.25 for it. DiceScore and MeanIoU of the same package leave such scans out and give 1.
 # Versions: torchmetrics 1.9.0, torch 2.13.0.
 # Matters:  it is a metric of segmentation for training loops (Lightning), where batches are shuffled, and classes that are not
