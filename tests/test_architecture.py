@@ -60,6 +60,7 @@ ORDER = (
     ("inference",),
     ("ranking",),
     ("evaluation",),
+    ("forecast",),
     ("report",),
     ("exports",),
     ("testing",),
@@ -67,6 +68,7 @@ ORDER = (
     ("engines",),
     ("elsewhere",),
     ("comparison",),
+    ("rounds",),
     ("annotating",),
     ("commands",),
     ("arguments",),
@@ -286,7 +288,7 @@ def test_what_needs_no_torch_imports_none() -> None:
         "semivox.methods.catalog", "semivox.commands.check", "semivox.commands.plan",
         "semivox.commands.evaluate", "semivox.commands.predict", "semivox.commands.methods",
         "semivox.commands.import_data", "semivox.commands.compare", "semivox.comparison.request",
-        "semivox.commands.rank",
+        "semivox.commands.rank", "semivox.commands.loop", "semivox.rounds",
         "semivox.commands.report",
     )  # fmt: skip
     loaded = loaded_by("import " + ", ".join(modules))

@@ -591,7 +591,8 @@ LONG = "d/" * 3000 + "x"
     "line",
     [f"check {LONG}", f"predict run {LONG} --out masks", f"predict {LONG} scans --out masks",
      f"rank run {LONG}",
-     "check ring", "predict run ring --out masks", "evaluate ring labels", "report ring", "rank run ring"],
+     "check ring", "predict run ring --out masks", "evaluate ring labels", "report ring", "rank run ring",
+     "loop ring", f"loop {LONG}"],
 )  # fmt: skip
 def test_a_path_that_no_disk_can_have_is_1(
     line: str, house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
@@ -604,7 +605,7 @@ def test_a_path_that_no_disk_can_have_is_1(
 
 
 @pytest.mark.parametrize(
-    "line", ["check data", "plan data", "predict run scans --out masks", "demo", "rank a b"]
+    "line", ["check data", "plan data", "predict run scans --out masks", "demo", "rank a b", "loop data"]
 )
 def test_a_current_folder_that_is_gone_is_1(
     line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
@@ -630,6 +631,7 @@ LINES = {
     "compare": "compare data --test more --methods cps --out out",
     "report": "report run",
     "rank": "rank run data",
+    "loop": "loop data",
     "annotate": "annotate run data",
     "export": "export run --to onnx",
     "methods": "methods cps",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from semivox.commands.evaluate import evaluate
     from semivox.commands.export import export
     from semivox.commands.import_data import import_data
+    from semivox.commands.loop import loop
     from semivox.commands.plan import plan
     from semivox.commands.predict import predict
     from semivox.commands.rank import rank
@@ -49,6 +50,7 @@ __all__ = [
     "load_cohort",
     "load_ensemble",
     "load_model",
+    "loop",
     "paired_difference",
     "plan",
     "predict",

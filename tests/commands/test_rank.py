@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from semivox.commands.train import train
 from semivox.errors import DataError, SettingsError
 from semivox.inference import export_model, load_networks
 from semivox.prepare import plan_from_json
+
+from ..made_folds import two_folders
 
 FILES = ["contact_sheet.png", "next_labeled.txt", "ranking.csv", "ranking.html", "ranking.json"]
 
@@ -312,3 +315,23 @@ def test_real_scans_one_patients_frames_are_kept_apart(
     assert len(set(patients)) == 4
     assert not labeled & set(patients)
     assert len(ranking.scans) == 14 - len(ranking.labeled)
+
+
+def test_what_the_next_labels_bring_stands_in_terminal_file_and_page(
+    run: Path, phantoms: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folds = two_folders(tmp_path)
+    words = ["rank", str(run), str(phantoms[0]), "--top", "2", "--out", str(tmp_path / "out")]
+    assert main([*words, "--curve", str(folds[0]), "--curve", str(folds[1])]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    found = json.loads((tmp_path / "out/ranking.json").read_text())["forecast"]
+    assert (found["labeled"], found["more"]) == (len(cases_of(run, "labeled")), 2)
+    assert [point["patients"] for point in found["points"]] == [2, 3]
+    for words_of_it in (found["sentence"], found["caveat"]):
+        assert words_of_it in said
+        assert words_of_it in unescape((tmp_path / "out/ranking.html").read_text())
+    assert rank(run, phantoms[0], 2, out=tmp_path / "other").content["forecast"] is None
+    with pytest.raises(SettingsError, match="a curve needs runs"):
+        rank(phantoms[0], out=tmp_path / "third", curve=[folds[0]])
+    with pytest.raises(DataError, match="no measured folds"):
+        rank(run, phantoms[0], 2, out=tmp_path / "fourth", curve=[tmp_path])

@@ -16,7 +16,7 @@ import semivox
 from semivox.cohort import Volume, load_cohort
 from semivox.errors import DataError, SettingsError
 from semivox.prepare.grid import Grid
-from semivox.ranking.rank import RankedScan
+from semivox.ranking.ranked_scan import RankedScan
 from semivox.ranking.slices import SliceScores, choose_slices, scans_for, slice_scores, spread
 
 RNG = np.random.default_rng(0)

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("semivox.commands.compare", "methods x labelled sets x seeds at equal compute -> one table"),
     "report": ("semivox.commands.report", "a run or a comparison as one page, to read and hand on"),
     "rank": ("semivox.commands.rank", "which unlabelled scans to annotate next, and why"),
+    "loop": ("semivox.commands.loop", "how far drawing and training are, and the commands that come next"),
     "annotate": ("semivox.commands.annotate", "a page to look at masks, correct them and train again"),
     "export": ("semivox.commands.export", "a run's model as ONNX, TorchScript or a MONAI bundle"),
     "methods": ("semivox.commands.methods", "the methods; with NAME its settings and what each means"),

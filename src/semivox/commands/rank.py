@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from semivox.inference import Model
     from semivox.ranking.labeled import Labeled
     from semivox.ranking.measure import Measured
+    from semivox.ranking.ranked_scan import RankedScan
     from semivox.ranking.slices import SliceScores
 
 TOP = 8
@@ -47,6 +48,9 @@ class RankOptions:
     entropy."""
     seed: Annotated[int, Flag("S")] = 0
     """Of the lots."""
+    curve: Annotated[Sequence[str], Flag("FOLDER", repeat=True)] = ()
+    """A folder of ``train --folds``; given for two or more of different size, it is told what the labels
+    of the chosen scans will bring."""
     labeled: Annotated[str | int | None, Flag("SET", default="the run's cases")] = None
     """Which cases of DATA are labelled already, as for ``train``."""
     out: Annotated[
@@ -81,16 +85,17 @@ def rank(options: RankOptions) -> Ranking:
         can be predicted.
     SettingsError
         Unknown score or device, a score that cannot be measured, or more scans asked for than there are; of a
-        data folder alone no ``out``, or slices.
+        data folder alone no ``out``, slices, or a curve.
     """
     # Here, not above: help must not import torch.
     with heavy_imports():
         from semivox.cohort import Task, refuse_other_task
         from semivox.engines.choose import known_engine
-        from semivox.errors import SettingsError
         from semivox.files import scratch
+        from semivox.forecast import foretell, read_points
         from semivox.inference.model import load_model
-        from semivox.ranking.rank import SCORES, check_score, rank_scans
+        from semivox.ranking.candidates import cohort_of, labeled_in, refuse_none, unlabeled_in
+        from semivox.ranking.rank import check_score, known_score, rank_scans
         from semivox.ranking.record import write_ranking
         from semivox.ranking.slices import slices_to_draw
 
@@ -100,13 +105,13 @@ def rank(options: RankOptions) -> Ranking:
     run, data = Path(options.run), Path(options.data)
     out = run / "ranking" if options.out is None else Path(options.out)
     labeled, score = options.labeled, options.score
-    if score not in SCORES:
-        raise SettingsError("no such score", found=score, expected=", ".join(SCORES))
+    known_score(score)
+    points, remarks = read_points(options.curve)
     model = load_model(run, device=options.device, weights="mean", threads=options.threads)
-    cohort, failed = _cohort(data, labeled)
+    cohort, failed = cohort_of(data, labeled)
     refuse_other_task(Task.of(cohort), model.task, data, measured=False)
-    known = _labeled(run, cohort, labeled)
-    scans = _unlabeled(cohort, known, failed, options.top)
+    known = labeled_in(cohort, labeled, run)
+    scans = unlabeled_in(cohort, known, failed, options.top)
     check_score(score, networks=len(model.networks), labeled=len(known.cases))
     top = _how_many(options, model, cohort, len(scans))
     with scratch(out) as folder:
@@ -115,29 +120,24 @@ def rank(options: RankOptions) -> Ranking:
         measured, scores = _seen(options, out, model, readable, shots, failed)
         unlabeled = {case.name: measured[case.name] for case in scans if case.name in measured}
         reference = {case.name: measured[case.name] for case in known.cases if case.name in measured}
-        _refuse_none(data, unlabeled, failed)
+        refuse_none(data, unlabeled, failed)
         rows = rank_scans(
-            unlabeled,
-            reference,
-            {case.name: case.group for case in scans},
-            known.patients,
-            model.structures,
-            kinds=len(model.classes) + 1,
-            score=score,
-            top=top,
-            seed=options.seed,
-        )
-        notes = (*known.notes, *_notes(model, cohort, known, len(reference)))
+            unlabeled, reference, {case.name: case.group for case in scans}, known.patients, model.structures,
+            kinds=len(model.classes) + 1, score=score, top=top, seed=options.seed,
+        )  # fmt: skip
+        expected, said = foretell(points, len(known.patients), _patients_of(rows))
         chosen, more = slices_to_draw(out, options.slices, rows, scores, cohort)
+        notes = (*known.notes, *_notes(model, cohort, known, len(reference)), *remarks, *said, *more)
         content = {
             **_head(run, data, model, score),
-            "notes": [*notes, *more],
+            "notes": [*notes],
             "failed": failed,
             "labeled": [case.name for case in known.cases],
             "slices": [asdict(each) for each in chosen],
+            "forecast": expected and expected.to_json(),
         }
         names, written = tuple(content["labeled"]), write_ranking(out, content, rows)
-        ranking = Ranking(out, tuple(rows), names, failed, (*notes, *more), written, tuple(chosen))
+        ranking = Ranking(out, tuple(rows), names, failed, notes, written, tuple(chosen))
         _draw(ranking, shots, model.classes, {case.name: case for case in scans})
     return ranking
 
@@ -168,54 +168,18 @@ def _seen(
 
 def _first(options: RankOptions) -> Ranking:
     """The first scans to label of a data folder, without a run."""
-    from semivox.cohort import read_case, split_cohort
-    from semivox.errors import SemivoxError, SettingsError
-    from semivox.ranking.first_scans import numbers_of, rank_first
-    from semivox.ranking.labeled import Labeled
-    from semivox.ranking.record import write_ranking
+    from semivox.errors import SettingsError
+    from semivox.ranking.without_run import rank_without_run
 
     data = Path(options.run)
-    if options.out is None or options.slices is not None:
+    for given, what in ((options.slices, "slices need a run"), (options.curve or None, "a curve needs runs")):
+        if given is not None:
+            raise SettingsError(what, path=data, remedy="train first, or leave it out")
+    if options.out is None:
         raise SettingsError(
-            "without a run there is no folder for the ranking"
-            if options.out is None
-            else "slices need a run",
-            path=data,
-            remedy="give --out DIR" if options.out is None else "train first, or leave out --slices",
+            "without a run there is no folder for the ranking", path=data, remedy="give --out DIR"
         )
-    cohort, failed = _cohort(data, options.labeled)
-    cases = split_cohort(cohort, None if options.labeled is None else str(options.labeled)).labeled
-    known = Labeled(cases, (), frozenset(case.group for case in cases), ())
-    scans = _unlabeled(cohort, known, failed, options.top)
-    numbers = {}
-    for done, case in enumerate((*known.cases, *scans), 1):
-        try:
-            numbers[case.name] = numbers_of(read_case(case), cohort.channels)
-        except SemivoxError as error:
-            failed[case.name] = str(error)
-        if options.progress is not None:
-            options.progress(done, len(known.cases) + len(scans))
-    unlabeled = {case.name: numbers[case.name] for case in scans if case.name in numbers}
-    labeled = {case.name: numbers[case.name] for case in known.cases if case.name in numbers}
-    _refuse_none(data, unlabeled, failed)
-    patients = {case.name: case.group for case in cohort.cases}
-    rows = rank_first(unlabeled, labeled, patients, TOP if options.top is None else options.top)
-    notes = tuple(str(fault) for fault in cohort.left_out)
-    content = {
-        "model_id": "",
-        "method": "",
-        "run": "",
-        "data": str(data),
-        "score": "coverage",
-        "networks": [],
-        "notes": list(notes),
-        "failed": failed,
-        "labeled": [case.name for case in known.cases],
-        "slices": [],
-    }
-    out = Path(options.out)
-    written = write_ranking(out, content, rows)
-    return Ranking(out, tuple(rows), tuple(content["labeled"]), failed, notes, written)
+    return rank_without_run(data, Path(options.out), options.top, TOP, options.labeled, options.progress)
 
 
 def _head(run: Path, data: Path, model: Model, score: str) -> dict[str, Any]:
@@ -227,6 +191,11 @@ def _head(run: Path, data: Path, model: Model, score: str) -> dict[str, Any]:
         "score": score,
         "networks": list(model.card["networks"]),
     }
+
+
+def _patients_of(rows: Sequence[RankedScan]) -> int:
+    """How many the chosen scans are of."""
+    return len({row.patient for row in rows if row.chosen is not None})
 
 
 def _how_many(options: RankOptions, model: Model, cohort: Cohort, available: int) -> int:
@@ -248,66 +217,6 @@ def _how_many(options: RankOptions, model: Model, cohort: Cohort, available: int
             remedy="semivox import folders makes such a folder, or leave out --slices",
         )
     return scans_for(options.slices, available) if options.top is None else options.top
-
-
-def _cohort(data: Path, labeled: str | int | None) -> tuple[Cohort, dict[str, str]]:
-    """The cohort, and what is wrong with single cases by name."""
-    from semivox.cohort.folder import scan_folder
-
-    scan = scan_folder(data, None if labeled is None else str(labeled))
-    for case, error in scan.errors:
-        if not case:
-            raise error
-    return scan.cohort, {case: str(error) for case, error in scan.errors}
-
-
-def _labeled(run: Path, cohort: Cohort, labeled: str | int | None) -> Labeled:
-    from semivox.cohort import split_cohort
-    from semivox.ranking.labeled import Labeled, labeled_cases
-
-    if labeled is None:
-        return labeled_cases(run, cohort)
-    cases = split_cohort(cohort, str(labeled)).labeled
-    return Labeled(cases, (), frozenset(case.group for case in cases), ())
-
-
-def _unlabeled(cohort: Cohort, known: Labeled, failed: Mapping[str, str], top: int | None) -> list[Case]:
-    from semivox.errors import DataError, SettingsError
-
-    names = {case.name for case in known.cases}
-    scans = [
-        case
-        for case in cohort.cases
-        if case.name not in names and case.role != "test" and case.name not in failed
-    ]
-    if not scans:
-        raise DataError(
-            "no unlabelled scan to rank",
-            path=cohort.root,
-            found=f"{len(names)} labelled cases" + (f", {len(failed)} broken" if failed else ""),
-            expected="scans that the run has no label of",
-            remedy="add scans to imagesTr/ or imagesUn/",
-        )
-    if top is not None and not 1 <= top <= len(scans):
-        raise SettingsError(
-            f"{top} scans cannot be chosen",
-            path=cohort.root,
-            found=f"{len(scans)} unlabelled scans",
-            expected=f"--top 1 to {len(scans)}",
-        )
-    return scans
-
-
-def _refuse_none(data: Path, unlabeled: Mapping[str, object], failed: Mapping[str, str]) -> None:
-    from semivox.errors import DataError
-
-    if not unlabeled:
-        case, reason = next(iter(failed.items()))
-        raise DataError(
-            "none of the unlabelled scans can be predicted",
-            path=data,
-            found=f"{len(failed)} such; {case}: {reason}",
-        )
 
 
 def _notes(model: Model, cohort: Cohort, known: Labeled, reference: int) -> list[str]:
@@ -352,7 +261,12 @@ def _draw(
         title=title,
         lead=f"In the order of the choice, by the run {ranking.content['run']}.",
         classes=classes,
-        notes=[*ranking.notes, *(f"failed: {case}: {reason}" for case, reason in ranking.failed.items())],
+        expected=ranking.expected,
+        notes=[
+            *ranking.expected,
+            *ranking.notes,
+            *(f"failed: {case}: {reason}" for case, reason in ranking.failed.items()),
+        ],
         next_steps=[
             ("correct masks in a browser", ranking.annotate_command),
             ("then train on", ranking.train_command),

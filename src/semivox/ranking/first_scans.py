@@ -18,7 +18,7 @@ import numpy as np
 from semivox.cohort import Volume, orientation_of
 from semivox.prepare import ChannelPlan, appearance, normalise, resample
 from semivox.ranking.features import distances, standardised
-from semivox.ranking.rank import RankedScan
+from semivox.ranking.ranked_scan import RankedScan
 
 THUMBNAIL = {2: (12, 12), 3: (8, 8, 8)}
 """Voxels along each axis of the whole field of view."""

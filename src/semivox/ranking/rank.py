@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,6 +12,7 @@ from semivox.ranking.choose import choose
 from semivox.ranking.features import distances, standardised
 from semivox.ranking.lots import random_scores, stratified_scores
 from semivox.ranking.measure import Measured, uncertainty
+from semivox.ranking.ranked_scan import RankedScan
 from semivox.ranking.scores import combined, places, ranks_from_top, top_percent
 
 Score = Literal["combined", "entropy", "disagreement", "distance", "random", "stratified"]
@@ -21,27 +21,6 @@ LOTS: tuple[Score, ...] = ("random", "stratified")
 """Those in which lots are drawn (:mod:`semivox.ranking.lots`): chance makes the choice diverse."""
 STANDS_OUT = 25
 """A measure is a reason where a scan is among the largest so many percent."""
-
-
-@dataclass(frozen=True)
-class RankedScan:
-    """One unlabelled scan.
-
-    ``rank`` 1 has the highest ``score`` (0 .. 1); ``chosen`` is its place in the choice, or None. ``entropy``
-    in nats; ``distance`` to the ``nearest`` labelled scan in standard deviations of a feature. What cannot be
-    measured is None, all but ``distance`` where there is no run (:mod:`semivox.ranking.first_scans`).
-    """
-
-    case: str
-    rank: int
-    patient: str
-    chosen: int | None
-    score: float
-    entropy: float | None
-    disagreement: float | None
-    distance: float | None
-    nearest: str | None
-    reason: str
 
 
 def rank_scans(
@@ -114,6 +93,12 @@ def rank_scans(
             )
         )
     return rows
+
+
+def known_score(score: str) -> None:
+    """Raise SettingsError for a score that there is not."""
+    if score not in SCORES:
+        raise SettingsError("no such score", found=score, expected=", ".join(SCORES))
 
 
 def check_score(score: Score, *, networks: int, labeled: int) -> None:

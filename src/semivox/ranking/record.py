@@ -7,12 +7,12 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
 from semivox.files import write_json, write_text
-from semivox.ranking.rank import RankedScan
+from semivox.ranking.ranked_scan import RankedScan
 
 FORMAT = 1
 CSV, JSON, NEXT = "ranking.csv", "ranking.json", "next_labeled.txt"
@@ -29,11 +29,19 @@ class CaseOfRanking(TypedDict):
     reason: str
 
 
+class ForecastOfRanking(TypedDict):
+    """What the chosen scans will bring, as far as it is read back."""
+
+    enough: bool
+    sentence: str
+
+
 class RankingContent(TypedDict):
     """``ranking.json``, as far as it is read back."""
 
     model_id: str
     cases: list[CaseOfRanking]
+    forecast: NotRequired[ForecastOfRanking | None]
 
 
 def write_ranking(out: Path, head: Mapping[str, Any], rows: Sequence[RankedScan]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from semivox.ranking.rank import RankedScan
+    from semivox.ranking.ranked_scan import RankedScan
     from semivox.ranking.slices import ChosenSlice
 
 
@@ -34,6 +34,13 @@ class Ranking:
         """In the order of the choice."""
         rows = [row for row in self.scans if row.chosen is not None]
         return tuple(sorted(rows, key=lambda row: row.chosen or 0))
+
+    @property
+    def expected(self) -> tuple[str, ...]:
+        """What the labels of the chosen scans will bring, in words, and what to know of that; empty where
+        nobody asked for it."""
+        found = self.content.get("forecast") or {}
+        return tuple(found[name] for name in ("sentence", "caveat") if found.get(name))
 
     @property
     def annotate_command(self) -> str:
@@ -69,7 +76,7 @@ def render(ranking: Ranking) -> Group:
         table.add_row(
             str(row.chosen), escape(row.case), str(row.rank), f"{row.score:.2f}", *cells, escape(row.reason)
         )
-    lines = [*_named_slices(ranking), *(f"note: {note}" for note in ranking.notes)]
+    lines = [*_named_slices(ranking), *ranking.expected, *(f"note: {note}" for note in ranking.notes)]
     lines += [f"failed: {case}: {reason}" for case, reason in ranking.failed.items()]
     lines.append(f"{len(ranking.scans)} scans ranked; pictures and tables in {ranking.out}")
     new = "train" if not ranking.content["run"] else "begin a new run where this one ended"

@@ -18,7 +18,7 @@ import numpy as np
 from semivox.cohort import Case, Cohort, mark_of, read_case, write_mask
 from semivox.files import inside, make_folder, write_text
 from semivox.prepare import Grid
-from semivox.ranking.rank import RankedScan
+from semivox.ranking.ranked_scan import RankedScan
 
 TABLE, TEMPLATES = "slices.csv", "slices"
 A_SCAN = 3

@@ -30,10 +30,12 @@ def ranking_page(
     title: str,
     lead: str,
     classes: Mapping[int, str],
+    expected: Sequence[str],
     notes: Sequence[str],
     next_steps: Sequence[tuple[str, str]],
 ) -> Path:
-    """Write the page; ``next_steps``: (what, command). ``classes``: label value -> name."""
+    """Write the page; ``next_steps``: (what, command). ``classes``: label value -> name; ``expected``: what
+    the labels will bring, in words."""
     scans = [
         {
             "id": f"scan-{number}",
@@ -54,6 +56,7 @@ def ranking_page(
         "made": "Made by semivox rank.",
         "scans": scans,
         "classes": [(classes[value], COLOURS[k % len(COLOURS)]) for k, value in enumerate(sorted(classes))],
+        "expected": list(expected),
         "notes": list(notes),
         "next_steps": list(next_steps),
     }

@@ -1,0 +1,151 @@
+"""How far one is, read from files alone: which scans have labels, and what lies in the folder of the rounds.
+
+``ROUNDS/first`` is the ranking without a run; ``ROUNDS/1``, ``ROUNDS/2`` ... are rounds, each with
+
+    folds4, folds2   ``train --folds``, the numbers less where there are fewer patients
+    run              ``train`` on all labels, and in it the ranking
+    masks            ``predict`` with the folds
+
+Nothing else is remembered, so whoever removes a folder is at the step before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from semivox.cohort import load_cohort, split_cohort
+from semivox.contents import Cases, EnsembleFolder, Predictions
+from semivox.errors import SettingsError
+from semivox.evaluation import FOREGROUND, read_evaluation
+from semivox.files import inside, read_json
+from semivox.ranking.record import FORMAT, JSON, ForecastOfRanking, RankingContent
+
+FIRST, RUN, RANKING, MASKS = "first", "run", "ranking", "masks"
+MEASURED, ENSEMBLE, MODEL = "cross_validation.json", "ensemble.json", "model.json"
+CASES, TABLE = "cases.json", "predictions.json"
+FOLDS = (4, 2)
+"""Of the runs whose masks are promised something, and of those that give the curve a second point."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A folder of ``folds``, or a run: ``learned``: the labelled cases behind it, None while it is not
+    finished; ``dice``: what held-out patients have."""
+
+    folder: Path
+    folds: int | None
+    learned: frozenset[str] | None
+    dice: float | None = None
+
+
+@dataclass(frozen=True)
+class Round:
+    """``trained``: folds and the run, finished or not; ``chosen``: what its ranking names, None without one;
+    ``forecast``: of the ranking; ``masks``: flag -> how many."""
+
+    number: int
+    folder: Path
+    trained: tuple[Trained, ...]
+    chosen: tuple[str, ...] | None
+    forecast: ForecastOfRanking | None
+    masks: Mapping[str, int]
+
+    @property
+    def curves(self) -> list[Path]:
+        """Finished folds."""
+        return [each.folder for each in self.trained if each.folds and each.learned is not None]
+
+
+@dataclass(frozen=True)
+class State:
+    """``labeled`` and ``unlabeled`` cases, ``patients`` with a label; ``first``: what was chosen without a
+    run, None where nobody asked; ``rounds`` in their order."""
+
+    data: Path
+    rounds_folder: Path
+    labeled: frozenset[str]
+    unlabeled: tuple[str, ...]
+    patients: int
+    first: tuple[str, ...] | None
+    rounds: tuple[Round, ...]
+
+    @property
+    def last(self) -> Round | None:
+        return self.rounds[-1] if self.rounds else None
+
+
+def read_state(data: Path, rounds: Path) -> State:
+    """Raises DataError for a data folder that cannot be read, SettingsError where ``rounds`` is a run."""
+    if (rounds / MODEL).exists():
+        raise SettingsError(
+            "this folder is a run",
+            path=rounds,
+            expected="a folder of rounds, new or not",
+            remedy="give another --runs",
+        )
+    split = split_cohort(load_cohort(data), None)
+    chosen = None if (ranking := _ranking(rounds / FIRST)) is None else _chosen(ranking)
+    numbers = sorted(int(p.name) for p in rounds.glob("*") if p.name.isdecimal() and p.is_dir())
+    return State(
+        data,
+        rounds,
+        frozenset(case.name for case in split.labeled),
+        tuple(case.name for case in split.unlabeled),
+        len({case.group for case in split.labeled}),
+        chosen,
+        tuple(_round(number, rounds / str(number)) for number in numbers),
+    )
+
+
+def _round(number: int, folder: Path) -> Round:
+    folds = sorted(
+        (int(count), place)
+        for place in folder.glob("folds*")
+        if (count := place.name.removeprefix("folds")).isdecimal()
+    )
+    trained = [_folds(place, count) for count, place in reversed(folds)]
+    ranking = _ranking(folder / RUN / RANKING)
+    flags: dict[str, int] = {}
+    if (folder / MASKS / TABLE).is_file():
+        for row in read_json(folder / MASKS / TABLE, kind=Predictions)["cases"]:
+            flags[row["flag"]] = flags.get(row["flag"], 0) + 1
+    return Round(
+        number,
+        folder,
+        (*trained, _run(folder / RUN)),
+        None if ranking is None else _chosen(ranking),
+        None if ranking is None else ranking.get("forecast"),
+        flags,
+    )
+
+
+def _folds(place: Path, count: int) -> Trained:
+    if not (place / MEASURED).is_file():
+        return Trained(place, count, None)
+    measured = read_evaluation(place / MEASURED)
+    names = read_json(place / ENSEMBLE, kind=EnsembleFolder)["runs"]
+    learned = frozenset[str]().union(*(_learned(inside(place, *Path(name).parts)) for name in names))
+    return Trained(place, count, learned, measured["mean"][FOREGROUND]["dice"])
+
+
+def _run(place: Path) -> Trained:
+    return Trained(place, None, _learned(place) if (place / MODEL).is_file() else None)
+
+
+def _learned(run: Path) -> frozenset[str]:
+    rows = read_json(run / CASES, kind=Cases)["cases"]
+    return frozenset(row["case"] for row in rows if row["role"] == "labeled")
+
+
+def _ranking(folder: Path) -> RankingContent | None:
+    if not (folder / JSON).is_file():
+        return None
+    content: RankingContent = read_json(folder / JSON, newest=FORMAT, kind=RankingContent)  # type: ignore[assignment]
+    return content
+
+
+def _chosen(ranking: RankingContent) -> tuple[str, ...]:
+    rows = [row for row in ranking["cases"] if row["chosen"] is not None]
+    return tuple(row["case"] for row in sorted(rows, key=lambda row: row["chosen"] or 0))
