@@ -772,7 +772,9 @@ def test_a_signal_while_predicting_keeps_the_masks_that_are_there(
     out = tmp_path / "masks"
     command = ["predict", str(house.run), str(house.test), "--out", str(out)]
     with monkeypatch.context() as patched:
-        patched.setattr("semivox.commands.predict.case_line", signalled("SIGTERM"))  # after the first case
+        patched.setattr(
+            "semivox.commands.predict.case_lines", lambda: signalled("SIGTERM")
+        )  # after the first case
         assert main(command) == 4
     message = one_message(capsys, "predict")
     assert message.endswith(f"go on with: semivox {shlex.join(command)} --skip-existing")

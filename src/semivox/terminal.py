@@ -5,11 +5,16 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from semivox.duration import show_duration
 from semivox.errors import MOST_SHOWN, printable, shortened
 from semivox.options import with_data_folders
+
+LEAST_LEFT = 10.0
+"""Seconds that are worth telling."""
 
 O = TypeVar("O")  # noqa: E741
 
@@ -61,8 +66,22 @@ def with_folders_told(options: O) -> O:
     return found
 
 
-def case_line(done: int, total: int, row: Any) -> None:
-    """One predicted case, told on stderr, with the first reason to look at it; the record has all."""
+def case_lines() -> Callable[[int, int, Any], None]:
+    """Takes how many cases are done, of how many, and the row of the last one: a line of it on stderr, with
+    the time that the rest will take by the pace since the first line."""
+    first: list[tuple[float, int]] = []
+
+    def told(done: int, total: int, row: Any) -> None:
+        first.extend([] if first else [(time.monotonic(), done)])
+        began, before = first[0]
+        left = (time.monotonic() - began) / max(1, done - before) * (total - done)
+        _case_line(done, total, row, f", {show_duration(left)} left" if left >= LEAST_LEFT else "")
+
+    return told
+
+
+def _case_line(done: int, total: int, row: Any, left: str) -> None:
+    """One predicted case, with the first reason to look at it; the record has all."""
     first, *others = row.reason.split("; ")
     more = f" (and {len(others)} more)" if others else ""
     note = "" if row.flag == "ok" else f"  {row.flag}: {first}{more}"
@@ -71,7 +90,7 @@ def case_line(done: int, total: int, row: Any) -> None:
         dice = row.promise["dice"]["foreground"]
         least = f"at least {dice['at_least']:.2f}" if dice["at_least"] else "no less promised"
         said = f"  Dice {dice['expected']:.2f}, {least}"
-    line(f"{done}/{total} {row.case} {row.seconds or 0:.1f} s{said}{note}", error=True)
+    line(f"{done}/{total} {row.case} {row.seconds or 0:.1f} s{left}{said}{note}", error=True)
 
 
 class ProgressBar:

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from semivox import engines
 from semivox.cohort.formats import write_mask
 from semivox.cohort.volume import Volume
 from semivox.commands.evaluate import evaluate, render
+from semivox.elsewhere import bundles
+from semivox.engines import Engine, Needs, Tell
 from semivox.errors import DataError, SettingsError
 
 
@@ -51,12 +54,24 @@ def test_a_failure_leaves_the_old_file(folders: tuple[Path, Path]) -> None:
     assert sorted(p.name for p in folders[0].iterdir()) == ["c0.nii.gz", "c2.nii.gz", "evaluation.json"]
 
 
-def test_processes_measure_what_one_measures(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_processes_measure_what_one_measures(
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     seen: list[tuple[int, int]] = []
+
+    def engine_on(on: str, needs: Needs, tell: Tell, folder: Path) -> Engine:
+        tell("it waits: 100 % busy")
+        return engines.engine_on(on, needs, tell, folder)
+
+    monkeypatch.setattr(bundles, "engine_on", engine_on)
     evaluate(*folders, out=tmp_path / "here.json")
     evaluate(*folders, out=tmp_path / "there.json", on="local:2", progress=lambda *at: seen.append(at))
     assert (tmp_path / "there.json").read_bytes() == (tmp_path / "here.json").read_bytes()
     assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert caplog.messages == ["it waits: 100 % busy"]
     (folders[0] / "c1.nii.gz").write_bytes(b"no mask")
     with pytest.raises(DataError, match=r"c1\.nii\.gz: unreadable"):
         evaluate(*folders, on="local:1")

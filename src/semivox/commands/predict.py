@@ -12,7 +12,7 @@ from semivox.errors import DataError, SettingsError
 from semivox.heavy_imports import heavy_imports
 from semivox.numerals import show_percent
 from semivox.options import Command, Flag, Positional, from_options
-from semivox.terminal import case_line, line
+from semivox.terminal import case_lines, line
 
 if TYPE_CHECKING:
     from semivox.cohort import Scans
@@ -212,7 +212,7 @@ def _address(options: PredictOptions, paths: Sequence[str | Path]) -> Address | 
 
 def main(given: PredictOptions) -> int:
     """Predict, a line a case; 3 if cases have failed."""
-    report = predict.of(replace(given, progress=case_line))
+    report = predict.of(replace(given, progress=case_lines()))
     if report.undertrained:
         line(f"warning: {report.undertrained}", error=True)
     line(

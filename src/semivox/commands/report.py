@@ -16,7 +16,7 @@ from semivox.contents import Source
 from semivox.errors import DataError
 from semivox.files import inside, read_json, real_path
 from semivox.options import Command, Flag, Positional, from_options
-from semivox.terminal import case_line
+from semivox.terminal import case_lines
 
 if TYPE_CHECKING:
     from semivox.cohort import Case
@@ -83,7 +83,7 @@ write_report = report
 
 def main(given: ReportOptions) -> int:
     """Write the page and say where it is."""
-    page = report.of(replace(given, progress=case_line))
+    page = report.of(replace(given, progress=case_lines()))
     print(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -11,6 +12,8 @@ from semivox.engines import Needs, Task, done_on, engine_on
 from semivox.errors import DiskFault, Stopped
 
 Piece = TypeVar("Piece")
+SAID = logging.getLogger(__name__)
+"""What an engine has to say, such as why it waits; on stderr where nobody has set up logging."""
 
 
 def results_of(
@@ -29,7 +32,7 @@ def results_of(
     work. Raises DiskFault or Stopped.
     """
     given: dict[int, list[Piece]] = {}
-    with engine_on(on, needs, lambda text: None, folder) as engine:
+    with engine_on(on, needs, SAID.warning, folder) as engine:
         for outcome in done_on(engine, _Bundles(kind, common, pieces, plain, engine.bundle, given)):
             bundle, failure = given.pop(outcome.task), outcome.failure
             if failure is None:
