@@ -13,12 +13,18 @@ from semivox.prepare import Plan
 
 
 def region_table(plan: Plan) -> Tensor | None:
-    """(R, K-1) float32, 1 where a class is a part of a region; None where classes are judged."""
+    """(R, K-1) float32, what Dice is taken of: a row for each region, 1 where a class is a part of it, then
+    one for each class that is no region itself; None where classes are judged.
+
+    Without the classes, nested regions hardly ask a network to tell their parts apart.
+    """
     if not plan.regions:
         return None
-    table = torch.zeros(len(plan.regions), len(plan.classes))
-    for row, region in zip(table, plan.scheme.each, strict=True):
-        row[[k - 1 for k in region.values]] = 1
+    parts = [sorted(k - 1 for k in region.values) for region in plan.scheme.each]
+    parts += [[k] for k in range(len(plan.classes)) if [k] not in parts]
+    table = torch.zeros(len(parts), len(plan.classes))
+    for row, part in zip(table, parts, strict=True):
+        row[part] = 1
     return table
 
 
@@ -33,7 +39,7 @@ class Crops:
     annotated: (B, K-1) float32, 1 where the class was annotated in this case; all 1 for pseudo-labels.
     sdm: (B, K-1, X, Y[, Z]) float32 signed distances in [-1, 1], negative inside; None if not asked for.
     case: (B,) int64 index of the case in the store's order.
-    regions: (R, K-1) float32, 1 where a class is a part of a region; None where classes are judged.
+    regions: (R, K-1) float32, :func:`region_table`; None where classes are judged.
     box: (B, dims, 2) float32 start and stop of the crop's (unrotated) box on the case's working grid, voxels.
     """
 

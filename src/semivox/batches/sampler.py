@@ -47,7 +47,7 @@ class Batches:
     shard
         (rank, ranks): this process makes the rank-th part of each stream's samples, which may be none.
     regions
-        (R, K-1), which classes make up each region (:func:`region_table`); None where classes are judged.
+        (R, K-1), what Dice is taken of (:func:`region_table`); None where classes are judged.
     pseudo
         Gives the pseudo-labels of unlabelled cases, for streams that take them as targets.
     device

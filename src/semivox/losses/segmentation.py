@@ -8,8 +8,9 @@ Dice is V-Net's (Milletari et al., arXiv 1606.04797: squared denominators), a fo
 
     D_c = (2 sum p_c g_c + s) / (sum p_c^2 + sum g_c^2 + s),   loss = mean over c of 1 - D_c,   s = 1e-5
 
-Where regions are judged, each made of several classes, Dice is that of the regions: c runs over them, and p_c
-and g_c are the sums over the classes of a region. The cross-entropy stays that of the classes.
+Where regions are judged, each made of several classes, Dice is that of the regions and of the classes: c runs
+over both, and p_c and g_c are the sums over the classes of a region. The cross-entropy stays that of the
+classes.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def segmentation_loss(
     It is what the field weighs unlabelled terms against (UA-MT, MICCAI 2019, and the code that follows it).
 
     logits (B, K, X, Y[, Z]); target (B, K-1, ...) fractions of the foreground classes in 0..1; valid
-    (B, 1, ...) 0/1, or any weight >= 0 of a voxel; annotated (B, K-1) 0/1; regions (R, K-1) 0/1: which
-    classes make up each region, None where classes are judged.
+    (B, 1, ...) 0/1, or any weight >= 0 of a voxel; annotated (B, K-1) 0/1; regions (R, K-1) 0/1: of which
+    sums of classes Dice is taken, None: of each class.
     """
     both = _compare(logits, target, valid, annotated)
     return (_dice(both, regions) + _cross_entropy(both)) / 2
