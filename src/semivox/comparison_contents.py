@@ -60,6 +60,7 @@ class FailedCell(TypedDict):
     """``failed.json`` of a cell."""
 
     message: str
+    time: NotRequired[float]
     error: NotRequired[str]
     traceback: NotRequired[str | None]
 

@@ -27,7 +27,9 @@ from semivox.shown_contents import ShownCard
 
 FOREGROUND = "foreground"
 LATEST = 1e12
-"""Seconds or steps beyond which a status tells nonsense."""
+"""Seconds or steps beyond which a status tells nonsense; millimetres, voxels or millilitres likewise."""
+SHARES = ("dice", "jaccard", "nsd")
+"""Metrics from 0 to 1."""
 
 
 def check_content(content: Any, kind: Any, path: Path, remedy: str) -> None:
@@ -114,6 +116,12 @@ def _evaluation(content: Mapping[str, Any]) -> Iterator[str]:
     for case, row in content["cases"].items():
         if not row.keys() <= classes.keys() or any("dice" not in metrics for metrics in row.values()):
             yield f"cases.{case} of other classes, or without dice"
+        for key, metrics in row.items():
+            yield from (
+                f"cases.{case}.{key}.{name} {value:g}, which no mask has"
+                for name, value in metrics.items()
+                if value is not None and not (0 <= value <= 1 if name in SHARES else abs(value) < LATEST)
+            )
 
 
 def _comparison(content: Mapping[str, Any]) -> Iterator[str]:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from semivox.comparison_contents import Comparison
+from semivox.comparison.cells import write_failure
+from semivox.comparison_contents import Comparison, FailedCell
 from semivox.contents import Cases, Environment, Evaluation, Predictions, Source, Status
 from semivox.errors import SemivoxError
 from semivox.files import read_json, write_json
@@ -91,6 +92,35 @@ def test_what_is_read_back_is_checked(tmp_path: Path, kind: Any, value: Any) -> 
     (tmp_path / "x.json").write_text(json.dumps({"format": 1, **fields}))
     with pytest.raises(SemivoxError, match=r"x\.json: .* is not as semivox writes it; found .*expected"):
         read_json(tmp_path / "x.json", kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [("dice", 1.5), ("dice", -0.1), ("nsd", 2), ("hd95_mm", 1e300), ("volume_error_ml", -1e13)],
+)
+def test_an_evaluation_holds_what_masks_can_have(tmp_path: Path, metric: str, value: float) -> None:
+    rows = {key: {"dice": 0.5, "hd95_mm": None} for key in ("1", "foreground")}
+    ends = {key: dict.fromkeys(row) for key, row in rows.items()}
+    content = {"format": 1, "classes": {"1": "x"}, "mean": rows, "ci95": ends}
+    for number, metrics in enumerate(({"dice": 0.5}, {"dice": 0.5, metric: value})):
+        write_json(tmp_path / "x.json", {**content, "cases": {"a": {"1": metrics}}})
+        if number == 0:
+            read_json(tmp_path / "x.json", kind=Evaluation)
+            continue
+        with pytest.raises(SemivoxError, match=rf"cases\.a\.1\.{metric} .*which no mask has"):
+            read_json(tmp_path / "x.json", kind=Evaluation)
+
+
+def test_every_field_of_a_failed_cell_is_checked(tmp_path: Path) -> None:
+    class Cell:
+        folder = tmp_path
+
+    write_failure(Cell(), ValueError("x"))  # type: ignore[arg-type]
+    written = read_json(tmp_path / "failed.json", kind=FailedCell)
+    for name in ("time", "message", "error"):
+        write_json(tmp_path / "failed.json", {**written, name: []})
+        with pytest.raises(SemivoxError, match=name):
+            read_json(tmp_path / "failed.json", kind=FailedCell)
 
 
 def test_a_plan_that_holds_anything() -> None:

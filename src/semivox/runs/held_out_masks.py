@@ -6,6 +6,7 @@ its fold, ``report RUN --test DATA`` on other scans.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
@@ -117,5 +118,6 @@ def _volumes(row: Row, scores: Scores) -> dict[str, tuple[float, float]]:
         if ml is None or error is None:
             continue
         true = error / share if share else 0.0 if error else ml
-        found[key] = (true + error, true)
+        if math.isfinite(true):
+            found[key] = (true + error, true)
     return found
