@@ -106,3 +106,16 @@ def test_an_address_without_a_cluster_is_told_at_once(address: str, tmp_path: Pa
     with pytest.raises(SettingsError, match=f"no Ray cluster answers; found --on ray:{address}: "):
         engine_on(f"ray:{address}", Needs(), print, tmp_path)
     assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("kind", [Exception, RuntimeError, ConnectionError, TimeoutError])
+def test_a_ray_that_does_not_start_is_no_bug(
+    kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(**given: Any) -> None:
+        raise kind("The current node timed out during startup.\nThis could happen because ...")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", late)
+    with pytest.raises(SettingsError, match=r"does not start .* timed out during startup\. Remedy: "):
+        engine_on("ray", Needs(), print, tmp_path)

@@ -99,8 +99,8 @@ def _join(ray: Any, address: str | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         ray.init(address=address, include_dashboard=False, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise _no_answer(address, str(error)) from error
+    except Exception as error:  # Ray raises bare ones too, such as for a node that does not come up in time
+        raise _no_answer(address, str(error).strip().partition("\n")[0]) from error
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():  # Ray's own leaves at once: nothing would be said or saved
@@ -121,9 +121,15 @@ def _refuse_silence(address: str) -> None:
 
 
 def _no_answer(address: str | None, found: str) -> SettingsError:
+    if address is None:
+        return SettingsError(
+            "Ray does not start on this machine",
+            found=f"--on ray: {found}",
+            remedy="give the command again when the machine is less busy, or use --on local:N",
+        )
     return SettingsError(
         "no Ray cluster answers",
-        found=f"--on ray:{address}: {found}" if address else f"--on ray: {found}",
+        found=f"--on ray:{address}: {found}",
         expected="the address that `ray start --head` told, such as 10.0.0.1:6379",
         remedy="--on ray:ADDRESS, or --on ray to use this machine",
     )
