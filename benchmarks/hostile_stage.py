@@ -69,6 +69,7 @@ LINES = {
         Line("report begun", "report @/begun --out @/out/report.html", ("begun",)),
         Line("report compared", "report @/compared --out @/out/report.html", ("compared",)),
         Line("rank", f"rank @/model0 {DATA} --top 2 --out @/out/rank"),
+        Line("loop", f"loop {DATA} --runs @/rounds"),
         Line("check regions", "check @/regions --json", ("regions/cases.csv",)),
         Line("plan regions", "plan @/regions --out @/out/plan.json --cache @/cache", ("cache",)),
         Line("predict study", f"predict @/model0 {NOWHERE} --study 1.2.3 --series 1.2.4 --out @/out/masks"),
@@ -101,6 +102,8 @@ def build(root: Path) -> None:
         assert run_quickly(*begun) == 4
     assert run_quickly("rank", root / "model1", root / "phantoms/train", "--top", "2") == 0
     _annotated(root)
+    shutil.copytree(root / "model1", root / "rounds/1/run")
+    shutil.copytree(root / "masks", root / "rounds/1/masks")
     shutil.copytree(root / "compared", root / "measured")
     for cell in (root / "measured").rglob("cell.json"):
         failure = {"format": 1, "error": "DataError", "message": "x", "time": 1.0, "traceback": None}
