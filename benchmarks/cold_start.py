@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import semivox
-from in_time import Commands, add_options, plan_settings, training_words
-from semivox.cohort import load_cohort, split_cohort
+from equal_runs import compare_words, measured, of_cases, one_plan
+from in_time import Commands, add_options
+from semivox.cohort import load_cohort
 from semivox.cohort.subset_folder import write_subset_folder
-from semivox.evaluation import case_value, paired_difference, read_evaluation
-from semivox.files import read_json, write_text
+from semivox.evaluation import paired_difference
+from semivox.files import write_text
 
 NAMED = "named"
 
@@ -37,15 +38,13 @@ def main() -> None:
     add_options(parser)
     a = parser.parse_args()
     commands = Commands(a.stop_after)
-    named, plan = first_set(a), a.out / "plan.json"
-    if not plan.exists():
-        semivox.plan(a.data, labeled=f"{a.labeled}@0", out=plan, settings=plan_settings(a), cache=a.cache)
+    named, plan = first_set(a), one_plan(a, f"{a.labeled}@0")
     draws = [f"{a.labeled}@{i}" for i in range(a.draws)]
     seeds = ",".join(map(str, range(a.seeds)))
     for sets, of in (([str(named)], seeds), (draws, "0")):
-        if not commands.run([compare(a, plan, sets, of)]):
+        if not commands.run([compare_words(a, plan, sets, of)]):
             break
-    rows = results(a)
+    rows = [{**row, "set": row["set"] if "@" in row["set"] else NAMED} for row in measured(a)]
     write_text(a.out / "results.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     result = summary(a, rows)
     print(told(result))
@@ -68,37 +67,6 @@ def first_set(a: argparse.Namespace) -> Path:
     return path
 
 
-def compare(a: argparse.Namespace, plan: Path, sets: Sequence[str], seeds: str) -> list[str]:
-    return [
-        "-m", "semivox", "compare", a.data, "--test", a.dev, "--out", str(a.out / "runs"),
-        "--methods", a.method, "--reference", a.method, "--labeled", ",".join(sets), "--seeds", seeds,
-        "--plan", str(plan), "--on", f"local:{a.workers}", *training_words(a),
-    ]  # fmt: skip
-
-
-def results(a: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row a training that is measured."""
-    cohort, rows = load_cohort(Path(a.data)), []
-    known = read_json(a.out / "runs/request.json")["labeled"] if (a.out / "runs").exists() else {}
-    for cell in sorted((a.out / "runs").glob("cells/*/*/*/*/cell.json")):
-        run = cell.parent
-        content, labeled = read_json(cell), known[run.parts[-3]]
-        scores = read_evaluation(run / "evaluations" / run.parts[-2] / "evaluation.json")
-        rows.append(
-            {
-                "set": labeled if "@" in Path(labeled).name else NAMED,
-                "seed": int(run.name),
-                "cases": [case.name for case in split_cohort(cohort, labeled).labeled],
-                "steps": content["steps"],
-                "seconds": content["seconds"],
-                "dice": content["dice"],
-                "of_cases": {name: case_value(each, "dice") for name, each in scores["cases"].items()},
-                "patients": scores["patients"],
-            }
-        )
-    return rows
-
-
 def summary(a: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     chosen = [row for row in rows if row["set"] == NAMED]
     drawn = [row for row in rows if row["set"] != NAMED]
@@ -114,13 +82,6 @@ def summary(a: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) -> dict[st
             [of_cases(chosen)] * len(drawn), [of_cases([row]) for row in drawn]
         )
     return result
-
-
-def of_cases(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The mean over trainings of each case's Dice, as an evaluation."""
-    first = rows[0]["of_cases"]
-    cases = {n: {"1": {"dice": statistics.fmean(row["of_cases"][n] for row in rows)}} for n in first}
-    return {"classes": {"1": "mean"}, "cases": cases, "patients": rows[0]["patients"]}
 
 
 def told(result: Mapping[str, Any]) -> str:
