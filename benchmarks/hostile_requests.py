@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -94,7 +95,8 @@ class Server:
             "query_string": query.encode(), "client": ("127.0.0.1", 9), "server": ("127.0.0.1", 8080),
             "headers": [(k.encode(), v.encode("latin-1", "replace")) for k, v in headers.items()],
         }  # fmt: skip
-        asyncio.run(self.app(scope, receive, send))
+        with ThreadPoolExecutor(1) as apart:  # whoever calls may have a loop that runs
+            apart.submit(asyncio.run, self.app(scope, receive, send)).result()
         return int(next(m["status"] for m in sent if m["type"] == "http.response.start"))
 
 

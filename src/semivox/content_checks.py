@@ -28,8 +28,6 @@ from semivox.shown_contents import ShownCard
 FOREGROUND = "foreground"
 LATEST = 1e12
 """Seconds or steps beyond which a status tells nonsense; millimetres, voxels or millilitres likewise."""
-SHARES = ("dice", "jaccard", "nsd")
-"""Metrics from 0 to 1."""
 
 
 def check_content(content: Any, kind: Any, path: Path, remedy: str) -> None:
@@ -120,7 +118,8 @@ def _evaluation(content: Mapping[str, Any]) -> Iterator[str]:
             yield from (
                 f"cases.{case}.{key}.{name} {value:g}, which no mask has"
                 for name, value in metrics.items()
-                if value is not None and not (0 <= value <= 1 if name in SHARES else abs(value) < LATEST)
+                # a name without a unit is that of a share
+                if value is not None and not (abs(value) < LATEST if "_" in name else 0 <= value <= 1)
             )
 
 

@@ -90,7 +90,7 @@ def test_predict_and_evaluate(folders: Folders, run: Path, tmp_path: Path) -> No
     loose = Path(shutil.copytree(images(folders[0]), tmp_path / "loose"))
     for where in (loose, images(folders[0])):
         for path in sorted(where.iterdir()):
-            out = tmp_path / "one" / where.name / path.name
+            out = tmp_path / f"one of {where.name}" / path.name
             semivox.predict(run, path, out)
             assert masks(out) == (path.name.removesuffix(".nii.gz")[: len("scan_0000")],)
     assert semivox.predict(run, loose, tmp_path / "of_loose").failed == ()

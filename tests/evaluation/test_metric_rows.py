@@ -141,6 +141,12 @@ def test_the_names_are_those_of_the_evaluation_file() -> None:
     assert policy["spacing"] == "unknown: *_mm, nsd and volume_error_ml are null"
 
 
+def test_a_name_without_a_unit_is_that_of_a_share() -> None:
+    """By which records of others are checked."""
+    assert {name for name in METRICS if "_" not in name} == {n for n, m in METRICS.items() if not m.unit}
+    assert all((m.best, m.worst) == (1, 0) for m in METRICS.values() if not m.unit)
+
+
 def test_no_other_list_of_metrics_stands_in_the_source() -> None:
     """Three names of metrics in one literal are a list that somebody would have to keep."""
     chosen = {"commands/demo.py"}  # which four the demo's table has

@@ -18,6 +18,7 @@ from semivox.errors import DataError
 from semivox.inference import load_model
 from semivox.inference.folder import predict_folder
 from semivox.inference.scan_work import Wanted
+from semivox.networks.layers import Conv3d
 from semivox.ranking.measure import measure
 from semivox.tiles import predict_planned
 
@@ -59,12 +60,12 @@ def test_an_output_that_is_not_finite_fails_that_case_alone(
 ) -> None:
     model = load_model(make_run(), device="cpu")
     scans = find_scans([save_scan(f"scans/{name}.nii.gz", seed=i) for i, name in enumerate("abc")]).cases
-    forward, broken = torch.nn.Conv3d.forward, [True]
+    forward, broken = Conv3d.forward, [True]
 
-    def breaking(self: torch.nn.Conv3d, x: torch.Tensor) -> torch.Tensor:
+    def breaking(self: Conv3d, x: torch.Tensor) -> torch.Tensor:
         return forward(self, x) * (torch.nan if broken[0] else 1.0)
 
-    monkeypatch.setattr(torch.nn.Conv3d, "forward", breaking)
+    monkeypatch.setattr(Conv3d, "forward", breaking)
     with pytest.raises(DataError, match=r"not finite; found \d+ of \d+ voxels"):
         predict_planned(model.networks, np.ones((1, *model.plan.patch), np.float32), model.plan)
     with pytest.raises(DataError, match="not finite"):
