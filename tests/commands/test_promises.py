@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from semivox.cli import main
+from semivox.cohort import find_scans
 from semivox.commands.evaluate import evaluate
 from semivox.commands.predict import predict
 from semivox.errors import DataError, SettingsError
@@ -20,6 +21,7 @@ from semivox.files import read_json, write_json
 from semivox.inference import load_model
 from semivox.inference.promise import HeldOutMask
 from semivox.inference.record import read_rows
+from semivox.runs.held_out import measure
 from semivox.runs.held_out_masks import held_out_masks
 
 from .test_predict import export, rows, scans
@@ -91,6 +93,21 @@ def test_masks_that_the_run_holds_tell_what_new_ones_are_worth(
     low = predict(run, new, tmp_path / "half", level=0.5).rows[0].promise
     assert low is not None
     assert low["dice"]["foreground"]["level"] == 0.5
+
+
+def test_masks_that_are_measured_again_are_not_promised_what_they_were_found_to_be_worth(
+    tmp_path: Path,
+) -> None:
+    """As a comparison does that was stopped behind its last evaluation and goes on."""
+    run = export(tmp_path / "run")
+    place = measured_in(run, tmp_path, "p", "q", "r")
+    model, cases = load_model(run), find_scans([tmp_path / "dev/images"]).cases
+    measure(model, cases, tmp_path / "dev", place, anew=[case.name for case in cases])
+    again = read_json(place / "masks/predictions.json")
+    assert again["calibration"] is None
+    assert [row["promise"] for row in again["cases"]] == [None] * 3
+    measure(model, cases, tmp_path / "dev", place.with_name("other"))
+    assert read_json(place.with_name("other") / "masks/predictions.json")["calibration"]["patients"] == 3
 
 
 def test_masks_of_scans_that_were_learned_from_and_of_other_weights_do_not_count(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def measure(
     called after each case. Raises DataError if a scan cannot be predicted.
     """
     inside(place.parent.parent, EVALUATIONS, place.name, MASKS, "any")  # no link leads out of the run
-    calibration, done = Calibration(held_out_masks([place.parent.parent], model)), 0
+    calibration, done = Calibration(held_out_masks([place.parent.parent], model, but=place.name)), 0
     failed: list[Row] = []
 
     def told(within: int, of_part: int, row: Row) -> None:

@@ -25,7 +25,11 @@ Scores = Mapping[str, Mapping[str, float | None]]
 
 
 def held_out_masks(
-    runs: Iterable[str | Path], model: Predictor, folder: str | Path | None = None
+    runs: Iterable[str | Path],
+    model: Predictor,
+    folder: str | Path | None = None,
+    *,
+    but: str | None = None,
 ) -> tuple[HeldOutMask, ...]:
     """What the promises of ``model`` are calibrated on.
 
@@ -38,6 +42,8 @@ def held_out_masks(
     folder
         Masks of labelled scans that the same runs have predicted together, and ``evaluation.json``, in place
         of what the runs hold.
+    but
+        The evaluation whose masks do not count: those that are promised something tell nothing of themselves.
 
     Raises
     ------
@@ -51,7 +57,7 @@ def held_out_masks(
             mask
             for run in members
             for place in sorted((run / EVALUATIONS).glob("*"))
-            if (place / EVALUATION).is_file() and (place / MASKS / JSON).is_file()
+            if place.name != but and (place / EVALUATION).is_file() and (place / MASKS / JSON).is_file()
             for mask in _masks(place / MASKS, place / EVALUATION, own, _learned([run]))
         )
     folder = Path(folder)
