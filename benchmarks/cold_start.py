@@ -10,7 +10,6 @@ the end DIR/results.jsonl has a line a training. DATA needs a label file for eac
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import semivox
-from equal_runs import compare_words, measured, of_cases, one_plan
+from equal_runs import compare_words, hand_over, measured, of_cases, one_plan
 from in_time import Commands, add_options
 from semivox.cohort import load_cohort
 from semivox.cohort.subset_folder import write_subset_folder
@@ -45,11 +44,8 @@ def main() -> None:
         if not commands.run([compare_words(a, plan, sets, of)]):
             break
     rows = [{**row, "set": row["set"] if "@" in row["set"] else NAMED} for row in measured(a)]
-    write_text(a.out / "results.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     result = summary(a, rows)
-    print(told(result))
-    if a.json:
-        print(json.dumps(result))
+    hand_over(a, rows, result, told(result))
 
 
 def first_set(a: argparse.Namespace) -> Path:

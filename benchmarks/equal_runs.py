@@ -7,6 +7,7 @@ Of sets that follow from other trainings each is a :class:`Trial`.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import semivox
 from in_time import Commands, plan_settings, training_words
 from semivox.cohort import load_cohort, split_cohort
 from semivox.evaluation import case_value, read_evaluation
-from semivox.files import read_json
+from semivox.files import read_json, write_text
 
 
 def one_plan(a: argparse.Namespace, labeled: str) -> Path:
@@ -128,3 +129,13 @@ def carry_out(commands: Commands, trials: Sequence[Trial], plan: Path) -> bool:
         [act(trial) for trial in trials] for act in (lambda t: t.train(plan), Trial.predict, Trial.evaluate)
     )
     return all(commands.run([words for words in step if words]) for step in steps)
+
+
+def hand_over(
+    a: argparse.Namespace, rows: Iterable[Mapping[str, Any]], result: Mapping[str, Any], told: str
+) -> None:
+    """The end of a benchmark: a line a row in OUT/results.jsonl, what came of it for people, and as JSON."""
+    write_text(a.out / "results.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    print(told)
+    if a.json:
+        print(json.dumps(result))

@@ -10,7 +10,6 @@ again, and ``--stop-after`` ends with what there is. DATA needs a label file for
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,11 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from equal_runs import compare_words, measured, one_plan
+from equal_runs import compare_words, hand_over, measured, one_plan
 from in_time import Commands, add_options, training_words
 from semivox.cohort import load_cohort
 from semivox.errors import SettingsError
-from semivox.files import write_text
 from semivox.forecast import forecast, read_points
 
 FOLDS = (4, 2)
@@ -52,11 +50,8 @@ def main() -> None:
     if commands.run(folds):
         commands.run([compare_words(a, plan, sets, ",".join(map(str, range(a.seeds))))])
     rows = results(a, number, unit)
-    write_text(a.out / "results.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     result = summary(a, rows)
-    print(told(result))
-    if a.json:
-        print(json.dumps(result))
+    hand_over(a, rows, result, told(result))
 
 
 def folder(a: argparse.Namespace, draw: int, count: int) -> Path:

@@ -11,13 +11,12 @@ DIR/results.jsonl is a training, measured on DEV. DATA needs a label file for ea
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from equal_runs import Trial, carry_out, of_cases, one_plan
+from equal_runs import Trial, carry_out, hand_over, of_cases, one_plan
 from in_time import Commands, add_options
 from rank_proof import interval
 from semivox.cohort import load_cohort
@@ -42,11 +41,8 @@ def main() -> None:
     commands, plan = Commands(a.stop_after, a.workers), one_plan(a, f"{a.labeled}@0")
     carry_on(a, commands, plan)
     rows = results(a)
-    write_text(a.out / "results.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     result = {"data": a.data, "steps": a.steps, "draws": a.draws, "rounds": summary(a, rows)}
-    print(told(result))
-    if a.json:
-        print(json.dumps(result))
+    hand_over(a, rows, result, told(result))
 
 
 def carry_on(a: argparse.Namespace, commands: Commands, plan: Path) -> None:

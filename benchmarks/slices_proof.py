@@ -11,7 +11,6 @@ of DIR/results.jsonl is a training. DATA is in 3D and needs a label file for eac
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from equal_runs import Trial, carry_out, of_cases, one_plan
+from equal_runs import Trial, carry_out, hand_over, of_cases, one_plan
 from in_time import Commands, add_options
 from rank_proof import interval
 from semivox.cohort import Case, Cohort, load_cohort, read_label, read_volume, split_cohort, write_mask
 from semivox.cohort.subset_folder import write_subset_folder
 from semivox.evaluation import paired_difference
-from semivox.files import read_json, write_text
+from semivox.files import read_json
 
 ARMS = ("whole", "slices")
 
@@ -43,11 +42,8 @@ def main() -> None:
     commands, plan = Commands(a.stop_after, a.workers), one_plan(a, f"{a.labeled}@0")
     carry_on(a, commands, plan)
     rows = results(a)
-    write_text(a.out / "results.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     result = summary(a, rows)
-    print(told(result))
-    if a.json:
-        print(json.dumps(result))
+    hand_over(a, rows, result, told(result))
 
 
 def carry_on(a: argparse.Namespace, commands: Commands, plan: Path) -> None:

@@ -44,6 +44,11 @@ class SemivoxError(Exception):
         super().__init__(printable(text))
 
 
+def in_words(error: Exception) -> str:
+    """For a line or a record: ours says all itself, another one is told with its kind."""
+    return str(error) if isinstance(error, SemivoxError) else f"{type(error).__name__}: {error}"
+
+
 def printable(text: str) -> str:
     """The same where it is Unicode; bytes of a file's name that are not are written ``\\xff``."""
     try:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from semivox.comparison.variants import Choice
 from semivox.comparison_contents import FailedCell, FinishedCell
 from semivox.contents import Status
-from semivox.errors import DataError, SemivoxError, SettingsError
+from semivox.errors import DataError, SemivoxError, SettingsError, in_words
 from semivox.evaluation.result_paths import CellFolder
 from semivox.files import make_folder, read_json, remove_file, write_json
 
@@ -150,7 +150,7 @@ def write_failure(cell: Cell, error: Exception) -> None:
     content = {
         "format": FORMAT,
         "error": type(error).__name__,
-        "message": str(error) if known else f"{type(error).__name__}: {error}",
+        "message": in_words(error),
         "time": time.time(),
         **_here(),
         "traceback": None if known else "".join(traceback.format_exception(error)),

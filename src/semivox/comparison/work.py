@@ -22,7 +22,7 @@ from semivox.comparison.cells import (
 from semivox.comparison.options import CompareOptions
 from semivox.comparison.request import Request
 from semivox.engines import Needs, Task, done_on, engine_on
-from semivox.errors import DiskFault, SemivoxError, SettingsError, Stopped
+from semivox.errors import DiskFault, SettingsError, Stopped, in_words
 from semivox.settings import assignments
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def work_elsewhere(
         runner.plan_of(request.group(cell))
     asked = as_plain(options)
     tasks = (Task(c.number, "cell", {"options": asked, "number": c.number}, str(c)) for c in left)
-    needs = Needs(options.threads or 1, int((options.device or "").startswith("cuda")), minutes_of(request))
+    needs = Needs.of(options.threads, options.device, minutes_of(request))
     done = 0
     with engine_on(str(options.on), needs, display.say, request.out / ENGINE) as engine:
         for outcome in done_on(engine, tasks):
@@ -134,5 +134,4 @@ def _try(runner: CellRunner, cell: Cell, display: Display) -> None:
         raise Stopped(f"{cell}: {error.fault}", path=error.path, found=error.found) from None
     except Exception as error:
         write_failure(cell, error)
-        said = error if isinstance(error, SemivoxError) else f"{type(error).__name__}: {error}"
-        display.say(f"failed: {cell}: {said}")
+        display.say(f"failed: {cell}: {in_words(error)}")

@@ -50,7 +50,7 @@ class Opening:
 
 def predicted_elsewhere(on: str, opening: Opening, out: Path, wanted: Wanted) -> Elsewhere:
     """For :func:`semivox.inference.folder.predict_folder`: the engine of ``--on``."""
-    needs = Needs(opening.threads or 1, int(opening.device.startswith("cuda")))
+    needs = Needs.of(opening.threads, opening.device)
     common = {"opening": asdict(opening), "out": str(out.absolute()), "wanted": asdict(wanted)}
 
     def plain(asked: Asked) -> dict[str, Any]:

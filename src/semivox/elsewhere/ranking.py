@@ -13,7 +13,7 @@ import numpy as np
 from semivox.cohort import Case, read_case
 from semivox.elsewhere.bundles import results_of
 from semivox.engines import Needs, Tell
-from semivox.errors import SemivoxError
+from semivox.errors import in_words
 from semivox.inference import Model, load_model
 from semivox.machine import freed_memory_kept
 from semivox.ranking.measure import Measured, measure
@@ -39,12 +39,7 @@ def see(model: Model, case: Case, shot: Path | None) -> SeenScan:
             take_snapshot(maps.volume, maps.grid, maps.probabilities, maps.entropies).save(shot)
         return SeenScan(measured, slice_scores(maps.grid, maps.entropies) if model.plan.dims == 3 else None)
     except Exception as error:
-        return SeenScan(fault=fault_of(error))
-
-
-def fault_of(error: Exception) -> str:
-    """In one line."""
-    return str(error) if isinstance(error, SemivoxError) else f"{type(error).__name__}: {error}"
+        return SeenScan(fault=in_words(error))
 
 
 def seen_here(
@@ -80,12 +75,12 @@ def seen_elsewhere(
         images = [str(path.absolute()) for path in case.images]
         return {"name": case.name, "images": images, "shot": None if shot is None else str(shot.absolute())}
 
-    needs = Needs(threads or 1, int(device.startswith("cuda")))
+    needs = Needs.of(threads, device)
     common = {"run": str(run.absolute()), "device": device, "threads": threads}
     found: dict[str, SeenScan] = {}
     for case, result in results_of(on, needs, folder, "seen", common, iter(cases), plain):
         failed = isinstance(result, Exception)
-        found[case.name] = SeenScan(fault=fault_of(result)) if failed else _from_plain(result)
+        found[case.name] = SeenScan(fault=in_words(result)) if failed else _from_plain(result)
         if progress is not None:
             progress(len(found), len(cases))
     return {case.name: found[case.name] for case in cases}

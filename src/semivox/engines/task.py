@@ -47,6 +47,11 @@ class Needs:
     minutes: int | None = None
     """It is done within these, where that is known."""
 
+    @classmethod
+    def of(cls, threads: int | None, device: str | None, minutes: int | None = None) -> Needs:
+        """Of a command with these ``--threads`` and ``--device``."""
+        return cls(threads or 1, int((device or "").startswith("cuda")), minutes)
+
 
 @dataclass(frozen=True)
 class Failure:

@@ -22,7 +22,7 @@ from semivox.cohort import (
     write_volume,
 )
 from semivox.contents import RunOfMask
-from semivox.errors import DataError, DiskFault, SemivoxError
+from semivox.errors import DataError, DiskFault, in_words
 from semivox.files import inside, remove_file
 from semivox.inference.predictor import Predictor
 from semivox.inference.promise import UNCALIBRATED, Calibration
@@ -147,7 +147,7 @@ class ScanWork:
             case=self.scan.name,
             status="failed",
             flag="refuse",
-            reason=str(error) if isinstance(error, SemivoxError) else f"{type(error).__name__}: {error}",
+            reason=in_words(error),
             model_id=self.model.model_id,
             weights=self.model.weights,
             whole=self.model.whole,
