@@ -86,6 +86,14 @@ def test_a_colour_picture_stays_as_it_lies() -> None:
     assert shot.size.tolist() == [10, 20]
 
 
+def test_three_channels_of_a_scan_in_3d_are_no_colours() -> None:
+    """They are three scans of one place; the first is shown, as on the other pages."""
+    array = np.random.default_rng(0).random((3, 12, 10, 8)).astype(np.float32)
+    shot, _ = snapshot_of(Volume(array, np.eye(4)), (1.0, 1.0, 1.0), (0.5, 0.5, 0.5))
+    alone, _ = snapshot_of(Volume(array[:1], np.eye(4)), (1.0, 1.0, 1.0), (0.5, 0.5, 0.5))
+    np.testing.assert_array_equal(shot.picture, alone.picture)
+
+
 def test_a_large_picture_is_thinned() -> None:
     shot, _ = snapshot_of(Volume(np.zeros((1, 1400, 700)), np.eye(4)), (1.0, 1.0), (0.5, 0.2))
     assert max(shot.picture.shape) == max(shot.entropies.shape) == 467

@@ -46,6 +46,23 @@ def test_a_loss_curve_shows_every_logged_value_and_its_weight_if_that_moves() ->
     assert np.isnan(lines(moving)[0][2, 1])  # a value that was not finite is a gap
 
 
+def test_what_differs_by_rounding_alone_is_a_straight_line() -> None:
+    """Without axes such as 1e-13 + 1e-1."""
+    journal = [{"step": s, "terms": {"term": 0.1}, "weights": {"term": 1.0}} for s in range(50)]
+    volumes = np.array([11.0, 9.6, 14.0, 12.3])
+    for figure in (
+        run_figures.loss_curve(journal, "term"),
+        held_out_figures.bland_altman(
+            (volumes * (1 + 1e-16)).tolist(), (volumes + 1e-15).tolist(), "a", "ml"
+        ),
+    ):
+        FigureCanvasAgg(figure).draw()
+        axis = figure.axes[0]
+        assert axis.yaxis.get_offset_text().get_text() == ""
+        low, high = axis.get_ylim()
+        assert high - low > 1e-8
+
+
 def test_stages_are_marked_and_players_told_apart() -> None:
     figure = run_figures.learning_rate_curve(journal(stages=3))
     axis = figure.axes[0]

@@ -83,7 +83,7 @@ def known(values: Sequence[int], ignore: int | None) -> tuple[int, ...]:
 def displayed(scan: Volume, grid: PageGrid, channel: int, at: int | None = None) -> bytes:
     """One channel (or a picture's colours, three bytes a pixel) on the page's grid, as plain voxels of
     :func:`kind_of`; of slice ``at`` along the last axis alone, or of all."""
-    if is_colour(scan):
+    if scan.is_colour:
         array = np.stack([_slice(grid.to_page(_bytes(plane)), at) for plane in scan.array])
     else:
         array = _shown(_slice(grid.to_page(scan.array[channel]), at))
@@ -92,13 +92,13 @@ def displayed(scan: Volume, grid: PageGrid, channel: int, at: int | None = None)
 
 def kind_of(scan: Volume) -> str:
     """The type of the voxels that :func:`displayed` gives: uint8, int16, uint16 or float32."""
-    return "uint8" if is_colour(scan) else _shown(scan.array[:1, ..., :1]).dtype.name
+    return "uint8" if scan.is_colour else _shown(scan.array[:1, ..., :1]).dtype.name
 
 
 def usual_window(scan: Volume, channel: int) -> tuple[float, float]:
     """Intensities that are shown black and white: without the darkest and the brightest 2 % of the voxels,
     counted on a part of them; all of them where these are one."""
-    if is_colour(scan):
+    if scan.is_colour:
         return 0.0, 255.0
     array = scan.array[channel]
     part = _shown(array[tuple(slice(None, None, max(1, n // 64)) for n in array.shape)])
@@ -111,11 +111,6 @@ def usual_window(scan: Volume, channel: int) -> tuple[float, float]:
 
 def _slice(array: np.ndarray, at: int | None) -> np.ndarray:
     return array if at is None else array[..., at]
-
-
-def is_colour(scan: Volume) -> bool:
-    """Whether three channels are red, green and blue of one picture."""
-    return scan.dims == 2 and scan.channels == 3
 
 
 def _bytes(plane: np.ndarray) -> np.ndarray:

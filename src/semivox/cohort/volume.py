@@ -70,6 +70,11 @@ class Volume:
         return int(self.array.shape[0])
 
     @property
+    def is_colour(self) -> bool:
+        """Whether the channels are red, green and blue of one picture."""
+        return self.dims == 2 and self.channels == 3
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of the scan, such as a tilted gantry."""
         return tuple(self.source.header.get(NOTES, ()))

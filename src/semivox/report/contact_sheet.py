@@ -106,7 +106,8 @@ def take_snapshot(volume: Volume, grid: Grid, probabilities: np.ndarray, entropi
     width, height = image.shape[1] * spacing[0], image.shape[2] * spacing[1]
     image, maps = _thinned(image), _thinned(maps).transpose(0, 2, 1).astype(np.float16)
     size = np.array([height, width])
-    return Snapshot(_picture(image), maps[1:], maps[0], size, "mm" if known else "", where, edges)
+    picture = _picture(image if volume.is_colour else image[:1])
+    return Snapshot(picture, maps[1:], maps[0], size, "mm" if known else "", where, edges)
 
 
 def contact_sheet(cards: Sequence[Card], out: Path, *, title: str, classes: Mapping[int, str]) -> Path:
@@ -187,10 +188,9 @@ def _thinned(maps: np.ndarray) -> np.ndarray:
 
 
 def _picture(image: np.ndarray) -> np.ndarray:
-    """(C, columns, rows) -> uint8 (rows, columns[, 3]) between its 1st and 99th percentile."""
-    kept = image if len(image) == 3 else image[:1]
-    low, high = np.percentile(kept, [1, 99])
-    scaled = np.clip((kept.astype(np.float32) - low) * (255 / max(float(high - low), 1e-6)), 0, 255)
+    """(1 or 3, columns, rows) -> uint8 (rows, columns[, 3]) between its 1st and 99th percentile."""
+    low, high = np.percentile(image, [1, 99])
+    scaled = np.clip((image.astype(np.float32) - low) * (255 / max(float(high - low), 1e-6)), 0, 255)
     rows_first = np.rint(scaled).astype(np.uint8).transpose(2, 1, 0)
     return rows_first if len(image) == 3 else rows_first[..., 0]
 

@@ -20,11 +20,13 @@ from semivox.evaluation.calibration import BINS, Reliability, rank_correlation, 
 from semivox.report.figure_rows import Drawing, FigureRow, Place
 from semivox.report.page import number, percent
 from semivox.report.run_record import HeldOut
-from semivox.report.style import COLOURS, INK, QUIET, SIZE, STYLE, spread
+from semivox.report.style import COLOURS, INK, QUIET, SIZE, STYLE, spread, widen
 
 FLAGGED = COLOURS[5]
 FEW = 3
 """Fewer cases have neither quartiles nor limits of agreement."""
+SAME = 1e-3
+"""Volumes that differ by less than this part of the largest are drawn as equal."""
 
 
 @rc_context(STYLE)
@@ -82,6 +84,7 @@ def bland_altman(predicted: Sequence[float], reference: Sequence[float], name: s
             bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
         )  # fmt: skip
     axis.margins(y=0.15)
+    widen(axis, SAME * float(middle.max(initial=0)))
     if len(a) and middle.min() >= 0:
         axis.set_xlim(left=max(0, middle.min() - 0.1 * max(np.ptp(middle), middle.max() * 0.1)))
     return figure

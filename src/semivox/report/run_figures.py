@@ -19,10 +19,12 @@ from matplotlib.ticker import MaxNLocator
 from semivox.contents import MEAN_OF_CLASSES
 from semivox.report.figure_rows import Drawing, FigureRow, Place
 from semivox.report.run_record import RunRecord
-from semivox.report.style import COLOURS, INK, QUIET, SIZE, STYLE
+from semivox.report.style import COLOURS, INK, QUIET, SIZE, STYLE, widen
 
 SMOOTH = 40
 """The bold curve of a loss is a running mean over this part of the journal's lines."""
+SAME = 1e-2
+"""A loss that varies by less than this part of itself is a straight line."""
 
 
 def term_names(journal: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -49,6 +51,7 @@ def loss_curve(journal: Sequence[Mapping[str, Any]], term: str) -> Figure:
     axis.set(title=f"{term}{weight}", ylabel="loss")
     axis.plot(steps, values, color=COLOURS[4], linewidth=0.8, alpha=0.6)
     axis.plot(steps, running_mean(values, max(1, len(values) // SMOOTH)), color=COLOURS[0])
+    widen(axis, SAME * float(np.abs(np.nan_to_num(values)).max(initial=0)))
     _step_axis(below)
     _mark_stages(axis, below, journal)
     return figure

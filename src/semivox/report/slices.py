@@ -184,7 +184,7 @@ class _Scan:
             arrays, spacing = to_ras(image, arrays)
             first = coarsest(spacing)
             planes = (first, *(plane for plane in reversed(PLANES) if plane is not first))
-        pictures, intensity = _bytes(arrays[0], colour=image.dims == 2 and image.channels == 3)
+        pictures, intensity = _bytes(arrays[0], colour=image.is_colour)
         regions = [array[0] for array in arrays[1:]]
         known = spacing_known and image.spacing_status == "known"
         return cls(pictures, regions, values, spacing, known, intensity, planes)

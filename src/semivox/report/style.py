@@ -13,6 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c7a00")
@@ -86,6 +87,14 @@ def svg(figure: Figure, name: str, description: str) -> Markup:
     root.set("style", f"max-width:{LARGER * width * 96:.0f}px")
     ElementTree.register_namespace("", _SVG)
     return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def widen(axis: Axes, least: float) -> None:
+    """Show at least so much of the vertical: what differs by rounding alone is a straight line."""
+    low, high = axis.get_ylim()
+    if high - low < least:
+        middle = (low + high) / 2
+        axis.set_ylim(middle - least / 2, middle + least / 2)
 
 
 def spread(values: np.ndarray) -> np.ndarray:

@@ -117,7 +117,11 @@ def test_the_table_shows_the_numbers_and_verdicts_of_the_file(full: Path, open_p
         cells = by_row[names[result["variant"]], result["labeled"]]
         mean, (low, high) = result["mean"]["foreground"]["dice"], result["ci95"]["foreground"]["dice"]
         assert cells[2].split("\n") == [f"{mean:.3f}", f"[{low:.3f}, {high:.3f}]"]
-        assert cells[4] == words[result["verdict"]]
+        told, *signs = cells[4].split("\n")
+        assert told == words[result["verdict"]]
+        assert [bool(re.fullmatch(r"\d+ : \d+", text)) for text in signs] == [True] * bool(
+            result["difference"]
+        )
         if result["difference"]:
             gain = result["difference"]["mean"]["foreground"]["dice"]
             assert cells[3].split("\n")[0] == f"{gain:+.3f}".replace("-", "−")
@@ -142,25 +146,63 @@ def test_downloads_hold_the_numbers_of_the_file(full: Path, open_page: OpenPage)
     assert opened.faults == []
 
 
-def test_a_narrow_screen_scrolls_in_boxes_only(full: Path, open_page: OpenPage) -> None:
+def test_nothing_scrolls_sideways_on_a_narrow_screen(full: Path, open_page: OpenPage) -> None:
     opened = open_page(full / "report.html", width=390)
     page = opened.page
     assert opened.overflow == 0
-    inside, outside = page.locator("#result .table").evaluate("e => [e.scrollWidth, e.clientWidth]")
-    assert inside > outside
+    for name in ("result", "classes", "cells"):
+        boxes = page.locator(f"#{name} .table").evaluate_all(
+            "all => all.map(e => [e.scrollWidth, e.clientWidth])"
+        )
+        assert boxes
+        assert all(inside <= outside for inside, outside in boxes)
+        told = (
+            page.locator(f"#{name} tbody tr")
+            .first.locator("td")
+            .evaluate_all("all => all.map(e => getComputedStyle(e, '::before').content)")
+        )
+        heads = page.locator(f"#{name} thead th").count()
+        assert len(told) == heads - 1
+        assert all(text not in ("none", '""') for text in told), "each number stands under its heading"
     for name in ("differences", "cost", "cases"):
         shown = page.locator(f"#{name} figure svg:visible")
         assert shown.count() == 1
         assert shown.bounding_box()["width"] <= 390
-    result = page.locator("#result .table")
-    result.evaluate("e => e.scrollLeft = e.scrollWidth")
-    name = page.locator("#result tbody th").first
-    assert name.bounding_box()["x"] == pytest.approx(result.bounding_box()["x"], abs=1), "names stay in sight"
     smallest = page.locator("#differences svg:visible text").evaluate_all(
         "all => Math.min(...all.map(t => t.getBoundingClientRect().height))"
     )
     assert smallest > 9
     assert opened.faults == []
+
+
+def test_no_table_is_cut_on_a_screen_or_on_paper(hand_made: HandMade, open_page: OpenPage) -> None:
+    """With all columns, many classes, and a verdict in words; on paper each interval keeps to one line."""
+
+    def alike(method: int, labeled: str, seed: int, case: int) -> float:
+        return 0.8 + 0.01 * ((case + method * (1 + seed)) % 3)
+
+    methods = ["supervised", "simcvd{contrast=0}", "mean_teacher", "local_contrast"]
+    organs = [f"organ number {i}" for i in range(1, 14)]
+    folder = hand_made(
+        methods, labeled=("8", "3p"), counts={"3p": 6}, seeds=(0, 1), classes=organs, dice=alike,
+        states={(1, "8", "test", 0): "failed"},
+    )  # fmt: skip
+    page = open_page(page_of(folder), width=1400).page
+    assert "no difference shown" in texts(page, "#result .flag")
+    wider = "all => all.map(e => [e.ariaLabel, e.scrollWidth - e.clientWidth])"
+    for width in (1400, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.locator(".table").evaluate_all(wider) == [
+            ["Result", 0], ["Each class", 0], ["Unfinished cells", 0],
+        ]  # fmt: skip
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 703, "height": 1000})  # A4 less its margins
+    tables = page.locator(".table table")
+    assert max(tables.evaluate_all("all => all.map(e => e.scrollWidth)")) <= 703
+    high = page.locator("#result small").evaluate_all(
+        "all => Math.max(...all.map(e => e.offsetHeight / parseFloat(getComputedStyle(e).lineHeight)))"
+    )
+    assert high < 1.5
 
 
 def test_nothing_finished_is_a_page_that_says_so(hand_made: HandMade, open_page: OpenPage) -> None:
