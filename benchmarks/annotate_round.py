@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     a = parser.parse_args()
 
-    data, run = _stage(a)
+    data, run = stage(a.run, a.data, a.out)
     began = time.monotonic()
     desk = Desk(run, data, "cpu", a.threads)
     listens, address = listening("127.0.0.1", 0, None)
@@ -72,16 +72,16 @@ def main() -> None:
     print(json.dumps(told, indent=1))
 
 
-def _stage(a: argparse.Namespace) -> tuple[Path, Path]:
-    """A copy of the scans with the run's labels alone, and of the run."""
-    data, run = a.out / "data", a.out / "run"
-    rows = read_json(a.run / "cases.json")["cases"]
+def stage(given: Path, scans: Path, out: Path) -> tuple[Path, Path]:
+    """Copies in ``out``: of the scans with the labels of the run ``given`` alone, and of that run."""
+    data, run = out / "data", out / "run"
+    rows = read_json(given / "cases.json")["cases"]
     keep = {row["case"] for row in rows if row["role"] == "labeled"}
-    shutil.copytree(a.data, data, ignore=shutil.ignore_patterns(".semivox"))
+    shutil.copytree(scans, data, ignore=shutil.ignore_patterns(".semivox"))
     for path in (data / "labelsTr").iterdir():
         if path.name.partition(".")[0] not in keep:
             path.unlink()
-    shutil.copytree(a.run, run, ignore=shutil.ignore_patterns("checkpoints", "evaluations", "pseudo_labels"))
+    shutil.copytree(given, run, ignore=shutil.ignore_patterns("checkpoints", "evaluations", "pseudo_labels"))
     return data, run
 
 

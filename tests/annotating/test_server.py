@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -191,6 +192,32 @@ def page(scans_run: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
         client.data = data
         yield client
         assert client.ask("/api/about")[0] == 200
+
+
+def test_whoever_has_passed_every_scan_of_a_large_folder_is_offered_one(
+    data: Path, run: Path, served: Any
+) -> None:
+    """The names of all scans are more than other requests may hold."""
+    first = data / "imagesTr/thick_0000.nii.gz"
+    names = [f"{number:03d}{'n' * 200}" for number in range(400)]
+    for name in names:
+        os.link(first, data / f"imagesTr/{name}_0000.nii.gz")
+    with served(Desk(run, data)) as url:
+        status, facts = Client(url).ask(
+            "/api/next", {**ANNA, "besides": [*names, "flipped", "oblique", "permuted"]}
+        )
+        assert (status, facts["case"]) == (200, "straight")
+
+
+def test_who_asks_is_told_by_the_connection_alone(desk: Desk, served: Any) -> None:
+    """No header makes a request come from another computer."""
+    with served(desk) as url:
+        asked = {"x_forwarded_for": "203.0.113.9", "forwarded": "for=203.0.113.9", "x_real_ip": "203.0.113.9"}
+        assert Client(url).ask("/activelearning/rank", {"client_id": "x"}, **asked)[0] == 200
+        db = sqlite3.connect(desk.folder / "book.sqlite")
+        holders = [row[0] for row in db.execute("SELECT holder FROM leases")]
+        db.close()
+        assert holders == ["slicer x at 127.0.0.1"]
 
 
 def test_an_address_beyond_this_computer_asks_for_a_token(desk: Desk, served: Any) -> None:

@@ -20,10 +20,10 @@ from semivox.files import inside, make_folder
 FORMAT = 1
 FILE = "book.sqlite"
 LEASE = 180.0
+"""Seconds for which a scan is a reader's own; the page asks again in a third of that."""
 SILENT = 120.0
 """Seconds without a sign of a page, which gives one a minute, after which its own reader may go on elsewhere:
 the browser was killed."""
-"""Seconds for which a scan is a reader's own; the page asks again in a third of that."""
 WAIT = 30.0
 """Seconds to wait for another process that writes."""
 TABLES = """

@@ -37,10 +37,11 @@ async def read_body(request: Request, most: int) -> bytes:
     return b"".join(parts)
 
 
-async def read_object(request: Request, **kinds: type) -> dict[str, Any]:
-    """A JSON object whose fields ``kinds`` names, with values of these types. Raises NotWanted, TooMuch."""
+async def read_object(request: Request, most: int = MOST_JSON, **kinds: type) -> dict[str, Any]:
+    """A JSON object of up to ``most`` bytes, whose fields ``kinds`` names, with values of these types. Raises
+    NotWanted, TooMuch."""
     try:
-        content = json.loads(await read_body(request, MOST_JSON) or b"{}")
+        content = json.loads(await read_body(request, most) or b"{}")
     except (ValueError, RecursionError):
         raise NotWanted("what was sent is no JSON") from None
     if not isinstance(content, dict):

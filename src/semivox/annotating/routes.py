@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from semivox.annotating.book import Reader
-from semivox.annotating.bounded import read_body, read_object
+from semivox.annotating.bounded import MOST_JSON, read_body, read_object
 from semivox.annotating.drawn import Drawn
 from semivox.annotating.refusals import NotThere, NotWanted, status_of
 from semivox.errors import SemivoxError
@@ -121,7 +122,8 @@ class PageApp:
         return JSONResponse(facts)
 
     async def next_scan(self, request: Request) -> Response:
-        given = await read_object(request)
+        names = sum(len(json.dumps(name)) + 1 for name in self.desk.cases)  # a page may have passed them all
+        given = await read_object(request, MOST_JSON + names)
         passed = given.get("besides")
         besides = [name for name in passed if isinstance(name, str)] if isinstance(passed, list) else []
         return JSONResponse(await run_in_threadpool(self.desk.take_next, self.who(given), besides))

@@ -64,8 +64,8 @@ def serve(
     further = SlicerApp(desk, training, address).routes()
     app = Guard(PageApp(desk, training, reader).app(further), address)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none",
-        timeout_graceful_shutdown=5, h11_max_incomplete_event_size=2**15, limit_concurrency=64,
+        app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, lifespan="off",
+        ws="none", timeout_graceful_shutdown=5, h11_max_incomplete_event_size=2**15, limit_concurrency=64,
     )  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listens]}, daemon=True)

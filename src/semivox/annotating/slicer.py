@@ -130,7 +130,7 @@ class SlicerApp:
             raise NotThere("this scan has no label", found=scan)
         content, name = found
         for holder, seen in list(self._seen):
-            if seen == scan and holder.endswith(_peer(request)):
+            if seen == scan and holder.endswith(_at(request)):
                 self._seen[holder, scan] = self.desk.store.version(self.desk.case(scan))
         return _file(content, name)
 
@@ -202,11 +202,12 @@ class SlicerApp:
     def _who(request: Request, given: dict[str, Any]) -> Reader:
         """Clients of one name on one computer are one reader: MONAILabel's tell no more."""
         name = str(given.get("client_id") or "3D Slicer")[:80]
-        return Reader(name, f"slicer {name} at {_peer(request)}")
+        return Reader(name, f"slicer {name}{_at(request)}")
 
 
-def _peer(request: Request) -> str:
-    return request.client.host if request.client else ""
+def _at(request: Request) -> str:
+    """How holders on the computer that asks end."""
+    return f" at {request.client.host if request.client else ''}"
 
 
 def _object(form: dict[str, multipart.Part]) -> dict[str, Any]:
