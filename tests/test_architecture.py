@@ -44,6 +44,7 @@ ORDER = (
         "devices",
         "nnunet_raw",
         "output_places",
+        "remote",
         "options",
         "terminal",
         "stopping",
@@ -356,6 +357,7 @@ TOUCHES = {
         "os.open",
         "fsync",
         "chmod",
+        "os.utime",
         "os.link",
         "replace",
         "unlink",
@@ -403,8 +405,8 @@ def touched(tree: ast.AST) -> set[str]:
         "NamedTemporaryFile", "TemporaryDirectory", "TemporaryFile", "tofile", "savetxt", "to_filename",
         "save_file", "mkdir", "chmod", "fsync",
     }  # fmt: skip
-    whole = {"os.remove", "os.open", "os.link", "os.symlink", "os.truncate", "shutil.copy", "shutil.move",
-             "nib.save", "np.save", "np.savez", "np.savez_compressed", "torch.save",
+    whole = {"os.remove", "os.open", "os.link", "os.symlink", "os.truncate", "os.utime", "shutil.copy",
+             "shutil.move", "nib.save", "np.save", "np.savez", "np.savez_compressed", "torch.save",
              "sqlite3.connect"}  # fmt: skip
     ours = {"write_text", "write_bytes"}  # semivox.files has them too, as plain functions
     found = set()

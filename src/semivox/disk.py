@@ -61,6 +61,11 @@ def change_mode(path: Path, mode: int) -> None:
     path.chmod(mode)
 
 
+def set_time(path: Path, seconds: int) -> None:
+    """The time at which a file was last written, as it will be told."""
+    os.utime(path, (seconds, seconds))
+
+
 def rename(source: Path, target: Path) -> None:
     """At once; a file that ``target`` was is replaced."""
     os.replace(source, target)

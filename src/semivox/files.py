@@ -145,6 +145,20 @@ def make_folder(path: Path) -> None:
         disk.make_folder(path)
 
 
+def make_private_folder(path: Path) -> None:
+    """As :func:`make_folder`; one that is new is for its owner alone to enter."""
+    with told(path):
+        if not path.exists():
+            disk.make_folder(path)
+            disk.change_mode(path, 0o700)
+
+
+def set_time(path: Path, seconds: int) -> None:
+    """Let a file tell this time as that of its last change."""
+    with told(path):
+        disk.set_time(path, seconds)
+
+
 def remove_file(folder: Path, *names: str) -> None:
     """Remove the file ``inside(folder, *names)``, if it is there."""
     path = inside(folder, *names)

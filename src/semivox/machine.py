@@ -1,4 +1,5 @@
-"""What this process may use of the machine, a container's limits included, and how it keeps its memory."""
+"""What this process may use of the machine, a container's limits included, how it keeps its memory, and where
+it keeps what can be made again."""
 
 from __future__ import annotations
 
@@ -197,4 +198,21 @@ def _glibc() -> Any:
     return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
 
 
-__all__ = ["case_bytes", "cpus", "free_bytes", "freed_memory_kept", "memory_bytes", "processor"]
+def user_cache() -> Path:
+    """The folder of the user's own for what can be made again."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+__all__ = [
+    "case_bytes",
+    "cpus",
+    "free_bytes",
+    "freed_memory_kept",
+    "memory_bytes",
+    "processor",
+    "user_cache",
+]

@@ -16,13 +16,15 @@ import inspect
 import re
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
 
+from semivox.errors import SettingsError
 from semivox.nnunet_raw import folder_taken
 from semivox.output_places import refuse_among_scans
+from semivox.remote.address import is_url
 from semivox.settings import documented_in, field_docs
 
 P = ParamSpec("P")
@@ -38,6 +40,7 @@ class Positional:
     many: bool = False
     data: bool = False
     writes: Literal["", "folder", "file"] = ""
+    url: Literal["", "read", "written"] = ""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Flag:
     Of flags with the same ``one_of`` at most one may be given. ``repeat``: each time it is given adds to a
     list. ``same_as``: ``module:Class`` of the settings whose field of this name explains it. ``data``: a
     data folder, for which nnU-Net's name may stand (:mod:`semivox.nnunet_raw`). ``writes``: the place of
-    outputs, which is none among scans (:mod:`semivox.output_places`).
+    outputs, which is none among scans (:mod:`semivox.output_places`). ``url``: what may lie on a store
+    (:mod:`semivox.remote`); ``written`` there by the command itself.
     """
 
     metavar: str = ""
@@ -63,6 +67,7 @@ class Flag:
     same_as: str = ""
     data: bool = False
     writes: Literal["", "folder", "file"] = ""
+    url: Literal["", "read", "written"] = ""
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class Command(Generic[O]):
     """The flag with which the same command goes on where it was stopped; without one it does so by itself, or
     begins anew."""
     arranged: Callable[[O], O] | None = None
-    """Makes of the words as they were given what they mean, before names of data folders are looked up."""
+    """Makes of the words as they were given what they mean, before names and URLs are looked up."""
 
 
 class Function(Generic[P, O, R]):
@@ -129,7 +134,7 @@ def from_options(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Functi
     """Makes a function of an options object into one that takes the fields as its arguments.
 
     Signature and the ``Parameters`` of its docstring are those of the dataclass; ``function.of(object)``
-    calls it with an object that is there. When the body begins, names of data folders are paths
+    calls it with an object that is there. When the body begins, names of data folders and URLs are paths
     (:func:`with_data_folders`), and no place of outputs is among scans.
     """
 
@@ -152,16 +157,25 @@ def from_options(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Functi
 
 
 def with_data_folders(options: O) -> tuple[O, list[str]]:
-    """The same options with paths where nnU-Net's names stood for data folders, and lines that tell so.
+    """The same options with paths where nnU-Net's names stood for data folders, or URLs for what lies on a
+    store, and lines that tell so.
 
-    Raises DataError as :func:`semivox.nnunet_raw.folder_taken` does.
+    Raises DataError as :func:`semivox.nnunet_raw.folder_taken` and :func:`semivox.remote.mirrored` do, and
+    SettingsError for a URL of what is read or written on this machine alone.
     """
     changed: dict[str, Any] = {}
     lines: list[str] = []
-    for name in _marked(cast(type, type(options)), "data"):
-        value = getattr(options, name)
-        several = value if isinstance(value, list | tuple) else [] if value is None else [value]
-        taken = [folder_taken(given) for given in several]
+    kind = cast(type, type(options))
+    for name, mark in _on_this_machine(kind).items():
+        for given in filter(is_url, _several(options, name)):
+            raise SettingsError(
+                f"{_shown(name, mark)} is a place on this machine, and no URL",
+                found=f"{str(given).partition(':')[0]}:...",  # the rest may hold a login
+                remedy="give a path; copy there what is to be read, or from there what is written",
+            )  # fmt: skip
+    for name, mark in {**_marked(kind, "data"), **_marked(kind, "url")}.items():
+        value, several = getattr(options, name), _several(options, name)
+        taken = [_taken(given, mark) for given in several]
         lines += [line for _, line in taken if line]
         if any(folder is not given for (folder, _), given in zip(taken, several, strict=True)):
             folders = [folder for folder, _ in taken]
@@ -169,12 +183,28 @@ def with_data_folders(options: O) -> tuple[O, list[str]]:
     return (dataclasses.replace(cast(Any, options), **changed) if changed else options), lines
 
 
+def _taken(given: str | Path, mark: Positional | Flag) -> tuple[str | Path, str]:
+    if mark.url == "read" and is_url(given):
+        from semivox.remote import mirrored
+
+        return mirrored(given)
+    return folder_taken(given) if mark.data else (given, "")
+
+
+def _several(options: object, name: str) -> Sequence[Any]:
+    value = getattr(options, name)
+    return value if isinstance(value, list | tuple) else [] if value is None else [value]
+
+
 def _refuse_among_scans(options: object) -> None:
     for name, mark in _marked(cast(type, type(options)), "writes").items():
         place = getattr(options, name)
-        if place is not None:
-            flag = mark.metavar if isinstance(mark, Positional) else f"--{name}"
-            refuse_among_scans(place, f"choose another {flag}", file=mark.writes == "file")
+        if place is not None and not is_url(place):
+            refuse_among_scans(place, f"choose another {_shown(name, mark)}", file=mark.writes == "file")
+
+
+def _shown(name: str, mark: Positional | Flag) -> str:
+    return mark.metavar if isinstance(mark, Positional) else mark.flag or f"--{name}"
 
 
 @functools.cache
@@ -182,6 +212,18 @@ def _marked(options: type, word: str) -> Mapping[str, Positional | Flag]:
     """The fields whose mark says ``word``, with it."""
     marks = {name: getattr(hint, "__metadata__", ()) for name, hint in hints_of(options).items()}
     return {name: mark for name, own in marks.items() for mark in own if getattr(mark, word, "")}
+
+
+@functools.cache
+def _on_this_machine(options: type) -> Mapping[str, Positional | Flag]:
+    """The fields for paths that cannot lie on a store, with their marks."""
+    hints = hints_of(options)
+    return {
+        name: mark
+        for name, hint in hints.items()
+        for mark in getattr(hint, "__metadata__", ())
+        if Path in typing.get_args(hint.__origin__) and not mark.url
+    }
 
 
 def arguments(options: type) -> list[Argument]:

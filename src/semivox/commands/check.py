@@ -22,7 +22,7 @@ SHOWN = 5  # findings of one kind in full; the others are named (to_json has the
 class CheckOptions:
     """What to check."""
 
-    data: Annotated[str | Path, Positional("DATA", data=True)]
+    data: Annotated[str | Path, Positional("DATA", data=True, url="read")]
     """A data folder."""
     write_exclude: Annotated[bool, Flag()] = False
     """Set ``use=no`` in ``cases.csv`` for unlabelled cases that have an error, so that training can go on
@@ -44,8 +44,11 @@ def check(options: CheckOptions) -> CheckReport:
         from semivox.cohort import check_cohort, set_cells
         from semivox.cohort.check_report import left_out
         from semivox.cohort.folder import scan_folder
+        from semivox.remote import refuse_in_copy
 
     data = options.data
+    if options.write_exclude:
+        refuse_in_copy(data, "leave out --write-exclude, and set use=no in the cases.csv there")
     report = check_cohort(data, progress=options.progress)
     if not options.write_exclude:
         return report

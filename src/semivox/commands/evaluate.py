@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class EvaluateOptions:
     """What to measure, and how."""
 
-    predictions: Annotated[str | Path, Positional("PREDICTIONS")]
+    predictions: Annotated[str | Path, Positional("PREDICTIONS", url="read")]
     """Folder of masks, as ``predict`` writes it."""
-    labels: Annotated[str | Path, Positional("LABELS", data=True)]
+    labels: Annotated[str | Path, Positional("LABELS", data=True, url="read")]
     """A data folder, or a folder of label files."""
     out: Annotated[
         str | Path | None, Flag("FILE.json", default="PREDICTIONS/evaluation.json", writes="file")
@@ -65,8 +65,11 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         from semivox.engines.choose import is_here, known_engine
         from semivox.evaluation import evaluate_folders
         from semivox.files import write_json
+        from semivox.remote import refuse_in_copy
 
     known_engine(options.on)
+    if options.out is None:
+        refuse_in_copy(options.predictions, "give --out FILE.json")
     evaluation = evaluate_folders(
         options.predictions,
         options.labels,

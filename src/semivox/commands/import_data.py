@@ -18,7 +18,7 @@ class ImportOptions:
 
     layout: Annotated[Layout | str, Positional("LAYOUT")]
     """Layout of SRC: uamt-h5, ssl4mis-h5, pancreas-h5, msd, folders, masks or dicom."""
-    src: Annotated[str | Path, Positional("SRC")]
+    src: Annotated[str | Path, Positional("SRC", url="read")]
     """The folder to import; of DICOM also a zip."""
     dst: Annotated[str | Path, Positional("DST", writes="folder")]
     """A new or empty folder; it appears whole or not at all."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class PlanOptions:
     """What to plan for."""
 
-    data: Annotated[str | Path, Positional("DATA", data=True)]
+    data: Annotated[str | Path, Positional("DATA", data=True, url="read")]
     """A data folder."""
     budget: Annotated[str | float | None, Flag("T", parse=parse_duration)] = None
     """Training time, such as 30m, 2h or 1h30m; without it the number of steps stays open."""

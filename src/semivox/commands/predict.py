@@ -38,12 +38,14 @@ class PredictOptions:
     run: Annotated[str | Path | Sequence[str | Path], Positional("RUN", many=True)]
     """Folder that ``train`` wrote. Of several, or one that ``train --folds`` wrote, the mean of their
     probabilities predicts; they share channels and classes."""
-    paths: Annotated[str | Path | Sequence[str | Path], Positional("PATH", many=True, data=True)]
+    paths: Annotated[str | Path | Sequence[str | Path], Positional("PATH", many=True, data=True, url="read")]
     """Scans, folders of scans, or data folders of any layout (their cases in use; give ``imagesTs`` itself).
     File names are read as those of the training folder: where a case had several files, CASE_0000, CASE_0001,
-    ... are the channels of one. ``dicomweb:URL``: a DICOMweb server, to which the masks go back."""
-    out: Annotated[str | Path, Flag("DIR", writes="folder")]
-    """Folder for the masks; also written: ``dataset.json``, ``predictions.json`` and ``predictions.csv``."""
+    ... are the channels of one. ``s3://BUCKET/...``: what lies on a store. ``dicomweb:URL``: a DICOMweb
+    server, to which the masks go back."""
+    out: Annotated[str | Path, Flag("DIR", writes="folder", url="written")]
+    """Folder for the masks, here or ``s3://BUCKET/FOLDER``; also written: ``dataset.json``,
+    ``predictions.json`` and ``predictions.csv``."""
     format: Annotated[str, Flag(choices=WRITABLE)] = "same"
     """Format of the masks; same: that of the scan."""
     study: Annotated[str | None, Flag("UID", WEB)] = None
@@ -97,7 +99,7 @@ def predict(options: PredictOptions) -> PredictionReport:
     DataError
         No model in ``run``, a newer one, runs of other channels or classes than the first, or no scan at
         ``paths``; no measured mask of these runs in ``calibrate_with``; a DICOMweb server that refuses,
-        breaks off, or sends other things than were asked for.
+        breaks off, or sends other things than were asked for; a store that fails.
     SettingsError
         Unknown format, weights, device or level; a run given twice; ``tta`` where training mirrored no crops;
         ``out`` holds scans or predictions of other classes; a DICOMweb study without ``study``, or with other
@@ -108,6 +110,7 @@ def predict(options: PredictOptions) -> PredictionReport:
         from semivox.cohort import find_scans
         from semivox.elsewhere import Opening
         from semivox.engines.choose import known_engine
+        from semivox.remote import written_to
 
     known_engine(options.on)
     paths = _listed(options.paths)
@@ -131,9 +134,11 @@ def predict(options: PredictOptions) -> PredictionReport:
         options.level,
     )
     model = opening.model()
-    if address is None:
-        return _predicted(options, opening, model, find_scans(paths, model.naming))
-    return _predicted_study(options, opening, model, address)
+    with written_to(options.out) as out:
+        here = replace(options, out=out)
+        if address is None:
+            return _predicted(here, opening, model, find_scans(paths, model.naming))
+        return _predicted_study(here, opening, model, address)
 
 
 def _predicted(options: PredictOptions, opening: Opening, model: Predictor, scans: Scans) -> PredictionReport:
@@ -216,7 +221,7 @@ def main(given: PredictOptions) -> int:
     if report.undertrained:
         line(f"warning: {report.undertrained}", error=True)
     line(
-        f"{len(report.rows) - len(report.failed)} masks in {report.out}, "
+        f"{len(report.rows) - len(report.failed)} masks in {given.out}, "
         f"{len(report.skipped)} up to date, {len(report.review)} to review, {len(report.failed)} failed"
     )
     line(_worth(report))

@@ -29,10 +29,10 @@ SHEET, PAGE = "contact_sheet.png", "ranking.html"
 class RankOptions:
     """What to rank, with which model."""
 
-    run: Annotated[str | Path, Positional("RUN")]
+    run: Annotated[str | Path, Positional("RUN", url="read")]
     """Folder that ``train`` wrote. Alone, without DATA: a data folder, of which the first scans to label are
     chosen, typical ones that together cover all."""
-    data: Annotated[str | Path | None, Positional("DATA", data=True)] = None
+    data: Annotated[str | Path | None, Positional("DATA", data=True, url="read")] = None
     """A data folder, such as the run's own. Its label files are not opened (but where plain folders have no
     ``dataset.json``)."""
     top: Annotated[int | None, Flag("N", default="8, or all")] = None
@@ -98,11 +98,14 @@ def rank(options: RankOptions) -> Ranking:
         from semivox.ranking.rank import check_score, known_score, rank_scans
         from semivox.ranking.record import write_ranking
         from semivox.ranking.slices import slices_to_draw
+        from semivox.remote import refuse_in_copy
 
     known_engine(options.on)
     if options.data is None:
         return _first(options)
     run, data = Path(options.run), Path(options.data)
+    if options.out is None:
+        refuse_in_copy(run, "give --out DIR")
     out = run / "ranking" if options.out is None else Path(options.out)
     labeled, score = options.labeled, options.score
     known_score(score)

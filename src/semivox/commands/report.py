@@ -31,7 +31,7 @@ class ReportOptions:
     path: Annotated[str | Path, Positional("RUN_OR_COMPARISON")]
     """What ``train`` or ``compare`` wrote."""
     test: Annotated[
-        str | Path | None, Flag("DATA2", data=True, default="the evaluations that the run has")
+        str | Path | None, Flag("DATA2", data=True, url="read", default="the evaluations that the run has")
     ] = None
     """Of a run: a data folder of cases it has not been trained on. They are predicted and measured in
     ``RUN/evaluations/NAME/`` (those that are up to date are left alone) and open the page. Of a comparison:

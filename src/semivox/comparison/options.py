@@ -18,7 +18,7 @@ HELD_OUT = "held-out cases"
 class CompareOptions(TrainingOptions):
     """Which methods are compared, on which cases; the training of each cell."""
 
-    data: Annotated[str | Path, Positional("DATA", data=True)]
+    data: Annotated[str | Path, Positional("DATA", data=True, url="read")]
     """A data folder."""
     out: Annotated[str | Path, Flag("DIR", CELLS, writes="folder")]
     """Folder of the comparison. What is finished there is kept, what was interrupted goes on, what failed is
@@ -30,7 +30,7 @@ class CompareOptions(TrainingOptions):
     """Labelled sets, such as 8,7p,8@3 or a file of names; all: every case with a label file."""
     seeds: Annotated[str | int | Sequence[int] | None, Flag("LIST", CELLS, default="0")] = None
     """Seeds of the trainings, such as 0,1,2."""
-    test: Annotated[str | Path | None, Flag("DATA2", DATA, one_of=HELD_OUT, data=True)] = None
+    test: Annotated[str | Path | None, Flag("DATA2", DATA, one_of=HELD_OUT, data=True, url="read")] = None
     """Data folder of held-out cases with labels. If it is DATA itself: its cases with role test."""
     folds: Annotated[int | None, Flag("F", DATA, one_of=HELD_OUT)] = None
     """Instead of --test: cut the labelled cases by patient into so many folds, each held out once."""

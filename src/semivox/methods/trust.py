@@ -13,9 +13,9 @@ from pathlib import Path
 
 from semivox.errors import SemivoxError, SettingsError
 from semivox.files import append_text, make_folder
+from semivox.machine import user_cache
 from semivox.methods.catalog import CATALOG
 from semivox.methods.installed import installed
-from semivox.prepare.cache import user_cache
 
 NAMED = "named_methods.txt"
 

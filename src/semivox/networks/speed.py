@@ -21,11 +21,11 @@ from semivox.contents import MachineSpeed
 from semivox.devices import choose_device, synchronise
 from semivox.errors import SemivoxError
 from semivox.files import make_folder, read_json, write_json
-from semivox.machine import cpus, memory_bytes, processor
+from semivox.machine import cpus, memory_bytes, processor, user_cache
 from semivox.networks.build import build_network
 from semivox.networks.precision import computes_bf16, says
 from semivox.prepare.architecture import choose_network
-from semivox.prepare.cache import digest, user_cache
+from semivox.prepare.cache import digest
 from semivox.prepare.costs import (
     CORES_EXPONENT,
     MOST_CORES,

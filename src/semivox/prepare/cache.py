@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from semivox import disk
 from semivox.errors import DataError, DiskFault
 from semivox.files import real_path, told
+from semivox.machine import user_cache
 from semivox.output_places import refuse_among_scans
 
 
@@ -61,12 +61,3 @@ def _unwritable(folder: Path) -> str | None:
     except DataError as error:
         return str(error.found)
     return None
-
-
-def user_cache() -> Path:
-    """The folder of the user's own for what can be made again."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

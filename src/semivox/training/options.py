@@ -57,7 +57,7 @@ class TrainingOptions:
 class TrainOptions(TrainingOptions):
     """What is trained on what: the arguments of :func:`semivox.train`, as they were given."""
 
-    data: Annotated[str | Path, Positional("DATA", data=True)]
+    data: Annotated[str | Path, Positional("DATA", data=True, url="read")]
     """A data folder."""
     out: Annotated[str | Path, Flag("RUN", DATA, writes="folder")]
     """New run folder."""
@@ -74,7 +74,7 @@ class TrainOptions(TrainingOptions):
     """Where folds are trained: local, one after the other here; local:N, N at a time, each with its share of
     the cores; ray[:ADDRESS] or slurm[:PARTITION], on a cluster."""
     init: Annotated[str | Path | None, Flag("RUN0", METHOD, same_as=RUN)] = None
-    watch: Annotated[str | Path | None, Flag("DATA2", DATA, data=True)] = None
+    watch: Annotated[str | Path | None, Flag("DATA2", DATA, data=True, url="read")] = None
     """Measure the labelled cases of this data folder while training; it shows, and changes nothing."""
     resume: Annotated[bool, Flag("", DATA)] = False
     """Go on with the run in --out."""
