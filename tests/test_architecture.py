@@ -23,6 +23,7 @@ SCRIPTS = sorted(path for path in SOURCE.rglob("*.js") if path.name != "niivue.j
 ORDER = (
     (
         "errors",
+        "failure",
         "contents",
         "comparison_contents",
         "shown_contents",
@@ -384,7 +385,6 @@ TOUCHES = {
     "dicomweb/study.py": {"open:w"},  # the same
     "prepare/store_entry.py": {"write_text", "np.save"},  # a folder of `building`
     "training/checkpoints.py": {"torch.save"},  # a temporary of `replacing`
-    "training/launch.py": {"TemporaryFile"},
     "training/pseudo_label_bank.py": {"np.save"},  # a temporary of `replacing`
     "report/contact_sheet.py": {"np.savez"},  # in a folder of `scratch`
     "engines/worker.py": {"open:w"},  # a pipe

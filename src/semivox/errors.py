@@ -116,3 +116,7 @@ class TrainingFailed(SemivoxError):  # noqa: N818
     """Training cannot go on: a non-finite loss, out of memory (exit code 5)."""
 
     exit_code = 5
+
+
+class ProcessLost(TrainingFailed):
+    """Another process of the run is gone, or stands still (exit code 5)."""

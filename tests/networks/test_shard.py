@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from semivox.devices import share
-from semivox.errors import TrainingFailed
+from semivox.errors import ProcessLost, TrainingFailed
 from semivox.networks import build_network
-from semivox.networks.shard import Part, ProcessLost, Shard, lost_processes, own_part, sharing
+from semivox.networks.shard import Part, Shard, lost_processes, own_part, sharing
 from semivox.networks.shared_norm import shared_batch_norm, statistics
 from semivox.prepare.plan import NetworkPlan
 from semivox.randomness import BatchKey, Key

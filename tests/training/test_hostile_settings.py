@@ -13,7 +13,7 @@ from semivox.prepare.fingerprint import RUNGS, CaseFingerprint, Fingerprint, Int
 from semivox.prepare.planner import make_plan
 from semivox.settings import parse_assignment
 from semivox.training.config import resolve
-from semivox.training.launch import together
+from semivox.training.launch import launch
 
 SOME = Intensity(-50.0, 250.0, 80.0, 40.0)
 CASE = CaseFingerprint("a", (64,) * 3, (1.0,) * 3, (SOME,), (1000,), tuple((1.0,) for _ in RUNGS), (1.0,))
@@ -53,9 +53,9 @@ def test_numbers_of_the_plan(override: dict[str, Any]) -> None:
         make_plan(COHORT, 1800, override=override)
 
 
-def test_no_machine_is_asked_for_thousands_of_processes() -> None:
-    with pytest.raises(SettingsError, match="--devices 9999"), together(9999, 1, "nothing", {}):
-        pass
+def test_no_machine_is_asked_for_thousands_of_processes(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--devices 9999"):
+        launch(9999, "nothing", {}, tmp_path)
 
 
 def test_deep_nesting_is_a_text_or_refused() -> None:

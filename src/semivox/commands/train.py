@@ -12,7 +12,7 @@ from semivox.options import Command, Flag, from_options
 from semivox.training.options import GROUPS, SETTINGS, TrainOptions
 
 if TYPE_CHECKING:
-    from semivox.runs.run import TrainResult
+    from semivox.runs.result import TrainResult
 
 
 @from_options(TrainOptions)
@@ -20,8 +20,8 @@ def train(options: TrainOptions) -> TrainResult:
     """Train a method on a data folder into a new run folder.
 
     What is None has the default of :class:`semivox.training.config.RunSettings`. ``devices`` > 1: as many
-    processes share every batch, each with a GPU of its own or a part of the cores. This one is the first; it
-    starts the others and ends them (with ``nodes`` > 1 torchrun does). ``folds``: as many runs in ``out``.
+    processes share every batch, each with a GPU of its own or a part of the cores. This one starts and ends
+    them, and trains nothing itself (with ``nodes`` > 1 torchrun does). ``folds``: as many runs in ``out``.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def _refuse_engine(on: str | None) -> None:
 def _train_folds(options: TrainOptions) -> TrainResult:
     from semivox.commands.compare import compare
     from semivox.comparison.cross_validation import as_comparison, close
-    from semivox.runs.run import TrainResult
+    from semivox.runs.result import TrainResult
 
     given = as_comparison(options)
     cells = compare.of(given).content["cells"]

@@ -2,6 +2,6 @@
 
 from semivox.engines.choose import ENGINES, engine_on
 from semivox.engines.engine import Engine, done_on
-from semivox.engines.task import Failure, Needs, Outcome, Task, Tell
+from semivox.engines.task import Needs, Outcome, Task, Tell
 
-__all__ = ["ENGINES", "Engine", "Failure", "Needs", "Outcome", "Task", "Tell", "done_on", "engine_on"]
+__all__ = ["ENGINES", "Engine", "Needs", "Outcome", "Task", "Tell", "done_on", "engine_on"]

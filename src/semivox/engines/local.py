@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from semivox.engines.engine import TRIES
-from semivox.engines.task import Failure, Outcome, Task, Tell, failure_of, from_plain
+from semivox.engines.task import Outcome, Task, Tell, from_plain
 from semivox.errors import PartialFailure
+from semivox.failure import Failure, failure_of
 from semivox.machine import CPUS, cpus
 
 COMMAND = (sys.executable, "-m", "semivox.engines.worker")

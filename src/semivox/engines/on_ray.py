@@ -11,9 +11,10 @@ import threading
 from typing import Any
 
 from semivox.engines.engine import TRIES
-from semivox.engines.task import Needs, Outcome, Task, do, failure_of, from_plain, to_plain
+from semivox.engines.task import Needs, Outcome, Task, do, from_plain, to_plain
 from semivox.errors import DataError, PartialFailure, SettingsError
 from semivox.extras import package_of
+from semivox.failure import failure_of
 from semivox.machine import CPUS
 
 ANSWER_SECONDS = 10.0

@@ -17,8 +17,9 @@ from filelock import FileLock, Timeout
 from semivox.engines.engine import TRIES
 from semivox.engines.local import COMMAND, environment
 from semivox.engines.slurm import Jobs, Place, Refused, State
-from semivox.engines.task import Failure, Needs, Outcome, Task, Tell, failure_of, from_plain
+from semivox.engines.task import Needs, Outcome, Task, Tell, from_plain
 from semivox.errors import PartialFailure, SettingsError, Stopped
+from semivox.failure import Failure, failure_of
 from semivox.files import load_json, make_folder, read_bytes, real_path, remove_folder, write_json
 
 PLACES = 250

@@ -6,14 +6,12 @@ A task done twice leaves what one leaves: an engine whose worker died gives it t
 from __future__ import annotations
 
 import dataclasses
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from semivox import errors
-from semivox.errors import SemivoxError
+from semivox.failure import Failure, failure_of
 
 Tell = Callable[[str], None]
 """Takes a line of what a task has to say while it is done."""
@@ -54,26 +52,6 @@ class Needs:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """An error as it left a task. ``parts`` are those of a :class:`SemivoxError`, ``traceback`` is kept of
-    others."""
-
-    kind: str
-    text: str
-    parts: Mapping[str, Any] | None = None
-    traceback: str | None = None
-
-    @property
-    def error(self) -> Exception:
-        """The same error here: of its class and with its words, if it is one of ours."""
-        if self.parts is None:
-            return RuntimeError(f"{self.kind}: {self.text}\n{self.traceback or ''}".rstrip())
-        known = getattr(errors, self.kind, SemivoxError)
-        sort = known if isinstance(known, type) and issubclass(known, SemivoxError) else SemivoxError
-        return sort(**self.parts)
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What a task returned, or why it did not."""
 
@@ -89,16 +67,6 @@ def do(task: Task, tell: Tell) -> Outcome:
         return Outcome(task.number, getattr(import_module(module), function)(tell, **task.arguments))
     except Exception as error:
         return Outcome(task.number, failure=failure_of(error))
-
-
-def failure_of(error: Exception) -> Failure:
-    """An error in words that can travel."""
-    if not isinstance(error, SemivoxError):
-        lines = "".join(traceback.format_exception(error))
-        return Failure(type(error).__name__, str(error), traceback=lines)
-    names = ("fault", "path", "found", "expected", "remedy")
-    parts = {n: None if (part := getattr(error, n)) is None else str(part) for n in names}
-    return Failure(type(error).__name__, str(error), parts)
 
 
 def to_plain(outcome: Outcome) -> dict[str, Any]:

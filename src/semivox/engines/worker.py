@@ -12,8 +12,9 @@ import threading
 from pathlib import Path
 from typing import Any, TextIO
 
-from semivox.engines.task import Outcome, Task, do, failure_of, to_plain
+from semivox.engines.task import Outcome, Task, do, to_plain
 from semivox.errors import Stopped
+from semivox.failure import failure_of
 from semivox.files import read_text, write_json
 
 

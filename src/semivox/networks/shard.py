@@ -24,20 +24,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from semivox.devices import share
-from semivox.errors import TrainingFailed
+from semivox.errors import ProcessLost
 from semivox.randomness import BatchKey
-
-
-class ProcessLost(TrainingFailed):
-    """Another process of the run is gone, or stands still."""
-
-    def __init__(self, error: Exception) -> None:
-        said = re.sub(r"^\[.*?\.cc:\d+\]\s*", "", (str(error).splitlines() or [""])[0])  # torch's source file
-        super().__init__(
-            "another process of this run ended or stands still",
-            found=said.partition(". This is typically")[0] or type(error).__name__,
-            remedy="see what it said; --resume goes on from the last checkpoint",
-        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +71,12 @@ def lost_processes() -> Iterator[None]:
         yield
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or "gloo" in str(error):
-            raise ProcessLost(error) from error
+            said = re.sub(r"^\[.*?\.cc:\d+\]\s*", "", (str(error).splitlines() or [""])[0])  # its source file
+            raise ProcessLost(
+                "another process of this run ended or stands still",
+                found=said.partition(". This is typically")[0] or type(error).__name__,
+                remedy="see what it said; --resume goes on from the last checkpoint",
+            ) from error
         raise
 
 
@@ -189,4 +182,4 @@ def running_part() -> Part | None:
     return _running
 
 
-__all__ = ["Part", "ProcessLost", "Shard", "lost_processes", "own_part", "running_part", "sharing"]
+__all__ = ["Part", "Shard", "lost_processes", "own_part", "running_part", "sharing"]

@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 
 from semivox.cohort import Cohort, Split, check_cohort, load_cohort
-from semivox.errors import DiskFault, SettingsError, Stopped, TrainingFailed
+from semivox.errors import DiskFault, ProcessLost, SettingsError, Stopped, TrainingFailed
 from semivox.methods.declare import Method
 from semivox.prepare import plan_from_json
 from semivox.prepare.plan_json import disagreements
+from semivox.stopping import StopSignals
 from semivox.training.config import Config
 from semivox.training.display import Display
-from semivox.training.launch import rank_here
+from semivox.training.launch import is_asked
 from semivox.training.options import TrainOptions
 
 SHOWN = 3
@@ -40,7 +41,7 @@ def refuse_before_preparing(
         )
     if asked.watch is not None:
         load_cohort(asked.watch)
-    if rank_here() == 0:
+    if is_asked():
         _refuse_faults(cohort, split, display)
     if asked.plan is not None and not asked.goes_on:
         _refuse_disagreement(asked.plan, config)
@@ -91,6 +92,16 @@ def disk_stops(run: Path, go_on: Callable[[], str]) -> Iterator[None]:
             found=error.strerror or str(error),
             remedy=f"look at this disk, then go on with: {go_on()}",
         ) from error
+
+
+@contextlib.contextmanager
+def last_words(signals: StopSignals) -> Iterator[None]:
+    """A run that has lost a process is ended by its launcher, which is not to disturb what it writes last."""
+    try:
+        yield
+    except ProcessLost:
+        signals.stay_deaf()
+        raise
 
 
 @contextlib.contextmanager

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -29,11 +28,12 @@ from semivox.networks import Segmenter
 from semivox.prepare import Plan, Store, plan_from_json, plan_to_json, write_plan
 from semivox.randomness import Key
 from semivox.runs.asked import facts_of, refuse_taken, settings_of, supervised_if_short
-from semivox.runs.faults import disk_stops, memory_told, refuse_before_preparing
+from semivox.runs.faults import disk_stops, last_words, memory_told, refuse_before_preparing
 from semivox.runs.flips import without_exchanges
 from semivox.runs.live_report import LiveReport
 from semivox.runs.prepare import planned, say_plan, stored
 from semivox.runs.records import announce, announce_labels, copy_source, record_cases, record_environment
+from semivox.runs.result import TrainResult
 from semivox.runs.room import refuse_no_room
 from semivox.runs.watch import Watch
 from semivox.settings import as_dict
@@ -43,13 +43,14 @@ from semivox.training.compiling import still_compiled
 from semivox.training.config import Config, predictor_of, write_config
 from semivox.training.display import Display, Silent
 from semivox.training.journal import Journal
-from semivox.training.launch import as_json, rank_here, together
+from semivox.training.launch import is_asked, launch, launched, rank_here
 from semivox.training.loop import Progress, fit
 from semivox.training.measured_settings import Make, labellers, measure_settings
 from semivox.training.memory import PeakMemory
-from semivox.training.options import TrainOptions
-from semivox.training.processes import Processes
+from semivox.training.options import TrainOptions, as_json
+from semivox.training.processes import Processes, together
 from semivox.training.pseudo_label_bank import PseudoLabelBank
+from semivox.training.remote_display import heard
 from semivox.training.run_folder import RunFolder
 from semivox.training.sinks import Sinks, open_sinks
 from semivox.training.stages import stage_begins, stages_of
@@ -62,29 +63,26 @@ T = TypeVar("T")
 Write = Callable[[Path], object]
 
 
-@dataclass(frozen=True)
-class TrainResult:
-    """``seconds``: from the start of the command (of all its parts, if resumed), watching excluded;
-    ``undertrained``: the warning that the model is not to be used, if it is not."""
-
-    run: Path
-    method: str
-    steps: int
-    seconds: float
-    undertrained: str | None = None
-    cross_validation: Mapping[str, Any] | None = None
-    """Of several folds the evaluation of all their held-out cases; ``steps`` are then the fewest of a run,
-    ``seconds`` those of all."""
+def no_page(run: Path) -> None:
+    """Writes no report."""
 
 
-def carry_out(asked: TrainOptions, page: Write = lambda run: None, began: float | None = None) -> TrainResult:
-    """The run that was ``asked`` for, from the data folder to the model. ``page`` writes its report;
-    ``began``: when the command did (time.monotonic), if not now.
+def carry_out(asked: TrainOptions, page: Write = no_page, began: float | None = None) -> TrainResult:
+    """The run that was ``asked`` for, from the data folder to the model: here, or by several processes.
+    ``page``, a function of a module, writes its report; ``began``: when the command did (time.monotonic).
 
     Raises DataError or SettingsError before anything is trained, Stopped after a signal (saved, resumable),
     TrainingFailed when training cannot go on.
     """
-    with Run.open(asked, page, began) as run:
+    run = Run(asked, page, time.monotonic() if began is None else began)
+    where = run.config.run
+    if where.devices > 1 and where.nodes == 1 and not launched():
+        with heard(asked.display) as display:
+            how = {"page": f"{page.__module__}:{page.__qualname__}", "began": run.began, "display": display}
+            request = {"asked": as_json(asked.given()), **how}
+            done = launch(where.devices, OTHERS, request, asked.folder)
+        return TrainResult(**{**done, "run": asked.folder})
+    with run.opened():
         run.prepare()
         run.settle()
         run.train()
@@ -111,43 +109,41 @@ class Run:
 
     # ---- the phases
 
-    @classmethod
-    @contextlib.contextmanager
-    def open(
-        cls, asked: TrainOptions, page: Write = lambda run: None, began: float | None = None
-    ) -> Iterator[Run]:
-        """The run with its settings, new or read back, in its folder, its processes joined."""
-        run = cls(asked, page, time.monotonic() if began is None else began)
-        where = run.config.run
-        with (
-            together(where.devices, where.nodes, OTHERS, as_json(asked.given())) as run.processes,
-            RunFolder(asked.folder, run.processes.first) as run.folder,
-            disk_stops(asked.folder, lambda: asked.resume_command(run.config)),
-            freed_memory_kept(),
-        ):
-            run.folder.status("preparing", 0)
-            run.processes.same(
-                [asked.goes_on, as_dict(run.config)],
-                "the processes of this run were asked for different things",
-                "give each the same command line; all see the same run folder",
-            )
-            torch.set_num_threads(where.threads or run.processes.threads)
-            run.device = run.processes.device(where.device)
-            yield run
-
     def __init__(self, asked: TrainOptions, page: Write, began: float) -> None:
+        """With its settings, new or read back."""
         self.began = began
         self.asked = asked
         self.display: Display = asked.display if asked.display and rank_here() == 0 else Silent()
+        told = self.display if is_asked() else Silent()
         refuse_taken(asked)
         self.cohort = load_cohort(Path(asked.data), None if asked.labeled is None else str(asked.labeled))
-        self.config, self.method_class = settings_of(asked, self.cohort, self.display)
+        self.config, self.method_class = settings_of(asked, self.cohort, told)
         self.split = split_cohort(self.cohort, self.config.run.labeled)
         init, labeled = self.config.run.init, len(self.split.labeled)
-        refuse_before_preparing(asked, self.config, self.method_class, self.cohort, self.split, self.display)
+        refuse_before_preparing(asked, self.config, self.method_class, self.cohort, self.split, told)
         self.parent = None if init is None else parent_of(Path(init), self.cohort, labeled)
         self.live = LiveReport(asked.folder, self.display, page)
         self.watcher: Watch | None = None
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """In its folder, its processes joined."""
+        where = self.config.run
+        with (
+            together(where.devices, where.nodes) as self.processes,
+            RunFolder(self.asked.folder, self.processes.first) as self.folder,
+            disk_stops(self.asked.folder, lambda: self.asked.resume_command(self.config)),
+            freed_memory_kept(),
+        ):
+            self.folder.status("preparing", 0)
+            self.processes.same(
+                [self.asked.goes_on, as_dict(self.config)],
+                "the processes of this run were asked for different things",
+                "give each the same command line; all see the same run folder",
+            )
+            torch.set_num_threads(where.threads or self.processes.threads)
+            self.device = self.processes.device(where.device)
+            yield
 
     def prepare(self) -> None:
         """Plan and prepared scans, and which they are."""
@@ -202,7 +198,7 @@ class Run:
         self._ready_to_tell(progress.step)
         with StopSignals() as self.signals, self.sinks:
             self.folder.status("training", progress.step)
-            with memory_told():
+            with last_words(self.signals), memory_told():
                 progress = fit(
                     self.method,
                     facts,
@@ -221,6 +217,7 @@ class Run:
         if progress.step < self.steps or self.signals():
             self.folder.status("stopped", progress.step)
             self.write(self.live.refresh, True)
+            self.processes.wait()  # a launcher ends all when one has ended
             raise self._stopped(progress.step)
         self.seconds, self.peak = self.elapsed(), self.memory.gib()
 

@@ -115,3 +115,11 @@ class TrainOptions(TrainingOptions):
         places = {"--out": self.out, "--watch": self.watch, "--cache": self.cache}
         given = [word for flag, place in places.items() if place for word in (flag, str(Path(place)))]
         return shlex.join(["semivox", "train", config.data, *given, "--resume"])
+
+
+def as_json(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a function for another process; those that JSON cannot hold are left out, for they
+    only show what happens."""
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in arguments.items()}
+    kinds = Mapping, Sequence, str, int, float, bool, type(None)
+    return {name: value for name, value in plain.items() if isinstance(value, kinds)}

@@ -6,9 +6,11 @@ The first one alone writes, shows and decides; what it decides goes by :meth:`Pr
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -23,6 +25,7 @@ from semivox.errors import SettingsError
 from semivox.machine import cpus
 from semivox.networks import Segmenter
 from semivox.networks.shard import Shard, lost_processes
+from semivox.training.launch import launched
 
 T = TypeVar("T")
 
@@ -193,3 +196,31 @@ def leave() -> None:
 
     if distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def together(devices: int, nodes: int) -> Iterator[Processes]:
+    """The processes that a launcher has started, ``devices`` on each of ``nodes`` machines, joined until the
+    block ends; without a launcher this one alone. Raises SettingsError where the numbers do not fit."""
+    if not launched() and nodes == 1:
+        yield ALONE
+        return
+    if not launched():
+        raise SettingsError(
+            "a run on several machines is started on each of them by torchrun",
+            found=f"--nodes {nodes}, and no launcher",
+            remedy=f"torchrun --nnodes {nodes} --nproc-per-node {devices} --rdzv-backend c10d "
+            f"--rdzv-endpoint HOST:29500 -m semivox train ... --devices {devices} --nodes {nodes}",
+        )
+    rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if devices * nodes != ranks:
+        raise SettingsError(
+            "the launcher started another number of processes",
+            found=f"{ranks} processes, and {devices * nodes} by --devices x --nodes",
+            remedy="give --devices what torchrun has as --nproc-per-node, and --nodes its --nnodes",
+        )
+    local = int(os.environ.get("LOCAL_RANK", rank)), int(os.environ.get("LOCAL_WORLD_SIZE", ranks))
+    try:
+        yield join(rank, ranks, *local)
+    finally:
+        leave()
