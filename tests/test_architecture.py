@@ -35,6 +35,7 @@ ORDER = (
         "leftovers",
         "files",
         "machine",
+        "prediction_rows",
         "components",
         "numerals",
         "ranges",

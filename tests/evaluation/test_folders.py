@@ -140,6 +140,26 @@ def test_missing_predictions(folders: tuple[Path, Path]) -> None:
     assert papers["policy"]["name"] == "literature"
 
 
+def test_a_predict_that_was_killed_is_told_and_its_journal_heard(folders: tuple[Path, Path]) -> None:
+    """It had refused c1 anew, and predicted c0, which an earlier call had refused; a line is torn."""
+    predictions, data = folders
+    (predictions / "c1.nii.gz").unlink()
+    refused = {"case": "c0", "status": "failed", "flag": "refuse", "reason": "one channel"}
+    (predictions / "predictions.json").write_text(json.dumps({"format": 1, "cases": [refused]}))
+    rows = [
+        {"case": "c1", "status": "failed", "flag": "refuse", "reason": "two channels"},
+        {"case": "c0", "status": "ok", "flag": "ok", "reason": "", "mask": "c0.nii.gz"},
+    ]
+    lines = [*(json.dumps({"row": row}) for row in rows), '{"row": {"case": "c2", "sta']
+    (predictions / "predictions.jsonl").write_text("\n".join(lines))
+    told = r"1 of 4 references.*c1 \(two channels\).*predict has not ended.*--skip-existing"
+    with pytest.raises(DataError, match=told):
+        evaluate_folders(predictions, data)
+    assert evaluate_folders(predictions, data, missing_as_empty=True)["refused"] == {"c1": "two channels"}
+    (predictions / "predictions.json").unlink()  # killed before the first row was written there
+    assert evaluate_folders(predictions, data, missing_as_empty=True)["refused"] == {"c1": "two channels"}
+
+
 def test_predictions_without_a_reference_are_listed(folders: tuple[Path, Path]) -> None:
     predictions, data = folders
     write(predictions / "new.nii.gz", label(3))

@@ -19,6 +19,7 @@ from semivox.evaluation.metrics import METRICS, Policy, policy_text
 from semivox.evaluation.paired import FOREGROUND, case_value
 from semivox.evaluation.pairs import Pair, Pairs, match_folders
 from semivox.files import read_json
+from semivox.prediction_rows import JOURNAL
 from semivox.prepare import map_cases
 
 FORMAT = 1
@@ -196,5 +197,9 @@ def _missing(matched: Pairs, predictions: Path) -> DataError:
         path=predictions,
         found=f"none for {', '.join(shown)}{more}",
         expected="a mask for every reference",
-        remedy="predict these cases, or count them as empty masks with --missing-as-empty",
+        remedy=(
+            "predict has not ended: wait, or give its command again with --skip-existing"
+            if (predictions / JOURNAL).is_file()
+            else "predict these cases, or count them as empty masks with --missing-as-empty"
+        ),
     )

@@ -25,7 +25,7 @@ from semivox.cohort import (
 from semivox.cohort.regions import NONE
 from semivox.contents import Outcomes
 from semivox.errors import DataError
-from semivox.files import read_json
+from semivox.prediction_rows import JSON, prediction_rows
 
 
 @dataclass(frozen=True)
@@ -194,10 +194,8 @@ def _values_of(files: Mapping[str, Path]) -> dict[int, str]:
 
 
 def _refusals(predictions: Path) -> dict[str, str]:
-    record = predictions / "predictions.json"
-    rows = read_json(record, kind=Outcomes).get("cases", []) if record.is_file() else []
     refused: dict[str, str] = {}
-    for row in rows:
+    for row in prediction_rows(predictions / JSON, Outcomes):
         if row.get("flag") == "refuse" or row.get("status") in ("failed", "refuse"):
             refused[row["case"]] = row.get("reason") or "no reason given"
     return refused

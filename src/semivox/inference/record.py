@@ -3,10 +3,8 @@ scans are predicted, in ``predictions.jsonl`` too."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
-import operator
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,15 +12,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TextIO
 
 from semivox.cohort import stem_of
-from semivox.content_checks import check_content
-from semivox.contents import Predictions, RunOfMask
+from semivox.contents import RunOfMask
 from semivox.errors import DataError
-from semivox.files import append_text, is_bare, read_bytes, read_json, remove_file, replacing, told
+from semivox.files import append_text, is_bare, remove_file, replacing
 from semivox.inference.agreement import OVERALL
-from semivox.trees import json_tree
+from semivox.prediction_rows import FORMAT, JOURNAL, JSON, prediction_rows
 
-FORMAT = 1
-JSON, CSV, JOURNAL = "predictions.json", "predictions.csv", "predictions.jsonl"
+CSV = "predictions.csv"
 PLAIN: Mapping[str, Any] = {"indent": 1, "allow_nan": False, "ensure_ascii": False}
 
 REST_FACTOR = 20.0
@@ -170,34 +166,6 @@ def _line(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _journal(path: Path) -> Iterator[dict[str, Any]]:
-    """Its whole lines: a full disk, or a process that was killed, may have left parts of others."""
-    if not path.exists():
-        return
-    with told(path, "remove it, and predict again", "cannot be read"):
-        lines = read_bytes(path).split(b"\n")
-    for line in lines:
-        with contextlib.suppress(ValueError):
-            content = json_tree(line.decode())
-            if isinstance(content, dict):
-                yield content
-
-
-def _entries(content: Mapping[str, Any], path: Path) -> list[Any]:
-    """The rows of ``predictions.json`` after what the journal beside it tells of."""
-    entries = {entry["case"]: entry for entry in content["cases"]}
-    for line in _journal(path.with_name(JOURNAL)):
-        entry = line.get("row")
-        if isinstance(entry, dict):
-            entries[str(entry.get("case"))] = entry
-        else:
-            entries.pop(str(line.get("gone")), None)
-    if len(entries) != len(content["cases"]) or any(map(operator.is_not, entries.values(), content["cases"])):
-        joined = {**content, "cases": list(entries.values())}
-        check_content(joined, Predictions, path.with_name(JOURNAL), "remove it, and predict again")
-    return list(entries.values())
-
-
 def kept_rows(folder: Path) -> list[Row]:
     """Those of earlier predictions into the folder whose mask is there."""
     path = Path(folder) / JSON
@@ -209,7 +177,7 @@ def read_rows(path: Path) -> list[Row]:
     """The rows of a ``predictions.json``. Raises DataError for one that predict did not write: its mask,
     too, is one that predict would have named."""
     rows = []
-    for entry in _entries(read_json(path, newest=FORMAT, kind=Predictions), path):
+    for entry in prediction_rows(path):
         try:
             row = Row(**{name: value for name, value in entry.items() if name in Row.__annotations__})
         except (AttributeError, TypeError) as error:

@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semivox.cohort import load_cohort, split_cohort
-from semivox.contents import Cases, EnsembleFolder, Predictions
+from semivox.contents import Cases, EnsembleFolder
 from semivox.errors import SettingsError
 from semivox.evaluation import FOREGROUND, read_evaluation
 from semivox.files import inside, read_json
+from semivox.prediction_rows import JSON as TABLE
+from semivox.prediction_rows import prediction_rows
 from semivox.ranking.record import FORMAT, JSON, ForecastOfRanking, RankingContent
 
 FIRST, RUN, RANKING, MASKS = "first", "run", "ranking", "masks"
 MEASURED, ENSEMBLE, MODEL = "cross_validation.json", "ensemble.json", "model.json"
-CASES, TABLE = "cases.json", "predictions.json"
+CASES = "cases.json"
 FOLDS = (4, 2)
 """Of the runs whose masks are promised something, and of those that give the curve a second point."""
 
@@ -108,9 +110,8 @@ def _round(number: int, folder: Path) -> Round:
     trained = [_folds(place, count) for count, place in reversed(folds)]
     ranking = _ranking(folder / RUN / RANKING)
     flags: dict[str, int] = {}
-    if (folder / MASKS / TABLE).is_file():
-        for row in read_json(folder / MASKS / TABLE, kind=Predictions)["cases"]:
-            flags[row["flag"]] = flags.get(row["flag"], 0) + 1
+    for row in prediction_rows(folder / MASKS / TABLE):
+        flags[row["flag"]] = flags.get(row["flag"], 0) + 1
     return Round(
         number,
         folder,

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from semivox.cohort import Cohort, Split, check_cohort, load_cohort
-from semivox.errors import DiskFault, ProcessLost, SettingsError, Stopped, TrainingFailed
+from semivox.errors import DiskFault, SettingsError, Stopped, TrainingFailed
 from semivox.methods.declare import Method
 from semivox.prepare import plan_from_json
 from semivox.prepare.plan_json import disagreements
@@ -96,10 +96,10 @@ def disk_stops(run: Path, go_on: Callable[[], str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def last_words(signals: StopSignals) -> Iterator[None]:
-    """A run that has lost a process is ended by its launcher, which is not to disturb what it writes last."""
+    """Of several processes that fail the launcher ends all, which is not to disturb what is written last."""
     try:
         yield
-    except ProcessLost:
+    except Exception:
         signals.stay_deaf()
         raise
 

@@ -27,7 +27,7 @@ from semivox.training.remote_display import RemoteDisplay
 
 PATIENCE = 60.0
 """Seconds in which a process whose asker is gone has saved what it does."""
-LAST_WORDS = 10.0
+LAST_WORDS = 2.0
 """Seconds in which the first process has said why it ends too: the launcher ends all when one has ended."""
 
 
