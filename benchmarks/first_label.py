@@ -25,7 +25,8 @@ from semivox.cohort import read_label
 
 BROWSER = ("--no-sandbox", "--disable-gpu")
 WINDOW = {"width": 1400, "height": 860}
-PATIENCE = 300_000  # milliseconds
+PATIENCE = 300.0  # seconds
+LOOK = 0.05
 STROKES = ("b", "1", "PageUp", "Space", "PageUp", "Space", "PageUp", "Space", "s")
 
 
@@ -58,15 +59,24 @@ def _first_label(page: Page, url: str, began: float) -> dict[str, str | float]:
 
     told: dict[str, str | float] = {"address shown": seconds()}
     page.goto(url)
-    page.wait_for_function("semivox.now.facts && semivox.view.planes.voxels", timeout=PATIENCE)
+    _wait(page, "Boolean(window.semivox?.now.facts && semivox.view.planes.voxels)")
     told["scan seen"] = seconds()
-    page.wait_for_function("semivox.now.drawing && !semivox.now.busy", timeout=PATIENCE)
+    _wait(page, "semivox.now.drawing !== null && !semivox.now.busy")
     told["mask seen"] = seconds()
     for key in STROKES:
         page.keyboard.press(key)
-    page.locator("#message.good", has_text="Saved").wait_for(timeout=PATIENCE)
+    page.locator("#message.good", has_text="Saved").wait_for(timeout=1000 * PATIENCE)
     told["label saved"] = seconds()
     return {"scan": page.evaluate("semivox.now.facts.case"), **told}
+
+
+def _wait(page: Page, expression: str) -> None:
+    """Until it is true; asked from here, for the page lets nobody make code of a text."""
+    end = time.monotonic() + PATIENCE
+    while not page.evaluate(expression):
+        if time.monotonic() > end:
+            raise SystemExit(f"not true after {PATIENCE:.0f} s: {expression}")
+        time.sleep(LOOK)
 
 
 if __name__ == "__main__":

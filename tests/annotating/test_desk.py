@@ -76,6 +76,16 @@ def test_a_voxel_of_the_page_is_the_voxel_at_that_place_of_the_patient(
     )
 
 
+def test_a_single_slice_is_looked_at_from_its_front(
+    data: Path, run: Path, readers: tuple[Reader, Reader]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 99, (1, 12, 10), np.int16)
+    nib.save(nib.Nifti1Image(noise, np.eye(4)), data / "imagesTr/straight_0000.nii.gz")
+    desk = Desk(run, data)
+    assert desk.facts("straight", readers[0])["plane"] == 2  # sagittal
+    assert desk.facts("thick", readers[0])["plane"] == 0  # axial
+
+
 def test_a_picture_keeps_its_pixels(
     pictures: Path, pictures_run: tuple[Path, Path], readers: tuple[Reader, Reader]
 ) -> None:

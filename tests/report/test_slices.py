@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from semivox.cohort import Volume, load_cohort, read_case, read_label
 from semivox.report.outlines import UNITS, outlines, simplified
-from semivox.report.patient_planes import PLANES, coarsest, to_ras
+from semivox.report.patient_planes import PLANES, taken_in, to_ras
 from semivox.report.slices import LEAST_LONGEST, LEAST_MOST, slice_record
 
 
@@ -102,8 +102,16 @@ def test_slices_show_the_patient_upright_whatever_the_files_axes(affine: np.ndar
         assert np.ptp(slices[plane.axis, 0, 0]) > 0
         assert (np.diff(slices[plane.axis, 0, 0]) > 0).all()  # numbered from left, back and feet
     assert spacing == pytest.approx(np.abs(affine[:3, :3]).sum(1))
-    assert coarsest((1, 1, 1)).name == "axial"
-    assert coarsest((1, 5, 1)).name == "coronal"
+
+
+def test_the_first_plane_is_the_one_that_a_scan_was_taken_in() -> None:
+    """That across the widest spacing, or of the only slice: seen from the side one slice is a line."""
+    many = (30, 20, 12)
+    assert taken_in(many, (1, 1, 1)).name == "axial"
+    assert taken_in(many, (1, 5, 1)).name == "coronal"
+    assert taken_in((1, 20, 12), (1, 5, 1)).name == "sagittal"
+    assert taken_in((30, 1, 12), (1, 1, 1)).name == "coronal"
+    assert taken_in((30, 20, 1), (5, 1, 1)).name == "axial"
 
 
 def picture(record: dict, plane: int) -> np.ndarray:

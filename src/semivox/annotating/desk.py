@@ -26,7 +26,7 @@ from semivox.annotating.page_grid import (
 )
 from semivox.annotating.refusals import Busy, NotThere, NotWanted, Overtaken
 from semivox.annotating.whole_classes import WholeClasses
-from semivox.cohort import Case, Volume, load_cohort, read_case, segments_of_classes
+from semivox.cohort import Case, Volume, load_cohort, read_case, segments_of_classes, slice_axis
 from semivox.errors import DataError, SemivoxError
 from semivox.files import inside, make_folder
 from semivox.report import colour_of
@@ -65,8 +65,14 @@ class Desk:
         self.card = read_card(run)
         self.cohort = load_cohort(data)
         refuse_other_task(Task.of(self.cohort), Task.of_card(self.card), data)
-        if len(known(self.cohort.values, self.cohort.ignore)) > MOST_CLASSES:
-            raise DataError("has more classes than a page can draw", path=data, expected=f"{MOST_CLASSES}")
+        if (count := len(known(self.cohort.values, self.cohort.ignore))) > MOST_CLASSES:
+            raise DataError(
+                "has more classes than a page can draw",
+                path=data,
+                found=f"{count}",
+                expected=f"{MOST_CLASSES} at most",
+                remedy="predict, and correct the masks in 3D Slicer or ITK-SNAP",
+            )
         self.cases = {case.name: case for case in self.cohort.cases}
         folder = inside(data, FOLDER)
         inside(data, FOLDER, "any")  # it is no link, which may lead out of the data folder
@@ -204,7 +210,7 @@ class Desk:
             "whole": [row["number"] for row in self.classes() if row["value"] in self.whole.of(opened.case)],
             "reason": self.ranked.reasons.get(scan, ""),
             "flag": next((n for a, n in [self.book.last_actions().get(scan, ("", ""))] if a == "flag"), None),
-            "plane": int(np.argmax([round(e, 3) for e in grid.edges[::-1]])),
+            "plane": 2 - slice_axis(grid.shape, grid.edges),
         }
 
     def image(self, scan: str, channel: int = 0, at: int | None = None) -> bytes:

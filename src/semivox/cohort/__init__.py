@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         import_uamt_h5,
     )
     from semivox.cohort.label_places import label_place
-    from semivox.cohort.orientation import Orientation, orientation_of
+    from semivox.cohort.orientation import Orientation, orientation_of, slice_axis
     from semivox.cohort.phantom import make_phantom, write_phantom_cohort
     from semivox.cohort.prediction_mark import mark_of, undrawn
     from semivox.cohort.regions import Region, Regions, inside, within
@@ -139,6 +139,7 @@ __all__ = [
     "set_cells",
     "sha256_file",
     "size_of",
+    "slice_axis",
     "split_cohort",
     "stem_of",
     "too_far",

@@ -69,3 +69,12 @@ def orientation_of(affine: np.ndarray, dims: int, axes: Sequence[int]) -> Orient
     file_axis = {int(ras): p for p, (ras, _) in enumerate(to_ras)}
     permutation = tuple(file_axis[a] for a in axes)
     return Orientation(permutation, tuple(bool(to_ras[p, 1] < 0) for p in permutation))
+
+
+def slice_axis(shape: Sequence[int], edges: Sequence[float]) -> int:
+    """The axis along which slices of a 3D scan follow one another, which was turned to RAS: one of a single
+    voxel, else that of the widest spacing, the last where all are alike."""
+    single = [axis for axis in range(3) if shape[axis] == 1]
+    if single:
+        return single[-1]
+    return 2 if edges[2] * 1.01 >= max(edges) else int(np.argmax(edges))

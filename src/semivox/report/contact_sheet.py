@@ -16,7 +16,7 @@ from semivox.cohort import Volume
 from semivox.files import replacing
 from semivox.prepare import Grid
 from semivox.report.palette import COLOURS
-from semivox.report.patient_planes import coarsest, to_ras
+from semivox.report.patient_planes import taken_in, to_ras
 from semivox.report.style import INK, QUIET
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def take_snapshot(volume: Volume, grid: Grid, probabilities: np.ndarray, entropi
     where, edges = "", ("", "", "", "")
     if volume.dims == 3:
         turned, ras = to_ras(volume, [image, maps])
-        plane = coarsest(ras)
+        plane = taken_in(turned[0].shape[1:], ras)
         image, maps = (plane.slices(array) for array in turned)
         spacing = (ras[plane.columns], ras[plane.rows])
         shown = int(np.argmax(maps[0].sum((0, 1), dtype=np.float64)))

@@ -11,7 +11,7 @@ from semivox.cohort import Cohort, Volume, inside, load_cohort, read_case, read_
 from semivox.errors import DataError
 from semivox.files import replacing
 from semivox.report.palette import colour_of, reference_colour
-from semivox.report.patient_planes import coarsest, to_ras
+from semivox.report.patient_planes import taken_in, to_ras
 
 
 def mask_figure(
@@ -61,17 +61,18 @@ def _draw(
     arrays, aspect = [image.array, mask[None], (mask if reference is None else reference)[None]], 1.0
     if image.dims == 3:
         turned, spacing = to_ras(image, arrays)
-        plane = coarsest(spacing)
+        plane = taken_in(turned[0].shape[1:], spacing)
         stacks = [plane.slices(array) for array in turned]
         index = int(np.argmax((stacks[-1][0] > 0).sum((0, 1))))
         arrays, aspect = [stack[..., index] for stack in stacks], spacing[plane.rows] / spacing[plane.columns]
     picture, predicted, true = arrays
-    shown = np.moveaxis(picture, 0, -1).astype(np.float32).transpose(1, 0, 2)
+    shown = (
+        np.moveaxis(picture if image.is_colour else picture[:1], 0, -1).astype(np.float32).transpose(1, 0, 2)
+    )
     low, high = np.percentile(shown, [1, 99])
     shown = np.clip((shown - low) / max(high - low, 1e-6), 0, 1)
-    axis.imshow(
-        shown[..., 0] if shown.shape[2] != 3 else shown, cmap="gray", aspect=aspect, interpolation="nearest"
-    )
+    shown = shown if image.is_colour else shown[..., 0]
+    axis.imshow(shown, cmap="gray", aspect=aspect, interpolation="nearest")
     values = sorted(cohort.structures)
     for k, value in enumerate(values):
         style = "dashed" if len(values) > 1 else "solid"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from semivox.cohort import Volume, orientation_of
+from semivox.cohort import Volume, orientation_of, slice_axis
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,6 @@ def to_ras(image: Volume, arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray
     return [turn.apply(array) for array in arrays], turn.reorder(image.voxel_edges)
 
 
-def coarsest(spacing: Sequence[float]) -> Plane:
-    """The plane across the axis with the widest spacing, axial where all are alike: the one the scan was most
-    likely taken in."""
-    axial = spacing[2] * 1.01 >= max(spacing)
-    return PLANES[2 if axial else int(np.argmax(spacing))]
+def taken_in(shape: Sequence[int], spacing: Sequence[float]) -> Plane:
+    """The plane that a scan turned to RAS was most likely taken in."""
+    return PLANES[slice_axis(shape, spacing)]

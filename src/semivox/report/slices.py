@@ -21,7 +21,7 @@ from PIL import Image
 from semivox.cohort import Volume, within
 from semivox.report.outlines import UNITS, Rings, outlines
 from semivox.report.palette import DASH, REFERENCE, colour_of, reference_colour
-from semivox.report.patient_planes import PLANES, Plane, coarsest, to_ras
+from semivox.report.patient_planes import PLANES, Plane, taken_in, to_ras
 
 QUALITY = 82
 """Of the JPEGs."""
@@ -182,7 +182,7 @@ class _Scan:
             planes: Sequence[Plane] = (Plane("image", 2, 0, 1, ("", "", "", "")),)
         else:
             arrays, spacing = to_ras(image, arrays)
-            first = coarsest(spacing)
+            first = taken_in(arrays[0].shape[1:], spacing)
             planes = (first, *(plane for plane in reversed(PLANES) if plane is not first))
         pictures, intensity = _bytes(arrays[0], colour=image.is_colour)
         regions = [array[0] for array in arrays[1:]]
