@@ -118,6 +118,7 @@ def test_no_other_sites_page_has_an_effect(origin: str, page: Client) -> None:
         assert page.ask(path, body, origin=origin.format(place=page.place))[0] == 403
     assert page.ask("/api/mark", told, origin="", sec_fetch_site="cross-site")[0] == 403
     assert page.ask("/page/niivue.js", sec_fetch_site="same-site")[0] == 403
+    assert page.ask("/api/about", sec_fetch_site="cross-site", Sec_Fetch_Site="none")[0] == 403  # sent twice
     assert page.ask("/", sec_fetch_site="cross-site")[0] == 200  # a link to the page, which cannot be framed
     assert (
         page.headers["x-frame-options"],
@@ -207,6 +208,22 @@ def test_whoever_has_passed_every_scan_of_a_large_folder_is_offered_one(
             "/api/next", {**ANNA, "besides": [*names, "flipped", "oblique", "permuted"]}
         )
         assert (status, facts["case"]) == (200, "straight")
+
+
+def test_who_goes_away_in_mid_save_is_no_fault_of_the_server(
+    desk: Desk, served: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is told in the terminal, nothing saved, and the next request is answered."""
+    with served(desk) as url:
+        client = Client(url)
+        head = f"POST /api/save?case=thick&holder=page-of-anna HTTP/1.1\r\nHost: {client.place}\r\n"
+        for length in ("Content-Length: 1680", "Transfer-Encoding: chunked"):
+            with socket.create_connection(("127.0.0.1", client.port)) as link:
+                link.sendall(f"{head}{length}\r\n\r\n8\r\nabc".encode())
+        time.sleep(0.3)
+        assert client.ask("/api/about")[0] == 200
+        assert client.ask("/api/history?case=thick") == (200, [])
+    assert capfd.readouterr().err == ""
 
 
 def test_who_asks_is_told_by_the_connection_alone(desk: Desk, served: Any) -> None:

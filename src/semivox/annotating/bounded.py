@@ -16,7 +16,10 @@ MOST_JSON = 2**16
 
 async def read_body(request: Request, most: int) -> bytes:
     """All of it; with ``Content-Encoding: gzip`` unpacked. Raises TooMuch as soon as it is more than ``most``
-    bytes, packed or not, and before the first byte where the header says so."""
+    bytes, packed or not, and before the first byte where the header says so; NotWanted where the sender went
+    away before its end."""
+    from starlette.requests import ClientDisconnect
+
     told = request.headers.get("content-length", "")
     if told.isdigit() and int(told) > most + 1024:
         raise _too_much(int(told), most)
@@ -25,15 +28,17 @@ async def read_body(request: Request, most: int) -> bytes:
         raise NotWanted("not a way to pack that is known", found=packing[:80], expected="gzip, or none")
     unpack = zlib.decompressobj(31) if packing == "gzip" else None
     parts, size = list[bytes](), 0
-    async for chunk in request.stream():
-        try:
+    try:
+        async for chunk in request.stream():
             part = chunk if unpack is None else unpack.decompress(chunk, most + 1 - size)
-        except zlib.error as error:
-            raise NotWanted("what was sent is no gzip", found=str(error)) from None
-        size += len(part)
-        if size > most or (unpack is not None and unpack.unconsumed_tail):
-            raise _too_much(size, most)
-        parts.append(part)
+            size += len(part)
+            if size > most or (unpack is not None and unpack.unconsumed_tail):
+                raise _too_much(size, most)
+            parts.append(part)
+    except zlib.error as error:
+        raise NotWanted("what was sent is no gzip", found=str(error)) from None
+    except ClientDisconnect:  # a page that was closed; nobody hears the answer
+        raise NotWanted("what was sent has no end", found=f"{size} bytes") from None
     return b"".join(parts)
 
 

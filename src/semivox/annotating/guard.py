@@ -132,9 +132,9 @@ class Guard:
         origins = headers.get("origin", [])
         if any(origin.lower() != f"http://{hosts[0].lower()}" for origin in origins):
             return 403, "the request comes from another site"
-        site = headers.get("sec-fetch-site", ["none"])[-1]
+        sites = set(headers.get("sec-fetch-site", []))
         arrives = scope["method"] in SAFE and scope["path"] == "/"  # a link that someone follows
-        if site not in ("same-origin", "none") and not arrives:
+        if not sites <= {"same-origin", "none"} and not arrives:
             return 403, "the request comes from another site"
         known = scope.get("semivox_token") or (scope["method"], scope["path"]) in LOGIN
         if self._address.token is not None and not known and not self._has_token(headers, scope):

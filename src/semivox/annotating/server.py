@@ -64,7 +64,7 @@ def serve(
     further = SlicerApp(desk, training, address).routes()
     app = Guard(PageApp(desk, training, reader).app(further), address)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, lifespan="off",
+        app, log_level="error", access_log=False, server_header=False, proxy_headers=False, lifespan="off",
         ws="none", timeout_graceful_shutdown=5, h11_max_incomplete_event_size=2**15, limit_concurrency=64,
     )  # fmt: skip
     server = uvicorn.Server(config)
