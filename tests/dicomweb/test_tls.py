@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import pydicom
 import pytest
 
+from semivox.commands.predict import predict
 from semivox.dicomweb import Server, address_of
 from semivox.errors import DataError
 
-from .conftest import Fake, say
+from ..dicom.made_series import numbers, write_series
+from .conftest import Fake, Orthanc, say
 
 SEARCH = "studies/1.2.3/series"
 
@@ -79,3 +86,60 @@ def test_https_never_becomes_http(fake: Fake) -> None:
     with pytest.raises(DataError, match="cannot be reached, or speaks no HTTP"):
         server.found(SEARCH)
     assert fake.seen == []
+
+
+@contextmanager
+def door(port: int, key: Path, certificate: Path) -> Iterator[int]:
+    """A port that speaks TLS for a server at another one, as nginx does before an archive."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def serve(raw: socket.socket) -> None:
+        with (
+            suppress(OSError),
+            closing(socket.create_connection(("127.0.0.1", port))) as far,
+            context.wrap_socket(raw, server_side=True) as near,
+        ):
+            back = threading.Thread(target=passed, args=(far, near), daemon=True)
+            back.start()
+            passed(near, far)
+            back.join()
+
+    def passed(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(1 << 16):
+                target.sendall(piece)
+            target.shutdown(socket.SHUT_RDWR)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        threading.Thread(target=accept, daemon=True).start()
+        yield listening.getsockname()[1]
+
+
+def test_an_archive_behind_https_is_read_from_and_stored_to(
+    orthanc: Orthanc, untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Orthanc behind a proxy of TLS. Who does not trust its authority reads and stores nothing there."""
+    trusted, key, certificate = authority(tmp_path / "a", "our hospital")
+    theirs, *_ = authority(tmp_path / "b", "theirs")
+    planes, out = write_series(tmp_path / "series", numbers()), tmp_path / "out"
+    study, port = str(pydicom.dcmread(planes[0]).StudyInstanceUID), orthanc.archive.port
+    orthanc.archive.add(tmp_path / "series")
+    with door(port, key, certificate) as encrypted:
+        word = orthanc.word.replace("http://", "https://").replace(f":{port}/", f":{encrypted}/")
+        for file in (theirs, tmp_path / "missing.pem", tmp_path):
+            monkeypatch.setenv("SSL_CERT_FILE", str(file))
+            with pytest.raises(DataError, match="certificate is not trusted") as raised:
+                predict(untrained, word, out, study=study, device="cpu")
+            assert "SSL_CERT_FILE" in str(raised.value.remedy)
+            assert ("is no file" in str(raised.value.found)) == (file != theirs)
+        assert orthanc.objects(study, "SEG") == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        report = predict(untrained, word, out, study=study, device="cpu")
+    assert (len(report.rows), len(report.stored), report.not_stored) == (1, 1, ())
+    assert len(orthanc.objects(study, "SEG")) == 1

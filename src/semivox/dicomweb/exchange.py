@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import ssl
 import threading
@@ -160,12 +161,18 @@ def _told(url: str) -> Iterator[None]:
             fault, found = "no server of this name", str(why.strerror)
         elif isinstance(why, ssl.SSLCertVerificationError):
             untrusted = "the server's certificate is not trusted"
-            raise _fault(url, untrusted, why.verify_message, AUTHORITY) from error
+            raise _fault(url, untrusted, why.verify_message + _no_authority(), AUTHORITY) from error
         else:
             fault, found = "the server cannot be reached, or speaks no HTTP", f"{type(why).__name__}: {why}"
         raise _fault(
             url, fault, found[:200], "check the URL, the network and the server, then try again"
         ) from error
+
+
+def _no_authority() -> str:
+    """Where the variable names nothing that can be read, which OpenSSL passes over without a word."""
+    named = os.environ.get("SSL_CERT_FILE")
+    return "" if named is None or os.path.isfile(named) else f"; SSL_CERT_FILE={named} is no file"
 
 
 class _Watched(http.client.HTTPConnection):
