@@ -30,6 +30,7 @@ from semivox.cohort import (
     case_identity,
     check_cohort,
     files_sha256,
+    find_scans,
     load_cohort,
     read_geometry,
     read_volume,
@@ -218,6 +219,7 @@ def tell_some(k: int, plane: Dataset) -> None:
         del plane.RescaleIntercept
 
 
+MODES = ("CT", "MR")
 BAD = {
     "planes are missing": {"left_out": (3, 4)},
     "uneven distances": {"shift": lambda k: (0, 0, 0.06 * k * k)},
@@ -229,6 +231,8 @@ BAD = {
     "do not begin at the lowest bit": {"change": raise_numbers},
     "one and the same, or none": {"RescaleSlope": 0},
     "others do not": {"change": tell_some},
+    "images of several patients": {"change": lambda k, plane: setattr(plane, "PatientID", f"P-{k // 4}")},
+    "images of several modalities": {"change": lambda k, plane: setattr(plane, "Modality", MODES[k // 4])},
     "one plane without a thickness": {"left_out": range(1, 8), "SliceThickness": None},
 }  # fmt: skip
 
@@ -266,6 +270,67 @@ def test_a_tilted_gantry_has_right_volumes_and_a_finding(tmp_path: Path) -> None
     report = check_cohort(tmp_path / "scans")
     assert report.errors == ()
     assert any("series 4 'Abdomen 4' (CT): the gantry was tilted" in f.fault for f in report.warnings)
+
+
+def test_planes_that_thin_out_evenly_are_told(tmp_path: Path) -> None:
+    """They look like a scan of thick planes; what the header has of their distance tells them apart."""
+    odd = {"left_out": (1, 3, 5, 7)}
+    write_series(tmp_path / "a", numbers(), SpacingBetweenSlices=2.5, **odd)
+    (note,) = read_volume(tmp_path / "a").notes
+    assert "planes lie 5 mm apart, and 2.5 mm by SpacingBetweenSlices" in note
+    for name, told in (("b", 2.5), ("c", 5.0), ("d", None), ("e", 0.0)):  # as they lie; wider; not at all
+        write_series(tmp_path / name, numbers(), SpacingBetweenSlices=told)
+        assert read_volume(tmp_path / name).notes == ()
+
+
+@pytest.mark.parametrize("damage", ["empty", "zeros", "cut", "garbage"])
+def test_a_file_at_the_end_that_cannot_be_read_is_told(tmp_path: Path, damage: str) -> None:
+    """The rest is a whole volume by itself, one plane shorter."""
+    files = write_series(tmp_path / "scans/a", numbers())
+    last = max(files, key=lambda file: pydicom.dcmread(file, stop_before_pixels=True).InstanceNumber)
+    content = last.read_bytes()
+    garbage = np.random.default_rng(0).bytes(200)
+    last.with_suffix(".dcm").write_bytes(
+        {
+            "empty": b"",
+            "zeros": bytes(len(content)),
+            "cut": content[:200],
+            "garbage": content[:200] + garbage + content[400:],
+        }[damage]
+    )
+    last.unlink()
+    volume = read_volume(tmp_path / "scans/a")
+    assert volume.shape[2] == 7
+    assert volume.notes == (
+        "1 file(s) of DICOM beside its images cannot be read, so it may lack its first or last planes",
+    )
+    report = check_cohort(tmp_path / "scans")
+    assert report.errors == ()
+    assert any(finding.case == "a" and "cannot be read" in finding.fault for finding in report.warnings)
+
+
+def test_a_damaged_archive_fails_by_itself(tmp_path: Path) -> None:
+    """Whatever a decompressor says of it, in the listing of scans and in reading them."""
+    files = write_series(tmp_path / "a", numbers(shape=(30, 30, 8)))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            archive.write(file, file.name)
+    content, told = (tmp_path / "a.zip").read_bytes(), 0
+    for seed in range(40):
+        draw, damaged = np.random.default_rng(seed), bytearray(content)
+        for at in draw.integers(0, len(content) - 1000, 20):  # not in the list of members
+            damaged[at] ^= 1 << int(draw.integers(8))
+        path = tmp_path / f"{seed}.zip"
+        path.write_bytes(damaged)
+        scans = find_scans([path])
+        try:
+            volume = read_volume(path)
+            told += bool(volume.notes)
+            assert volume.shape[2] == 8 or volume.notes
+        except DataError:
+            told += 1
+    assert told > 20
+    assert scans.cases
 
 
 def test_a_localiser_in_the_series_is_left_out_with_a_finding(tmp_path: Path) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from semivox.cohort.dicom.extra import pydicom_for
-from semivox.cohort.dicom.places import Place, begins_as_dicom, inner_of, places_at, stamp_of
+from semivox.cohort.dicom.places import Place, beginning_of, inner_of, is_beginning, places_at, stamp_of
 
 READ = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "Modality", "SeriesNumber",
     "SeriesDescription", "PatientID", "PatientName", "ImageType", "Rows", "Columns", "SamplesPerPixel",
     "PhotometricInterpretation", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient",
-    "PixelSpacing", "SliceThickness", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
-    "BitsStored", "HighBit",
+    "PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept",
+    "ModalityLUTSequence", "BitsStored", "HighBit",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
+DIRECTORY = "1.2.840.10008.1.3.10"
 MOST_FRAMES = 1 << 17
 """Of one object."""
 MOST = 200_000
@@ -38,6 +39,8 @@ class Frame:
     intercept: float
     told: tuple[bool, bool]
     """Whether slope and intercept are the header's."""
+    distance: float | None
+    """From plane to plane, as the header has it; some write the gap between them."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,10 @@ _known: OrderedDict[tuple[Path, object], tuple[tuple[Instance, ...], int]] = Ord
 
 
 def instances_in(root: Path) -> tuple[tuple[Instance, ...], int]:
-    """The objects of a folder, an archive or a file, and how many could not be read. They are read once a
-    process while the files stay as they are; an object that is there twice counts once, others of its name
-    (:attr:`Instance.uid`) too."""
+    """The objects of a folder, an archive or a file, and how many files could not be read that are DICOM by
+    their first bytes or their name, or that nobody can open. They are read once a process while the files
+    stay as they are; an object that is there twice counts once, others of its name (:attr:`Instance.uid`)
+    too."""
     key = (root.absolute(), stamp_of(root))
     if key in _known:
         _known.move_to_end(key)
@@ -84,7 +88,11 @@ def instances_in(root: Path) -> tuple[tuple[Instance, ...], int]:
         broken += unread
         for known in instances:
             found.setdefault((known.uid, known.frames), known)
-    for place in filter(begins_as_dicom, places_at(root)):
+    for place in places_at(root):
+        start = beginning_of(place)
+        if not is_beginning(start):
+            broken += start is None or place.is_named_so
+            continue
         try:
             with place.open_object() as file:
                 instance = _instance(root, place, file)
@@ -100,11 +108,13 @@ def instances_in(root: Path) -> tuple[tuple[Instance, ...], int]:
 
 
 def _instance(root: Path, place: Place, file: Any) -> Instance | None:
-    """None for what is no object, such as a directory of others."""
+    """None for what is no object, such as a directory of others. Raises nearly anything for half of one."""
     pydicom = pydicom_for(root)
     dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(READ))
     if not dataset.get("SOPClassUID") or not dataset.get("SOPInstanceUID"):
-        return None
+        if not dataset.file_meta or dataset.file_meta.get("MediaStorageSOPClassUID") == DIRECTORY:
+            return None
+        raise ValueError("ends before it tells what it is")
     number = dataset.get("SeriesNumber")
     return Instance(
         place=place,
@@ -144,7 +154,7 @@ def _frames(dataset: Any) -> tuple[Frame, ...]:
         flat = (
             _frame(0, (dataset,))
             if number == 1
-            else Frame(0, None, None, None, None, 1.0, 0.0, (False, False))
+            else Frame(0, None, None, None, None, 1.0, 0.0, (False, False), None)
         )
         return tuple(Frame(i, *_without_number(flat)) for i in range(number))
     rest = _without_number(_frame(0, shared[:1]))  # of frames without groups of their own
@@ -166,27 +176,31 @@ def _frame(number: int, places: Sequence[Any]) -> Frame:
 
     def numbers(group: str, name: str, count: int) -> tuple[float, ...] | None:
         value = told(group, name)
-        if value is None or isinstance(value, str) or len(value) != count:
+        if not isinstance(value, Sequence | MutableSequence) or isinstance(value, str) or len(value) != count:
             return None
         return tuple(float(part) for part in value)
 
+    def number_of(group: str, name: str) -> float | None:
+        value = told(group, name)
+        return None if value is None else float(value)
+
     measures, rescale = "PixelMeasuresSequence", "PixelValueTransformationSequence"
-    thickness = told(measures, "SliceThickness")
-    slope, intercept = told(rescale, "RescaleSlope"), told(rescale, "RescaleIntercept")
+    slope, intercept = number_of(rescale, "RescaleSlope"), number_of(rescale, "RescaleIntercept")
     return Frame(
         number,
         numbers("PlaneOrientationSequence", "ImageOrientationPatient", 6),
         numbers("PlanePositionSequence", "ImagePositionPatient", 3),
         numbers(measures, "PixelSpacing", 2),
-        None if thickness is None else float(thickness),
-        1.0 if slope is None else float(slope),
-        0.0 if intercept is None else float(intercept),
+        number_of(measures, "SliceThickness"),
+        1.0 if slope is None else slope,
+        0.0 if intercept is None else intercept,
         (slope is not None, intercept is not None),
+        number_of(measures, "SpacingBetweenSlices"),
     )
 
 
 def _without_number(frame: Frame) -> tuple[Any, ...]:
     return (
         frame.orientation, frame.position, frame.spacing, frame.thickness, frame.slope, frame.intercept,
-        frame.told,
+        frame.told, frame.distance,
     )  # fmt: skip

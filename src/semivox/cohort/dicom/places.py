@@ -28,6 +28,11 @@ class Place:
     file: Path
     member: str = ""
 
+    @property
+    def is_named_so(self) -> bool:
+        """Whether the name says that it is DICOM."""
+        return (self.member or self.file.name).lower().endswith(".dcm")
+
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
         """The bytes, to be read."""
@@ -102,10 +107,21 @@ def holds_dicom(root: Path) -> bool:
 
 def begins_as_dicom(place: Place) -> bool:
     """By the first bytes: names of DICOM files often have no ending."""
+    return is_beginning(beginning_of(place))
+
+
+def beginning_of(place: Place) -> bytes | None:
+    """The first bytes; None where nobody can read them: in an archive that is encrypted, odd or damaged."""
     try:
         with place.open() as file:
-            start = file.read(MAGIC_AT + len(MAGIC))
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError):  # the last two: encrypted, odd
+            return file.read(MAGIC_AT + len(MAGIC))
+    except Exception:  # decompressors raise nearly anything on broken bytes
+        return None
+
+
+def is_beginning(start: bytes | None) -> bool:
+    """Whether first bytes are those of DICOM."""
+    if start is None:
         return False
     return start[MAGIC_AT:] == MAGIC or (start[:2] in BARE and start[3:4] == b"\0")
 

@@ -34,7 +34,7 @@ def scans_below(root: Path, named: bool = True) -> tuple[list[DicomScan], list[D
     if broken:
         findings.append(
             DataError(
-                f"{broken} object(s) begin as DICOM and cannot be read",
+                f"{broken} file(s) of DICOM cannot be read",
                 path=root,
                 remedy="copy the folder again; a series that lacks planes is named on its own",
             )

@@ -25,6 +25,8 @@ UNEVEN = 0.1
 """How far a plane may lie from its place on the even grid, in parts of the distance of planes."""
 TILTED = 1e-3
 """How far the way from plane to plane may lean from their normal, as a cosine: as for sheared grids."""
+THINNED = 1.5
+"""How many times as far as their header says planes lie apart, where some may be missing."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,12 @@ def stack_of(series: Series) -> Stack:
             "angles; volumes and masks are right, but programs that know upright voxels alone place them "
             "wrongly. For those, resample the series upright first, for example with dcm2niix"
         )
+    told, between = first.frame.distance, float(abs(step @ normal))
+    if told and len(planes) > 1 and between > THINNED * told > 0:
+        notes.append(
+            f"{series.title}: planes lie {between:.5g} mm apart, and {told:g} mm by SpacingBetweenSlices; "
+            "they are read as they lie, but some may be missing all over"
+        )
     spacing = first.frame.spacing
     assert spacing is not None
     lps = np.eye(4)
@@ -190,6 +198,10 @@ def _planes(series: Series) -> tuple[list[Plane], list[str]]:
         told = ", ".join(f"{count} ({why})" for why, count in aside.items())
         notes.append(f"{series.title}: images of it that are no planes of the scan are left out: {told}")
     _refuse_numbers(series, used)
+    for what, own in (("patients", {i.patient for i in used}), ("modalities", {i.modality for i in used})):
+        if len(own - {""}) > 1:  # whoever anonymises may name all series alike
+            remedy = "export each as a series of its own, with a UID of its own"
+            raise _fault(series, f"images of several {what}", f"{len(own - {''})} {what}", "one", remedy)
     names = Counter(instance.uid for instance in used)
     if max(names.values()) > 1:
         raise _fault(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort.dicom.headers import Instance
+from semivox.cohort.dicom.headers import Instance, instances_in
 from semivox.cohort.dicom.pixels import voxels_of
-from semivox.cohort.dicom.places import Place
+from semivox.cohort.dicom.places import Place, root_of
 from semivox.cohort.dicom.series import Stack, only_scan_at, stack_of
 from semivox.cohort.geometry import Geometry
 from semivox.cohort.volume import NOTES, Source, Volume
@@ -22,8 +22,17 @@ def read(path: Path, label: bool = False) -> Volume:
     """The voxels, ``(1, X, Y, Z)``: X is the column, Y the row, Z along the planes' normal."""
     _refuse_label(path, label)
     stack = stack_of(only_scan_at(path))
-    source = Source(path, "dicom", {STACK: stack, NOTES: stack.notes})
+    source = Source(path, "dicom", {STACK: stack, NOTES: (*stack.notes, *_unread(path))})
     return Volume(voxels_of(stack), stack.affine, source)
+
+
+def _unread(path: Path) -> tuple[str, ...]:
+    """Of a folder or archive of this scan alone: where it holds others too, that is told of it as a whole."""
+    unread = instances_in(path)[1] if root_of(path) == path else 0
+    told = (
+        f"{unread} file(s) of DICOM beside its images cannot be read, so it may lack its first or last planes"
+    )
+    return (told,) if unread else ()
 
 
 def geometry(path: Path, label: bool = False) -> Geometry:
