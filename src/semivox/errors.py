@@ -7,12 +7,17 @@ exits with its ``exit_code``; from Python it is an ordinary exception.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 MOST_SHOWN = 2000
 """Letters of a text that are shown; files hold names and lists of any length."""
 LONG = re.compile(r"\d{40,}|[^\s/]{300,}")
 """Numbers and names of which nobody reads the end."""
+
+PARTS = ("fault", "path", "found", "expected", "remedy")
+"""What a :class:`SemivoxError` is made of."""
 
 BUG = 70
 """Exit code of an error that is no :class:`SemivoxError`: a fault of semivox."""
@@ -42,6 +47,15 @@ class SemivoxError(Exception):
         if remedy is not None:
             text = f"{text.rstrip('.')}. Remedy: {_middle_out(remedy, 4 * MOST_SHOWN)}"
         super().__init__(printable(text))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled by its parts: made from its text alone, a long one would lose more of it."""
+        parts = {name: getattr(self, name) for name in PARTS}
+        return _made_of, (type(self), parts), self.__dict__
+
+
+def _made_of(kind: type[SemivoxError], parts: Mapping[str, Any]) -> SemivoxError:
+    return kind(**parts)
 
 
 def in_words(error: Exception) -> str:

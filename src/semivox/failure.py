@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from semivox import errors
-from semivox.errors import SemivoxError
-
-PARTS = ("fault", "path", "found", "expected", "remedy")
-"""What a :class:`SemivoxError` is made of."""
+from semivox.errors import PARTS, SemivoxError
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+import semivox
 from semivox.engines import Needs, Task, done_on, engine_on, on_ray
 from semivox.engines.task import from_plain
 from semivox.errors import DataError, SettingsError
@@ -92,6 +95,38 @@ def test_a_killed_node_loses_no_task(cluster: Any, tmp_path: Path, monkeypatch: 
     assert tries in ([1, 1, 2, 1, 1, 1], [1, 1, 1, 2, 1, 1])
 
 
+def test_predict_loses_no_scan_with_a_node(
+    cluster: Any, flat_phantoms: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Masks are those of one process."""
+    settings = {"plan.patch": [32, 32], "plan.batch": [1, 1], "run.precision": "fp32", "run.threads": 1}
+    semivox.train(flat_phantoms[0], tmp_path / "run", method="supervised", steps=2, settings=settings)
+    scan = next((flat_phantoms[1] / "imagesTr").iterdir())
+    (tmp_path / "scans").mkdir()
+    for i in range(12):
+        shutil.copy(scan, tmp_path / f"scans/case{i:02}_0000{''.join(scan.suffixes)}")
+    second = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    cluster.wait_for_nodes()
+    done: list[int] = []
+
+    def progress(*so_far: Any) -> None:
+        done.append(1)
+        if len(done) == 3:
+            cluster.remove_node(second, allow_graceful=False)
+
+    address = f"ray:{cluster.address}"
+    there = semivox.predict(
+        tmp_path / "run", tmp_path / "scans", tmp_path / "there", threads=1, on=address, progress=progress
+    )
+    here = semivox.predict(tmp_path / "run", tmp_path / "scans", tmp_path / "here", threads=1)
+    assert not there.failed
+    assert not here.failed
+    assert sorted(row.case for row in there.rows) == [row.case for row in here.rows]
+    assert len(here.rows) == 12
+    for row in here.rows:
+        assert (tmp_path / "there" / row.mask).read_bytes() == (tmp_path / "here" / row.mask).read_bytes()
+
+
 def test_a_folder_that_another_machine_does_not_see_is_told(tmp_path: Path) -> None:
     asked = {"folder": str(tmp_path / "gone"), "task": vars(Task(4, KIND, {}))}
     failure = from_plain(json.loads(on_ray._do_text(json.dumps(asked)))).failure
@@ -117,5 +152,48 @@ def test_a_ray_that_does_not_start_is_no_bug(
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", late)
-    with pytest.raises(SettingsError, match=r"does not start .* timed out during startup\. Remedy: "):
+    with pytest.raises(
+        SettingsError, match=r"does not start .* timed out during startup\. \(1 tries, 0 s\)\. Remedy: "
+    ):
         engine_on("ray", Needs(), print, tmp_path)
+
+
+def test_a_busy_machine_is_given_time_to_start_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a try has left at work is ended before the next, and nothing else."""
+    monkeypatch.setattr(on_ray, "ANSWER_SECONDS", 0.0)
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    left: list[subprocess.Popen[bytes]] = []
+    ours = subprocess.Popen(sleeper)
+
+    class Late:
+        @staticmethod
+        def init(**given: Any) -> None:
+            left.append(subprocess.Popen([*sleeper, "/ray/raylet"]))
+            if len(left) < 3:
+                raise Exception("The current node timed out during startup.")
+
+    try:
+        on_ray._started(Late, None)
+        assert [process.wait(20) for process in left[:2]] == [-signal.SIGKILL, -signal.SIGKILL]
+        assert left[2].poll() is None
+    finally:
+        for process in (ours, *left):
+            process.kill()
+            process.wait()
+
+
+def test_tasks_that_no_machine_is_large_enough_for_are_told() -> None:
+    class Small:
+        @staticmethod
+        def nodes() -> list[dict[str, Any]]:
+            return [
+                {"Alive": True, "Resources": {"CPU": 2.0}},
+                {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+            ]
+
+    said: list[str] = []
+    on_ray._tell_of_no_place(Small, 2, 0, said.append)
+    assert said == []
+    on_ray._tell_of_no_place(Small, 3, 0, said.append)
+    on_ray._tell_of_no_place(Small, 1, 1, said.append)
+    assert ["3 cores" in said[0], "1 cores and 1 GPUs" in said[1]] == [True, True]

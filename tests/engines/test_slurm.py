@@ -113,7 +113,9 @@ def test_what_an_earlier_command_left_is_taken_back_first(tmp_path: Path) -> Non
     with engine_on("slurm", Needs(), print, place) as engine:
         assert jobs("RUNNING", "PENDING") == []
         assert [o.result for o in done_on(engine, [task(tmp_path, 1, "add")])] == [2]
-    assert not (place / "arrays").exists()
+    assert not place.exists()  # neither the tasks nor the lock
+    with engine_on("slurm", Needs(), print, place), pytest.raises(SettingsError, match="another process"):
+        engine_on("slurm", Needs(), print, place)
 
 
 @pytest.mark.usefixtures("of_tests")

@@ -47,7 +47,7 @@ def engine_on(on: str, needs: Needs, tell: Tell, folder: Path) -> Engine:
     if name == "ray":
         from semivox.engines.on_ray import OnRay
 
-        return OnRay(place or None, needs)
+        return OnRay(place or None, needs, tell)
     if name == "slurm":
         from semivox.engines.on_slurm import OnSlurm
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
 import socket
 import threading
+import time
 from typing import Any
 
 from semivox.engines.engine import TRIES
-from semivox.engines.task import Needs, Outcome, Task, do, from_plain, to_plain
+from semivox.engines.task import Needs, Outcome, Task, Tell, do, from_plain, to_plain
 from semivox.errors import DataError, PartialFailure, SettingsError
 from semivox.extras import package_of
 from semivox.failure import failure_of
@@ -19,13 +21,16 @@ from semivox.machine import CPUS
 
 ANSWER_SECONDS = 10.0
 """A cluster answers within these."""
+START_SECONDS = 120.0
+"""Ray gives itself half a minute to start on this machine, which a busy one may need longer for: while these
+last it is tried again."""
 
 
 class OnRay:
     """Ray starts a task anew whose worker or node died. Tasks and outcomes travel as text: of an error that
     Ray cannot build again it tells nothing but that."""
 
-    def __init__(self, address: str | None, needs: Needs) -> None:
+    def __init__(self, address: str | None, needs: Needs, tell: Tell) -> None:
         ray = package_of("ray", "ray", "--on ray")
         self._ray, self._ours = ray, not ray.is_initialized()
         if self._ours:
@@ -38,6 +43,7 @@ class OnRay:
             runtime_env={"env_vars": {CPUS: str(threads), "OMP_NUM_THREADS": str(threads)}},
         )(_do_text)
         self.places = max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
+        _tell_of_no_place(ray, threads, needs.gpus, tell)
         self._out: dict[Any, Task] = {}
         self.bundle = 1
 
@@ -92,20 +98,49 @@ def _do_text(told: str) -> str:
     return json.dumps(to_plain(do(task, lambda text: None)))
 
 
+def _tell_of_no_place(ray: Any, threads: int, gpus: int, tell: Tell) -> None:
+    """Ray says nothing of tasks that no machine is large enough for; one that is may join later."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(each.get("CPU", 0) >= threads and each.get("GPU", 0) >= gpus for each in machines):
+        asked = f"{threads} cores" + (f" and {gpus} GPUs" if gpus else "")
+        tell(f"no machine of the Ray cluster has {asked}, as a task asks for; waiting for one that has")
+
+
 def _join(ray: Any, address: str | None) -> None:
     """Be a driver of the cluster at ``address``, or of one on this machine alone."""
     if address is not None:
         _refuse_silence(address)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        ray.init(address=address, include_dashboard=False, **quiet)
-    except Exception as error:  # Ray raises bare ones too, such as for a node that does not come up in time
-        raise _no_answer(address, str(error).strip().partition("\n")[0]) from error
+        _started(ray, address)
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():  # Ray's own leaves at once: nothing would be said or saved
                 signal.signal(number, handler)
+
+
+def _started(ray: Any, address: str | None) -> None:
+    import psutil  # it comes with Ray
+
+    began, tries, us = time.monotonic(), 0, psutil.Process()
+    others = {child.pid for child in us.children()}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    while True:
+        tries += 1
+        try:
+            ray.init(address=address, include_dashboard=False, **quiet)
+            return
+        except (
+            Exception
+        ) as error:  # Ray raises bare ones too, such as for a node that does not come up in time
+            seconds = time.monotonic() - began
+            if address is not None or not START_SECONDS > seconds >= ANSWER_SECONDS:
+                found = f"{str(error).strip().partition(chr(10))[0]} ({tries} tries, {seconds:.0f} s)"
+                raise _no_answer(address, found) from error
+            for child in us.children():  # Ray leaves its own at work
+                with contextlib.suppress(psutil.Error):  # it has just ended
+                    if child.pid not in others and "/ray/" in " ".join(child.cmdline()):
+                        child.kill()
 
 
 def _refuse_silence(address: str) -> None:

@@ -20,7 +20,16 @@ from semivox.engines.slurm import Jobs, Place, Refused, State
 from semivox.engines.task import Needs, Outcome, Task, Tell, from_plain
 from semivox.errors import PartialFailure, SettingsError, Stopped
 from semivox.failure import Failure, failure_of
-from semivox.files import load_json, make_folder, read_bytes, real_path, remove_folder, write_json
+from semivox.files import (
+    load_json,
+    make_folder,
+    read_bytes,
+    real_path,
+    remove_file,
+    remove_folder,
+    remove_if_empty,
+    write_json,
+)
 
 PLACES = 250
 """Twice as many tasks are handed in before the first has ended."""
@@ -96,7 +105,9 @@ class OnSlurm:
             self._take_back()
         elif not self._deaths:
             remove_folder(self._folder, ARRAYS)
+        remove_file(self._folder, LOCK)  # while it is held: who waits for it makes a new one
         self._lock.release()
+        remove_if_empty([self._folder])
 
     def _take_back(self) -> None:
         """End what is at work, which saves what it has; forget what is there."""
