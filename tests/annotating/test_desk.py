@@ -294,6 +294,30 @@ def test_each_reader_is_offered_another_scan(desk: Desk, readers: tuple[Reader, 
     assert desk.next_scan(ben, {"straight"}) == "permuted"
 
 
+def test_scans_that_cannot_be_read_are_passed_over_and_told(
+    desk: Desk, readers: tuple[Reader, Reader]
+) -> None:
+    """Whoever asks for one keeps what is open already; where nothing else is left the fault is told."""
+    anna, ben = readers
+    images = desk.data / "imagesTr"
+    (images / "flipped_0000.nii.gz").write_bytes(b"x" * 500)
+    (images / "permuted_0000.nii.gz").unlink()
+    facts = desk.take_next(anna, {"straight"})
+    assert facts is not None
+    assert facts["case"] == "oblique"
+    assert ["flipped" in fault for fault in facts["unreadable"]] == [True]
+    with pytest.raises(DataError, match="flipped"):
+        desk.facts("flipped", anna)
+    assert desk.book.open_with(ben) == {"oblique": "Anna"}
+    desk.get_ready(ben, "thick")
+    assert [scan for scan, _ in desk._masks] == ["straight"]
+    facts = desk.take_next(ben, {"straight"})
+    assert facts is not None
+    assert (facts["case"], len(facts["unreadable"])) == ("thick", 2)
+    with pytest.raises(DataError, match="flipped"):
+        desk.take_next(ben, {"straight", "thick"})
+
+
 def test_a_lease_ends_with_its_page(tmp_path: Path, readers: tuple[Reader, Reader]) -> None:
     anna, ben = readers
     book = Book(tmp_path)

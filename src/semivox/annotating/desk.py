@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Collection
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semivox.annotating.book import Book, Edit, Reader
+from semivox.annotating.class_rows import class_rows
 from semivox.annotating.drawn import Drawn
 from semivox.annotating.label_store import NONE, LabelStore
 from semivox.annotating.order import NOTHING, Ranked, in_turn, read_ranking
@@ -26,10 +28,9 @@ from semivox.annotating.page_grid import (
 )
 from semivox.annotating.refusals import Busy, NotThere, NotWanted, Overtaken
 from semivox.annotating.whole_classes import WholeClasses
-from semivox.cohort import Case, Volume, load_cohort, read_case, segments_of_classes, slice_axis
+from semivox.cohort import Case, Volume, load_cohort, read_case, slice_axis
 from semivox.errors import DataError, SemivoxError
 from semivox.files import inside, make_folder
-from semivox.report import colour_of
 
 if TYPE_CHECKING:
     from semivox.inference import Model
@@ -128,13 +129,19 @@ class Desk:
         return in_turn(list(self.cases), self.ranked, skipped)
 
     def take_next(self, reader: Reader, besides: Collection[str] = ()) -> dict[str, Any] | None:
-        """:meth:`facts` of :meth:`next_scan`; of several readers who ask at once each gets another one."""
-        passed = set(besides)
+        """:meth:`facts` of :meth:`next_scan`; of several readers who ask at once each gets another one. Scans
+        that cannot be read are passed over and told under ``unreadable``; DataError where no other is."""
+        passed, faults = set(besides), list[DataError]()
         while (scan := self.next_scan(reader, passed)) is not None:
+            passed.add(scan)
             try:
-                return self.facts(scan, reader)
+                return {**self.facts(scan, reader), "unreadable": [str(fault) for fault in faults]}
             except Busy:
-                passed.add(scan)
+                continue
+            except DataError as fault:
+                faults.append(fault)
+        if faults:
+            raise faults[0]
         return None
 
     def next_scan(self, reader: Reader, besides: Collection[str] = ()) -> str | None:
@@ -146,27 +153,8 @@ class Desk:
         return None
 
     def classes(self) -> list[dict[str, Any]]:
-        """The classes by number (:mod:`.page_grid`), with names and colours; last ``ignore``, if any."""
-        given = segments_of_classes(self.cohort.classes, self.cohort.codes, self.cohort.colours)
-        declared = {s.value for s in given if str(s.name) in self.cohort.colours}
-        rows = [
-            {
-                "number": number,
-                "value": segment.value,
-                "name": segment.name,
-                "colour": segment.colour if segment.value in declared else colour_of(number - 1),
-                "ignore": False,
-            }
-            for number, segment in enumerate(given, start=1)
-        ]
-        if self.cohort.ignore is not None:
-            rows.append(
-                {
-                    "number": len(rows) + 1, "value": self.cohort.ignore, "name": "not looked at",
-                    "colour": "#808080", "ignore": True,
-                }
-            )  # fmt: skip
-        return rows
+        """:func:`class_rows` of the folder."""
+        return class_rows(self.cohort)
 
     # ---- one scan
 
@@ -190,10 +178,12 @@ class Desk:
         return found
 
     def facts(self, scan: str, reader: Reader) -> dict[str, Any]:
-        """What the page shows beside the scan; the scan becomes this reader's. Raises Busy, NotThere."""
-        self.case(scan)
-        self.book.take(scan, reader)
+        """What the page shows beside the scan; the scan becomes this reader's, who keeps the former one where
+        that fails. Raises Busy, NotThere, DataError."""
         opened = self.opened(scan)
+        self.store.place(opened.case)
+        self.book.take(scan, reader)
+        whole = self.whole.of(opened.case)
         grid, volume = opened.grid, opened.scan
         return {
             "case": scan,
@@ -207,7 +197,7 @@ class Desk:
             "windows": [usual_window(volume, channel) for channel in range(volume.channels)],
             "channels": [] if volume.is_colour else list(self.cohort.channels)[: volume.channels],
             "version": self.store.version(opened.case),
-            "whole": [row["number"] for row in self.classes() if row["value"] in self.whole.of(opened.case)],
+            "whole": [row["number"] for row in self.classes() if row["value"] in whole],
             "reason": self.ranked.reasons.get(scan, ""),
             "flag": next((n for a, n in [self.book.last_actions().get(scan, ("", ""))] if a == "flag"), None),
             "plane": 2 - slice_axis(grid.shape, grid.edges),
@@ -267,12 +257,16 @@ class Desk:
 
     def get_ready(self, reader: Reader, besides: str) -> None:
         """Read and predict the scan that is offered next, so that nobody waits for it."""
-        scan = self.next_scan(reader, {besides})
-        if scan is not None:
+        passed = {besides}
+        while (scan := self.next_scan(reader, passed)) is not None:
+            passed.add(scan)
             try:
+                self.opened(scan)
+            except DataError:
+                continue
+            with contextlib.suppress(SemivoxError):  # it is told when the scan is opened
                 self.predicted(scan)
-            except SemivoxError:
-                return  # it is told when the scan is opened
+            return
 
     def _numbers(self, opened: Opened, values: np.ndarray) -> bytes:
         numbers = to_numbers(values, self.cohort.values, self.cohort.ignore)

@@ -7,6 +7,7 @@ import { say, showScans } from "./panel.js";
 import { now, unsaved, view } from "./state.js";
 
 const $ = id => document.getElementById(id);
+const MOST_TOLD = 3;
 const LARGE = 2 ** 23;  // voxels, from which on a slice is shown before the rest is there
 
 export async function open(asked) {
@@ -33,7 +34,7 @@ export async function open(asked) {
     view.show(mask);
     view.crosshair = now.drawing.middle();
     await list();
-    say(fault);
+    say([...passedOver(facts.unreadable ?? []), fault].filter(Boolean).join("\n"));
   });
   if (now.facts) desk.ready(now.facts.case).catch(() => {});
 }
@@ -56,6 +57,12 @@ async function firstMask(facts) {
   } catch (error) {
     return { mask: new Uint8Array(facts.shape.reduce((a, b) => a * b)), fault: `There is no mask of the model: ${error.message}` };
   }
+}
+
+/** What is said of scans that would have been offered, but cannot be read. */
+function passedOver(faults) {
+  const told = faults.slice(0, MOST_TOLD).map(fault => `Passed over: ${fault}`);
+  return faults.length > MOST_TOLD ? [...told, `and ${faults.length - MOST_TOLD} more`] : told;
 }
 
 function mayLeave() {
@@ -114,7 +121,8 @@ export async function mark(action) {
 
 export async function next() {
   const passed = now.facts ? [...now.passed, now.facts.case] : [];
-  await open(async () => (await desk.next(passed)) ?? desk.next(now.facts ? [now.facts.case] : []));
+  // where no other is left, those that were passed come again
+  await open(async () => (await desk.next(passed).catch(() => null)) ?? desk.next(now.facts ? [now.facts.case] : []));
   if (now.facts) now.passed = passed;
 }
 
