@@ -216,15 +216,20 @@ def test_a_second_reader_is_told(anna: Reader, browser: Browser, url: str) -> No
 
 
 def test_a_picture_in_colour(pictures_run: tuple[Path, Path], pictures: Path, browser: Browser) -> None:
-    """Its one white pixel is found on the screen and drawn on."""
+    """Its one white pixel is found on the screen and drawn on. It is offered behind one that is damaged."""
     colours = np.zeros((24, 32, 3), np.uint8) + np.array([90, 40, 40], np.uint8)
     colours[20, 27] = 255
     Image.fromarray(colours).save(pictures / "imagesTr/new_0000.png")
+    (pictures / "imagesTr/damaged_0000.png").write_bytes(b"x" * 500)
     desk = Desk(pictures_run[1], pictures)
     listens, address = listening("127.0.0.1", 0, None)
     with serve(desk, listens, address, Length(), "Anna", rank=False):
         reader = Reader(browser, address.url)
-        reader.open("new")
+        reader.page.goto(address.url)
+        reader.shows("new")
+        told = reader.page.locator("#message").inner_text()
+        assert ("Passed over" in told, "damaged" in told) == (True, True)
+        reader.page.locator("#message").click()  # it goes
         reader.page.evaluate("semivox.view.planes.bare = true; semivox.now.drawing.mask.fill(0)")
         reader.keys("x")
         x, y = brightest(reader)
