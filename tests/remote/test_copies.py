@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import s3fs
 
 from semivox.errors import DataError, DiskFault, SettingsError
 from semivox.extras import import_module
@@ -187,6 +190,19 @@ def test_faults_of_the_store_are_told(bucket: Bucket, monkeypatch: pytest.Monkey
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(DataError, match="the store cannot be reached.*AWS_CA_BUNDLE"):
         mirrored(f"{URL}/set")
+
+
+def test_a_store_that_is_silent_is_not_waited_for_without_end(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As often as a request is tried, and as long as each try may take."""
+    monkeypatch.setattr(s3fs.S3FileSystem, "read_timeout", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        with pytest.raises(DataError, match="the store cannot be reached.*ReadTimeout"):
+            mirrored(f"{URL}/set")
+        assert time.monotonic() - began < 10 * 0.3 + 5
 
 
 def test_a_full_disk_is_no_fault_of_the_store(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

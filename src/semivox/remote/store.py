@@ -18,6 +18,7 @@ from semivox.remote.address import is_key
 OWN_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOGIN = "log in as for Amazon's programs: by AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 SERVER = "check the URL and the network; AWS_ENDPOINT_URL names another server, AWS_CA_BUNDLE its authority"
+TRIES = 3
 PART = 8 << 20
 """Bytes in which large files are sent; s3fs by itself would hold far more."""
 Stamp = tuple[int, int]
@@ -31,11 +32,12 @@ class Store:
     def __init__(self, key: str) -> None:
         self.url = f"s3://{key}"
         system = package_of("remote", "s3fs", self.url).S3FileSystem
-        once = {"retries": {"max_attempts": 1}}  # s3fs itself tries again
+        once = {"retries": {"max_attempts": 0}}  # s3fs itself tries again, each time for 15 s
         with self._told():
             self._system: Any = system(
                 config_kwargs=once, max_concurrency=1, use_listings_cache=False, skip_instance_cache=True
             )
+            self._system.retries = TRIES
             self.endpoint = str(self._system.s3.meta.endpoint_url)
 
     def listed(self, folder: str, prefix: str = "") -> dict[str, Stamp]:
@@ -57,8 +59,9 @@ class Store:
         return {name: stamp for name, stamp in names.items() if "/." not in f"/{name}"}
 
     def is_object(self, key: str) -> bool:
-        with self._told():
-            return bool(self._system.isfile(key))
+        with self._told(), contextlib.suppress(FileNotFoundError):
+            return bool(self._system.info(key)["type"] == "file")
+        return False
 
     def fetch(self, key: str, file: Path) -> None:
         """Into a file, which may be half there where DataError or OSError is raised."""
