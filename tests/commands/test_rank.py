@@ -86,7 +86,7 @@ def test_the_files_and_what_they_say(run: Path, phantoms: tuple[Path, Path], tmp
     names = [line for line in (tmp_path / "out/next_labeled.txt").read_text().splitlines() if line[0] != "#"]
     assert names == labeled + chosen
     page = (tmp_path / "out/ranking.html").read_text()
-    assert page.count("data:image/png;base64,") == len(ranking.chosen)
+    assert page.count("data:image/png;base64,") == 2 * len(ranking.chosen)
     for row in ranking.chosen:
         assert f"{row.case}" in page
         assert row.reason in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,31 +154,37 @@ def _draw(figure: Figure, left: float, top: float, text_height: float, card: Car
     _draw_pictures(figure, left, top + text_height, card)
 
 
-def picture_of(card: Card) -> bytes:
-    """A PNG of one card's two pictures alone."""
+def pictures_of(card: Card) -> tuple[bytes, bytes]:
+    """PNGs of one card's two pictures: the outlines, and where the prediction is uncertain."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"text.parse_math": False}):
-        figure = Figure(figsize=(2 * WIDTH + GAP, card.picture_height), dpi=1.5 * DPI, facecolor="none")
-        FigureCanvasAgg(figure)
-        _draw_pictures(figure, 0.0, 0.0, card)
-        file = io.BytesIO()
-        figure.savefig(file, format="png")
-    return file.getvalue()
+    written = []
+    for paint in PAINTERS:
+        with matplotlib.rc_context({"text.parse_math": False}):
+            figure = Figure(figsize=(WIDTH, card.picture_height), dpi=1.5 * DPI, facecolor="none")
+            FigureCanvasAgg(figure)
+            _draw_picture(figure, 0.0, 0.0, card, paint)
+            file = io.BytesIO()
+            figure.savefig(file, format="png")
+        written.append(file.getvalue())
+    return written[0], written[1]
 
 
 def _draw_pictures(figure: Figure, left: float, top: float, card: Card) -> None:
+    for i, paint in enumerate(PAINTERS):
+        _draw_picture(figure, left + i * (WIDTH + GAP), top, card, paint)
+
+
+def _draw_picture(figure: Figure, left: float, top: float, card: Card, paint: Painter) -> None:
     width, height = figure.get_size_inches()
     bottom = top + card.picture_height
-    for i, paint in enumerate((_paint_outlines, _paint_uncertainty)):
-        x = left + i * (WIDTH + GAP)
-        box = (x / width, 1 - bottom / height, WIDTH / width, card.picture_height / height)
-        axis = figure.add_axes(box, anchor="NW")
-        paint(axis, card.snapshot)
-        _letter(axis, card.snapshot)
-        axis.set_axis_off()
+    box = (left / width, 1 - bottom / height, WIDTH / width, card.picture_height / height)
+    axis = figure.add_axes(box, anchor="NW")
+    paint(axis, card.snapshot)
+    _letter(axis, card.snapshot)
+    axis.set_axis_off()
 
 
 def _thinned(maps: np.ndarray) -> np.ndarray:
@@ -254,6 +260,10 @@ def _paint_uncertainty(axis: Axes, snapshot: Snapshot) -> None:
     part = snapshot.entropies.astype(np.float32) / math.log(len(snapshot.probabilities))
     opaque = np.clip(2 * part, 0, 1)
     axis.imshow(part, cmap=UNCERTAIN, vmin=0, vmax=1, alpha=opaque, extent=extent, interpolation="bilinear")
+
+
+Painter = Callable[["Axes", Snapshot], None]
+PAINTERS: tuple[Painter, Painter] = (_paint_outlines, _paint_uncertainty)
 
 
 def _legend(figure: Figure, classes: Mapping[int, str]) -> None:

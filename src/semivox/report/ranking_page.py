@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from semivox.report.contact_sheet import Card, picture_of
+from semivox.report.contact_sheet import Card, pictures_of
 from semivox.report.other_programs import open_commands
 from semivox.report.page import render_page
 from semivox.report.palette import COLOURS
@@ -44,7 +44,9 @@ def ranking_page(
             "facts": scan.facts,
             "files": [str(path) for path in scan.files],
             "commands": open_commands(scan.files[0], None, scan.dims),
-            "picture": "data:image/png;base64," + base64.b64encode(picture_of(scan.card)).decode(),
+            "pictures": [
+                "data:image/png;base64," + base64.b64encode(png).decode() for png in pictures_of(scan.card)
+            ],
         }
         for number, scan in enumerate(chosen, 1)
     ]
