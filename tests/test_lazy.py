@@ -32,7 +32,7 @@ def test_every_listed_name_is_there_and_no_other(package: str) -> None:
 
 
 def test_these_are_lazy() -> None:
-    rooms = ("annotating", "cohort", "dicomweb", "elsewhere", "methods", "report")
+    rooms = ("annotating", "cohort", "dicomweb", "elsewhere", "methods", "remote", "report")
     assert ["semivox", *(f"semivox.{room}" for room in rooms)] == LAZY
 
 

@@ -45,7 +45,11 @@ def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["status.json", "cases.json", "environment.json", "plan.json", "model.json",
                                   "evaluations", "predictions"])  # fmt: skip
-def test_a_page_is_made_or_the_file_named(name: str, finished_run: Path, tmp_path: Path) -> None:
+def test_a_page_is_made_or_the_file_named(
+    name: str, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # of voxels, which no file of these has, and nearly half of the time
+    monkeypatch.setattr("semivox.report.slices.outlines", lambda stack, _: [[]] * stack.shape[2])
     run = tmp_path / "run"
     shutil.copytree(finished_run, run)
     found = {"evaluations": "evaluation.json", "predictions": "predictions.json"}.get(name, name)
