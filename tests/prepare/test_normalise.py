@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from semivox.cohort import is_ct
+from semivox.prepare.assumptions import say_channel
 from semivox.prepare.normalise import normalise
 from semivox.prepare.plan import ChannelPlan
 
@@ -48,6 +49,13 @@ def test_ct_is_clipped_and_shared_by_the_cohort() -> None:
 def test_what_names_a_ct() -> None:
     assert all(is_ct(name) for name in ("CT", "ct", "Contrast CT", "abdomen_ct", "CT-portal"))
     assert not any(is_ct(name) for name in ("MRI", "contrast", "T1-weighted", "cine-MRI", "ACDCT", "act"))
+
+
+def test_the_clipping_of_ct_is_offered_unless_a_name_says_another_kind() -> None:
+    for name in ("MRI", "T1-weighted", "T2w", "flair", "cine-MRI", "R", "green", "PET"):
+        assert "scheme=ct" not in say_channel(0, ChannelPlan(name, "zscore"))
+    for name in ("channel_0", "image", "contrast", "ACDCT"):
+        assert "--set plan.channels.1.scheme=ct" in say_channel(1, ChannelPlan(name, "zscore"))
 
 
 def test_wrong_channels_are_refused() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from semivox.lazy import attach
 
 if TYPE_CHECKING:
-    from semivox.cohort.case import Case, Cohort, Naming, Split, is_ct
+    from semivox.cohort.case import Case, Cohort, Naming, Split, is_ct, is_no_ct
     from semivox.cohort.cases_csv import in_order, read_cases_csv, set_cells
     from semivox.cohort.check import Progress, check_cohort
     from semivox.cohort.check_report import CheckReport, Finding
@@ -113,6 +113,7 @@ __all__ = [
     "inside",
     "is_ct",
     "is_dicom",
+    "is_no_ct",
     "is_recorded",
     "is_scan",
     "is_sheared",

@@ -107,4 +107,14 @@ class Split:
 
 def is_ct(channel: str) -> bool:
     """Whether a channel's name says computed tomography: ``ct`` as a word, in any case."""
-    return re.search(r"(?<![a-z0-9])ct(?![a-z0-9])", channel.lower()) is not None
+    return _has_word(channel, "ct")
+
+
+def is_no_ct(channel: str) -> bool:
+    """Whether a channel's name says another kind of image."""
+    magnetic = r"mri?|t[12](w|ce|gd|c)?|flair|dwi|adc|swi|bold|cine|lge"
+    return _has_word(channel, rf"{magnetic}|pet|us|ultrasound|r|g|b|red|green|blue|gr[ae]y")
+
+
+def _has_word(channel: str, words: str) -> bool:
+    return re.search(rf"(?<![a-z0-9])({words})(?![a-z0-9])", channel.lower()) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from semivox.cohort import is_no_ct
 from semivox.prepare.costs import Costs
 from semivox.prepare.fingerprint import Fingerprint
 from semivox.prepare.plan import ChannelPlan, ClassPlan, RegionPlan
@@ -76,9 +77,9 @@ def say_channel(index: int, channel: ChannelPlan) -> str:
             f"middle 99 % of labelled foreground, then normalised by mean {channel.mean:g} and deviation "
             f"{channel.std:g} (override: --set plan.channels.{index}.scheme=zscore)"
         )
-    return (
-        f"channel {index} {channel.name!r} is normalised by z-score a volume; Hounsfield units may be "
-        f"clipped first (override: --set plan.channels.{index}.scheme=ct)"
+    clipped = f"Hounsfield units may be clipped first (override: --set plan.channels.{index}.scheme=ct)"
+    return f"channel {index} {channel.name!r} is normalised by z-score a volume" + (
+        " (override: none)" if is_no_ct(channel.name) else f"; {clipped}"
     )
 
 
