@@ -23,7 +23,8 @@ from torch import Tensor
 
 from semivox.batches import Crops
 from semivox.commands.train import train
-from semivox.errors import DataError, SettingsError, Stopped, TrainingFailed
+from semivox.errors import BUG, DataError, SettingsError, Stopped, TrainingFailed
+from semivox.files import write_json
 from semivox.methods.catalog import CATALOG, load_method
 from semivox.networks.shard import Shard
 from semivox.testing.synthetic import tiny
@@ -450,3 +451,14 @@ def test_gradients_of_networks_are_parts_and_those_of_heads_are_whole() -> None:
 def test_what_the_other_processes_are_asked_for() -> None:
     asked = as_json({"data": Path("a"), "labeled": 8, "settings": {"k": (1, 2)}, "display": Tell()})
     assert asked == {"data": "a", "labeled": 8, "settings": {"k": (1, 2)}}
+
+
+def test_a_request_imports_nothing_but_this_package(tmp_path: Path) -> None:
+    (tmp_path / "strange.py").write_text("raise SystemExit('imported')")
+    write_json(
+        tmp_path / "request.json",
+        {"parent": os.getpid(), "page": "strange:page", "asked": {}, "began": 0.0, "display": None},
+    )
+    done = subprocess.run([sys.executable, "-m", "semivox.runs.process", str(tmp_path)], cwd=tmp_path)
+    assert done.returncode == BUG
+    assert "no module of semivox" in (tmp_path / "outcome-0.json").read_text()

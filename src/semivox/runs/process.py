@@ -54,6 +54,8 @@ def main(folder: Path) -> int:
 
 def _take_part(request: dict[str, Any], rank: int) -> dict[str, Any]:
     module, _, name = request["page"].partition(":")
+    if not module.startswith("semivox."):  # what a file names is imported from this package alone
+        raise ValueError(f"{module} is no module of semivox")
     display = RemoteDisplay(request["display"]) if rank == 0 and request["display"] else None
     asked = TrainOptions(**request["asked"], display=display)
     # "began" is of this machine's clock, which all its processes read
