@@ -20,12 +20,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from prepare import write_folder
 from startup import cpu_of_children
 
 HERE = Path(__file__).resolve().parents[1] / "src"
@@ -33,29 +35,17 @@ HERE = Path(__file__).resolve().parents[1] / "src"
 
 def write_scans(folder: Path, shape: tuple[int, ...], count: int, labels: int) -> Path:
     """A data folder of ``count`` scans with a bright box each, ``labels`` of them labelled."""
-    import nibabel as nib
-
     rng = np.random.default_rng(0)
-    images, drawn = folder / "imagesTr", folder / "labelsTr"
-    images.mkdir(parents=True)
-    drawn.mkdir()
-    heads = {
-        "channel_names": {"0": "MRI"},
-        "labels": {"background": 0, "box": 1},
-        "numTraining": labels,
-        "file_ending": ".nii.gz",
-    }
-    (folder / "dataset.json").write_text(json.dumps(heads))
-    box = tuple(slice(n // 4, n // 2) for n in shape)
-    for i in range(count):
-        voxels = rng.normal(100, 20, shape).astype(np.float32)
-        voxels[box] += 100
-        nib.save(nib.Nifti1Image(voxels, np.eye(4)), images / f"scan{i:05}_0000.nii.gz")
-        if i < labels:
-            mask = np.zeros(shape, np.uint8)
-            mask[box] = 1
-            nib.save(nib.Nifti1Image(mask, np.eye(4)), drawn / f"scan{i:05}.nii.gz")
-    return folder
+    mask = np.zeros(shape, bool)
+    mask[tuple(slice(n // 4, n // 2) for n in shape)] = True
+
+    def scans() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        for i in range(count):
+            voxels = rng.normal(100, 20, shape).astype(np.float32)
+            voxels[mask] += 100
+            yield voxels, mask if i < labels else None
+
+    return write_folder(folder, scans())
 
 
 def run_semivox(compiled: Path, source: Path, *words: object) -> float:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,25 +30,35 @@ STAGES = ("check", "fingerprint", "store")
 def write_cohort(folder: Path, count: int) -> Path:
     """Noise with a bright ball whose size and place differ from case to case; cases with an even number are
     labelled."""
+    index = np.indices(SHAPE, np.float32)
+    noise = np.random.default_rng(0).normal(0, 20, SHAPE)
+
+    def scans() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        for i in range(count):
+            rng = np.random.default_rng(i)
+            centre = np.array(SHAPE) * rng.uniform(0.35, 0.65, 3)
+            ball = ((index - centre.reshape(3, 1, 1, 1)) ** 2).sum(0) < rng.uniform(8, 14) ** 2
+            image = (noise + 100 + rng.uniform(40, 90) * ball).astype(np.int16)
+            yield image, ball if i % 2 == 0 else None
+
+    return write_folder(folder, scans())
+
+
+def write_folder(folder: Path, scans: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> Path:
+    """A data folder of scans and their masks (None: unlabelled), each (X, Y, Z), with voxels of 1 mm."""
     import nibabel as nib
 
     (folder / "imagesTr").mkdir(parents=True)
     (folder / "labelsTr").mkdir()
-    index = np.indices(SHAPE, np.float32)
-    noise = np.random.default_rng(0).normal(0, 20, SHAPE)
     affine = np.diag([*SPACING_MM, 1.0])
-    for i in range(count):
-        rng = np.random.default_rng(i)
-        centre = np.array(SHAPE) * rng.uniform(0.35, 0.65, 3)
-        ball = ((index - centre.reshape(3, 1, 1, 1)) ** 2).sum(0) < rng.uniform(8, 14) ** 2
-        image = (noise + 100 + rng.uniform(40, 90) * ball).astype(np.int16)
+    for i, (image, mask) in enumerate(scans):
         nib.save(nib.Nifti1Image(image, affine), folder / "imagesTr" / f"case{i:05d}_0000.nii.gz")
-        if i % 2 == 0:
-            label = nib.Nifti1Image(ball.astype(np.uint8), affine)
+        if mask is not None:
+            label = nib.Nifti1Image(mask.astype(np.uint8), affine)
             nib.save(label, folder / "labelsTr" / f"case{i:05d}.nii.gz")
     described = {
         "channel_names": {"0": "MRI"},
-        "labels": {"background": 0, "ball": 1},
+        "labels": {"background": 0, "organ": 1},
         "file_ending": ".nii.gz",
     }
     (folder / "dataset.json").write_text(json.dumps(described))

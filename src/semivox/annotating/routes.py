@@ -44,6 +44,8 @@ class PageApp:
 
     def __init__(self, desk: Desk, training: Training, reader: str) -> None:
         self.desk, self.training, self.reader, self.page = desk, training, reader, page_files()
+        names = sum(len(json.dumps(name)) + 1 for name in desk.cases)  # a page may have passed them all
+        self.most_passed = MOST_JSON + names
 
     def app(self, further: Sequence[Route] = ()) -> Starlette:
         read, write = ["GET"], ["POST"]
@@ -122,8 +124,7 @@ class PageApp:
         return JSONResponse(facts)
 
     async def next_scan(self, request: Request) -> Response:
-        names = sum(len(json.dumps(name)) + 1 for name in self.desk.cases)  # a page may have passed them all
-        given = await read_object(request, MOST_JSON + names)
+        given = await read_object(request, self.most_passed)
         passed = given.get("besides")
         besides = [name for name in passed if isinstance(name, str)] if isinstance(passed, list) else []
         return JSONResponse(await run_in_threadpool(self.desk.take_next, self.who(given), besides))

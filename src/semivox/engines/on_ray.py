@@ -130,9 +130,7 @@ def _started(ray: Any, address: str | None) -> None:
         try:
             ray.init(address=address, include_dashboard=False, **quiet)
             return
-        except (
-            Exception
-        ) as error:  # Ray raises bare ones too, such as for a node that does not come up in time
+        except Exception as error:  # Ray raises bare ones, such as for a node that is late
             seconds = time.monotonic() - began
             if address is not None or not START_SECONDS > seconds >= ANSWER_SECONDS:
                 found = f"{str(error).strip().partition(chr(10))[0]} ({tries} tries, {seconds:.0f} s)"
