@@ -17,6 +17,7 @@ from typing import Any
 import semivox
 from in_time import Commands, plan_settings, training_words
 from semivox.cohort import load_cohort, split_cohort
+from semivox.comparison.variants import ALL
 from semivox.evaluation import case_value, read_evaluation
 from semivox.files import read_json, write_text
 
@@ -51,7 +52,9 @@ def measured(a: argparse.Namespace) -> list[dict[str, Any]]:
             {
                 "set": labeled,
                 "seed": int(run.name),
-                "cases": [case.name for case in split_cohort(cohort, labeled).labeled],
+                "cases": [
+                    case.name for case in split_cohort(cohort, None if labeled == ALL else labeled).labeled
+                ],
                 "steps": content["steps"],
                 "seconds": content["seconds"],
                 "dice": content["dice"],

@@ -3,8 +3,9 @@
 ``python benchmarks/forecast_check.py DATA DEV --labeled 8 --more 8 --draws 10 --steps 300 --out DIR``: each
 draw is a random labelled set; folds of four and of two of it make the forecast. A larger draw with the same
 seed holds the smaller one, so trainings on both, measured on DEV, tell what the labels brought. A line of
-DIR/results.jsonl is a draw. All trainings have one plan and number of steps; what DIR holds is not done
-again, and ``--stop-after`` ends with what there is. DATA needs a label file for each case.
+DIR/results.jsonl is a draw. Beside them stands the oracle, trained on all labels. All trainings have one
+plan and number of steps; what DIR holds is not done again, and ``--stop-after`` ends with what there is. DATA
+needs a label file for each case.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from equal_runs import compare_words, hand_over, measured, one_plan
 from in_time import Commands, add_options, training_words
 from semivox.cohort import load_cohort
+from semivox.comparison.variants import ALL
 from semivox.errors import SettingsError
 from semivox.forecast import forecast, read_points
 
@@ -48,9 +50,12 @@ def main() -> None:
     ]
     sets = [f"{n}{unit}@{draw}" for draw in range(a.draws) for n in (number, number + a.more)]
     if commands.run(folds):
-        commands.run([compare_words(a, plan, sets, ",".join(map(str, range(a.seeds))))])
-    rows = results(a, number, unit)
-    result = summary(a, rows)
+        seeds = ",".join(map(str, range(a.seeds)))
+        commands.run([[*compare_words(a, plan, sets, seeds), "--oracle"]])
+    trained = measured(a)
+    rows = results(a, trained, number, unit)
+    oracle = [row["dice"] for row in trained if row["set"] == ALL]
+    result = {**summary(a, rows), "oracle": statistics.fmean(oracle) if oracle else None}
     hand_over(a, rows, result, told(result))
 
 
@@ -66,9 +71,11 @@ def fold_words(a: argparse.Namespace, plan: Path, draw: int, count: int) -> list
     ]  # fmt: skip
 
 
-def results(a: argparse.Namespace, number: int, unit: str) -> list[dict[str, Any]]:
+def results(
+    a: argparse.Namespace, trained: Sequence[Mapping[str, Any]], number: int, unit: str
+) -> list[dict[str, Any]]:
     """A row a draw of which all is there."""
-    rows, trained = [], measured(a)
+    rows = []
     patient_of = {case.name: case.group for case in load_cohort(Path(a.data)).cases}
     for draw in range(a.draws):
         few, many = (
@@ -98,6 +105,7 @@ def summary(a: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) -> dict[st
         "draws": len(rows),
         "held": int(sum(row["held"] for row in rows)),
         "level": rows[0]["said"]["level"] if rows else None,
+        "before": statistics.fmean(row["before"] for row in rows) if rows else None,
         "change": float(change.mean()) if rows else None,
         "said": float(said.mean()) if rows else None,
         "error": float(np.abs(change - said).mean()) if rows else None,
@@ -108,10 +116,12 @@ def summary(a: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) -> dict[st
 def told(result: Mapping[str, Any]) -> str:
     if not result["draws"]:
         return "no draw is finished: repeat the command"
+    oracle = "not known" if result["oracle"] is None else f"{result['oracle']:.4f}"
     return (
         f"{result['held']} of {result['draws']} intervals held (promised {result['level']:.0%}), "
-        f"{result['width']:.3f} wide; the labels brought {result['change']:+.4f} Dice, "
-        f"{result['said']:+.4f} were expected, off by {result['error']:.4f}"
+        f"{result['width']:.3f} wide; the labels brought {result['change']:+.4f} Dice to "
+        f"{result['before']:.4f}, {result['said']:+.4f} were expected, off by {result['error']:.4f}; "
+        f"with all labels {oracle}"
     )
 
 
