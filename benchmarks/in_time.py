@@ -29,7 +29,8 @@ class Commands:
     def __init__(self, stop_after: float | None, places: int = 1) -> None:
         self._end = None if stop_after is None else time.monotonic() + stop_after
         self._places = places
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        # not by way of SIGINT: a script that starts a benchmark with & has it ignored
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     @property
     def time_is_over(self) -> bool:
@@ -38,7 +39,8 @@ class Commands:
     def run(self, commands: Sequence[Sequence[str | Path]]) -> bool:
         """Whether all have ended well in time; ``commands`` are words after python, in the order of their
         start. Raises PartialFailure where one has failed, once the others have ended."""
-        left, running = [[str(word) for word in command] for command in commands], []
+        left = [[str(word) for word in command] for command in commands]
+        running: list[tuple[list[str], subprocess.Popen[bytes]]] = []
         failed: list[str] = []
         stopped = False
         try:
