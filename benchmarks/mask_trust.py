@@ -240,7 +240,8 @@ def summary(rows: Sequence[Mapping[str, Any]], floor: float) -> dict[str, Any]:
 
 
 def judged(rows: Sequence[Mapping[str, Any]], kind: str, floor: float) -> dict[str, float | None]:
-    """The numbers of one group and kind. A patient is covered if all scans have what was promised."""
+    """The numbers of one group and kind. Of the patients that something was promised of, one is covered if
+    all its scans have what was promised."""
     rows = [row for row in rows if kind in row["promises"]]
     said = [row["promises"][kind] for row in rows]
     true = np.array([row["dice"][OVERALL] for row in rows])
@@ -255,7 +256,7 @@ def judged(rows: Sequence[Mapping[str, Any]], kind: str, floor: float) -> dict[s
     return {
         "masks": len(rows),
         "dice": float(true.mean()),
-        "covered": share_of_patients(rows, least <= true + 1e-9),
+        "covered": share_of_patients(rows, least > 0, least <= true + 1e-9),
         "level": said[0]["dice"][OVERALL]["level"],
         "volumes covered": volumes_covered(rows, said),
         "promised": float((least > 0).mean()),
@@ -273,12 +274,15 @@ def judged(rows: Sequence[Mapping[str, Any]], kind: str, floor: float) -> dict[s
     }
 
 
-def share_of_patients(rows: Sequence[Mapping[str, Any]], held: np.ndarray) -> float:
+def share_of_patients(
+    rows: Sequence[Mapping[str, Any]], promised: np.ndarray, held: np.ndarray
+) -> float | None:
     of: dict[tuple[str, str], bool] = {}
-    for row, well in zip(rows, held, strict=True):
+    for row, said, well in zip(rows, promised, held, strict=True):
         key = (row["patient"], row["shift"])
-        of[key] = of.get(key, True) and bool(well)
-    return float(np.mean(list(of.values())))
+        if said:
+            of[key] = of.get(key, True) and bool(well)
+    return float(np.mean(list(of.values()))) if of else None
 
 
 def volumes_covered(rows: Sequence[Mapping[str, Any]], said: Sequence[Mapping[str, Any]]) -> float | None:
