@@ -40,14 +40,14 @@ def two_labeled(cohort: Cohort) -> Split:
 def test_what_is_measured(cohort: Cohort, tmp_path: Path) -> None:
     done: list[tuple[int, int]] = []
     found = measure(cohort, two_labeled(cohort), lambda *d: done.append(d), 1, tmp_path / "cache")
-    assert done == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert done == [(n, 6) for n in range(1, 7)]  # four headers, two labelled cases
     assert (found.dims, found.axes, found.native_spacing) == (3, (1, 2, 0), (1.0, 1.0, 4.0))
     assert [case.shape for case in found.cases] == [(18, 20 + 2 * i, 6) for i in range(4)]
     assert found.labeled == 2
-    assert [case.voxels for case in found.cases] == [(360, 2), (360, 2), (None, None), (None, None)]
+    assert [case.voxels for case in found.cases] == [(360, 2), (360, 2), (), ()]
     assert found.cases[0].ceilings[0] == (1.0, 1.0)
     assert found.cases[2].ceilings == ()
-    assert [case.largest for case in found.cases] == [(1.0, 1.0), (1.0, 1.0), (None, None), (None, None)]
+    assert [case.largest for case in found.cases] == [(1.0, 1.0), (1.0, 1.0), (), ()]
     organ, duct = found.cases[0].ceilings[-1]
     assert organ is not None
     assert organ > 0.8
@@ -55,7 +55,6 @@ def test_what_is_measured(cohort: Cohort, tmp_path: Path) -> None:
     assert duct < 0.5  # two voxels are lost at three times the spacing
     assert found.foreground[0].mean == pytest.approx(300.5)
     assert found.foreground[0].low == 300
-    assert (found.cases[3].intensity[0].low, found.cases[3].intensity[0].high) == (7, 303)
 
 
 def test_the_share_of_a_class_in_its_largest_piece(cohort: Cohort, tmp_path: Path) -> None:
@@ -101,12 +100,13 @@ def test_two_workers_and_the_cache_agree(
     assert measure(cohort, two_labeled(cohort), workers=2, cache=tmp_path / "two") == one
     known = next((tmp_path / "one" / "fingerprints").iterdir())
     calls: list[int] = []
-    again = measure(cohort, two_labeled(cohort), lambda *_: calls.append(1), 1, tmp_path / "one")
+    again = measure(cohort, two_labeled(cohort), lambda done, _: calls.append(done), 1, tmp_path / "one")
     assert again == one
-    assert not calls
+    assert calls == [1, 2, 3, 4, 6]  # of the labelled cases nothing is measured again
     known.write_text("{}")  # damaged: measured anew
-    assert measure(cohort, two_labeled(cohort), lambda *_: calls.append(1), 1, tmp_path / "one") == one
-    assert len(calls) == 4
+    anew: list[int] = []
+    assert measure(cohort, two_labeled(cohort), lambda done, _: anew.append(done), 1, tmp_path / "one") == one
+    assert anew == [1, 2, 3, 4, 5, 6]
 
 
 def test_label_files_of_unlabelled_cases_are_never_opened(cohort: Cohort, tmp_path: Path) -> None:
@@ -125,6 +125,36 @@ def test_another_file_is_another_fingerprint(cohort: Cohort, tmp_path: Path) -> 
     after = measure(cohort, two_labeled(cohort), workers=1, cache=tmp_path / "cache")
     assert after != before
     assert after.cases[3].shape == (18, 40, 6)
+
+
+def test_no_voxel_of_an_unlabelled_scan_is_read(cohort: Cohort, tmp_path: Path) -> None:
+    """A folder of a hundred thousand is planned by its headers."""
+    before = measure(cohort, two_labeled(cohort), workers=1, cache=tmp_path / "cache")
+    for case in cohort.cases[2:]:
+        voxels = np.asarray(nib.load(case.images[0]).dataobj)
+        nib.save(nib.Nifti1Image(np.full(voxels.shape, np.nan, np.float32), AFFINE), case.images[0])
+    assert measure(cohort, two_labeled(cohort), workers=1, cache=tmp_path / "cache") == before
+    with pytest.raises(DataError, match="NaN"):
+        measure(cohort, Split(cohort.cases[2:3], ()), workers=1, cache=tmp_path / "cache")
+
+
+def test_labelled_scans_are_not_measured_again_for_another_unlabelled_one(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure(cohort, two_labeled(cohort), workers=1, cache=tmp_path / "cache")
+    module = import_module("semivox.prepare.fingerprint")
+    monkeypatch.setattr(module, "_measure", lambda task: pytest.fail(task.case.name))
+    fewer = Split(cohort.cases[:2], cohort.cases[2:3])
+    assert len(measure(cohort, fewer, workers=1, cache=tmp_path / "cache").cases) == 3
+
+
+def test_channel_files_of_an_unlabelled_case_lie_on_one_grid(cohort: Cohort, tmp_path: Path) -> None:
+    two = replace(cohort, channels=("CT", "PET"))
+    both = tuple(replace(case, images=case.images * 2) for case in cohort.cases[:3])
+    measure(two, Split(both[:2], both[2:]), workers=1, cache=tmp_path / "cache")
+    odd = replace(both[2], images=(cohort.cases[2].images[0], cohort.cases[3].images[0]))
+    with pytest.raises(DataError, match="different grids"):
+        measure(two, Split(both[:2], (odd,)), workers=1, cache=tmp_path / "cache")
 
 
 def test_nominal_spacing_becomes_ratios(cohort: Cohort, tmp_path: Path) -> None:

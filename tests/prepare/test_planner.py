@@ -42,7 +42,7 @@ def cohort(
     channel: str = "MR",
     known: bool = True,
 ) -> Fingerprint:
-    labeled = CaseFingerprint("a", shape, spacing, (SOME,), (1000,), tuple((c,) for c in ceilings), (1.0,))
+    labeled = CaseFingerprint("a", shape, spacing, (1000,), tuple((c,) for c in ceilings), (1.0,))
     other = replace(labeled, name="b", voxels=(None,), ceilings=(), largest=(None,))
     dims = len(shape)
     return Fingerprint(

@@ -16,7 +16,7 @@ from semivox.training.config import resolve
 from semivox.training.launch import launch
 
 SOME = Intensity(-50.0, 250.0, 80.0, 40.0)
-CASE = CaseFingerprint("a", (64,) * 3, (1.0,) * 3, (SOME,), (1000,), tuple((1.0,) for _ in RUNGS), (1.0,))
+CASE = CaseFingerprint("a", (64,) * 3, (1.0,) * 3, (1000,), tuple((1.0,) for _ in RUNGS), (1.0,))
 COHORT = Fingerprint(
     dims=3, axes=(0, 1, 2), native_spacing=(1.0,) * 3, spacing_known=True, channels=("MR",), values=(1,),
     names=("organ",), rungs=RUNGS, labeled=1, foreground=(SOME,), cases=(CASE,),

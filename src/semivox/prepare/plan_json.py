@@ -8,6 +8,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def _dataclass(value: Any, kind: Any, name: str, path: Path | None) -> Any:
         raise SettingsError(
             f"{name} is of the wrong type", path=path, found=repr(value), expected="an object"
         )
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     for key in value:
         if key not in hints:
             near = difflib.get_close_matches(str(key), hints, 1)
@@ -108,6 +109,12 @@ def _dataclass(value: Any, kind: Any, name: str, path: Path | None) -> Any:
     if missing:
         raise SettingsError(f"{name} lacks {', '.join(missing)}", path=path)
     return kind(**{key: from_plain(v, hints[key], f"{name}.{key}", path) for key, v in value.items()})
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """Types of a dataclass's fields; to find them takes longer than to check a value."""
+    return typing.get_type_hints(kind)
 
 
 Need = Callable[[bool, str, object], None]
