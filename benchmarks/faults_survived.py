@@ -65,14 +65,14 @@ def disturbed(place: Place, words: list[str], most: int) -> Counter[str]:
             if time.monotonic() - began > LIMIT + 60 * most:
                 raise
         if command.poll() is None and sum(killed.values()) < most:
-            kind = DRAW.choice(kinds)
             workers = place.workers(psutil.Process(command.pid))
+            if not workers:
+                continue  # nothing is at work yet
+            kind = DRAW.choice(kinds)
             if kind == "driver":
                 command.kill()
                 command.wait()
                 command = _start(words)
-            elif not workers:
-                continue  # nothing is at work yet
             elif kind == "node":
                 assert place.lose_a_node is not None
                 place.lose_a_node()
