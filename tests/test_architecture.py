@@ -321,7 +321,7 @@ UNCHECKED = {
     "cohort/dataset_json.py:_content": "what users write, which is read key by key",
     "comparison/cells.py:holder": "says who, as they wrote it",
     "inference/folder.py:_check_folder": "only asks whether it is equal",
-    "prepare/store_entry.py:read_meta": "is_whole has checked it",
+    "prepare/store_entry.py:read_meta": "meta_if_whole has checked it",
     "report/comparison_words.py:budget": "one number, which it takes or leaves",
 }
 """Functions that read JSON without saying what it must hold, and why they may."""

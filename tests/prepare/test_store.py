@@ -208,9 +208,9 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(
     monkeypatch.setattr(store_entry.np, "save", full)
     with pytest.raises(DataError, match=r"No space left.*--cache"):
         build_store(cohort, split(cohort), PLAN, tmp_path / "cache", workers=1)
-    folders = list((tmp_path / "cache" / "images").iterdir())
-    assert len(folders) == 2
-    assert all(store_entry.is_whole(folder) for folder in folders)
+    folders = [*(tmp_path / "cache").glob("images/*"), *(tmp_path / "cache").glob("targets/*")]
+    assert len(folders) == 2  # of two or three arrays each
+    assert all(store_entry.meta_if_whole(folder) is not None for folder in folders)
 
 
 def test_faulty_files_are_named(cohort: Cohort, tmp_path: Path) -> None:

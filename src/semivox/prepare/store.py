@@ -6,26 +6,28 @@
 
 A key is the hash of the case's files and of the plan's preprocessing fields, so a changed file or spacing is
 another entry and a changed patch, batch or budget is not. Entries appear by rename, whole or not at all.
+Processes that want the same ones make them together (:mod:`semivox.prepare.shares`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from semivox.cohort import Case, Cohort, Progress, Split, files_sha256, label_sha256
 from semivox.errors import DataError
-from semivox.files import refuse_full
 from semivox.prepare.cache import cache_folder, digest
 from semivox.prepare.parallel import map_cases
 from semivox.prepare.plan import Plan
-from semivox.prepare.store_entry import Job, build_entry, entry_bytes, is_whole, read_meta
+from semivox.prepare.shares import made_together
+from semivox.prepare.store_entry import Job, read_meta
+
+READERS = 4
+"""Files read at a time for their hashes: the disk is waited for, not the processor."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,8 @@ def build_store(
 ) -> Store:
     """Bring every case of ``split`` to the working grid, or find it there.
 
-    Only labels of ``split.labeled`` are opened. Entries that exist are reused. One process builds at a time,
-    others wait for it. ``progress`` is called with (done, total).
+    Only labels of ``split.labeled`` are opened. Entries that exist are reused; what others are making is
+    waited for when nothing else is left to make. ``progress`` is called with (done, total).
 
     Raises
     ------
@@ -154,9 +156,8 @@ def build_store(
     root = cache_folder(cohort.root, cache)
     cases = (*split.labeled, *split.unlabeled)
     labeled = tuple(range(len(split.labeled)))
-    with ThreadPoolExecutor(4) as threads:
-        contents = list(threads.map(files_sha256, cases))
-        labels = list(threads.map(label_sha256, split.labeled))
+    contents = map_cases(files_sha256, cases, READERS)
+    labels = map_cases(label_sha256, split.labeled, READERS)
     images = [
         _image_job(case, content, cohort, plan, root) for case, content in zip(cases, contents, strict=True)
     ]
@@ -164,17 +165,10 @@ def build_store(
         _target_job(case, content, label, cohort, plan, root)
         for case, content, label in zip(split.labeled, contents, labels, strict=False)
     ]
-    with FileLock(root / "store.lock"):
-        wanted = {job.folder: job for job in (*images, *targets)}  # cases with equal files share an entry
-        missing = [job for job in wanted.values() if not is_whole(job.folder)]
-        if missing:
-            refuse_full(
-                root, sum(map_cases(entry_bytes, missing, workers)), f"{len(missing)} prepared arrays"
-            )
-        map_cases(build_entry, missing, workers, progress)
+    metas = made_together((*images, *targets), root, workers, progress)
     rows = []
     for index, (case, content, job) in enumerate(zip(cases, contents, images, strict=True)):
-        meta = read_meta(job.folder)
+        meta = metas[job.folder]
         rows.append(
             StoreRow(
                 name=case.name,

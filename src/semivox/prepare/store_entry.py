@@ -44,8 +44,8 @@ class Job:
     regions: Regions = NONE
 
 
-def build_entry(job: Job) -> None:
-    """Build one entry in a temporary folder, then rename it to its place.
+def build_entry(job: Job) -> dict[str, Any]:
+    """Build one entry in a temporary folder, then rename it to its place; returns its record.
 
     Raises DataError for a faulty file or a full disk; nothing half-written stays.
     """
@@ -54,6 +54,7 @@ def build_entry(job: Job) -> None:
         meta["files"] = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
         (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         remove_folder(job.folder.parent, job.folder.name)  # an entry that is not whole
+    return meta
 
 
 def entry_bytes(job: Job) -> int:
@@ -63,15 +64,15 @@ def entry_bytes(job: Job) -> int:
     return voxels * (2 * job.channels if job.values is None else len(job.values))
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether an entry is complete: its record is readable and every file has the size it says."""
+def meta_if_whole(folder: Path) -> dict[str, Any] | None:
+    """The record of an entry that is complete: it can be read, and every file has the size it says."""
     try:
         meta = read_meta(folder)
         check_content(meta, StoreEntry, folder / "meta.json", "remove the folder")
         sizes = all((folder / name).stat().st_size == size for name, size in meta["files"].items())
-        return bool(sizes and meta["format"] == FORMAT)
+        return meta if sizes and meta["format"] == FORMAT else None
     except (OSError, ValueError, DataError):
-        return False
+        return None
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
