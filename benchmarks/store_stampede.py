@@ -4,8 +4,8 @@
 
 Each worker is a process that asks for the whole store, as ``train`` does, and all begin together in an empty
 one. Scans are small volumes, each with voxels of its own. ``idle`` is the longest that a worker found nothing
-to make; ``--kill`` kills so many workers while they make something, and others take over. Each worker counts
-what it has made; peak memory is the largest of all, by the system's count (Linux).
+to make; ``--kill`` kills so many workers, spread over the work, and others take over. What is made is written
+down by who makes it, the killed ones too; peak memory is the largest of all, by the system's count (Linux).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-SIDE, LABELED = 16, 8
+SIDE, LABELED, MADE = 16, 8, "made.txt"
 
 
 def make_scans(folder: Path, scans: int) -> None:
@@ -49,8 +49,11 @@ def work(data: Path, cache: Path) -> dict[str, Any]:
     made, idle, build, sleep = [0], [0.0], shares.build_entry, time.sleep
 
     def counted(job: Any) -> Any:
+        entry = build(job)
         made[0] += 1
-        return build(job)
+        with (cache / MADE).open("a") as file:  # a line is appended whole
+            file.write(f"{job.folder}\n")
+        return entry
 
     def waited(seconds: float) -> None:
         idle[0] += seconds
@@ -72,6 +75,10 @@ def started(data: Path, cache: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
+def count(lines: Path) -> int:
+    return lines.read_bytes().count(b"\n") if lines.exists() else 0
+
+
 def together(data: Path, cache: Path, workers: int, kill: int) -> dict[str, Any]:
     """One line of the table."""
     all_of_them = [started(data, cache) for _ in range(workers)]
@@ -83,20 +90,23 @@ def together(data: Path, cache: Path, workers: int, kill: int) -> dict[str, Any]
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    draw = random.Random(0)
-    for _ in range(kill):
-        time.sleep(draw.uniform(0.5, 2.0))
+    draw, scans = random.Random(0), len(list((data / "images").iterdir()))
+    for number in range(kill):
+        while count(cache / MADE) < scans * (number + 1) / (kill + 1):
+            time.sleep(0.05)
         alive = [process for process in all_of_them if process.poll() is None]
         if len(alive) > 1:
             draw.choice(alive).kill()
     told = [process.communicate()[0] for process in all_of_them]
     rows = [json.loads(text) for text in told if text.strip()]
     entries = sum(1 for kind in ("images", "targets") for _ in (cache / kind).glob("[0-9a-f]*"))
+    lines = (cache / MADE).read_text().splitlines()
     return {
         "workers": workers,
         "killed": workers - len(rows),
         "entries": entries,
-        "made by those that lived": sum(row["made"] for row in rows),
+        "made": len(lines),
+        "made twice": len(lines) - len(set(lines)),
         "most and least": [max(row["made"] for row in rows), min(row["made"] for row in rows)],
         "seconds": round(time.perf_counter() - began, 1),
         "cpu seconds": round(sum(row["cpu"] for row in rows), 1),

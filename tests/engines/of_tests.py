@@ -10,11 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from semivox.errors import SettingsError
+
 KIND = "of_tests"
+REFUSAL = SettingsError(
+    "is none", path="a/b.yaml", found="word " * 300, expected="another", remedy="write it anew"
+)
+"""What a task says that is refused; all of it arrives."""
 
 
 def do_as_told(tell: Callable[[str], None], folder: str, number: int, what: str) -> Any:
-    """``what``: add, fail, die, die once, stop once, slow, wait for a file, or tell the environment."""
+    """``what``: add, fail, refuse, die, die once, stop once, slow, wait for a file, tell the environment."""
     place = Path(folder)
     with (place / f"tried-{number}").open("a") as file:
         file.write("x")
@@ -25,6 +31,8 @@ def do_as_told(tell: Callable[[str], None], folder: str, number: int, what: str)
         os.kill(os.getpid(), signal.SIGUSR1)
     if what == "fail":
         raise ValueError(f"task {number} is wrong")
+    if what == "refuse":
+        raise REFUSAL
     if what == "slow":
         (place / f"begun-{number}").touch()
         time.sleep(60)
@@ -39,6 +47,11 @@ def do_as_told(tell: Callable[[str], None], folder: str, number: int, what: str)
     tell(f"at {number}")
     print("this is no answer")
     return number + 1
+
+
+def arrived(error: Exception) -> bool:
+    """Whether it is the refusal, in full."""
+    return type(error) is SettingsError and str(error) == str(REFUSAL) and error.remedy == REFUSAL.remedy
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from of_tests import arrived
 
 from semivox.engines import Needs, Outcome, Task, done_on, engine_on, local
 from semivox.errors import PartialFailure, SettingsError
@@ -51,12 +52,15 @@ def test_each_task_is_done_once_and_what_it_says_is_heard(tmp_path: Path) -> Non
 
 
 def test_a_dead_worker_takes_no_task_with_it_and_the_others_go_on(tmp_path: Path) -> None:
-    found = ended("local:2", tmp_path, ["add", "die once", "fail", "die", "add", "die once"])
+    found = ended("local:2", tmp_path, ["add", "die once", "fail", "die", "add", "die once", "refuse"])
     assert [found[n].result for n in (0, 1, 4, 5)] == [1, 2, 5, 6]
     assert [tries(tmp_path, n) for n in range(6)] == [1, 2, 1, 3, 1, 2]
     failed = found[2].failure
     assert failed is not None
     assert "ValueError: task 2 is wrong" in str(failed.error)
+    refused = found[6].failure
+    assert refused is not None
+    assert arrived(refused.error)
     died = found[3].failure
     assert died is not None
     assert isinstance(died.error, PartialFailure)

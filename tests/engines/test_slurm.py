@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from of_tests import arrived
 
 import semivox
 from semivox.commands import compare as compare_command
@@ -64,7 +65,7 @@ def tries(folder: Path, number: int) -> int:
 @pytest.mark.usefixtures("of_tests")
 def test_every_task_is_done_once_whatever_becomes_of_its_job(tmp_path: Path) -> None:
     """More tasks than one array may hold, which is 5 here, two at a time."""
-    whats = ["wait", "wait", "add", "die once", "stop once", "fail", "die", "environment", "add"]
+    whats = ["wait", "wait", "add", "die once", "stop once", "fail", "die", "environment", "add", "refuse"]
     said: list[str] = []
 
     def requeue_one_and_cancel_one() -> None:
@@ -89,9 +90,10 @@ def test_every_task_is_done_once_whatever_becomes_of_its_job(tmp_path: Path) -> 
         }
         beside.result()
     assert [found[n].result for n in (0, 2, 3, 4, 8)] == [1, 3, 4, 5, 9]
-    assert [tries(tmp_path, n) for n in range(9)] == [2, 1, 1, 2, 2, 1, 3, 1, 1]
+    assert [tries(tmp_path, n) for n in range(10)] == [2, 1, 1, 2, 2, 1, 3, 1, 1, 1]
     errors = {n: o.failure.error for n, o in found.items() if o.failure is not None}
-    assert sorted(errors) == [1, 5, 6]
+    assert sorted(errors) == [1, 5, 6, 9]
+    assert arrived(errors[9])
     assert isinstance(errors[1], PartialFailure)
     assert "cancelled" in str(errors[1])
     assert "ValueError: task 5 is wrong" in str(errors[5])

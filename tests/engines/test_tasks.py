@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import pickle
-import re
 from importlib import import_module
 from pathlib import Path
 
@@ -22,17 +22,18 @@ SOURCE = Path(semivox.__file__).parent
 
 
 def classes_of_ours() -> list[type[SemivoxError]]:
-    """Every class of an error in the source, wherever it stands."""
-    named = {
-        (name, base): ".".join(["semivox", *path.relative_to(SOURCE).with_suffix("").parts])
-        for path in SOURCE.rglob("*.py")
-        for name, base in re.findall(
-            r"^class (\w+)\((\w+)\):", path.read_text(encoding="utf-8"), re.MULTILINE
-        )
-    }
+    """Every class of an error in the source, wherever it stands and however it names what it is made of."""
+    found: dict[str, tuple[str, set[str]]] = {}
+    for path in SOURCE.rglob("*.py"):
+        module = ".".join(["semivox", *path.relative_to(SOURCE).with_suffix("").parts])
+        for each in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(each, ast.ClassDef):
+                bases = {ast.unparse(base).rpartition(".")[2] for base in each.bases}
+                found[f"{module}:{each.name}"] = each.name, bases
     known: dict[str, type[SemivoxError]] = {"SemivoxError": SemivoxError}
-    while new := [key for key in named if key[1] in known and key[0] not in known]:
-        known |= {name: getattr(import_module(named[name, base]), name) for name, base in new}
+    while new := [key for key, (name, bases) in found.items() if bases & set(known) and name not in known]:
+        for module, _, name in (key.partition(":") for key in new):
+            known[name] = getattr(import_module(module), name)
     return list(known.values())
 
 

@@ -31,9 +31,8 @@ from semivox.testing.synthetic import tiny
 from semivox.training.checkpoints import load as load_checkpoint
 from semivox.training.display import Silent
 from semivox.training.journal import read_journal
-from semivox.training.launch import LAUNCHER
 from semivox.training.options import as_json
-from semivox.training.processes import ALONE, gathered, partial_parameters, together
+from semivox.training.processes import ALONE, LAUNCHER, gathered, partial_parameters, together
 
 Folders = tuple[Path, Path]
 SCRIPT = Path(__file__).with_name("process_jobs.py")

@@ -16,8 +16,8 @@ from semivox.prepare.plan_json import disagreements
 from semivox.stopping import StopSignals
 from semivox.training.config import Config
 from semivox.training.display import Display
-from semivox.training.launch import is_asked
 from semivox.training.options import TrainOptions
+from semivox.training.processes import is_asked
 
 SHOWN = 3
 """Warnings told in full before training."""

@@ -20,9 +20,10 @@ from semivox.failure import failure_of
 from semivox.files import read_text, write_json
 from semivox.runs.run import carry_out
 from semivox.stopping import StopSignals
-from semivox.training.launch import REQUEST, rank_here
+from semivox.training.launch import REQUEST
 from semivox.training.options import TrainOptions
 from semivox.training.outcomes import outcome_of
+from semivox.training.processes import rank_here
 from semivox.training.remote_display import RemoteDisplay
 
 PATIENCE = 60.0

@@ -43,12 +43,12 @@ from semivox.training.compiling import still_compiled
 from semivox.training.config import Config, predictor_of, write_config
 from semivox.training.display import Display, Silent
 from semivox.training.journal import Journal
-from semivox.training.launch import is_asked, launch, launched, rank_here
+from semivox.training.launch import launch
 from semivox.training.loop import Progress, fit
 from semivox.training.measured_settings import Make, labellers, measure_settings
 from semivox.training.memory import PeakMemory
 from semivox.training.options import TrainOptions, as_json
-from semivox.training.processes import Processes, together
+from semivox.training.processes import Processes, is_asked, launched, rank_here, together
 from semivox.training.pseudo_label_bank import PseudoLabelBank
 from semivox.training.remote_display import heard
 from semivox.training.run_folder import RunFolder

@@ -23,29 +23,13 @@ from semivox.files import scratch, write_json
 from semivox.machine import cpus
 from semivox.stopping import StopSignals
 from semivox.training import outcomes
+from semivox.training.processes import OURS
 
-LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What a launcher such as torchrun puts into the environment of each process."""
-OURS, REQUEST = "semivox", "request.json"
+REQUEST = "request.json"
 LEAST_MOST = 8
 """So many processes a machine may have, whatever it is."""
 SAVED_IN = 3600
 """Seconds after a signal in which the step is taken and all is saved, or never."""
-
-
-def launched() -> bool:
-    """Whether this is one of several processes of a launcher."""
-    return all(name in os.environ for name in LAUNCHER) and int(os.environ["WORLD_SIZE"]) > 1
-
-
-def rank_here() -> int:
-    """This process's number, where a launcher gave it one; else 0."""
-    return int(os.environ["RANK"]) if launched() else 0
-
-
-def is_asked() -> bool:
-    """Whether a person asked this process, or of torchrun's the first: it looks at the data and tells."""
-    return rank_here() == 0 and not (launched() and os.environ.get("TORCHELASTIC_RUN_ID") == OURS)
 
 
 def launch(ranks: int, module: str, request: Mapping[str, Any], place: Path) -> Any:

@@ -25,15 +25,33 @@ from semivox.errors import SettingsError
 from semivox.machine import cpus
 from semivox.networks import Segmenter
 from semivox.networks.shard import Shard, lost_processes
-from semivox.training.launch import launched
 
 T = TypeVar("T")
 
+LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What a launcher such as torchrun puts into the environment of each process."""
+OURS = "semivox"
+"""The name of a run of processes that :mod:`semivox.training.launch` has started."""
 STEP_WAIT = timedelta(minutes=30)
 """How long a process waits for the others within a step before it gives up."""
 LONG_WAIT = timedelta(days=7)
 """The same for what one process does while the others wait, such as preparing scans. A process that ends is
 noticed at once in both cases; these are for one that stands still."""
+
+
+def launched() -> bool:
+    """Whether this is one of several processes of a launcher."""
+    return all(name in os.environ for name in LAUNCHER) and int(os.environ["WORLD_SIZE"]) > 1
+
+
+def rank_here() -> int:
+    """This process's number, where a launcher gave it one; else 0."""
+    return int(os.environ["RANK"]) if launched() else 0
+
+
+def is_asked() -> bool:
+    """Whether a person asked this process, or of torchrun's the first: it looks at the data and tells."""
+    return rank_here() == 0 and not (launched() and os.environ.get("TORCHELASTIC_RUN_ID") == OURS)
 
 
 @dataclass(frozen=True)
