@@ -43,7 +43,7 @@ def test_a_run_asks_for_about_what_it_writes(
     flat_phantoms: tuple[Path, Path], small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, int] = {}
-    for place in ("semivox.runs.room", "semivox.prepare.store"):
+    for place in ("semivox.runs.room", "semivox.prepare.shares"):
         monkeypatch.setattr(
             f"{place}.refuse_full", lambda folder, needed, what: asked.__setitem__(what.split()[-1], needed)
         )

@@ -16,7 +16,7 @@ from semivox.testing.displays import StopAfter
 def test_the_demo_goes_all_the_way(tmp_path: Path, small: dict[str, Any]) -> None:
     """With next to no training time: what counts here is that every part hands over to the next, and that it
     goes on where it was stopped."""
-    given = {"budget": 3.0, "labeled": 2, "unlabeled": 2, "test": 2, "settings": small}
+    given = {"budget": 1.5, "labeled": 2, "unlabeled": 2, "test": 2, "settings": small}
     with pytest.raises(Stopped):
         demo(tmp_path / "demo", **given, display=StopAfter(1))
     result = demo(tmp_path / "demo", **given)

@@ -15,7 +15,6 @@ from typing import Any
 
 import psutil
 import pytest
-from of_tests import arrived
 
 import semivox
 from semivox.engines import Needs, Task, done_on, engine_on, on_ray
@@ -64,7 +63,7 @@ def test_a_killed_node_loses_no_task(cluster: Any, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(on_ray, "_do_text", do_text)
     second = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
     cluster.wait_for_nodes()
-    whats = ["add", "fail", "wait", "wait", "add", "environment", "refuse"]
+    whats = ["add", "fail", "wait", "wait", "add", "environment"]
     given = [{"folder": str(tmp_path), "number": n, "what": what} for n, what in enumerate(whats)]
 
     def kill_a_node_at_work() -> None:
@@ -90,9 +89,6 @@ def test_a_killed_node_loses_no_task(cluster: Any, tmp_path: Path, monkeypatch: 
     failure = outcomes[1].failure
     assert failure is not None
     assert "ValueError: task 1 is wrong" in str(failure.error)
-    refused = outcomes[6].failure
-    assert refused is not None
-    assert arrived(refused.error)
     assert outcomes[5].result[:2] == [1, "1"]
     assert outcomes[5].result[3] == str(tmp_path)  # relative paths mean the same there
     tries = [(tmp_path / f"tried-{n}").stat().st_size for n in range(6)]
