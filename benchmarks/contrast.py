@@ -14,12 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from literal import info_nce as literal
+from resident import resident
 from semivox.losses import info_nce, same_voxel_contrast
 
 TEMPERATURE = 0.1
@@ -43,14 +43,6 @@ def both_ways(loss: Callable[[], Tensor], *inputs: Tensor) -> tuple[float, Tenso
     value = loss()
     gradients = torch.autograd.grad(value, inputs)
     return time.perf_counter() - began, value.detach(), list(gradients)
-
-
-def resident(name: str) -> int:
-    """Bytes of this process's resident memory, now (``VmRSS``) or at its highest (``VmHWM``)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(name + ":"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"this system does not tell {name}")
 
 
 def measure_memory(voxels: int, kind: str) -> None:

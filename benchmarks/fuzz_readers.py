@@ -30,6 +30,7 @@ import numpy as np
 
 from fuzz_dicom import damaged_archive, damaged_object
 from mortal_children import outcomes
+from resident import resident
 
 LONGEST = 10.0
 SILENCE = 30 * LONGEST
@@ -191,12 +192,6 @@ def read_all(path: Path) -> tuple[str, str]:
     return outcome, ""
 
 
-def highest_use() -> int:
-    """Bytes; Linux forgets the peak when asked to."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
-
-
 def child(first: int, last: int, seed: int, endings: str, inside: Path) -> None:
     """Read the files ``first`` to ``last``, made ``inside`` a folder, a line before and after each."""
     from fuzz_seeds import write_seeds
@@ -218,10 +213,10 @@ def child(first: int, last: int, seed: int, endings: str, inside: Path) -> None:
             path = shelf / sound.name
             path.write_bytes(content)
             print(json.dumps({"n": number, "file": sound.name}), flush=True)
-            Path("/proc/self/clear_refs").write_text("5")
-            before, started = highest_use(), time.perf_counter()
+            Path("/proc/self/clear_refs").write_text("5")  # the peak is forgotten (Linux)
+            before, started = resident("VmHWM"), time.perf_counter()
             outcome, said = read_all(path)
-            seconds, more = time.perf_counter() - started, highest_use() - before
+            seconds, more = time.perf_counter() - started, resident("VmHWM") - before
             if seconds > LONGEST:
                 outcome = "slow"
             elif more > MOST_BYTES + 4 * len(content):

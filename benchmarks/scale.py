@@ -21,6 +21,8 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+from resident import resident
+
 
 def make_scans(folder: Path, scans: int) -> None:
     """``images/`` of links, ``labels/`` for eight of them."""
@@ -134,8 +136,7 @@ def main() -> None:
         began, cpu = time.perf_counter(), time.process_time()
         said = PARTS[given.part](given.folder, given.cells)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-        status = Path("/proc/self/status").read_text()
-        peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+        peak = resident("VmHWM") / 2**20
         found = {"part": given.part, "said": said, "seconds": seconds, "cpu": cpu, "peak_mib": peak}
         print(json.dumps(found))
         return

@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from resident import resident
+
 SIDE, LABELED, MADE = 16, 8, "made.txt"
 
 
@@ -65,7 +67,7 @@ def work(data: Path, cache: Path) -> dict[str, Any]:
     began = time.perf_counter()
     store = build_store(cohort, split, plan, cache, workers=1)
     seconds = time.perf_counter() - began
-    peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
+    peak = resident("VmHWM") / 2**20
     found = {"made": made[0], "idle": idle[0], "seconds": seconds, "cpu": time.process_time()}
     return {**found, "peak_mib": peak, "disk_mib": store.disk_bytes / 2**20, "cases": len(store.cases)}
 

@@ -27,8 +27,8 @@ from semivox.errors import DataError, SettingsError
 from semivox.files import read_json, write_json
 from semivox.prepare.cache import cache_folder, digest
 from semivox.prepare.grid import Grid
-from semivox.prepare.headers import Headers, read_headers
-from semivox.prepare.parallel import map_cases
+from semivox.prepare.headers import Headers, read_headers, refuse_other_channels
+from semivox.prepare.parallel import READERS, map_cases
 from semivox.prepare.plan_json import from_plain
 from semivox.prepare.targets import dice_ceilings, filled_label, read_label_on, region_ceilings
 from semivox.randomness import Key
@@ -208,14 +208,7 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray]:
     """A labelled case's numbers, and ``(C, n)`` float32 intensities of its foreground."""
     volume = read_case(task.case)
     path = task.case.images[0]
-    if volume.channels != task.channels:
-        raise DataError(
-            "an image with other channels than the cohort",
-            path=path,
-            found=volume.channels,
-            expected=task.channels,
-            remedy="correct `channel_names` in dataset.json, or the file",
-        )
+    refuse_other_channels(path, volume.channels, task.channels)
     if not np.isfinite(volume.array).all():
         raise DataError("the image holds NaN or infinity", path=path, remedy="run `semivox check`")
     native = None if task.spacing_known else task.native_spacing
@@ -273,8 +266,8 @@ def _key(cohort: Cohort, split: Split, headers: Headers) -> str:
         {
             "format": FORMAT,
             "cases": [[case.name, case.annotated] for case in split.labeled],
-            "contents": map_cases(files_sha256, split.labeled, 4),
-            "labels": map_cases(label_sha256, split.labeled, 4),
+            "contents": map_cases(files_sha256, split.labeled, READERS),
+            "labels": map_cases(label_sha256, split.labeled, READERS),
             "classes": [[value, cohort.classes[value]] for value in cohort.values],
             "regions": cohort.regions.to_json(),
             "ignore": cohort.ignore,

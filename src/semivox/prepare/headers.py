@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -78,18 +79,22 @@ def read_headers(
     return Headers(dims, axes, native_spacing, spacing_known, untold, tuple(sizes))
 
 
+def refuse_other_channels(path: Path, found: int, expected: int) -> None:
+    """Raise DataError where a case has another number of channels than the cohort."""
+    if found != expected:
+        raise DataError(
+            "an image with other channels than the cohort",
+            path=path,
+            found=found,
+            expected=expected,
+            remedy="correct `channel_names` in dataset.json, or the file",
+        )
+
+
 def _grid_of(case: Case, channels: int) -> Geometry:
     """That of a case's first file, on which the others lie."""
     first, *others = grids = [read_geometry(path) for path in case.images]
-    found = sum(grid.channels for grid in grids)
-    if found != channels:
-        raise DataError(
-            "an image with other channels than the cohort",
-            path=case.images[0],
-            found=found,
-            expected=channels,
-            remedy="correct `channel_names` in dataset.json, or the file",
-        )
+    refuse_other_channels(case.images[0], sum(grid.channels for grid in grids), channels)
     for path, grid in zip(case.images[1:], others, strict=True):
         error = grid_error("channel files lie on different grids", path, grid, case.images[0], first)
         if error is not None:

@@ -14,6 +14,8 @@ from typing import TypeVar
 from semivox.cohort import Progress
 from semivox.machine import cpus
 
+READERS = 4
+"""Files read at a time for their hashes: the disk is waited for, not the processor."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

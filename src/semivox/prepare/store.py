@@ -21,13 +21,10 @@ import numpy as np
 from semivox.cohort import Case, Cohort, Progress, Split, files_sha256, label_sha256
 from semivox.errors import DataError
 from semivox.prepare.cache import cache_folder, digest
-from semivox.prepare.parallel import map_cases
+from semivox.prepare.parallel import READERS, map_cases
 from semivox.prepare.plan import Plan
 from semivox.prepare.shares import made_together
 from semivox.prepare.store_entry import Job, read_meta
-
-READERS = 4
-"""Files read at a time for their hashes: the disk is waited for, not the processor."""
 
 
 @dataclass(frozen=True)
