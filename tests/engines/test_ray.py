@@ -168,7 +168,10 @@ def test_a_busy_machine_is_given_time_to_start_ray(monkeypatch: pytest.MonkeyPat
     class Late:
         @staticmethod
         def init(**given: Any) -> None:
-            left.append(subprocess.Popen([*sleeper, "/ray/raylet"]))
+            late = subprocess.Popen([*sleeper, "/ray/raylet"])
+            while not psutil.Process(late.pid).cmdline():  # a new program has none for a moment
+                time.sleep(0.001)
+            left.append(late)
             if len(left) < 3:
                 raise Exception("The current node timed out during startup.")
 
