@@ -756,6 +756,23 @@ def test_an_oracle_is_the_reference_with_every_label(compare: Callable[..., Comp
     assert "25%" in words
 
 
+def test_an_oracle_of_a_folder_of_labels_alone_is_no_matter_for_methods_that_need_others(
+    phantoms: Folders, compare: Callable[..., Comparison], tmp_path: Path
+) -> None:
+    """As in every benchmark: labels are there for all scans, and hidden from the methods."""
+    full = tmp_path / "full"
+    shutil.copytree(phantoms[0], full, ignore=shutil.ignore_patterns(".semivox"))
+    (full / "cases.csv").write_text("case,use\n" + "".join(f"phantom_00{i},no\n" for i in (3, 4, 5)))
+    log: list[str] = []
+    compare(stand_in(log=log), data=full, methods="cps", labeled="1", oracle=True)
+    assert log == ["cells/supervised/1/test/0", "cells/cps/1/test/0", "cells/supervised/all/test/0"]
+    for given in ({"reference": "cps"}, {"labeled": "1,all"}):
+        with pytest.raises(SettingsError, match=r"cps needs unlabelled cases.*2 labelled"):
+            compare(
+                data=full, out=tmp_path / "no", **{"methods": "cps", "labeled": "1", "oracle": True} | given
+            )
+
+
 def test_an_oracle_among_the_labelled_sets_is_trained_once(compare: Callable[..., Comparison]) -> None:
     log: list[str] = []
     compare(stand_in(log=log), methods="supervised", labeled="1,all", oracle=True)
