@@ -4,8 +4,9 @@
 
 ``predict`` of many scans and ``compare`` of some cells, on each engine, until so many kills (SIGKILL) hit
 a command at work. A node of Ray is killed and another one joins; a node of Slurm is set down and comes back.
-Where the command itself is killed it is given again. Then its files are compared with those of one
-undisturbed process: masks, weights and cases byte for byte, rows but for their seconds.
+Where the command itself is killed it is given again, and so where it tells that a piece was given up, as one
+whose workers died three times is. Then its files are compared with those of one undisturbed process: masks,
+weights and cases byte for byte, rows but for their seconds.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ def pieces(out: Path) -> list[str]:
     return [cell["folder"] for cell in cells if cell["state"] == "finished"]
 
 
-def disturbed(place: Place, words: list[str], most: int) -> Counter[str]:
-    """Run the command to its end; returns what was killed meanwhile."""
+def disturbed(place: Place, words: list[str], most: int) -> tuple[Counter[str], bool]:
+    """Run the command to its end; returns what was killed meanwhile, and whether it told of a failure."""
     killed: Counter[str] = Counter()
     kinds = ["worker", "driver", *(["node"] if place.lose_a_node else [])]
     command = _start(words)
@@ -82,7 +83,7 @@ def disturbed(place: Place, words: list[str], most: int) -> Counter[str]:
     if command.returncode not in (0, 3):
         assert command.stderr is not None
         raise RuntimeError(command.stderr.read()[-2000:])
-    return killed
+    return killed, command.returncode == 3
 
 
 def _start(words: list[str]) -> subprocess.Popen[str]:
@@ -99,7 +100,11 @@ def survived(
     began = time.monotonic()
     while sum(killed.values()) < kills:
         out = root / "out"
-        killed += disturbed(place, words(out, place.on), kills - sum(killed.values()))
+        hits, failed = disturbed(place, words(out, place.on), kills - sum(killed.values()))
+        killed += hits
+        if failed:
+            row["given up"] += len(set(names) - set(pieces(out)))
+            disturbed(place, words(out, place.on), 0)
         found, there = content(out), pieces(out)
         row["calls"] += 1
         row["pieces"] += len(names)
@@ -109,7 +114,9 @@ def survived(
         row["more files"] += len(set(found) - set(expected))
         shutil.rmtree(out)
     kinds = {f"killed {kind}s": killed[kind] for kind in ("worker", "node", "driver")}
-    counts = {key: row[key] for key in ("calls", "pieces", "lost", "twice", "unlike", "more files")}
+    counts = {
+        key: row[key] for key in ("calls", "pieces", "given up", "lost", "twice", "unlike", "more files")
+    }
     return {"what": name, **kinds, **counts, "seconds": round(time.monotonic() - began)}
 
 

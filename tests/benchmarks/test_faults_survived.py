@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -23,21 +24,31 @@ def write(out: Path, names: list[str], masks: dict[str, bytes], seconds: float) 
 
 
 def test_what_a_fault_does_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third call gives a piece up and says so; given again, it makes what was missing."""
     masks = {name: name.encode() for name in "abc"}
     wanted = write(tmp_path / "wanted", ["a", "b", "c"], masks, 1.0)
-    calls = [
-        (["a", "b", "c"], masks),
-        (["a", "b", "b"], {**masks, "a": b"other"}),
-    ]
+    calls = iter(
+        [
+            (["a", "b", "c"], masks, False),
+            (["a", "b", "b"], {**masks, "a": b"other"}, False),
+            (["a", "b"], {"a": b"a", "b": b"b"}, True),
+            (["a", "b", "c"], masks, False),
+        ]
+    )
+    most_asked = []
 
-    def disturbed(place: Place, words: list[str], most: int) -> Counter[str]:
-        write(tmp_path / "out", *calls[2 - most], seconds=2.0)
-        return Counter(worker=1)
+    def disturbed(place: Place, words: list[str], most: int) -> tuple[Counter[str], bool]:
+        most_asked.append(most)
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        names, made, failed = next(calls)
+        write(tmp_path / "out", names, made, seconds=2.0)
+        return Counter(worker=1 if most else 0), failed
 
     monkeypatch.setattr(faults_survived, "disturbed", disturbed)
     place = Place("local:2", lambda asked: [psutil.Process()])
-    row = faults_survived.survived("predict", place, tmp_path, lambda out, on: [], wanted, kills=2)
+    row = faults_survived.survived("predict", place, tmp_path, lambda out, on: [], wanted, kills=3)
+    assert most_asked == [3, 2, 1, 0]
     assert row | {"seconds": 0} == {
-        "what": "predict", "killed workers": 2, "killed nodes": 0, "killed drivers": 0,
-        "calls": 2, "pieces": 6, "lost": 1, "twice": 1, "unlike": 2, "more files": 0, "seconds": 0,
+        "what": "predict", "killed workers": 3, "killed nodes": 0, "killed drivers": 0, "calls": 3,
+        "pieces": 9, "given up": 1, "lost": 1, "twice": 1, "unlike": 2, "more files": 0, "seconds": 0,
     }  # fmt: skip

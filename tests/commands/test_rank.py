@@ -7,7 +7,7 @@ import json
 import shutil
 from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from PIL import Image
@@ -20,6 +20,7 @@ from semivox.commands.train import train
 from semivox.errors import DataError, SettingsError
 from semivox.inference import export_model, load_networks
 from semivox.prepare import plan_from_json
+from semivox.ranking.rank import Score
 
 from ..made_folds import two_folders
 
@@ -81,8 +82,12 @@ def test_the_files_and_what_they_say(run: Path, phantoms: tuple[Path, Path], tmp
     assert (content["format"], content["model_id"]) == (1, card["model_id"])
     assert content["networks"] == ["student", "teacher"]
     assert [row["case"] for row in content["cases"]] == [row["case"] for row in rows]
-    assert (content["notes"], content["failed"], content["labeled"]) == ([], {}, labeled)
+    assert (content["failed"], content["labeled"], content["score"]) == ({}, labeled, "random")
+    (note,) = content["notes"]
+    assert "chosen by lot among scans in which something is found" in note
     chosen = [row.case for row in ranking.chosen]
+    assert {row.reason[:8] for row in ranking.chosen} == {"by lot; "}
+    assert not any(row.reason.startswith("by lot") for row in ranking.scans if row.chosen is None)
     names = [line for line in (tmp_path / "out/next_labeled.txt").read_text().splitlines() if line[0] != "#"]
     assert names == labeled + chosen
     page = (tmp_path / "out/ranking.html").read_text()
@@ -95,6 +100,17 @@ def test_the_files_and_what_they_say(run: Path, phantoms: tuple[Path, Path], tmp
     assert "semivox annotate " in page
     with Image.open(tmp_path / "out/contact_sheet.png") as picture:
         assert picture.width > 800
+
+
+@pytest.mark.parametrize("score", [score for score in get_args(Score) if score != "random"])
+def test_whatever_chooses_it_is_said_that_lots_were_not_beaten(
+    run: Path, phantoms: tuple[Path, Path], tmp_path: Path, score: Score
+) -> None:
+    ranking = rank(run, phantoms[0], 2, score=score, out=tmp_path / "out")
+    assert ranking.notes == (
+        f"no score was shown to choose better than lots (--score random), nor was {score}",
+    )
+    assert all(row.reason.startswith("by lot") == (score == "stratified") for row in ranking.chosen)
 
 
 def test_entropy_is_the_one_that_predict_writes(
@@ -217,7 +233,7 @@ def test_a_model_of_one_network_has_no_disagreement(
     )
     shutil.copy(run / "cases.json", single)
     ranking = rank(single, phantoms[0])
-    assert ranking.notes == ("the model has one network only: disagreement is left out",)
+    assert ranking.notes[:-1] == ("the model has one network only: disagreement is left out",)
     assert all(row.disagreement is None for row in ranking.scans)
     assert "disagreement" in (single / "ranking/ranking.csv").read_text().splitlines()[0]
     seen: list[int] = []

@@ -24,8 +24,10 @@ LABELED = {"x": of(0.1, 0.0, 0.0, 0.0), "y": of(0.1, 0.0, 4.0, 0.0)}
 PATIENTS = {name: name for name in SCANS}
 
 
-def ranked(scans=SCANS, labeled=LABELED, patients=PATIENTS, known=(), top=2, **options):
-    return rank_scans(scans, labeled, patients, known, {1: "liver", 2: "spleen"}, top=top, **options)
+def ranked(scans=SCANS, labeled=LABELED, patients=PATIENTS, known=(), top=2, score="combined", **options):
+    return rank_scans(
+        scans, labeled, patients, known, {1: "liver", 2: "spleen"}, top=top, score=score, **options
+    )
 
 
 def test_one_measure_orders_by_its_size() -> None:

@@ -36,16 +36,17 @@ class RankOptions:
     """A data folder, such as the run's own. Its label files are not opened (but where plain folders have no
     ``dataset.json``)."""
     top: Annotated[int | None, Flag("N", default="8, or all")] = None
-    """How many scans to choose: high scores, unlike each other, of different patients."""
+    """How many scans to choose: of different patients and, unless by lot, with high scores and unlike each
+    other."""
     slices: Annotated[int | None, Flag("N")] = None
     """Name N slices to draw in place of whole scans: a few in each chosen one, without --top three."""
     score: Annotated[
-        Literal["combined", "entropy", "disagreement", "distance", "random", "stratified"], Flag()
-    ] = "combined"
-    """What makes a scan worth a label: entropy of the prediction, disagreement of the run's networks,
-    distance from the labelled scans, or combined: the mean of its ranks under those that can be measured. Or
-    lots: random, among scans in which something is found; stratified, each structure in turn by its noised
-    entropy."""
+        Literal["random", "stratified", "combined", "entropy", "disagreement", "distance"], Flag()
+    ] = "random"
+    """What makes a scan worth a label. Lots: random, among scans in which something is found, than which no
+    score was shown to choose better; stratified, each structure in turn by its noised entropy. Or entropy of
+    the prediction, disagreement of the run's networks, distance from the labelled scans; combined: the mean
+    of its ranks under those that can be measured."""
     seed: Annotated[int, Flag("S")] = 0
     """Of the lots."""
     curve: Annotated[Sequence[str], Flag("FOLDER", repeat=True)] = ()
@@ -95,7 +96,7 @@ def rank(options: RankOptions) -> Ranking:
         from semivox.forecast import foretell, read_points
         from semivox.inference.model import load_model
         from semivox.ranking.candidates import cohort_of, labeled_in, refuse_none, unlabeled_in
-        from semivox.ranking.rank import check_score, known_score, rank_scans
+        from semivox.ranking.rank import check_score, known_score, rank_scans, what_choosing_is_worth
         from semivox.ranking.record import write_ranking
         from semivox.ranking.slices import slices_to_draw
         from semivox.remote import refuse_in_copy
@@ -130,7 +131,8 @@ def rank(options: RankOptions) -> Ranking:
         )  # fmt: skip
         expected, said = foretell(points, len(known.patients), _patients_of(rows))
         chosen, more = slices_to_draw(out, options.slices, rows, scores, cohort)
-        notes = (*known.notes, *_notes(model, cohort, known, len(reference)), *remarks, *said, *more)
+        worth = what_choosing_is_worth(score)
+        notes = (*known.notes, *_notes(model, cohort, known, len(reference)), *remarks, *said, *more, worth)
         content = {
             **_head(run, data, model, score),
             "notes": [*notes],

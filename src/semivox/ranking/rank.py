@@ -15,10 +15,11 @@ from semivox.ranking.measure import Measured, uncertainty
 from semivox.ranking.ranked_scan import RankedScan
 from semivox.ranking.scores import combined, places, ranks_from_top, top_percent
 
-Score = Literal["combined", "entropy", "disagreement", "distance", "random", "stratified"]
+Score = Literal["random", "stratified", "combined", "entropy", "disagreement", "distance"]
 SCORES: tuple[Score, ...] = get_args(Score)
 LOTS: tuple[Score, ...] = ("random", "stratified")
 """Those in which lots are drawn (:mod:`semivox.ranking.lots`): chance makes the choice diverse."""
+BY_LOT: Mapping[str, str] = {"random": "by lot", "stratified": "by lot and entropy"}
 STANDS_OUT = 25
 """A measure is a reason where a scan is among the largest so many percent."""
 
@@ -31,7 +32,7 @@ def rank_scans(
     classes: Mapping[int, str],
     *,
     kinds: int = 0,
-    score: Score = "combined",
+    score: Score,
     top: int,
     seed: int = 0,
 ) -> list[RankedScan]:
@@ -89,10 +90,18 @@ def rank_scans(
                     [classes[value] for value in scans[name].missing],
                     nearest[i] if labeled else None,
                     patients[name] in labeled_patients,
+                    BY_LOT.get(score, "") if i in chosen else "",
                 ),
             )
         )
     return rows
+
+
+def what_choosing_is_worth(score: Score) -> str:
+    """What rounds of drawing have shown of ``score`` (docs/results.md, "What to draw")."""
+    if score == "random":
+        return "chosen by lot among scans in which something is found: no score was shown to choose better"
+    return f"no score was shown to choose better than lots (--score random), nor was {score}"
 
 
 def known_score(score: str) -> None:
@@ -147,8 +156,10 @@ def _reason(
     missing: Sequence[str],
     nearest: str | None,
     patient_is_labeled: bool,
+    by_lot: str,
 ) -> str:
-    """In words: "uncertain (entropy in the top 5 %), unlike any labelled scan (top 2 %; nearest: la_003)"."""
+    """In words: "uncertain (entropy in the top 5 %), unlike any labelled scan (top 2 %; nearest: la_003)".
+    Behind how the lot fell on it, if it did, that is what else is known of the scan."""
     texts = {
         "entropy": "uncertain (entropy in the top {} %)",
         "disagreement": "the networks agree least (top {} %)",
@@ -165,4 +176,5 @@ def _reason(
         said.append(f"no single measure stands out (ranks: {apart})")
     if patient_is_labeled:
         said.append("another scan of this patient is labelled")
-    return ", ".join(said)
+    reason = ", ".join(said)
+    return f"{by_lot}; {reason}" if by_lot else reason
