@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import signal
@@ -63,7 +64,9 @@ def test_a_killed_node_loses_no_task(cluster: Any, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(on_ray, "_do_text", do_text)
     second = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
     cluster.wait_for_nodes()
-    whats = ["add", "fail", "wait", "wait", "add", "environment"]
+    from of_tests import arrived  # not above: Ray's processes import this file, and have no path to that one
+
+    whats = ["add", "fail", "wait", "wait", "add", "environment", "refuse"]
     given = [{"folder": str(tmp_path), "number": n, "what": what} for n, what in enumerate(whats)]
 
     def kill_a_node_at_work() -> None:
@@ -90,9 +93,30 @@ def test_a_killed_node_loses_no_task(cluster: Any, tmp_path: Path, monkeypatch: 
     assert failure is not None
     assert "ValueError: task 1 is wrong" in str(failure.error)
     assert outcomes[5].result[:2] == [1, "1"]
+    refused = outcomes[6].failure
+    assert refused is not None
+    assert arrived(refused.error)
     assert outcomes[5].result[3] == str(tmp_path)  # relative paths mean the same there
-    tries = [(tmp_path / f"tried-{n}").stat().st_size for n in range(6)]
-    assert tries in ([1, 1, 2, 1, 1, 1], [1, 1, 1, 2, 1, 1])
+    tries = [(tmp_path / f"tried-{n}").stat().st_size for n in range(7)]
+    assert tries in ([1, 1, 2, 1, 1, 1, 1], [1, 1, 1, 2, 1, 1, 1])
+
+
+def test_a_machine_that_lacks_what_tasks_need_is_told(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one without semivox: a module that this process alone finds."""
+    (tmp_path / "of_the_driver.py").write_text("def do(told):\n    return told\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(on_ray, "_do_text", importlib.import_module("of_the_driver").do)
+    with engine_on(f"ray:{cluster.address}", Needs(), print, tmp_path) as engine:
+        (outcome,) = done_on(engine, iter([Task(0, KIND, {}, "case01")]))
+    failure = outcome.failure
+    assert failure is not None
+    assert str(failure.error) == (
+        "a machine of the Ray cluster cannot do tasks of semivox; found ModuleNotFoundError: No module named "
+        "'of_the_driver' (case01). Remedy: install the same semivox and extras on every machine of the "
+        "cluster, and give the same command again"
+    )
 
 
 def test_predict_loses_no_scan_with_a_node(

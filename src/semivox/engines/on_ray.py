@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import threading
@@ -62,16 +63,21 @@ class OnRay:
             if ready:
                 break
         task = self._out.pop(ready[0])
+        errors = self._ray.exceptions
         try:
             return from_plain(json.loads(self._ray.get(ready[0])))
-        except self._ray.exceptions.RayError as error:  # of Ray itself: the task's own are in its outcome
-            said = str(error).strip().partition("\n")[0]
-            lost = PartialFailure(
-                "Ray lost the task",
-                found=f"{type(error).__name__}: {said} ({task.name or task.kind})",
-                remedy="look at its nodes (`ray status`), and give the same command again",
-            )
-            return Outcome(task.number, failure=failure_of(lost))
+        except errors.RayTaskError as error:  # the task's own are in its outcome: it has not begun
+            what, found = "a machine of the Ray cluster cannot do tasks of semivox", _lines(error)[-1]
+            remedy = "install the same semivox and extras on every machine of the cluster"
+        except errors.RayError as error:
+            what, found = "Ray lost the task", f"{type(error).__name__}: {_lines(error)[0]}"
+            remedy = "look at its nodes (`ray status`)"
+        lost = PartialFailure(
+            what,
+            found=f"{found} ({task.name or task.kind})",
+            remedy=f"{remedy}, and give the same command again",
+        )
+        return Outcome(task.number, failure=failure_of(lost))
 
     def close(self) -> None:
         for reference in self._out:
@@ -79,6 +85,12 @@ class OnRay:
         self._out.clear()
         if self._ours:
             self._ray.shutdown()
+
+
+def _lines(error: Exception) -> list[str]:
+    """What Ray says, without its colours; at least one."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return [line for line in plain.splitlines() if line.strip()] or [type(error).__name__]
 
 
 def _do_text(told: str) -> str:
