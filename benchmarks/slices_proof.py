@@ -1,11 +1,11 @@
 """The same number of drawn slices: whole scans, or a few slices each of many scans?
 
 ``python benchmarks/slices_proof.py DATA DEV --labeled 3p --scans 2 --draws 10 --steps 300 --out DIR``: each
-draw begins with a random labelled set and a training on it. ``rank --top`` then names whole scans; as many
-slices as show anything in them are named by ``rank --slices`` in other scans, and are drawn there as the
-labels of DATA have them, with all other slices ignored. Both sets are trained on by one plan and number of
-steps, and measured on DEV. What DIR holds is not done again; ``--stop-after`` ends with what there is. A line
-of DIR/results.jsonl is a training. DATA is in 3D and needs a label file for each case.
+draw begins with a random labelled set and a training on it. ``rank --top`` then names whole scans by lot; as
+many slices as show anything in them are named by ``rank --slices`` in other scans, and are drawn there as
+the labels of DATA have them, with all other slices ignored. Both sets are trained on by one plan and number
+of steps, and measured on DEV. What DIR holds is not done again; ``--stop-after`` ends with what there is. A
+line of DIR/results.jsonl is a training. DATA is in 3D and needs a label file for each case.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def rank_words(a: argparse.Namespace, draw: int, arm: str, flag: str, count: int
         return None
     return [
         "-m", "semivox", "rank", str(first_of(a, draw).run), str(a.out / "data"), flag, str(count),
-        "--out", str(ranking), "--device", a.device, "--threads", "1",
+        "--score", "random", "--seed", str(draw), "--out", str(ranking),
+        "--device", a.device, "--threads", "1",
     ]  # fmt: skip
 
 
