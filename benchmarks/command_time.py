@@ -1,4 +1,4 @@
-"""CPU seconds of whole commands: this build's ``check`` and ``predict`` beside an earlier one's, in turn.
+"""CPU seconds of whole commands: this build's ``check``, ``predict`` and ``rank`` beside an earlier one's.
 
 ``python benchmarks/command_time.py --old SRC``: SRC is the source of the earlier build (``git worktree add
 /tmp/old a3f26fa``, then ``--old /tmp/old/src``). Each command is a fresh process; user and system time count
@@ -6,8 +6,10 @@ together, medians of the turns:
 
 * check: 5,000 made-up scans of 24 x 24 x 12 voxels, without labels and with one each (``--scans N``);
 * predict: four scans of 128 x 128 x 64 voxels and twelve of 64 x 64 x 32, with a small run that the earlier
-  build has trained, so that both can load it.
+  build has trained, so that both can load it;
+* rank: 1,000 made-up scans of 24 x 24 x 12 voxels, by the same run.
 
+The builds take turns. ``--only rank`` takes the tasks whose name begins so.
 ``--json`` prints one JSON line last.
 """
 
@@ -22,6 +24,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +36,14 @@ from startup import cpu_of_children
 HERE = Path(__file__).resolve().parents[1] / "src"
 
 
-def write_scans(folder: Path, shape: tuple[int, ...], count: int, labels: int) -> Path:
-    """A data folder of ``count`` scans with a bright box each, ``labels`` of them labelled."""
+def write_scans(folder: Path, shape: tuple[int, ...], number: int, labels: int) -> Path:
+    """A data folder of ``number`` scans with a bright box each, ``labels`` of them labelled."""
     rng = np.random.default_rng(0)
     mask = np.zeros(shape, bool)
     mask[tuple(slice(n // 4, n // 2) for n in shape)] = True
 
     def scans() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        for i in range(count):
+        for i in range(number):
             voxels = rng.normal(100, 20, shape).astype(np.float32)
             voxels[mask] += 100
             yield voxels, mask if i < labels else None
@@ -69,6 +72,7 @@ def main() -> None:
     parser.add_argument("--old", type=Path, metavar="SRC", required=True)
     parser.add_argument("--scans", type=int, default=5000)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--only", default="", metavar="NAME")
     parser.add_argument("--json", action="store_true")
     a = parser.parse_args()
     sources = {"new": HERE, "old": a.old.resolve()}
@@ -79,22 +83,26 @@ def main() -> None:
         train = write_scans(folder / "train", (64, 64, 32), 6, 4)
         large = write_scans(folder / "large", (128, 128, 64), 4, 0) / "imagesTr"
         small = write_scans(folder / "small", (64, 64, 32), 12, 0) / "imagesTr"
+        many = write_scans(folder / "many", (24, 24, 12), 1000, 0)
         cpu = partial(run_semivox, folder / "compiled")
         cpu(sources["old"], "train", train, "--out", run, "--steps", 20, "--method", "supervised")
-        masks = iter(range(10**6))
+        places = (folder / f"out{i}" for i in count())
         tasks: dict[str, Any] = {
             "check, no labels": lambda source: cpu(source, "check", bare),
             "check, all labels": lambda source: cpu(source, "check", drawn),
             "predict, 4 large": lambda source: predict(source, large),
             "predict, 12 small": lambda source: predict(source, small),
+            "rank, 1,000 small": lambda source: cpu(source, "rank", run, many, "--out", next(places)),
         }
 
         def predict(source: Path, scans: Path) -> float:
-            return cpu(source, "predict", run, scans, "--out", folder / f"masks{next(masks)}")
+            return cpu(source, "predict", run, scans, "--out", next(places))
 
         result: dict[str, Any] = {"benchmark": "command_time", "scans": a.scans, "turns": a.turns}
         print(f"{'':20}{'new':>8}{'old':>8}{'new/old':>9}   CPU seconds, medians of {a.turns} turns")
         for task, work in tasks.items():
+            if not task.startswith(a.only):
+                continue
             laps: dict[str, list[float]] = {which: [] for which in sources}
             for turn in range(1 + a.turns):  # the first compiles the modules
                 for which, source in sources.items():
