@@ -46,6 +46,7 @@ def training_of(request: Request, group: Group, method: str, seed: int) -> Train
 def check_settings(request: Request) -> None:
     """Resolve the settings of every variant once. Raises SettingsError as ``train`` would, and for settings
     that would make cells alike which the lists keep apart."""
+    needing = set()
     for variant in request.variants:
         group, seed = request.groups[0], request.seeds[0]
         asked = training_of(request, group, variant.text, seed)
@@ -59,16 +60,17 @@ def check_settings(request: Request) -> None:
                     found=repr(found),
                     remedy=f"give {OWN[key]}",
                 )
-        for group in request.groups:
-            if group.labeled == request.oracle and variant != request.reference:
-                continue  # it is trained with every label by the reference alone
-            if method_class.needs_unlabeled and not group.split.unlabeled:
-                raise SettingsError(
-                    f"{variant.name} needs unlabelled cases",
-                    path=request.data,
-                    found=f"{len(group.split.labeled)} labelled cases and no other ({group.labeled.name})",
-                    remedy="add images without labels, or ask for fewer labelled cases",
-                )
+        if method_class.needs_unlabeled:
+            needing.add(variant)
+    for cell in request.cells():
+        group = request.group(cell)
+        if cell.variant in needing and not group.split.unlabeled:
+            raise SettingsError(
+                f"{cell.variant.name} needs unlabelled cases",
+                path=request.data,
+                found=f"{len(group.split.labeled)} labelled cases and no other ({group.labeled.name})",
+                remedy="add images without labels, or ask for fewer labelled cases",
+            )
 
 
 def minutes_of(request: Request) -> int | None:

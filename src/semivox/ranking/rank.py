@@ -17,9 +17,9 @@ from semivox.ranking.scores import combined, places, ranks_from_top, top_percent
 
 Score = Literal["random", "stratified", "combined", "entropy", "disagreement", "distance"]
 SCORES: tuple[Score, ...] = get_args(Score)
-LOTS: tuple[Score, ...] = ("random", "stratified")
-"""Those in which lots are drawn (:mod:`semivox.ranking.lots`): chance makes the choice diverse."""
-BY_LOT: Mapping[str, str] = {"random": "by lot", "stratified": "by lot and entropy"}
+LOTS: Mapping[Score, str] = {"random": "by lot", "stratified": "by lot and entropy"}
+"""Those in which lots are drawn (:mod:`semivox.ranking.lots`), and how a reason begins: chance makes the
+choice diverse."""
 STANDS_OUT = 25
 """A measure is a reason where a scan is among the largest so many percent."""
 
@@ -90,7 +90,7 @@ def rank_scans(
                     [classes[value] for value in scans[name].missing],
                     nearest[i] if labeled else None,
                     patients[name] in labeled_patients,
-                    BY_LOT.get(score, "") if i in chosen else "",
+                    LOTS.get(score, "") if i in chosen else "",
                 ),
             )
         )
