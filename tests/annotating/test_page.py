@@ -203,6 +203,25 @@ def test_the_keyboard_alone_suffices(anna: Reader, desk: Desk) -> None:
     assert desk.book.last_actions()["known_a"] == ("flag", "an odd scan")
 
 
+@pytest.mark.parametrize("width", [420, 620, *range(764, 1100, 42)])
+def test_nothing_that_is_said_moves_the_picture(anna: Reader, width: int) -> None:
+    """Pointer, tools, pen, views, the state of the drawing: what is under the pointer stays there."""
+    usual = anna.page.viewport_size
+    anna.page.set_viewport_size({"width": width, "height": 700})
+    anna.load("thick")
+    box = anna.page.locator("#viewer").bounding_box()
+    assert box is not None
+    anna.at([0, 0, 0])
+    for key in ("b", "d", "Space", "ArrowRight", "d", "2", "x", "x", "v", "v", "v", "p", "l", "t", "1", "z"):
+        anna.keys(key)
+        assert anna.page.locator("#viewer").bounding_box() == box, key
+    for part in (0.1, 0.3, 0.5, 0.7, 0.9):
+        anna.page.mouse.move(box["x"] + part * box["width"], box["y"] + part * box["height"])
+        assert anna.page.locator("#viewer").bounding_box() == box, part
+    assert usual is not None
+    anna.page.set_viewport_size(usual)
+
+
 def test_a_second_reader_is_told(anna: Reader, browser: Browser, url: str) -> None:
     anna.open("thick")
     ben = Reader(browser, url, (420, 700))

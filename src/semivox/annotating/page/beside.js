@@ -65,8 +65,8 @@ export function place(at, axis) {
   const found = drawing && (about.classes.find(row => row.number === drawing.mask[index])?.name ?? "background");
   const value = view.intensity(index);
   $("place").textContent = [
+    now.pen ? "pen down" : null,
     facts.dims === 3 ? `${view.planeName(axis)} ${at[axis] + 1} of ${facts.shape[axis]}` : null,
     `voxel ${at.slice(0, facts.dims).join(", ")}`, value === null ? null : Number(value.toPrecision(5)), found, facts.dims === 3 ? VIEWS[view.shown] : null,
-    now.pen ? "pen down" : null,
   ].filter(part => part !== null).join(" · ");
 }
