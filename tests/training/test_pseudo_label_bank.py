@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -374,11 +375,11 @@ def test_timing_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_busy_second_changes_no_timing(
     each: float, busy_from: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = [0.0]
+    now, mean = [0.0], np.mean([math.prod(SHAPES[case]) for case in FakeStore.unlabeled])
 
-    def label(place: Path, *_: object) -> dict[str, float]:
+    def label(place: Path, case: int, *_: object) -> dict[str, float]:
         began = now[0]
-        now[0] += each
+        now[0] += each * math.prod(SHAPES[case]) / mean
         if began < busy_from + 1 and now[0] > busy_from:
             now[0] += 1.0
         return {"seconds": now[0] - began}
@@ -387,7 +388,34 @@ def test_a_busy_second_changes_no_timing(
     monkeypatch.setattr(one, "_label", label)
     monkeypatch.setattr(bank_module.time, "monotonic", lambda: now[0])
     assert one.seconds_a_case(ALL, [Net()]) == pytest.approx(each)
-    assert now[0] <= 3 * (each + 1) + 3
+    assert now[0] <= 3 * (1.4 * each + 1) + 3
+
+
+@pytest.mark.parametrize("fixed", [0.0, 0.05])
+@pytest.mark.parametrize("order", ["small first", "large first", "mixed"])
+@pytest.mark.parametrize("cases", [1, 3, 10, 94])
+def test_the_time_of_scans_of_all_sizes_is_told_from_three(
+    cases: int, order: str, fixed: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scans up to ten times as large as others, and a part of the time that is not their size's."""
+    edges = np.random.default_rng(cases).permutation(np.linspace(20, 200, cases).astype(int))
+    edges = {"small first": np.sort(edges), "large first": np.sort(edges)[::-1], "mixed": edges}[order]
+    store = FakeStore()
+    store.unlabeled = tuple(range(cases))
+    store.rows = tuple(SimpleNamespace(shape=(int(edge), 10, 10)) for edge in edges)
+    seconds = [fixed + 1e-5 * 100 * int(edge) for edge in edges]
+    one = PseudoLabelBank(tmp_path / "labels", cast(Store, store), PLAN, Key(0))
+    asked = list[int]()
+
+    def label(place: Path, case: int, *_: object) -> dict[str, float]:
+        asked.append(case)
+        return {"seconds": seconds[case]}
+
+    monkeypatch.setattr(one, "_label", label)
+    monkeypatch.setattr(bank_module, "TIMED", 0.0)
+    assert one.seconds_a_case(ALL, [Net()]) == pytest.approx(np.mean(seconds), rel=0.1)
+    assert len(set(asked)) == min(3, cases)
+    assert one.seconds_a_case(ALL, [Net()], deadline=0.0) == pytest.approx(np.mean(seconds), rel=0.1)
 
 
 def test_blank_labels_make_batches_of_sure_background() -> None:

@@ -135,21 +135,25 @@ class PseudoLabelBank:
     def seconds_a_case(
         self, relabel: Relabel, networks: Sequence[nn.Module], deadline: float = math.inf, most: int = 3
     ) -> float:
-        """Median seconds that labelling one of the first ``most`` unlabelled cases takes; leaves no trace.
+        """Mean seconds that labelling an unlabelled case takes; leaves no trace.
 
-        The cases take turns for TIMED seconds, so that a busy second is the smaller part of them, and the
-        fastest turn of each counts. After ``deadline`` (time.monotonic) no case is begun but the first.
+        Scans of one folder differ in size: ``most`` are timed that stand for as many equal parts of the cases
+        by size, the middle part first, and what counts is the median of their times a voxel. They take turns
+        for TIMED seconds, so that a busy second is the smaller part of them, and the fastest turn of each
+        counts. After ``deadline`` (time.monotonic) no case is begun but the first.
         """
+        voxels = {case: math.prod(self.store.rows[case].shape) for case in self.store.unlabeled}
         fastest: dict[int, float] = {}
         began = time.monotonic()
         with scratch(self.folder / "timing") as folder:
-            for turn, case in ((turn, case) for turn in count() for case in self.store.unlabeled[:most]):
+            for turn, case in ((turn, case) for turn in count() for case in _of_all_sizes(voxels, most)):
                 now = time.monotonic()
                 if fastest and (now >= deadline or (case in fastest and now >= began + TIMED)):
                     break
                 row = self._label(folder / f"{turn}-{case}", case, relabel, networks, self.key, self.view(-1))
                 fastest[case] = min(fastest.get(case, math.inf), row["seconds"])
-        return statistics.median(fastest.values())
+        a_voxel = statistics.median(seconds / voxels[case] for case, seconds in fastest.items())
+        return a_voxel * statistics.mean(voxels.values())
 
     def view(self, index: int) -> BankView:
         """What the stage with this ``index`` sees: of each case the newest generation up to ``index``.
@@ -303,6 +307,14 @@ class BlankLabels:
 
     def agreement(self, index: int, /) -> float:
         return 1.0
+
+
+def _of_all_sizes(voxels: Mapping[int, int], most: int) -> list[int]:
+    """The cases in the middle of ``most`` equal parts by size, those nearest to the median of all first."""
+    by_size = sorted(voxels, key=lambda case: (voxels[case], case))
+    parts = min(most, len(by_size))
+    middles = sorted(range(parts), key=lambda part: abs(2 * part + 1 - parts))
+    return [by_size[(2 * part + 1) * len(by_size) // (2 * parts)] for part in middles]
 
 
 def _finished(place: Path, classes: int) -> dict[str, Any] | None:
