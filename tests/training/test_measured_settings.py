@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,15 +14,18 @@ import torch
 from torch import nn
 
 from semivox.batches import Augmentation
+from semivox.methods.catalog import CATALOG, load_method
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Player, Relabel, Stage, Term
 from semivox.networks import build_network
 from semivox.networks.precision import Measured
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
 from semivox.testing.displays import Told
+from semivox.testing.synthetic import build, tiny_facts, tiny_plan
 from semivox.training import measured_settings as settle_module
 from semivox.training.config import Config, DistanceSettings, RunSettings, resolve, write_config
 from semivox.training.measured_settings import choose_precision, measure_settings
+from semivox.training.stages import stage_ends, stages_of
 
 PLAN = Plan(
     dims=2, axes=(0, 1), native_spacing=(1.0, 1.0), spacing=(1.0, 1.0), spacing_known=True, rung=1.0,
@@ -135,7 +139,8 @@ def settled(
 ) -> tuple[RunSettings, list[str], int]:
     """What a run of 1000 s (970 without the reserve) at 0.5 s a step is settled to, what it said, and how
     often it timed labelling."""
-    monkeypatch.setattr(settle_module, "seconds_a_step", lambda *a: 0.5)
+    measured = dict.fromkeys((s.name for s in kind().stages(Facts(PLAN, 1, 1, 5, Key(0)))), 0.5)
+    monkeypatch.setattr(settle_module, "seconds_of_stages", lambda *a: measured)
     monkeypatch.setattr(settle_module.time, "monotonic", lambda: 0.0)
     settings = RunSettings(**{"budget": 1000.0, "precision": "fp32", **run})
     config = Config("data", settings, Optimizer(), Augmentation(), DistanceSettings(), NoSettings())
@@ -171,6 +176,41 @@ def test_at_least_one_sweep_and_one_step(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (run.sweeps, run.steps) == (1, int((970 - 500) / 0.5))
     run, *_ = settled(monkeypatch, 1000.0)
     assert (run.sweeps, run.steps) == (1, 1)
+
+
+@pytest.mark.parametrize("budget", [60.0, 1000.0, 20_000.0])
+@pytest.mark.parametrize("name", CATALOG)
+def test_what_a_budget_holds_is_counted_with_the_stages_that_a_run_of_so_many_steps_has(
+    name: str, budget: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long a method learns from labels alone may depend on its steps, and stages cost differently."""
+    method, plan = load_method(name), tiny_plan(2)
+
+    def make(steps: int, precision: str = "fp32", sweeps: int | None = None) -> tuple[Facts, Method]:
+        facts = tiny_facts(plan, steps, sweeps=sweeps)
+        return facts, build(method, facts)
+
+    costs = {s.name: 0.1 + 0.2 * i for i, s in enumerate(_stages_of(make(100)))}
+    monkeypatch.setattr(settle_module, "seconds_of_stages", lambda *a: costs)
+    monkeypatch.setattr(settle_module.time, "monotonic", lambda: 0.0)
+    settings = RunSettings(budget=budget, precision="fp32")
+    config = Config("data", settings, Optimizer(), Augmentation(), DistanceSettings(), method.Settings())
+    bank = TimedBank(budget / 200)  # 5 cases
+    maker = cast(Any, lambda config: lambda steps, precision: make(steps, precision, config.run.sweeps))
+    found = measure_settings(
+        config, maker, cast(Any, None), cast(Any, bank), torch.device("cpu"), 0.0, Told()
+    ).run
+    assert found.steps is not None
+    stages = _stages_of(make(found.steps, sweeps=found.sweeps))
+    ends = stage_ends(stages, found.steps)
+    steps = sum((b - a) * costs[s.name] for s, (a, b) in zip(stages, pairwise([0, *ends]), strict=True))
+    labels = sum(5 * bank.seconds / s.relabel.part[1] for s in stages if s.relabel)
+    assert 0.97 * budget == pytest.approx(steps + labels, rel=0.03)
+
+
+def _stages_of(made: tuple[Facts, Method]) -> list[Stage]:
+    facts, method = made
+    return stages_of(method, facts)
 
 
 def test_a_budget_that_is_over_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

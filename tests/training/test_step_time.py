@@ -16,7 +16,7 @@ from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Player,
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
 from semivox.training import step_time
-from semivox.training.step_time import Moment, seconds_a_step
+from semivox.training.step_time import Moment, mean_seconds, seconds_of_stages
 
 PLAN = Plan(
     dims=2, axes=(0, 1), native_spacing=(1.0, 1.0), spacing=(1.0, 1.0), spacing_known=True, rung=1.0,
@@ -100,11 +100,18 @@ def measured(
         return Facts(PLAN, steps, 1, 1, Key(0)), kind()
 
     batches = cast(Any, lambda stage: Nothing())
-    return seconds_a_step(make, "fp32", batches, Optimizer(), CPU, limit=limit, deadline=deadline)
+    found = seconds_of_stages(make, "fp32", batches, Optimizer(), CPU, limit=limit, deadline=deadline)
+    return mean_seconds(kind().stages(make(100, "fp32")[0]), found)
 
 
 def test_a_step_costs_the_mean_of_the_stages_by_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
     assert measured(Machine(), 0.02, monkeypatch) == pytest.approx(0.75 * 0.02 + 0.25 * 0.06)
+
+
+def test_a_stage_that_was_not_measured_counts_as_the_mean_of_the_others() -> None:
+    stages = [Stage(name, {}, (), share=share) for name, share in (("a", 0.2), ("b", 0.2), ("c", 0.6))]
+    assert mean_seconds(stages, {"a": 1.0, "b": 3.0}) == pytest.approx(2.0)
+    assert mean_seconds(stages, {"a": 1.0, "b": 3.0, "c": 5.0, "of another run": 9.0}) == pytest.approx(3.8)
 
 
 @pytest.mark.parametrize("ours", [0.0, 0.4])

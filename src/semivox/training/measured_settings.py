@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -21,7 +21,7 @@ from semivox.training.display import Display
 from semivox.training.processes import ALONE, Processes
 from semivox.training.pseudo_label_bank import BlankLabels, PseudoLabelBank
 from semivox.training.stages import stages_of
-from semivox.training.step_time import WINDOW, Make, seconds_a_step
+from semivox.training.step_time import WINDOW, Make, mean_seconds, seconds_of_stages
 
 Source = Callable[[Stage, PseudoLabels | None], Batches]
 """Makes the batches of a stage; the pseudo-labels are None where no stage of the method labels anew."""
@@ -36,6 +36,8 @@ FOR_STEP_TIME = 0.03
 """Share of a budget that measuring a step may take."""
 A_PASS_EACH = 4.0
 """What one pass in each precision takes, over the plan's step."""
+SETTLING = 4
+"""Turns in which the number of steps agrees with the shares of the stages, which may depend on it."""
 FOR_STEPS = 0.6
 """Share of what is left of a budget that relabelling leaves for steps."""
 
@@ -88,6 +90,7 @@ class _Measuring:
         self.device, self.began, self.display, self.processes = device, began, display, processes
         self.budget = settled.run.budget or 3600.0
         self.deadline = time.monotonic() + FOR_MEASURING * self.budget
+        self.of_stages: dict[bool, dict[str, float]] = {}
         self.labels_anew = any(stage.relabel for stage in _stages(self.make()))
 
     @property
@@ -131,23 +134,23 @@ class _Measuring:
             self.fix(sweeps=most_sweeps(self.left(), seconds))
         return seconds
 
-    def compile(self, left: Callable[[], float]) -> float:
-        """Seconds of a step in the form that is taken: compiled or not."""
+    def compile(self, left: Callable[[], float]) -> dict[str, float]:
+        """Seconds of a step of each stage in the form that is taken: compiled or not."""
         choice = compiling.choose(
             self.run.compile, self._step_seconds, left, self.device, self.processes.ranks
         )
         self.fix(compile=choice.compiled)
         if choice.said:
             self.display.detail(choice.said)
-        return choice.seconds
+        return self.of_stages[choice.compiled]
 
     def _step_seconds(self, compiled: bool) -> float:
         # compiling itself takes minutes, and is tried only where they are at hand
         deadline = math.inf if compiled else self.deadline
         limit = min(WINDOW, FOR_STEP_TIME * self.budget)
         make, run, optimizer = self.make(), self.run, self.settled.optimizer
-        return self.processes.agree(
-            seconds_a_step(
+        self.of_stages[compiled] = self.processes.agree(
+            seconds_of_stages(
                 make,
                 run.precision,
                 self.batches,
@@ -159,19 +162,22 @@ class _Measuring:
                 deadline,
             )
         )
+        return mean_seconds(_stages(make), self.of_stages[compiled])
 
-    def steps(self, sweep: float, each: float) -> None:
-        """As many as the budget holds beside labelling."""
-        time_left = self.left()
-        # the stages may depend on the number of steps, which is at most this
-        passes = sweeps_of(_stages(self.make(), max(1, int(time_left / each))))
+    def steps(self, sweep: float, of_stages: Mapping[str, float]) -> None:
+        """As many as the budget holds beside labelling. What part of them a stage has, and how often the
+        method labels, may depend on how many they are."""
+        time_left, steps = self.left(), 100
+        for _ in range(SETTLING):
+            stages = _stages(self.make(), steps)
+            passes, each = sweeps_of(stages), mean_seconds(stages, of_stages)
+            steps = max(1, int((time_left - passes * sweep) / each))
         if sweep:
             cases = len(self.bank.store.unlabeled)
             self.display.detail(
                 f"relabelling: {passes:.3g} passes over {cases} unlabelled scans, of {sweep / cases:.2g} s a "
                 "scan (override: --set run.sweeps=N)"
             )
-        steps = max(1, int((time_left - passes * sweep) / each))
         self.fix(steps=steps)
         left, budget = show_duration(max(0.0, time_left)), show_duration(self.budget)
         self.display.say(f"time: {left} of {budget} are left, for steps of {each:.2g} s each")

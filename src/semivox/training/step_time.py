@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
@@ -55,7 +55,7 @@ class Lap:
         return max(1.0, self.seconds / self.worked) if self.worked > 0 else math.inf
 
 
-def seconds_a_step(
+def seconds_of_stages(
     make: Make,
     precision: str,
     batches: Callable[[Stage], Batches],
@@ -65,11 +65,11 @@ def seconds_a_step(
     compiled: bool = False,
     limit: float = WINDOW,
     deadline: float = math.inf,
-) -> float:
-    """Seconds of a step, averaged over the stages by their share.
+) -> dict[str, float]:
+    """Seconds of a step of each stage, by its name.
 
     All stages take turns; none begins after ``limit`` seconds, and after ``deadline`` (time.monotonic) no
-    step but the second. A stage that no turn came to counts as the mean of the others.
+    step but the second. A stage that no turn came to is not told.
     """
     facts, method = make(100, precision)
     stages = stages_of(method, facts)
@@ -104,21 +104,20 @@ def seconds_a_step(
     turns = [turn(warm_up + (ONE_TURN if compiled else timed))]  # another one would compile again
     while not processes.agree(compiled or late() or sum(lap.seconds for lap in _all(turns)) >= limit):
         turns.append(turn(timed))
-    return _mean([stage.share for stage in stages], turns, warm_up, device)
-
-
-def _mean(
-    shares: Sequence[float], turns: Sequence[Sequence[list[Lap]]], warm_up: int, device: torch.device
-) -> float:
-    """Seconds of a step over the stages by their ``shares``, from turns of them all, of which the first one
-    begins with ``warm_up`` steps of each stage."""
     waiting = _waiting(_all(turns)) if device.type == "cpu" else math.inf
-    found = []
-    for first, *others in zip(*turns, strict=True):
+    found = {}
+    for stage, (first, *others) in zip(stages, zip(*turns, strict=True), strict=True):
+        # the first turn begins with steps that warm up
         if laps := [*(first[warm_up:] or first[-1:]), *chain(*others)]:
-            found.append(_quartile([min(lap.seconds, waiting * lap.worked) for lap in laps]))
-    shares = shares[: len(found)]
-    return sum(seconds * share for seconds, share in zip(found, shares, strict=True)) / sum(shares)
+            found[stage.name] = _quartile([min(lap.seconds, waiting * lap.worked) for lap in laps])
+    return found
+
+
+def mean_seconds(stages: Sequence[Stage], of_stages: Mapping[str, float]) -> float:
+    """Seconds of a step, averaged over ``stages`` by their share. One that was not measured counts as the
+    mean of the others."""
+    shares = {stage.name: stage.share for stage in stages if stage.name in of_stages}
+    return sum(share * of_stages[name] for name, share in shares.items()) / sum(shares.values())
 
 
 def _all(turns: Sequence[Sequence[list[Lap]]]) -> list[Lap]:
