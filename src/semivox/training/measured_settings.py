@@ -168,8 +168,9 @@ class _Measuring:
         """As many as the budget holds beside labelling. What part of them a stage has, and how often the
         method labels, may depend on how many they are."""
         time_left, steps = self.left(), 100
+        facts, method = self.make()(steps, "fp32")
         for _ in range(SETTLING):
-            stages = _stages(self.make(), steps)
+            stages = stages_of(method, replace(facts, steps=steps))
             passes, each = sweeps_of(stages), mean_seconds(stages, of_stages)
             steps = max(1, int((time_left - passes * sweep) / each))
         if sweep:
@@ -215,9 +216,9 @@ def seconds_a_sweep(
     return bank.seconds_a_case(relabel, networks, deadline) * rounds
 
 
-def _stages(make: Make, steps: int = 100) -> list[Stage]:
+def _stages(make: Make) -> list[Stage]:
     facts, method = make(100, "fp32")
-    return stages_of(method, replace(facts, steps=steps))
+    return stages_of(method, facts)
 
 
 def choose_precision(

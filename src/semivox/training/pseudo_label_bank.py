@@ -143,10 +143,10 @@ class PseudoLabelBank:
         counts. After ``deadline`` (time.monotonic) no case is begun but the first.
         """
         voxels = {case: math.prod(self.store.rows[case].shape) for case in self.store.unlabeled}
-        fastest: dict[int, float] = {}
+        timed, fastest = _of_all_sizes(voxels, most), dict[int, float]()
         began = time.monotonic()
         with scratch(self.folder / "timing") as folder:
-            for turn, case in ((turn, case) for turn in count() for case in _of_all_sizes(voxels, most)):
+            for turn, case in ((turn, case) for turn in count() for case in timed):
                 now = time.monotonic()
                 if fastest and (now >= deadline or (case in fastest and now >= began + TIMED)):
                     break
