@@ -23,10 +23,9 @@ WORTH_A_TRY = 7200.0
 
 @dataclass(frozen=True)
 class Choice:
-    """``seconds``: of a step so; ``said``: a line for the user, or None where there is nothing to say."""
+    """``said``: a line for the user, or None where there is nothing to say."""
 
     compiled: bool
-    seconds: float
     said: str | None = None
 
 
@@ -47,7 +46,7 @@ def choose(
     else:
         least = float("inf")
     if not asked:
-        return Choice(False, plain)
+        return Choice(False)
     fault = "several processes share a batch" if ranks > 1 else compiler_fault()
     if fault is None:
         try:
@@ -57,11 +56,11 @@ def choose(
         except Exception as error:
             fault = (str(error).splitlines() or [type(error).__name__])[0]
     if fault is not None:
-        return Choice(False, plain, f"compile: no; {fault}")
+        return Choice(False, f"compile: no; {fault}")
     yes = seconds < least
     both = f"a step takes {seconds:.2f} s compiled, {plain:.2f} s as it is"
     said = f"compile: {'yes' if yes else 'no'}; {both} (override: --set run.compile={'no' if yes else 'yes'})"
-    return Choice(yes, seconds if yes else plain, said)
+    return Choice(yes, said)
 
 
 def still_compiled(settled: bool | Literal["auto"], processes: Processes, display: Display) -> bool:
