@@ -13,6 +13,7 @@ from semivox.batches.augmentation import Augmentation
 from semivox.batches.case_draws import draw_cases, draw_pair, part_of, surest_of
 from semivox.batches.crops import Crops
 from semivox.batches.distances import distance_targets
+from semivox.batches.exchange import exchanged
 from semivox.batches.geometry import CropGeometry, cut, draw_geometry
 from semivox.batches.intensity import apply_intensity, draw_mild, draw_strong
 from semivox.batches.source import CropCase, CropSource
@@ -115,9 +116,8 @@ class Batches:
             self._sample(case, stream, key / step / i, centre)
             for case, i, centre in zip(cases, rows, centred, strict=True)
         ]
-        first = samples[0]
-        return Crops(
-            views={view: torch.stack([s.views[view] for s in samples]) for view in first.views},
+        crops = Crops(
+            views={view: torch.stack([s.views[view] for s in samples]) for view in samples[0].views},
             target=_stack([s.target for s in samples]),
             valid=torch.stack([s.valid for s in samples]),
             annotated=torch.stack([s.annotated for s in samples]),
@@ -126,6 +126,9 @@ class Batches:
             box=torch.stack([s.box for s in samples]),
             regions=self.regions,
         )
+        if not stream.exchange:
+            return crops
+        return exchanged(crops, rows.start, key / step / "exchange", stream.exchange, stream.exchange_side)
 
     def _annotation(self, index: int, case: CropCase, stream: Stream) -> Annotation:
         return annotation_for(index, case, index in self.labeled, stream, self.pseudo)

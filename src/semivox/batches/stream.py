@@ -45,18 +45,20 @@ class Stream:
     confidence: float = 0.0
     weighted: bool = False
     surest: float = 1.0
+    exchange: float = 0.0
+    exchange_side: float = 2 / 3
 
 
 def group_size(stream: Stream) -> int:
     """How many neighbouring samples of the stream belong together, in one process."""
-    return 2 if stream.where == "shared_classes" else 1
+    return 2 if stream.where == "shared_classes" or stream.exchange else 1
 
 
 def rows_of(stream: Stream, rank: int, ranks: int) -> range:
     """Which samples of the stream's batch process ``rank`` of ``ranks`` makes; pairs stay together."""
     group = group_size(stream)
-    groups = share(stream.size // group, rank, ranks)
-    return range(group * groups.start, group * groups.stop)
+    groups = share(-(-stream.size // group), rank, ranks)
+    return range(*(min(group * end, stream.size) for end in (groups.start, groups.stop)))
 
 
 VIEWS = ("weak", "strong", "intensity", "recrop")
@@ -73,8 +75,13 @@ def stream_fault(stream: Stream, cases: int, unlabeled: int, bank: bool) -> str 
         return f"there are no {stream.cases} cases" if stream.cases != "all" else "there are no cases"
     if unknown := [view for view in stream.views if view not in VIEWS]:
         return f"unknown views {unknown}, known are {list(VIEWS)}"
-    if stream.size % group_size(stream):
+    if stream.where == "shared_classes" and stream.size % 2:
         return f"where={stream.where!r} makes pairs, and {stream.size} crops a step is an odd number"
+    if stream.exchange and (stream.sdm or "recrop" in stream.views):
+        return "boxes of distance targets and of second crops cannot change places"
+    for name in ("exchange", "exchange_side"):
+        if not 0 <= getattr(stream, name) <= 1:
+            return f"{name} is {getattr(stream, name)}, and must lie in 0..1"
     if stream.sdm and stream.target is None:
         return "distance targets need a target"
     if stream.target == "pseudo" and stream.cases != "unlabeled":

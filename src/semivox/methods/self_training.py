@@ -1,5 +1,4 @@
-"""Self-training as it pays with few labels: a teacher that has finished learning labels whole scans, and the
-student goes on with labels and pseudo-labels side by side.
+"""Self-training as it pays with few labels.
 
 Idea: a teacher that has finished learning labels whole scans; a student learns from them
 Basis: measured here
@@ -18,18 +17,17 @@ Basis: measured here
 
               on one schedule through all rounds, from a second, smaller learning rate to 0
 
-In half of the pairs of a labelled and a pseudo-labelled crop a box changes places, image, target and weight,
-both ways (after BCP, Bai et al., CVPR 2023). Labelled crops are as many as in ``supervised``; those with
-pseudo-labels come on top. A round whose labels cannot be right (a class is missing, volumes leave the
-labelled range, mirror images disagree) is refused, and the run goes on with labels alone.
-
+Boxes change places, image, target and weight, both ways (after BCP, Bai et al., CVPR 2023): first between
+labelled crops, then in half of the pairs of a labelled and a pseudo-labelled one. Labelled crops are as many
+as in ``supervised``; others come on top. A round whose labels cannot be right (a class is missing, volumes
+leave the labelled range, mirror images disagree) is refused, and the run goes on with labels alone.
 Ours, after pseudo-labels (Lee, 2013) and thresholds by class (Zhang et al., NeurIPS 2021).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -77,8 +75,12 @@ class SelfTrainingSettings(StudentTeacherSettings):
     """Of a class that labels show in one piece only the largest component stays in a pseudo-label. [ours]"""
     strong: bool = False
     """Pseudo-labelled crops are strong views instead of weak ones. [ours]"""
+    first_exchange: Share = 1.0
+    """Share of the pairs of labelled crops in which a box changes places before the first round. [ours]"""
+    first_box: Share = 2 / 3
+    """Side of that box as a share of the crop's. [field]"""
     exchange: Share = 0.5
-    """Share of the pairs of crops in which a box changes places. [ours]"""
+    """Share of the pairs of a labelled and a pseudo-labelled crop in which a box changes places. [ours]"""
     box: Share = 0.5
     """Side of that box as a share of the crop's. [ours]"""
 
@@ -89,29 +91,31 @@ class SelfTraining(StudentTeacher):
 
     def stages(self, facts: Facts) -> Sequence[Stage]:
         s, n = self.settings, facts.alone
-        students = tuple(self.averages)
-        player = Player("segmenter", students)
-        later = Player("segmenter", students, Optimizer(lr=s.lr)) if s.lr else player
-        labeled = {"labeled": Stream("labeled", size=n, target="label", where="foreground")}
+        player = Player("segmenter", tuple(self.averages))
+        later = replace(player, optimizer=Optimizer(lr=s.lr)) if s.lr else player
+        stream = Stream("labeled", size=n, target="label", where="foreground")
+        first = {"labeled": replace(stream, exchange=s.first_exchange, exchange_side=s.first_box)}
         rounds = s.rounds if facts.sweeps is None else min(s.rounds, facts.sweeps)
         if not rounds or not s.pseudo:
-            return [Stage("labeled", labeled, (player,), self.pairs())]
+            return [Stage("labeled", first, (player,), self.pairs())]
         relabel = Relabel(clean="largest" if s.clean else "none", windows=s.windows, mirrors=s.mirrors)
         alone = min(s.alone, max(LEAST_ALONE, s.enough / facts.steps))
         each = (1 - alone - s.final) / rounds
-        stages = [Stage("labeled", labeled, (player,), self.pairs(), alone)]
+        stages = [Stage("labeled", first, (player,), self.pairs(), alone)]
         for r in range(1, rounds + 1):
-            both = {**labeled, "pseudo": self._pseudo(n, r / (rounds + 1))}
+            both = {"labeled": stream, "pseudo": self._pseudo(n, r / (rounds + 1))}
             goes_on = r > 1 or not s.lr
             stages.append(Stage(f"round{r}", both, (later,), self.pairs(), each, relabel, continues=goes_on))
         if s.final:
-            stages.append(Stage("final", labeled, (later,), self.pairs(), s.final, continues=True))
+            stages.append(
+                Stage("final", {"labeled": stream}, (later,), self.pairs(), s.final, continues=True)
+            )
         return stages
 
     def _pseudo(self, labeled: int, share: float) -> Stream:
         s = self.settings
         size, share = max(1, round(s.pseudo_crops * labeled)), share if s.easy_first else 1.0
-        return Stream("unlabeled", size, (self._view,), "pseudo", "foreground",
+        return Stream("unlabeled", size, ("strong" if s.strong else "weak",), "pseudo", "foreground",
                       confidence=s.confidence, weighted=s.weighted, surest=share)  # fmt: skip
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:
@@ -123,7 +127,7 @@ class SelfTraining(StudentTeacher):
             return {"segmentation": Term(segmentation_loss(logits, *labeled.supervision))}
 
         pseudo = batch["pseudo"]
-        x_u, y_u, w_u = pseudo.views[self._view], pseudo.labels, pseudo.valid
+        x_u, y_u, w_u = pseudo.views["strong" if s.strong else "weak"], pseudo.labels, pseudo.valid
         if pairs := round(s.exchange * min(len(x_l), len(x_u))):
             inside = boxes(x_l[:pairs], at.rng("box"), s.box)
             x_l, x_u = _exchange(x_l, x_u, inside)
@@ -137,10 +141,6 @@ class SelfTraining(StudentTeacher):
             "segmentation": Term(segmentation_loss(logits_l, y_l, w_l, labeled.annotated, labeled.regions)),
             "pseudo": Term(segmentation_loss(logits_u, y_u, w_u, pseudo.annotated, pseudo.regions), s.pseudo),
         }
-
-    @property
-    def _view(self) -> str:
-        return "strong" if self.settings.strong else "weak"
 
 
 def _exchange(a: Tensor, b: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
