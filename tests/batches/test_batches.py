@@ -230,6 +230,10 @@ def test_labels_of_unlabelled_cases_are_not_read() -> None:
         Stream("all", 2, where="foreground"),
         Stream("labeled", 2, sdm=True),
         Stream("labeled", 2, views=("weka",)),
+        Stream("labeled", 2, target="label", sdm=True, exchange=0.5),
+        Stream("labeled", 2, views=("weak", "recrop"), exchange=0.5),
+        Stream("labeled", 2, exchange=1.5),
+        Stream("labeled", 2, exchange=0.5, exchange_side=-0.1),
     ],
 )
 def test_impossible_streams_are_refused(stream: Stream) -> None:
