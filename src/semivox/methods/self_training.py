@@ -38,7 +38,7 @@ from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings
 from semivox.methods.declare import At, Batch, Facts, Optimizer, Player, Relabel, Stage, Term
 from semivox.ranges import FewOrNone, NotAll, Share, Steps, Weight
 
-LEAST_ALONE = 0.4
+LEAST_ALONE = 0.5
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SelfTrainingSettings(StudentTeacherSettings):
     alone: NotAll = 0.7
     """Share of the run on labelled scans alone, before the first pseudo-labels. [ours]"""
     enough: Steps = 1000
-    """Steps on labelled scans alone that are enough: a longer run has no more, but for 0.4 of it. [ours]"""
+    """Steps on labelled scans alone that are enough: a longer run has no more, but for half of it. [ours]"""
     rounds: FewOrNone = 3
     """How often all unlabelled scans are labelled anew; 0: never. [ours]"""
     final: NotAll = 0.0

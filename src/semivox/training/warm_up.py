@@ -2,8 +2,8 @@
 
 Unlabelled crops teach what the networks already half know; before that they only cost time. So where labelled
 and unlabelled crops are learned from side by side, a share of the run comes first in which every network
-learns as ``supervised`` does. A labelled-only beginning of the method's own counts towards it, and the
-learning rate falls on one schedule through both.
+learns as ``supervised`` does. A labelled-only beginning of the method's own counts towards it and says which crops
+there are and how they move the networks, and the learning rate falls on one schedule through both.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def warmed_up(method: Method, stages: Sequence[Stage], facts: Facts) -> list[Sta
     players = _networks(method, stages[joint].players)
     if share <= 0 or not players:
         return stages
-    first = Stage(NAME, stages[joint].streams, stages[joint].players, stages[joint].pairs, share)
+    moved = {player.name: player.optimizer for player in stages[0].players}
+    learning = tuple(replace(p, optimizer=moved.get(p.name, p.optimizer)) for p in stages[joint].players)
+    first = Stage(NAME, stages[0].streams, learning, stages[joint].pairs, share)
     first = labels_alone(method, first, facts.alone)
     rest = [replace(stage, share=stage.share / total * (1 - share)) for stage in stages]
     return [first, replace(rest[0], continues=True), *rest[1:]]
