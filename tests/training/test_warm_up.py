@@ -48,6 +48,20 @@ def test_a_beginning_of_the_methods_own_counts() -> None:
     assert second.share / third.share == pytest.approx(own[0].share / own[1].share)
 
 
+@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("steps", [300, 1200, 4000, 20000])
+def test_the_networks_move_as_in_the_methods_own_beginning(name: str, steps: int) -> None:
+    """Not by an optimizer that is meant for later, nor by other crops than those it begins with."""
+    facts = replace(FACTS, steps=steps)
+    own, ones = build(load_method(name), facts).stages(facts)[0], stages(name, facts)
+    assert [p.optimizer for p in ones[0].players[:1]] == [p.optimizer for p in own.players[:1]]
+    if name == "self_training":
+        assert [one.name for one in ones][:2] == ["labeled", "round1"]
+        short = stages_of(build(load_method(name), facts, {"alone": 0.3}), facts)
+        assert (short[0].name, short[0].players[0].optimizer) == ("warm_up", None)
+        assert short[0].streams["labeled"].exchange == own.streams["labeled"].exchange > 0
+
+
 @pytest.mark.parametrize(
     ("name", "networks"),
     [("mean_teacher", {"student"}), ("cps", {"student", "second"}), ("simcvd", {"student"})],
