@@ -16,7 +16,7 @@ al., ICCV 2019).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from semivox.batches import Stream
@@ -35,14 +35,13 @@ class SupervisedSettings(StudentTeacherSettings):
 
 
 class Supervised(StudentTeacher):
-    Settings = SupervisedSettings
-    settings: SupervisedSettings
+    Settings: ClassVar[type] = SupervisedSettings
     needs_unlabeled: ClassVar[bool] = False
 
     def streams(self, facts: Facts) -> dict[str, Stream]:
-        s = self.settings
-        labeled = Stream("labeled", facts.alone, target="label", where="foreground",
-                         exchange=s.exchange, exchange_side=s.exchange_side)  # fmt: skip
+        labeled, s = Stream("labeled", facts.alone, target="label", where="foreground"), self.settings
+        if isinstance(s, SupervisedSettings):  # those of a method that builds on this one may not be
+            labeled = replace(labeled, exchange=s.exchange, exchange_side=s.exchange_side)
         return {"labeled": labeled}
 
     def step(self, batch: Batch, at: At) -> dict[str, Term]:

@@ -2,8 +2,8 @@
 
 Unlabelled crops teach what the networks already half know; before that they only cost time. So where labelled
 and unlabelled crops are learned from side by side, a share of the run comes first in which every network
-learns as ``supervised`` does. A labelled-only beginning of the method's own counts towards it and says which crops
-there are and how they move the networks, and the learning rate falls on one schedule through both.
+learns as ``supervised`` does. A labelled-only beginning of the method's own counts towards it, and says which
+crops there are and how they move the networks; the learning rate falls on one schedule through both.
 """
 
 from __future__ import annotations
