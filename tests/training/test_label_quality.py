@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
 from semivox.batches import PseudoLabel
+from semivox.prepare import Store
 from semivox.training.label_quality import (
     BINS,
     HIGHEST,
     LOWEST,
     confidence_floors,
     confidences,
+    labeled_volumes,
     refusal,
     scan_weight,
 )
 
 NAMES = ["a", "b"]
-LABELED = [[100.0, 140.0], [0.0, 8.0, 12.0]]
+LABELED = [[(100.0, 100.0), (140.0, 140.0)], [(0.0, 0.0), (8.0, 8.0), (12.0, 12.0)]]
 
 
 def random_label(seed: int, shape: tuple[int, ...] = (9, 8, 7)) -> PseudoLabel:
@@ -101,3 +104,33 @@ def test_a_round_that_may_be_right_is_taken() -> None:
     # a third of the labelled cases lack b: so may a third of the scans, and a fifth more
     assert refusal(rows([[120.0, 9.0]] * 5 + [[120.0, 0.0]] * 5), LABELED, NAMES) is None
     assert refusal([], LABELED, NAMES) is None
+
+
+def test_what_a_label_leaves_open_is_not_counted_as_background() -> None:
+    """Of voxels marked ignore nobody knows: scribbles are not the size of the organ."""
+    scribbles = [[(20.0, 900.0), (30.0, 800.0)], [(0.0, 900.0), (9.0, 800.0)]]
+    assert refusal(rows(GOOD), scribbles, NAMES) is None
+    assert "a is missing" in str(refusal(rows([[0.0, 9.0]] * 10), scribbles, NAMES))
+    assert "a fills 9 voxels" in str(refusal(rows([[9.0, 9.0]] * 10), scribbles, NAMES))
+    assert "a fills 1900 voxels" in str(refusal(rows([[1900.0, 9.0]] * 10), scribbles, NAMES))
+    # one label shows b, the other may: it is expected in all scans
+    assert "b is missing from 50%" in str(refusal(rows([[120.0, 9.0], [120.0, 0.0]]), scribbles, NAMES))
+    # no label shows whether b is there
+    unknown = [scribbles[0], [(0.0, 900.0)]]
+    assert refusal(rows([[120.0, 0.0]] * 10), unknown, NAMES) is None
+
+
+def test_volumes_of_labels_are_between_what_is_shown_and_what_may_hide() -> None:
+    target = np.zeros((2, 4, 5), np.uint8)
+    target[0, 0] = 255
+    valid = np.full((1, 4, 5), 255, np.uint8)
+    valid[0, 2:] = 0
+    drawn = np.argwhere(valid[0])
+    cases = [
+        SimpleNamespace(target=target, annotated=np.array([1.0, 1.0]), valid=None, known=None),
+        SimpleNamespace(target=target, annotated=np.array([1.0, 0.0]), valid=valid, known=None),
+        # of slices that were not drawn the target has the nearest that was
+        SimpleNamespace(target=target, annotated=np.array([1.0, 1.0]), valid=valid, known=drawn),
+    ]
+    store = cast(Store, SimpleNamespace(labeled=(0, 1, 2), case=cases.__getitem__))
+    assert labeled_volumes(store, 2) == [[(5, 5), (5, 15), (5, 5)], [(0, 0), (0, 0)]]

@@ -61,21 +61,27 @@ def scan_weight(agreement: float) -> float:
     return min(1.0, max(0.0, (agreement - DISAGREEING) / (AGREEING - DISAGREEING)))
 
 
-def labeled_volumes(store: Store, classes: int) -> list[list[float]]:
-    """Of each foreground class the working voxels it fills in the labelled cases that annotate it."""
-    volumes: list[list[float]] = [[] for _ in range(classes)]
+def labeled_volumes(store: Store, classes: int) -> list[list[tuple[float, float]]]:
+    """Of each foreground class the working voxels it fills in the labelled cases that annotate it: at least,
+    and at most, if all that is marked ignore were of it. Slices that were not drawn count as they are drawn
+    in between."""
+    volumes: list[list[tuple[float, float]]] = [[] for _ in range(classes)]
     for index in store.labeled:
         case = store.case(index)
         if case.target is None:
             continue
+        open_ = 0 if case.valid is None or case.known is not None else np.count_nonzero(case.valid == 0)
         for plane, annotated, found in zip(case.target, case.annotated, volumes, strict=True):
             if annotated > 0:
-                found.append(int(plane.sum(dtype=np.int64)) / FULL)
+                filled = int(plane.sum(dtype=np.int64)) / FULL
+                found.append((filled, filled + open_))
     return volumes
 
 
 def refusal(
-    rows: Sequence[Mapping[str, Any]], labeled: Sequence[Sequence[float]], names: Sequence[str]
+    rows: Sequence[Mapping[str, Any]],
+    labeled: Sequence[Sequence[tuple[float, float]]],
+    names: Sequence[str],
 ) -> str | None:
     """Why nobody should learn from a round of labels; None if nothing speaks against it.
 
@@ -88,14 +94,15 @@ def refusal(
     for name, found, known in zip(names, volumes.T, labeled, strict=True):
         if not len(known):
             continue
-        missing, expected = float(np.mean(found < 1)), float(np.mean(np.asarray(known) < 1))
+        told = [least < 1 for least, most in known if least >= 1 or most < 1]  # the others may have it
+        missing, expected = float(np.mean(found < 1)), float(np.mean(told)) if told else 1.0
         if missing > MISSING + expected:
             return f"{name} is missing from {missing:.0%} of the scans, and from {expected:.0%} of the labels"
-        middle, low, high = float(np.median(found)), min(known) / BEYOND, max(known) * BEYOND
-        if not low <= middle <= high:
+        middle, least, most = float(np.median(found)), min(known)[0], max(most for _, most in known)
+        if not least / BEYOND <= middle <= most * BEYOND:
             return (
-                f"{name} fills {middle:.0f} voxels of the middle scan, and {min(known):.0f} to "
-                f"{max(known):.0f} where it is labelled"
+                f"{name} fills {middle:.0f} voxels of the middle scan, and {least:.0f} to "
+                f"{most:.0f} where it is labelled"
             )
     sure = float(np.mean([scan_weight(row["agreement"]) for row in rows]))
     if sure < SURE:
