@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from semivox.networks.contract import Output
-from semivox.tiles import axis_tiles, predict_probabilities, tile_shape
+from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
+from semivox.tiles import axis_tiles, predict_probabilities, predict_views, tile_shape
 
 
 class Local(nn.Module):
@@ -171,6 +172,26 @@ def test_numpy_images_are_taken_and_left_alone() -> None:
     before = x.copy()
     predict_probabilities([Local(2)], x, multiple=(4, 4))
     np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 4), (9, 1, 4), (9, 4, 1), (1, 1, 1), (1, 9), (9, 1), (1, 1)])
+def test_mirror_images_of_axes_of_one_voxel(shape: tuple[int, ...]) -> None:
+    dims, axes = len(shape), tuple(range(len(shape)))
+    ones = (1.0,) * dims
+    plan = Plan(
+        dims=dims, axes=axes, native_spacing=ones, spacing=ones, spacing_known=True, rung=1.0, shape=shape,
+        patch=(4,) * dims, batch=(1, 1), channels=(ChannelPlan("x", "zscore"),),
+        network=NetworkPlan("unet", (4, 8, 8), ((3,) * dims,) * 3, ((2,) * dims,) * 2),
+        classes=(ClassPlan(1, "a", 1.0, 1.0), ClassPlan(2, "b", 1.0, 1.0)),
+        budget_seconds=None, step_seconds=1.0, steps=None, assumptions=(),
+    )  # fmt: skip
+    x = image(1, *shape).numpy()
+    _, *others = predict_views([Local(dims)], x, plan, axes)
+    assert len(others) == dims
+    for axis, other in zip(axes, others, strict=True):
+        assert other.shape == (3, *shape)
+        (turned,) = predict_views([Local(dims)], np.flip(x, 1 + axis).copy(), plan)
+        torch.testing.assert_close(other, turned.flip(1 + axis))
 
 
 @pytest.mark.parametrize(

@@ -26,5 +26,5 @@ def predict_views(
     """
     yield predict_planned(networks, image, plan, memory_bytes, whole)
     for axis in mirror_axes:
-        mirrored = np.ascontiguousarray(np.flip(image, 1 + axis))
+        mirrored = np.flip(image, 1 + axis).copy()  # contiguous leaves an axis of one voxel turned round
         yield predict_planned(networks, mirrored, plan, memory_bytes, whole).flip(1 + axis)
