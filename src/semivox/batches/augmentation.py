@@ -114,6 +114,11 @@ class Augmentation:
                 raise SettingsError(
                     f"augmentation.{name} is not a range", found=(low, high), expected="low <= high"
                 )
+        axes = self.flip_axes or ()
+        if len(set(axes)) < len(axes):
+            raise SettingsError(
+                "augmentation.flip_axes names an axis twice", found=list(axes), expected="each axis once"
+            )
 
 
 THICK_RATIO = 1.5
