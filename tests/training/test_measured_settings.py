@@ -171,11 +171,18 @@ def test_the_passes_that_count_are_those_the_method_declares(monkeypatch: pytest
     assert (run.sweeps, run.steps) == (77, int((970 - 8 * 5) / 0.5))
 
 
-def test_at_least_one_sweep_and_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_sweep_may_take_more_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     run, *_ = settled(monkeypatch, 100.0)  # 500 s a sweep: more than 40 %
     assert (run.sweeps, run.steps) == (1, int((970 - 500) / 0.5))
-    run, *_ = settled(monkeypatch, 1000.0)
-    assert (run.sweeps, run.steps) == (1, 1)
+
+
+def test_a_budget_that_one_sweep_would_eat_goes_into_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step, with the rest of the time unused, would be the other way to end in time."""
+    run, said, _ = settled(monkeypatch, 160.0)  # 800 s a sweep: less than a quarter would be left
+    assert (run.sweeps, run.steps) == (0, int(970 / 0.5))
+    assert said[0].startswith("relabelling: to label 5 scans takes 13 m 20 s, and 16 m 10 s are left, so")
+    run, *_ = settled(monkeypatch, 12.0, sweeps=0)
+    assert (run.sweeps, run.steps) == (0, int(970 / 0.5))
 
 
 @pytest.mark.parametrize("budget", [60.0, 1000.0, 20_000.0])

@@ -12,9 +12,11 @@ from torch import nn
 
 from semivox.batches import Crops
 from semivox.errors import SettingsError
+from semivox.methods.catalog import CATALOG, load_method
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Pair, Player, Relabel, Stage, Term
 from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
+from semivox.testing.synthetic import tiny
 from semivox.training.loop import Hooks, Progress, fit
 from semivox.training.stages import pair_ages, remaining, stages_of
 
@@ -223,6 +225,10 @@ def test_stages_that_cannot_be_are_refused() -> None:
         stages_of(Toy([stage("one"), stage("two", start="three"), stage("three")]), facts)
     with pytest.raises(SettingsError, match="taken"):
         stages_of(Toy([stage("initial")]), facts)
+    with pytest.raises(SettingsError, match=r"'two' of Toy has less than no part of the run; found .*-0\.5"):
+        stages_of(Toy([stage("one", share=1.5), stage("two", share=-0.5)]), facts)
+    with pytest.raises(SettingsError, match=r"no stage of Toy has a part of the run"):
+        stages_of(Toy([stage("one", share=0.0)]), facts)
 
 
 def test_a_stage_without_steps_is_entered_unless_nothing_follows() -> None:
@@ -256,3 +262,21 @@ def test_a_stage_that_continues_shares_the_schedule_of_the_one_before() -> None:
     )
     expected = [(1 - i / 20) ** 0.9 for i in range(20)] + [(1 - i / 10) ** 0.9 for i in range(10)]
     assert [rates[i] for i in range(steps)] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_where_no_scan_may_be_labelled_stages_that_would_label_learn_from_labels_alone(name: str) -> None:
+    method, facts = tiny(load_method(name))
+    usual = stages_of(method, replace(facts, sweeps=1))
+    found = stages_of(method, replace(facts, sweeps=0))
+    labels = [stage.name for stage in usual if stage.relabel]
+    assert [stage.name for stage in found if stage.name != "warm_up"] == [
+        stage.name for stage in usual if stage.name != "warm_up"
+    ]
+    assert all(stage.relabel is None for stage in found)
+    for stage in found:
+        if stage.name in labels:
+            assert stage.step == "warm_up"
+            assert {stream.cases for stream in stage.streams.values()} == {"labeled"}
+            assert sum(stream.size for stream in stage.streams.values()) == facts.alone
+    assert bool(labels) == (name in ("self_training", "atso", "pseudo_contrast"))

@@ -39,8 +39,9 @@ class At:
 class Facts:
     """What a method may know of its run before it starts.
 
-    ``sweeps``: how often all unlabelled scans may be labelled anew within the budget (at least 1); None: no
-    limit. ``warm_up``: the least share of the run that learns from labels alone, see ``training.warm_up``.
+    ``sweeps``: how often all unlabelled scans may be labelled anew within the budget (methods are asked for
+    stages with at least 1, see ``training.stages``); None: no limit. ``warm_up``: the least share of the run
+    that learns from labels alone, see ``training.warm_up``.
     ``keep_labeled``: a step with unlabelled crops has as many labelled ones as a step without.
     ``restarts``: the learning rate begins anew in every stage, see ``training.stages``.
     """

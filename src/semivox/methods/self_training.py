@@ -36,7 +36,7 @@ from semivox.batches import Stream, boxes, pasted
 from semivox.losses import segmentation_loss
 from semivox.methods.conventions import StudentTeacher, StudentTeacherSettings
 from semivox.methods.declare import At, Batch, Facts, Optimizer, Player, Relabel, Stage, Term
-from semivox.ranges import FewOrNone, NotAll, Share, Steps, Weight
+from semivox.ranges import Factor, FewOrNone, NotAll, Share, Steps, Weight
 
 LEAST_ALONE = 0.5
 
@@ -56,8 +56,8 @@ class SelfTrainingSettings(StudentTeacherSettings):
     """Share of the run on labelled scans alone at the end. [ours]"""
     pseudo: Weight = 1.0
     """Weight lambda of the pseudo-labelled crops; 0 drops the term. [ours]"""
-    pseudo_crops: Weight = 1.0
-    """Pseudo-labelled crops a step, as a multiple of the labelled ones. [ours]"""
+    pseudo_crops: Factor = 1.0
+    """Pseudo-labelled crops a step, as a multiple of the labelled ones; at least one. [ours]"""
     lr: Weight = 0.1
     """Learning rate at the beginning of the rounds; 0: one schedule spans the whole run. [ours]"""
     weighted: bool = True

@@ -66,9 +66,10 @@ class RunSettings:
     restarts: bool = False
     """The learning rate begins anew in every stage of a method; off: one schedule spans all stages, but where
     a stage moves by another optimizer or begins with other weights. The paper recipe has it on."""
-    sweeps: Count | None = None
-    """How often all unlabelled scans may be labelled anew, by methods that do so; empty: with a budget, as
-    often as leaves 60 % of it for steps, measured once before step 0; with steps, without limit."""
+    sweeps: CountOrNone | None = None
+    """How often all unlabelled scans may be labelled anew, by methods that do so; 0: labels alone are learned
+    from. Empty: with a budget, as often as leaves 60 % of it for steps, or once where that leaves a quarter,
+    measured before step 0; with steps, without limit."""
     guard: bool = True
     """Look at pseudo-labels before they are learned from; a stage whose labels cannot be right (a class is
     missing, volumes are out of range, mirror images disagree) learns from labels alone."""

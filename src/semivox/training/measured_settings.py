@@ -40,6 +40,8 @@ SETTLING = 4
 """Turns in which the number of steps agrees with the shares of the stages, which may depend on it."""
 FOR_STEPS = 0.6
 """Share of what is left of a budget that relabelling leaves for steps."""
+LEAST_FOR_STEPS = 0.25
+"""The same where scans are labelled once; they are not where even that leaves less."""
 
 
 def measure_settings(
@@ -114,7 +116,7 @@ class _Measuring:
 
     def nothing_left(self) -> None:
         """One step, and nothing that would only take more time."""
-        self.fix(steps=1, sweeps=self.run.sweeps or 1, compile=False)
+        self.fix(steps=1, sweeps=1 if self.run.sweeps is None else self.run.sweeps, compile=False)
         self.display.say(f"time: the budget of {show_duration(self.budget)} was over before the first step")
 
     def precision(self) -> None:
@@ -131,7 +133,14 @@ class _Measuring:
         found = seconds_a_sweep(self.settled, self.make(), self.bank, ranks, self.deadline)
         seconds = self.processes.agree(found)
         if seconds and self.run.sweeps is None:
-            self.fix(sweeps=most_sweeps(self.left(), seconds))
+            left = self.left()
+            self.fix(sweeps=most_sweeps(left, seconds))
+            if not self.run.sweeps:
+                self.display.say(
+                    f"relabelling: to label {len(self.bank.store.unlabeled)} scans takes "
+                    f"{show_duration(seconds)}, and {show_duration(max(0.0, left))} are left, so labels "
+                    "alone are learned from (override: --set run.sweeps=1)"
+                )
         return seconds
 
     def compile(self, left: Callable[[], float]) -> dict[str, float]:
@@ -173,7 +182,7 @@ class _Measuring:
             stages = stages_of(method, replace(facts, steps=steps))
             passes, each = sweeps_of(stages), mean_seconds(stages, of_stages)
             steps = max(1, int((time_left - passes * sweep) / each))
-        if sweep:
+        if passes:
             cases = len(self.bank.store.unlabeled)
             self.display.detail(
                 f"relabelling: {passes:.3g} passes over {cases} unlabelled scans, of {sweep / cases:.2g} s a "
@@ -186,8 +195,9 @@ class _Measuring:
 
 def most_sweeps(seconds: float, sweep: float) -> int:
     """How often all unlabelled scans can be labelled, at ``sweep`` seconds each time, within ``seconds`` of
-    which FOR_STEPS stay; at least once."""
-    return max(1, int((1 - FOR_STEPS) * seconds / sweep))
+    which FOR_STEPS stay; once where LEAST_FOR_STEPS stay, else never."""
+    once = sweep <= (1 - LEAST_FOR_STEPS) * seconds
+    return max(int(once), int((1 - FOR_STEPS) * seconds / sweep))
 
 
 def sweeps_of(stages: Sequence[Stage]) -> float:

@@ -11,17 +11,26 @@ from torch import Tensor
 from semivox.errors import SettingsError
 from semivox.methods import Facts, Method, Stage
 from semivox.training import ema
-from semivox.training.warm_up import warmed_up
+from semivox.training.warm_up import labels_alone, warmed_up
 
 
 def stages_of(method: Method, facts: Facts) -> list[Stage]:
     """The method's stages, behind a warm-up where ``facts`` ask for one, and on one learning rate schedule
-    where they do not ask for restarts.
+    where they do not ask for restarts. Where no scan may be labelled, stages that would label learn from
+    labels alone.
 
-    Raises SettingsError where two have one name (draws and weights go by it), or one starts from a stage that
-    does not come before it.
+    Raises SettingsError where two have one name (draws and weights go by it), one starts from a stage that
+    does not come before it, or settings ask for more than the whole run.
     """
-    stages = warmed_up(method, list(method.stages(facts)), facts)
+    never = facts.sweeps == 0
+    stages = list(method.stages(replace(facts, sweeps=1) if never else facts))
+    _refuse_shares(stages, type(method).__name__)
+    if never:  # as if the guard had refused each round
+        alone = {
+            s.name: replace(labels_alone(method, s, facts.alone), relabel=None) for s in stages if s.relabel
+        }
+        stages = [alone.get(stage.name, stage) for stage in stages]
+    stages = warmed_up(method, stages, facts)
     if not facts.restarts:
         stages = [stages[0], *(on_one_schedule(*both) for both in pairwise(stages))]
     known = {"go_on", "initial"}
@@ -35,6 +44,18 @@ def stages_of(method: Method, facts: Facts) -> list[Stage]:
             raise SettingsError(f"stage {stage.name!r} of {type(method).__name__} {fault}")
         known.add(stage.name)
     return stages
+
+
+def _refuse_shares(stages: Sequence[Stage], method: str) -> None:
+    shares = ", ".join(f"{stage.name} {stage.share:.3g}" for stage in stages)
+    left = {"expected": "shares of the run from 0 on, and one above", "remedy": "give stages less of the run"}
+    for stage in stages:
+        if stage.share < 0:
+            raise SettingsError(
+                f"stage {stage.name!r} of {method} has less than no part of the run", found=shares, **left
+            )
+    if not any(stage.share for stage in stages):
+        raise SettingsError(f"no stage of {method} has a part of the run", found=shares, **left)
 
 
 def on_one_schedule(before: Stage, stage: Stage) -> Stage:
