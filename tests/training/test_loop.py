@@ -206,3 +206,11 @@ def test_the_journal_says_whose_gradient_it_was_and_training_stays_the_same() ->
     assert [r["step"] for r in records if "gradient_share" in r] == [0, 4, 8]
     assert records[0]["gradient_share"] == {"fool": 1.0, "off": 0.0, "judge": 1.0}
     assert all(torch.equal(a, b) for a, b in zip(told.parameters(), silent.parameters(), strict=True))
+
+
+def test_shares_that_were_measured_are_journalled_whatever_else_is() -> None:
+    """Steps between two lines need be no part of those between two shares."""
+    records: list[dict[str, Any]] = []
+    run(TwoPlayers(), log_every=3, shares_every=2, hooks=Hooks(journal=records.append))
+    steps = [r["step"] for r in records if "gradient_share" in r]
+    assert steps == [step for step in range(max(r["step"] for r in records) + 1) if step % 2 == 0]

@@ -124,7 +124,7 @@ def fit(
             batch = processes.batch(next(made), stage.streams, device)
             clock.data()
             step, terms = progress.step, moving.take(batch)
-            logged = step % log_every == 0 or progress.step == facts.steps
+            logged = step % log_every == 0 or progress.step == facts.steps or bool(moving.shares)
             record = moving.record(step, terms, clock) if logged else {}
             if record:
                 events.journal(record)
