@@ -135,3 +135,25 @@ def test_nothing_is_torn_on_paper_or_unreadable_in_the_dark(page: str) -> None:
     light = set(re.findall(r"(--\w[\w-]*):", style[: style.index("@media screen")]))
     dark = style[style.index("@media screen") : style.index("*, *::before")]
     assert light - {"--sans", "--mono"} == set(re.findall(r"(--\w[\w-]*):", dark))
+
+
+@pytest.mark.parametrize(
+    ("guard", "why", "said"),
+    [
+        (True, None, "the unlabelled scans were labelled in 2 rounds</"),
+        (True, "a is missing from 30% of the scans", "labels alone were learned from: round2 (a is missing"),
+        (False, "a is missing from 30% of the scans", "although doubtful (run.guard is off): round2 (a is"),
+    ],
+)
+def test_refused_pseudo_labels_are_told(
+    guard: bool, why: str | None, said: str, make_run: MakeRun, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "run", None)
+    assert "seudo-labels" not in write_run_page(read_run(run), tmp_path / "page.html").read_text()
+    with (run / "metrics.jsonl").open("a") as journal:
+        for stage, refused in (("round1", None), ("round2", why)):
+            line = {"kind": "relabel", "step": 30, "stage": stage, "cases": 3, "refused": refused}
+            journal.write(json.dumps(line) + "\n")
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("run:", f"run:\n  guard: {str(guard).lower()}"))
+    assert said in write_run_page(read_run(run), tmp_path / "page.html").read_text()

@@ -110,6 +110,8 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     if record.seconds is not None:
         steps = f"{record.step:,} steps in {duration(record.seconds)}"
         facts.append(("Training", steps))
+    if record.relabelled:
+        facts.append(("Pseudo-labels", _pseudo_labels(record)))
     if machine:
         where = [
             str(machine.get("processor") or ""),
@@ -138,6 +140,18 @@ def _method(record: RunRecord) -> str:
     recipe = record.run.get("recipe")
     told = f"{record.method}: {entry(record.method).idea}" if record.method in CATALOG else record.method
     return told + (f" ({recipe} recipe)" if recipe else "")
+
+
+def _pseudo_labels(record: RunRecord) -> str:
+    """How often scans were labelled, and from which rounds nothing was learned, with why."""
+    rounds = record.relabelled
+    said = f"the unlabelled scans were labelled in {counted(len(rounds), 'round')}"
+    refused = [f"{r.get('stage')} ({r['refused']})" for r in rounds if r.get("refused")]
+    if not refused:
+        return said
+    if record.run.get("guard", True):
+        return f"{said}; refused, so that labels alone were learned from: {'; '.join(refused)}"
+    return f"{said}; learned from although doubtful (run.guard is off): {'; '.join(refused)}"
 
 
 def _plan_facts(plan: Any) -> list[tuple[str, str]]:

@@ -118,6 +118,11 @@ class RunRecord:
     def watched(self) -> list[Mapping[str, Any]]:
         return [record for record in self.journal if record.get("kind") == "watch"]
 
+    @cached_property
+    def relabelled(self) -> list[Mapping[str, Any]]:
+        """The journal's rounds of pseudo-labels."""
+        return [record for record in self.journal if record.get("kind") == "relabel"]
+
     @property
     def run(self) -> Mapping[str, Any]:
         """The settings under ``run``."""
