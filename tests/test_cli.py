@@ -181,21 +181,24 @@ def test_a_model_of_few_steps_says_that_it_is_not_to_be_used(
     run = tmp_path / "run"
     assert main(house.train(house.data, run, "--steps", "2")) == 0
     warning = "warning: this model is not to be used: 2 steps of training taught it too little"
-    assert warning in capsys.readouterr().err
+    assert f"{warning} (more --steps)" in capsys.readouterr().err
     card = json.loads((run / "model.json").read_text())
-    assert card["undertrained"] == undertrained(2, begun=False)
+    assert card["undertrained"] == undertrained(2)
     assert f"Warning: {card['undertrained']}" in (run / "report.html").read_text()
     assert main(["predict", str(run), str(house.test / "imagesTr"), "--out", str(tmp_path / "masks")]) == 0
     assert warning in capsys.readouterr().err
     again = house.train(house.data, tmp_path / "again", "--steps", "1", "--init", str(run))
-    assert main(again) == 0  # its weights are not its own
+    assert main(again) == 0  # the weights it began with are none to be used either
+    assert "not to be used: 1 step of training" in capsys.readouterr().err
+    (run / "model.json").write_text(json.dumps({**card, "undertrained": None}))
+    again = house.train(house.data, tmp_path / "taught", "--steps", "1", "--init", str(run))
+    assert main(again) == 0  # its weights had learned enough
     assert "not to be used" not in capsys.readouterr().err
 
 
 def test_enough_steps_raise_no_warning() -> None:
-    assert undertrained(99, begun=False) is not None
-    assert undertrained(100, begun=False) is None
-    assert undertrained(1, begun=True) is None
+    assert undertrained(99) is not None
+    assert undertrained(100) is None
 
 
 def test_json_is_json(house: House, tmp_path: Path, capsys: Capture) -> None:

@@ -57,6 +57,7 @@ class Parent(TypedDict):
     model_id: str
     method: NotRequired[str]
     steps: NotRequired[int]
+    undertrained: NotRequired[str | None]
     labeled_then: NotRequired[int | None]
     labeled_now: NotRequired[int]
 

@@ -48,6 +48,7 @@ def test_the_parent_is_recorded(
         "model_id": read(first, "model.json")["model_id"],
         "method": "supervised",
         "steps": 2,
+        "undertrained": read(first, "model.json")["undertrained"],
         "labeled_then": 1,
         "labeled_now": 2,
     }

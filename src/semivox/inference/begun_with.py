@@ -17,8 +17,8 @@ def parent_of(run: Path, cohort: Cohort, labeled: int) -> dict[str, Any]:
 
     Returns
     -------
-    ``path``, ``model_id``, ``method``, ``steps`` and ``labeled_then`` of that run (None where its
-    ``cases.json`` is gone), and ``labeled_now``.
+    ``path``, ``model_id``, ``method``, ``steps``, ``undertrained`` and ``labeled_then`` of that run (None
+    where its ``cases.json`` is gone), and ``labeled_now``.
 
     Raises
     ------
@@ -47,6 +47,7 @@ def parent_of(run: Path, cohort: Cohort, labeled: int) -> dict[str, Any]:
         "model_id": card["model_id"],
         "method": card["method"],
         "steps": card["steps"],
+        "undertrained": card.get("undertrained"),
         "labeled_then": None if rows is None else sum(row["role"] == "labeled" for row in rows),
         "labeled_now": labeled,
     }

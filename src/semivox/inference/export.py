@@ -82,7 +82,7 @@ def export_model(
         "method": method,
         "steps": steps,
         "seed": seed,
-        "undertrained": undertrained(steps, parent is not None),
+        "undertrained": undertrained(steps, parent),
         "parent": None if parent is None else dict(parent),
     }
     _write_weights(run / WEIGHTS, networks)
@@ -118,10 +118,11 @@ def _write_weights(path: Path, networks: Mapping[str, nn.Module]) -> None:
         save_file(tensors, temporary, metadata={"format": "pt"})
 
 
-def undertrained(steps: int, begun: bool) -> str | None:
+def undertrained(steps: int, parent: Mapping[str, Any] | None = None) -> str | None:
     """The warning that a model of so few steps is not to be used; None where there is no need for one.
-    ``begun``: its weights were another run's before."""
-    if begun or steps >= ENOUGH_STEPS:
+    ``parent``: the run whose weights it began with (``parent_of``), which counts unless it has one, too."""
+    enough = parent is not None and parent.get("undertrained") is None
+    if enough or steps >= ENOUGH_STEPS:
         return None
     few = f"{steps} step{'' if steps == 1 else 's'}"
     return f"this model is not to be used: {few} of training taught it too little"

@@ -123,7 +123,8 @@ def announce(
         f"{run.steps} step{'' if run.steps == 1 else 's'}{about}{'' if warning else ', ok'}"
     )
     if warning:
-        display.say(f"warning: {warning} (a longer --budget)")
+        more = "more --steps" if seconds is None else "a longer --budget"
+        display.say(f"warning: {warning} ({more})")
     display.detail(f"network: {plan.network.kind} on patches of {size}")
     display.detail(
         f"{run.precision}, {run.threads} thread{'' if run.threads == 1 else 's'}, seed {run.seed}; "

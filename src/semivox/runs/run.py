@@ -179,7 +179,7 @@ class Run:
         self.steps = self.config.run.steps
         environment = self._path("environment.json")
         self.write(record_environment, environment, self.config, self.device, self.display, self.processes)
-        self.undertrained = undertrained(self.steps, self.parent is not None)
+        self.undertrained = undertrained(self.steps, self.parent)
         trained_on = self.plan, self.store, self.split
         announce(self.config, *trained_on, self.display, self.processes, seconds, self.undertrained)
 
