@@ -122,6 +122,7 @@ def test_a_block_as_large_as_the_image_is_stride_one() -> None:
     vectors, labels, rank = draw()
     one = contrast(strided_pool(vectors, labels, rank, 1))
     torch.testing.assert_close(contrast(block_pools(vectors, labels, rank, 8)), one)
+    torch.testing.assert_close(contrast(block_pools(vectors, labels, rank, 10**6)), one)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -80,8 +80,9 @@ def block_pools(features: Tensor, labels: Tensor, rank: Tensor, side: int, at_mo
     """A pool for each block of ``side`` voxels an axis: the N blocks at one place. Arguments as above.
 
     ``at_most`` > 0: that many blocks, those with a foreground voxel first, else by the rank of their corner.
-    Beyond the edge of the grid labels are LEFT_OUT.
+    Beyond the edge of the grid labels are LEFT_OUT; a block larger than the grid is the grid.
     """
+    side = min(side, max(labels.shape[1:]))
     pools = VoxelPools(
         _blocks(features, side, 0),
         _blocks(labels[:, None], side, LEFT_OUT).squeeze(2),
