@@ -23,7 +23,7 @@ from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan, Store
 from semivox.randomness import BatchKey, Key
 from semivox.tiles import predict_planned
 from semivox.training import pseudo_label_bank as bank_module
-from semivox.training.labelling import agreement, label_scan
+from semivox.training.labelling import agreement, agreement_of, label_scan
 from semivox.training.pseudo_label_bank import BlankLabels, PseudoLabelBank
 
 SHAPES = [(12, 10), (9, 11), (8, 8), (14, 9), (10, 10), (11, 12)]
@@ -511,3 +511,41 @@ def test_a_round_that_lacks_a_labelled_class_is_refused_for_good(tmp_path: Path)
     again = PseudoLabelBank(tmp_path, cast(Store, Labelled()), PLAN, Key(0))
     assert again.refused(0)
     assert not again.refused(1)
+
+
+def test_a_scan_in_which_nothing_is_found_is_not_the_surest() -> None:
+    """Where every label shows a class, its absence from a scan and its mirror image is no agreement."""
+
+    def view(*values: int) -> Tensor:
+        return nn.functional.one_hot(torch.tensor(values), 3).T.float()[:, None]
+
+    nothing, both, one = view(0, 0, 0, 0), view(1, 1, 2, 2), view(1, 1, 0, 0)
+    assert agreement_of([nothing, nothing]) == 1
+    assert agreement_of([nothing, nothing], [True, True]) == 0
+    assert agreement_of([nothing], [True, True]) == 0
+    assert agreement_of([nothing, nothing], [True, False]) == 0.5
+    assert agreement_of([one, one], [True, True]) == 0.5
+    assert agreement_of([both, both], [True, True]) == agreement_of([both], [True, True]) == 1
+    assert agreement_of([both, one]) == agreement_of([both, one], [True, True]) == 0.5
+
+
+def test_the_bank_knows_what_every_label_shows(tmp_path: Path) -> None:
+    target = np.zeros((2, *SHAPES[0]), np.uint8)
+    target[0, :3] = 255
+
+    class Labeled(FakeStore):
+        def case(self, index: int) -> Any:
+            found = super().case(index)
+            if index == 0:
+                found.target, found.annotated, found.known = target, np.ones(2, np.float32), None
+            return found
+
+    class Nothing(Net):
+        def forward(self, x: Tensor, drop: BatchKey | None = None, norm: str = "update") -> Output:
+            return Output(torch.tensor([9.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(len(x), 3, *x.shape[2:]))
+
+    one = PseudoLabelBank(tmp_path, cast(Store, Labeled()), PLAN, Key(0), mirror_axes=(0,))
+    record = one.relabel("s", 0, Relabel(mirrors=1), [Nothing()])
+    assert record["agreement"] == 0.5  # the label shows the first class alone
+    assert record["refused"].startswith("a is missing from 100% of the scans")
+    assert bank(tmp_path / "unlabelled").relabel("s", 0, ALL, [Nothing()])["agreement"] == 1

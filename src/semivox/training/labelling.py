@@ -26,6 +26,7 @@ def label_scan(
     relabel: Relabel,
     key: Key,
     mirror_axes: Sequence[int] = (),
+    shown: Sequence[bool] = (),
 ) -> PseudoLabel:
     """What the mean softmax of ``networks`` says of ``image`` (C, X, Y[, Z]), normalised, in working voxels.
 
@@ -33,7 +34,8 @@ def label_scan(
     probability with ``relabel.soft``; the confidence is 255 times the largest probability. Voxels that the
     clean-up takes from a class become background and keep their confidence. ``key`` draws the points.
     Probabilities are the mean over the scan and its mirror images along the first ``relabel.mirrors`` of
-    ``mirror_axes``, and the label's weight is how far these agree.
+    ``mirror_axes``, and the label's weight is how far these agree (see :func:`agreement_of`, which takes
+    ``shown``).
     """
     axes, memory, whole = mirror_axes[: relabel.mirrors], _forward_bytes(networks), not relabel.windows
     views = list(predict_views(networks, np.array(image, np.float32), plan, axes, memory, whole))
@@ -53,20 +55,24 @@ def label_scan(
         target,
         np.rint(highest[None].clamp(0, 1).numpy() * FULL).astype(np.uint8),
         {k: found for k, found in points.items() if len(found)},
-        weight=agreement_of(views),
+        weight=agreement_of(views, shown),
     )
 
 
-def agreement_of(views: Sequence[torch.Tensor]) -> float:
+def agreement_of(views: Sequence[torch.Tensor], shown: Sequence[bool] = ()) -> float:
     """Mean Dice, over foreground classes and the other views, of the argmax of the first of ``views``
-    (K, X, Y[, Z]) with theirs; 1 where there is one view, or both lack a class."""
+    (K, X, Y[, Z]) with theirs, or with itself where there is no other.
+
+    Where both lack a class that every label shows (``shown``, of each foreground class) it is 0: a scan in
+    which a network finds nothing is not the one it is surest of. Else it is 1.
+    """
     first, *others = (view.argmax(0) for view in views)
-    kinds = range(1, len(views[0]))
-    dices = [
-        agreement(np.asarray(first == k)[None], np.asarray(other == k)[None])[0]
-        for other in others
-        for k in kinds
-    ]
+    dices = []
+    for other in others or [first]:
+        for k in range(1, len(views[0])):
+            one, two = np.asarray(first == k)[None], np.asarray(other == k)[None]
+            missed = bool(shown) and shown[k - 1] and not one.any() and not two.any()
+            dices.append(0.0 if missed else agreement(one, two)[0])
     return float(np.mean(dices)) if dices else 1.0
 
 

@@ -18,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -190,7 +191,9 @@ class PseudoLabelBank:
         began = time.perf_counter()
         image = self.store.case(index).image
         try:
-            label = label_scan(networks, image, self.plan, relabel, key / index, self.mirror_axes)
+            label = label_scan(
+                networks, image, self.plan, relabel, key / index, self.mirror_axes, self._shown
+            )
         except DataError as error:  # no label of any case would be worth more than this one's
             case = self.store.cases[index]
             raise TrainingFailed(
@@ -234,8 +237,17 @@ class PseudoLabelBank:
             "volumes": {n: float(v) for n, v in zip(names, volumes, strict=True)},
             "laziness": laziness,
             "agreement": float(np.mean([row["agreement"] for row in rows])) if rows else 1.0,
-            "refused": refusal(rows, labeled_volumes(self.store, len(names)), names),
+            "refused": refusal(rows, self._labeled_volumes, names),
         }
+
+    @cached_property
+    def _labeled_volumes(self) -> list[list[tuple[float, float]]]:
+        return labeled_volumes(self.store, len(self.plan.classes))
+
+    @cached_property
+    def _shown(self) -> list[bool]:
+        """Of each foreground class, whether every labelled case that annotates it has it."""
+        return [bool(known) and min(known)[0] >= 1 for known in self._labeled_volumes]
 
     def _prune(self, newest: int, part: list[int]) -> None:
         of_part = [i for i, m in self._published().items() if i <= newest and m["part"] == part]
