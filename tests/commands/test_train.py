@@ -468,7 +468,22 @@ def test_auto_is_chosen_by_steps_and_scans_and_said_in_a_line(
         phantoms[0], tmp_path / "run", labeled=labeled, settings=small, cache=cache, display=display, **length
     )
     assert result.method == method
-    assert sum(line.startswith("method: ") for line in display.said) in (1, 2)
+    (line,) = [line for line in display.said if line.startswith("method: ")]
+    why = f"2 labelled and 3 unlabelled scans and {length['steps']} steps, too few to label scans by"
+    assert line == f"method: {method}, for {why} (override: --method NAME)"
+
+
+def test_auto_goes_back_to_labels_alone_where_fewer_steps_are_measured_than_planned(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("semivox.runs.asked.LEAST_STEPS", 10**6)
+    display, settings = Told(), {**small, "plan.steps": 2 * 10**6}
+    result = train(phantoms[0], tmp_path / "run", budget=4.0, settings=settings, cache=cache, display=display)
+    assert result.method == "supervised"
+    first, second = [line for line in display.said if line.startswith("method: ")]
+    assert "self_training, for 2 labelled and 3 unlabelled scans and about 2,000,000 steps" in first
+    assert second.startswith("method: supervised after all, for the budget holds ")
+    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["run"]["method"] == "supervised"
 
 
 def test_auto_takes_the_method_that_pays_where_there_are_steps_and_scans(
@@ -480,7 +495,8 @@ def test_auto_takes_the_method_that_pays_where_there_are_steps_and_scans(
             phantoms[0], tmp_path / "run", labeled=2, steps=1000, settings=small, cache=cache, display=display
         )
     assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["run"]["method"] == RECOMMENDED
-    assert any(line.startswith(f"method: {RECOMMENDED}, for 2 labelled and") for line in display.said)
+    (line,) = [line for line in display.said if line.startswith("method: ")]
+    assert line.startswith(f"method: {RECOMMENDED}, for 2 labelled and 3 unlabelled scans and 1,000 steps")
 
 
 def test_lost_pseudo_labels_stop_a_resumed_run_with_the_remedy(

@@ -26,7 +26,7 @@ from semivox.runs.live_report import LiveReport
 from semivox.runs.prepare import planned, stored
 from semivox.runs.run import carry_out
 from semivox.shown_contents import ShownCard
-from semivox.training.display import Display, Silent
+from semivox.training.display import Display
 from semivox.training.options import TrainingOptions, TrainOptions
 
 OWN = {"method": "--methods", "labeled": "--labeled", "seed": "--seeds"}
@@ -50,8 +50,8 @@ def check_settings(request: Request) -> None:
     for variant in request.variants:
         group, seed = request.groups[0], request.seeds[0]
         asked = training_of(request, group, variant.text, seed)
-        config, method_class = settings_of(asked, group.cohort, Silent())
-        bare, _ = settings_of(replace(asked, settings={}), group.cohort, Silent())
+        config, method_class = settings_of(asked, group.cohort)
+        bare, _ = settings_of(replace(asked, settings={}), group.cohort)
         kept = {"labeled": group.train_labeled, "seed": seed, "method": bare.run.method}
         for key, wanted in kept.items():
             if (found := getattr(config.run, key)) != wanted:
@@ -77,7 +77,7 @@ def minutes_of(request: Request) -> int | None:
     """In which any cell is surely done; None where nobody knows how long its steps take."""
     group = request.groups[0]
     asked = training_of(request, group, request.reference.text, request.seeds[0])
-    run = settings_of(asked, group.cohort, Silent())[0].run
+    run = settings_of(asked, group.cohort)[0].run
     if run.steps is not None or run.budget is None:
         return None
     held_out = max(len(each.held_out) for each in request.groups)
@@ -151,7 +151,7 @@ class CellRunner:
         request = self.request
         asked = training_of(request, group, request.reference.text, request.seeds[0])
         asked = replace(asked, cache=self.cache)
-        config, _ = settings_of(asked, group.cohort, Silent())
+        config, _ = settings_of(asked, group.cohort)
         if asked.plan is None and config.run.recipe == "paper":
             return None
         plan = planned(asked, config, group.cohort, group.split, self.display)

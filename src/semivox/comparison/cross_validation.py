@@ -23,7 +23,7 @@ from semivox.evaluation.folders import FORMAT, lowest
 from semivox.evaluation.result_paths import CellFolder
 from semivox.files import read_json, write_json
 from semivox.inference.ensemble import write_ensemble
-from semivox.runs.asked import settings_of, supervised_if_short
+from semivox.runs.asked import chosen, settings_of
 from semivox.runs.prepare import planned
 from semivox.settings import assignments
 from semivox.training.display import Silent
@@ -79,13 +79,12 @@ def _method(asked: TrainOptions, before: Path) -> str:
         return next(iter(_kept(before).get("methods", {}).values()), "supervised")
     display = asked.display or Silent()
     cohort = load_cohort(Path(asked.data), None if asked.labeled is None else str(asked.labeled))
-    config, _ = settings_of(asked, cohort, display)
-    if asked.leaves_method and config.run.method != "supervised":
-        steps = config.run.steps
-        if steps is None:
-            split = split_cohort(cohort, config.run.labeled)
-            steps = planned(asked, config, cohort, split, display).steps
-        config, _ = supervised_if_short(asked, config, steps, cohort, display) or (config, None)
+    config, _ = settings_of(asked, cohort)
+    steps = config.run.steps
+    if asked.leaves_method and config.run.method != "supervised" and steps is None:
+        split = split_cohort(cohort, config.run.labeled)
+        steps = planned(asked, config, cohort, split, display).steps
+    config, _ = chosen(asked, config, steps, cohort, display) or (config, None)
     return config.run.method
 
 

@@ -26,7 +26,7 @@ PLACES = ("data", "out", "plan", "watch", "config", "settings", "resume", "folds
 """Fields that are no settings of :class:`~semivox.training.config.RunSettings`."""
 
 
-def settings_of(asked: TrainOptions, cohort: Cohort, display: Display) -> tuple[Config, type[Method]]:
+def settings_of(asked: TrainOptions, cohort: Cohort) -> tuple[Config, type[Method]]:
     """The settings to train with. Raises SettingsError where they cannot be, or not in this folder."""
     options, changes = _options(asked), assignments(asked.settings)
     if asked.goes_on:
@@ -35,7 +35,7 @@ def settings_of(asked: TrainOptions, cohort: Cohort, display: Display) -> tuple[
         )
         return refuse_changes(config, options, changes), method_class
     if asked.leaves_method:
-        options["method"] = _recommended(asked, cohort, display)
+        options["method"] = _recommended(asked, cohort)
     file = Path(asked.config) if asked.config else None
     return resolve(Path(asked.data), options, config_file=file, assignments=changes)
 
@@ -59,32 +59,56 @@ def _options(asked: TrainOptions) -> dict[str, Any]:
     return options
 
 
-def _recommended(asked: TrainOptions, cohort: Cohort, display: Display) -> str:
-    """The method for these scans, told in one line."""
-    labeled = None if asked.labeled is None else str(asked.labeled)
+def _recommended(asked: TrainOptions, cohort: Cohort) -> str:
+    """The method for these scans, if there is time for it."""
+    known, others = _counted(cohort, None if asked.labeled is None else str(asked.labeled))
+    return RECOMMENDED if others >= known else "supervised"
+
+
+def _counted(cohort: Cohort, labeled: str | None) -> tuple[int, int]:
     split = split_cohort(cohort, labeled)
-    known, others = len(split.labeled), len(split.unlabeled)
-    method = RECOMMENDED if others >= known else "supervised"
-    display.say(
-        f"method: {method}, for {known} labelled and {others} unlabelled scans (override: --method NAME)"
-    )
-    return method
+    return len(split.labeled), len(split.unlabeled)
 
 
-def supervised_if_short(
+def chosen(
     asked: TrainOptions, config: Config, planned_steps: int | None, cohort: Cohort, display: Display
 ) -> tuple[Config, type[Method]] | None:
-    """The settings of ``supervised`` where ``auto`` took another method and the run has too few steps for it.
+    """What ``auto`` stands for, told in a line with why: the settings of ``supervised`` where it took another
+    method and the run has too few steps for it, else None.
 
-    ``planned_steps``: those that the plan expects the budget to hold. None where nothing changes.
+    ``planned_steps``: those that the plan expects the budget to hold.
     """
+    if not asked.leaves_method or asked.goes_on:
+        return None
+    known, others = _counted(cohort, config.run.labeled)
+    scans = f"{known} labelled and {others} unlabelled scans"
     steps = config.run.steps or planned_steps
-    if not asked.leaves_method or asked.goes_on or steps is None or steps >= LEAST_STEPS:
+    if config.run.method == "supervised" or steps is None:
+        display.say(f"method: {config.run.method}, for {scans} (override: --method NAME)")
         return None
-    if config.run.method == "supervised":
+    time = f"{'about ' if config.run.steps is None else ''}{steps:,} steps"
+    if steps >= LEAST_STEPS:
+        display.say(f"method: {config.run.method}, for {scans} and {time} (override: --method NAME)")
         return None
-    display.say(f"method: supervised after all, for about {steps} steps are too few to label scans by")
-    return settings_of(replace(asked, method="supervised"), cohort, display)
+    display.say(
+        f"method: supervised, for {scans} and {time}, too few to label scans by (override: --method NAME)"
+    )
+    return settings_of(replace(asked, method="supervised"), cohort)
+
+
+def supervised_after_all(
+    asked: TrainOptions, config: Config, cohort: Cohort, display: Display
+) -> tuple[Config, type[Method]] | None:
+    """The same once the steps were measured, and are far fewer than the plan had expected: only that is told.
+    ``config``: with these steps."""
+    steps, never = config.run.steps, config.run.sweeps == 0
+    if not asked.leaves_method or config.run.method == "supervised" or steps is None:
+        return None
+    if steps >= LEAST_STEPS and not never:
+        return None
+    holds = "no time to label scans" if never else f"{steps:,} steps here, too few to label scans by"
+    display.say(f"method: supervised after all, for the budget holds {holds} (override: --method NAME)")
+    return settings_of(replace(asked, method="supervised"), cohort)
 
 
 def facts_of(config: Config, plan: Plan, split: Split, steps: int, precision: str) -> Facts:

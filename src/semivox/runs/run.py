@@ -27,7 +27,7 @@ from semivox.methods import Facts, Method, Stage
 from semivox.networks import Segmenter
 from semivox.prepare import Plan, Store, plan_from_json, plan_to_json, write_plan
 from semivox.randomness import Key
-from semivox.runs.asked import facts_of, refuse_taken, settings_of, supervised_if_short
+from semivox.runs.asked import chosen, facts_of, refuse_taken, settings_of, supervised_after_all
 from semivox.runs.faults import disk_stops, last_words, memory_told, refuse_before_preparing
 from semivox.runs.flips import without_exchanges
 from semivox.runs.live_report import LiveReport
@@ -117,7 +117,7 @@ class Run:
         told = self.display if is_asked() else Silent()
         refuse_taken(asked)
         self.cohort = load_cohort(Path(asked.data), None if asked.labeled is None else str(asked.labeled))
-        self.config, self.method_class = settings_of(asked, self.cohort, told)
+        self.config, self.method_class = settings_of(asked, self.cohort)
         self.split = split_cohort(self.cohort, self.config.run.labeled)
         init, labeled = self.config.run.init, len(self.split.labeled)
         refuse_before_preparing(asked, self.config, self.method_class, self.cohort, self.split, told)
@@ -156,7 +156,7 @@ class Run:
         if not self.processes.first:  # all is prepared now, or on another machine's disk
             self.plan = plan_from_json(told)
             self.store = stored(self.asked, self.cohort, self.split, self.plan, self.display)
-        if short := supervised_if_short(self.asked, self.config, self.plan.steps, self.cohort, self.display):
+        if short := chosen(self.asked, self.config, self.plan.steps, self.cohort, self.display):
             self.config, self.method_class = short
         self.config = without_exchanges(self.config, self.store, self.plan, self.display)
         where = self._path("pseudo_labels"), self.store, self.plan, Key(self.config.run.seed)
@@ -168,10 +168,12 @@ class Run:
         if not self.asked.goes_on:
             self.write(self.bank.clear)
             self.processes.wait()
-            self.config = measure_settings(
-                self.config, self.maker, self.batches, self.bank, self.device, self.began, self.display,
-                self.processes,
-            )  # fmt: skip
+            how = self.maker, self.batches, self.bank, self.device, self.began, self.display, self.processes
+            self.config = measure_settings(self.config, *how)
+            if short := supervised_after_all(self.asked, self.config, self.cohort, self.display):
+                self.config, self.method_class = short
+                self.config = without_exchanges(self.config, self.store, self.plan, Silent())
+                self.config = measure_settings(self.config, *how)
             self.write(write_plan, self.plan, self._path("plan.json"))
             self.write(copy_source, self.config.run.method, self._path("source"))
             self.write(write_config, self._path("config.yaml"), self.config)
