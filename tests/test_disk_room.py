@@ -13,6 +13,7 @@ from semivox.commands.predict import predict
 from semivox.commands.train import train
 from semivox.errors import DiskFault, Stopped
 from semivox.files import read_json, refuse_full
+from semivox.testing.displays import Told
 from semivox.training.run_folder import RunFolder
 
 Usage = namedtuple("Usage", "total used free")
@@ -74,17 +75,21 @@ def test_no_room_is_told_before_the_first_step_and_the_run_goes_on(
     with monkeypatch.context() as patched:
         free(patched, lambda folder: 10**6 if folder == run else 10**12)
         with pytest.raises(
-            Stopped, match=r"run: there is no room for the run's .* free; expected .* MiB.*--resume"
-        ):
+            Stopped, match=r"run: there is no room for the run's .* free; expected .* MiB.*the same command"
+        ) as stopped:
             train(flat_phantoms[0], run, **given)
     assert not (run / "metrics.jsonl").exists()
+    # --resume alone would begin a run of another method and length
+    assert "--resume" not in str(stopped.value)
     assert '"stopped"' in (run / "status.json").read_text()
     shutil.rmtree(cache)
     with monkeypatch.context() as patched:
         free(patched, lambda folder: 10 if folder == cache else 10**12)
         with pytest.raises(Stopped, match=r"cache: there is no room for \d+ prepared arrays.*10 bytes free"):
             train(flat_phantoms[0], run, **given, resume=True)
-    train(flat_phantoms[0], run, **given, resume=True)
+    display = Told()
+    train(flat_phantoms[0], run, **given, resume=True, display=display)
+    assert any("holds no run to go on with yet: a new one begins" in line for line in display.said)
     with monkeypatch.context() as patched:
         free(patched, lambda folder: 10)
         with pytest.raises(DiskFault, match=r"masks: there is no room for the masks of 2 scans"):

@@ -18,6 +18,7 @@ from semivox.training.config import Config
 from semivox.training.display import Display
 from semivox.training.options import TrainOptions
 from semivox.training.processes import is_asked
+from semivox.training.run_folder import RunFolder
 
 SHOWN = 3
 """Warnings told in full before training."""
@@ -32,6 +33,8 @@ def refuse_before_preparing(
     display: Display,
 ) -> None:
     """Raise DataError or SettingsError for what would only show after long work."""
+    if asked.resume and not asked.goes_on:
+        display.say(f"{asked.folder} holds no run to go on with yet: a new one begins, as this command says")
     if method_class.needs_unlabeled and not split.unlabeled:
         raise SettingsError(
             f"{config.run.method} needs unlabelled cases",
@@ -73,8 +76,13 @@ def _refuse_disagreement(plan: str | Path, config: Config) -> None:
 
 
 @contextlib.contextmanager
-def disk_stops(run: Path, go_on: Callable[[], str]) -> Iterator[None]:
-    """A disk that is full or fails stops the run in the folder ``run``; ``go_on()``: what then goes on."""
+def disk_stops(run: RunFolder, go_on: Callable[[], str]) -> Iterator[None]:
+    """A disk that is full or fails stops the ``run``; ``go_on()``: what then goes on. One that has kept no
+    settings yet asks for the same command, with all that was asked for in it."""
+
+    def then() -> str:
+        return "then give the same command again" if run.begins_anew else f"then go on with: {go_on()}"
+
     try:
         yield
     except DiskFault as error:
@@ -83,14 +91,14 @@ def disk_stops(run: Path, go_on: Callable[[], str]) -> Iterator[None]:
             path=error.path,
             found=error.found,
             expected=error.expected,
-            remedy=f"{error.remedy}; then go on with: {go_on()}",
+            remedy=f"{error.remedy}; {then()}",
         ) from error
     except OSError as error:
         raise Stopped(
             "cannot be written or read",
-            path=error.filename or run,
+            path=error.filename or run.path,
             found=error.strerror or str(error),
-            remedy=f"look at this disk, then go on with: {go_on()}",
+            remedy=f"look at this disk, {then()}",
         ) from error
 
 

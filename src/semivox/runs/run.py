@@ -132,7 +132,7 @@ class Run:
         with (
             together(where.devices, where.nodes) as self.processes,
             RunFolder(self.asked.folder, self.processes.first) as self.folder,
-            disk_stops(self.asked.folder, lambda: self.asked.resume_command(self.config)),
+            disk_stops(self.folder, lambda: self.asked.resume_command(self.config)),
             freed_memory_kept(),
         ):
             self.folder.status("preparing", 0)

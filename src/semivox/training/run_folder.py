@@ -89,6 +89,11 @@ class RunFolder:
             if before == "preparing" and self._new and self._writes:
                 remove_file(self.path, "config.yaml")
 
+    @property
+    def begins_anew(self) -> bool:
+        """Whether a next try is a new run: of this one no settings are kept yet."""
+        return self._new and self._status.get("state", "preparing") == "preparing"
+
     def _forget_earlier_try(self) -> None:
         for name in ("cases.json", "environment.json"):
             remove_file(self.path, name)
