@@ -469,8 +469,8 @@ def test_auto_is_chosen_by_steps_and_scans_and_said_in_a_line(
     )
     assert result.method == method
     (line,) = [line for line in display.said if line.startswith("method: ")]
-    why = f"2 labelled and 3 unlabelled scans and {length['steps']} steps, too few to label scans by"
-    assert line == f"method: {method}, for {why} (override: --method NAME)"
+    why = f"2 labelled, 3 unlabelled scans, {length['steps']} steps: too few"
+    assert line == f"method: {method}: {why} (override: --method NAME)"
 
 
 def test_auto_goes_back_to_labels_alone_where_fewer_steps_are_measured_than_planned(
@@ -481,7 +481,7 @@ def test_auto_goes_back_to_labels_alone_where_fewer_steps_are_measured_than_plan
     result = train(phantoms[0], tmp_path / "run", budget=4.0, settings=settings, cache=cache, display=display)
     assert result.method == "supervised"
     first, second = [line for line in display.said if line.startswith("method: ")]
-    assert "self_training, for 2 labelled and 3 unlabelled scans and about 2,000,000 steps" in first
+    assert "self_training: 2 labelled, 3 unlabelled scans, about 2,000,000 steps" in first
     assert second.startswith("method: supervised after all, for the budget holds ")
     assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["run"]["method"] == "supervised"
 
@@ -496,7 +496,7 @@ def test_auto_takes_the_method_that_pays_where_there_are_steps_and_scans(
         )
     assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["run"]["method"] == RECOMMENDED
     (line,) = [line for line in display.said if line.startswith("method: ")]
-    assert line.startswith(f"method: {RECOMMENDED}, for 2 labelled and 3 unlabelled scans and 1,000 steps")
+    assert line.startswith(f"method: {RECOMMENDED}: 2 labelled, 3 unlabelled scans, 1,000 steps")
 
 
 def test_lost_pseudo_labels_stop_a_resumed_run_with_the_remedy(

@@ -81,18 +81,16 @@ def chosen(
     if not asked.leaves_method or asked.goes_on:
         return None
     known, others = _counted(cohort, config.run.labeled)
-    scans = f"{known} labelled and {others} unlabelled scans"
+    scans = f"{known} labelled, {others} unlabelled scans"
     steps = config.run.steps or planned_steps
     if config.run.method == "supervised" or steps is None:
-        display.say(f"method: {config.run.method}, for {scans} (override: --method NAME)")
+        display.say(f"method: {config.run.method}: {scans} (override: --method NAME)")
         return None
-    time = f"{'about ' if config.run.steps is None else ''}{steps:,} steps"
+    time = f"{'about ' if config.run.steps is None else ''}{steps:,} step{'' if steps == 1 else 's'}"
     if steps >= LEAST_STEPS:
-        display.say(f"method: {config.run.method}, for {scans} and {time} (override: --method NAME)")
+        display.say(f"method: {config.run.method}: {scans}, {time} (override: --method NAME)")
         return None
-    display.say(
-        f"method: supervised, for {scans} and {time}, too few to label scans by (override: --method NAME)"
-    )
+    display.say(f"method: supervised: {scans}, {time}: too few (override: --method NAME)")
     return settings_of(replace(asked, method="supervised"), cohort)
 
 
