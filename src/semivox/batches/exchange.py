@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from semivox.batches.crops import Crops
+from semivox.batches.perturb import pasted
 from semivox.randomness import Key
 
 
@@ -38,7 +39,7 @@ def exchanged(crops: Crops, first: int, key: Key, share: float, side: float) -> 
         where[n][tuple(box)] = where[n + 1][tuple(box)] = 1
 
     def mixed(x: Tensor) -> Tensor:
-        return torch.where(where > 0, x[partner], x)
+        return pasted(x, x[partner], where)
 
     return replace(
         crops,

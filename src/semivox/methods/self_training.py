@@ -93,8 +93,8 @@ class SelfTraining(StudentTeacher):
         s, n = self.settings, facts.alone
         player = Player("segmenter", tuple(self.averages))
         later = replace(player, optimizer=Optimizer(lr=s.lr)) if s.lr else player
-        stream = Stream("labeled", size=n, target="label", where="foreground")
-        first = {"labeled": replace(stream, exchange=s.first_exchange, exchange_side=s.first_box)}
+        labeled = {"labeled": Stream("labeled", size=n, target="label", where="foreground")}
+        first = {"labeled": replace(labeled["labeled"], exchange=s.first_exchange, exchange_side=s.first_box)}
         rounds = s.rounds if facts.sweeps is None else min(s.rounds, facts.sweeps)
         if not rounds or not s.pseudo:
             return [Stage("labeled", first, (player,), self.pairs())]
@@ -103,13 +103,11 @@ class SelfTraining(StudentTeacher):
         each = (1 - alone - s.final) / rounds
         stages = [Stage("labeled", first, (player,), self.pairs(), alone)]
         for r in range(1, rounds + 1):
-            both = {"labeled": stream, "pseudo": self._pseudo(n, r / (rounds + 1))}
+            both = {**labeled, "pseudo": self._pseudo(n, r / (rounds + 1))}
             goes_on = r > 1 or not s.lr
             stages.append(Stage(f"round{r}", both, (later,), self.pairs(), each, relabel, continues=goes_on))
         if s.final:
-            stages.append(
-                Stage("final", {"labeled": stream}, (later,), self.pairs(), s.final, continues=True)
-            )
+            stages.append(Stage("final", labeled, (later,), self.pairs(), s.final, continues=True))
         return stages
 
     def _pseudo(self, labeled: int, share: float) -> Stream:
@@ -127,7 +125,7 @@ class SelfTraining(StudentTeacher):
             return {"segmentation": Term(segmentation_loss(logits, *labeled.supervision))}
 
         pseudo = batch["pseudo"]
-        x_u, y_u, w_u = pseudo.views["strong" if s.strong else "weak"], pseudo.labels, pseudo.valid
+        (x_u,), y_u, w_u = pseudo.views.values(), pseudo.labels, pseudo.valid  # the one view asked for
         if pairs := round(s.exchange * min(len(x_l), len(x_u))):
             inside = boxes(x_l[:pairs], at.rng("box"), s.box)
             x_l, x_u = _exchange(x_l, x_u, inside)
