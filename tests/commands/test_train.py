@@ -17,9 +17,10 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from semivox.cohort.phantom import write_phantom_cohort
 from semivox.commands.train import train
 from semivox.errors import DataError, SettingsError, Stopped, TrainingFailed
-from semivox.methods.catalog import CATALOG, RECOMMENDED
+from semivox.methods.catalog import CATALOG, RECOMMENDED, parse_method
 from semivox.testing.displays import StopAfter, Told
 from semivox.training.checkpoints import load as load_checkpoint
 from semivox.training.journal import read_journal
@@ -452,51 +453,86 @@ def test_a_round_of_labels_that_cannot_be_right_is_not_learned_from(
     assert not same(tmp_path / "guarded", tmp_path / "unguarded")
 
 
+def settings_in(run: Path) -> dict[str, Any]:
+    """The settings that a run writes down."""
+    return yaml.safe_load((run / "config.yaml").read_text())
+
+
+@pytest.mark.parametrize("folder", [0, 1])  # with unlabelled scans, and without
+def test_auto_is_chosen_by_steps_and_scans_and_said_in_a_line(
+    folder: int, phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    display = Told()
+    more: dict[str, Any] = {"settings": small, "cache": cache, "display": display}
+    result = train(phantoms[folder], tmp_path / "run", steps=5, **more)
+    assert result.method == "supervised"
+    assert settings_in(tmp_path / "run")["method"]["exchange"] == 0
+    (line,) = [line for line in display.said if line.startswith("method: ")]
+    scans = ("2 labelled, 3 unlabelled scans", "2 labelled scans")[folder]
+    assert line == f"method: supervised: {scans}, 5 steps: too few (override: --method NAME)"
+
+
 @pytest.mark.parametrize(
-    ("labeled", "length", "method"),
+    ("unlabeled", "given", "name"),
     [
-        (2, {"steps": 5}, "supervised"),  # too few steps to label scans by
-        (2, {"steps": 2, "method": "auto"}, "supervised"),
+        (2, {}, RECOMMENDED),
+        (1, {}, "supervised{exchange=1}"),  # fewer than the labelled ones
+        (0, {}, "supervised{exchange=1}"),
+        (0, {"method.exchange": 0}, "supervised"),
+        (0, {"few": 2}, "supervised"),  # as many labelled ones as are not learned by heart
     ],
 )
-def test_auto_is_chosen_by_steps_and_scans_and_said_in_a_line(
-    labeled: int, length: dict[str, Any], method: str,
-    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path,
+def test_auto_takes_what_pays_with_these_scans_where_there_are_steps(
+    unlabeled: int, given: dict[str, Any], name: str,
+    small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    display = Told()
-    result = train(
-        phantoms[0], tmp_path / "run", labeled=labeled, settings=small, cache=cache, display=display, **length
-    )
-    assert result.method == method
+    given = dict(given)
+    monkeypatch.setattr("semivox.runs.asked.FEW_LABELED", given.pop("few", 3))
+    data, _ = write_phantom_cohort(tmp_path, labeled=2, unlabeled=unlabeled, test=1)
+    display, run = StopAfter(1), tmp_path / "run"
+    with pytest.raises(Stopped):
+        train(data, run, steps=1000, settings={**small, **given}, display=display)
+    method, written = parse_method(name)[0], settings_in(run)
+    assert written["run"]["method"] == method
+    assert method == RECOMMENDED or written["method"]["exchange"] == (name != method)
     (line,) = [line for line in display.said if line.startswith("method: ")]
-    why = f"2 labelled, 3 unlabelled scans, {length['steps']} steps: too few"
-    assert line == f"method: {method}: {why} (override: --method NAME)"
+    scans = f"2 labelled, {unlabeled} unlabelled scans" if unlabeled else "2 labelled scans"
+    assert line == f"method: {name}: {scans}, 1,000 steps (override: --method NAME)"
 
 
+@pytest.mark.parametrize("given", [{}, {"run.sweeps": 0}])
+@pytest.mark.parametrize("folder", [0, 1])
 def test_auto_goes_back_to_labels_alone_where_fewer_steps_are_measured_than_planned(
-    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    folder: int, given: dict[str, Any],
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     monkeypatch.setattr("semivox.runs.asked.LEAST_STEPS", 10**6)
-    display, settings = Told(), {**small, "plan.steps": 2 * 10**6}
-    result = train(phantoms[0], tmp_path / "run", budget=4.0, settings=settings, cache=cache, display=display)
+    display, settings, run = Told(), {**small, **given, "plan.steps": 2 * 10**6}, tmp_path / "run"
+    more: dict[str, Any] = {"settings": settings, "cache": cache, "display": display}
+    result = train(phantoms[folder], run, budget=4.0, **more)
     assert result.method == "supervised"
     first, second = [line for line in display.said if line.startswith("method: ")]
-    assert "self_training: 2 labelled, 3 unlabelled scans, about 2,000,000 steps" in first
-    assert second.startswith("method: supervised after all, for the budget holds ")
-    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["run"]["method"] == "supervised"
+    before = (RECOMMENDED, "supervised{exchange=1}")[folder]
+    assert first.startswith(f"method: {before}: 2 labelled")
+    assert "scans, about 2,000,000 steps" in first
+    assert second.startswith("method: supervised after all: ")
+    assert second.endswith(f" steps are too few for {before} (override: --method NAME)")
+    assert settings_in(run)["run"]["method"] == "supervised"
+    assert settings_in(run)["method"]["exchange"] == 0
 
 
-def test_auto_takes_the_method_that_pays_where_there_are_steps_and_scans(
-    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+def test_auto_learns_labels_alone_with_boxes_where_there_is_no_time_to_label_scans(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    display = StopAfter(1)
-    with pytest.raises(Stopped):
-        train(
-            phantoms[0], tmp_path / "run", labeled=2, steps=1000, settings=small, cache=cache, display=display
-        )
-    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["run"]["method"] == RECOMMENDED
-    (line,) = [line for line in display.said if line.startswith("method: ")]
-    assert line.startswith(f"method: {RECOMMENDED}: 2 labelled, 3 unlabelled scans, 1,000 steps")
+    monkeypatch.setattr("semivox.runs.asked.LEAST_STEPS", 3)
+    display, settings = Told(), {**small, "run.sweeps": 0}
+    more: dict[str, Any] = {"settings": settings, "cache": cache, "display": display}
+    result = train(phantoms[0], tmp_path / "run", steps=4, **more)
+    assert result.method == "supervised"
+    assert settings_in(tmp_path / "run")["method"]["exchange"] == 1
+    _, second = [line for line in display.said if line.startswith("method: ")]
+    why = "there is no time to label scans"
+    assert second == f"method: supervised{{exchange=1}} after all: {why} (override: --method NAME)"
 
 
 def test_lost_pseudo_labels_stop_a_resumed_run_with_the_remedy(

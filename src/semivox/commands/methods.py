@@ -108,7 +108,9 @@ def _catalogue(content: Mapping[str, Any]) -> RenderableType:
         shown = f"{name}\n(auto)" if name == content["recommended"] else name
         table.add_row(Text(shown), Text.assemble(row["idea"] or row["where"], "\n", (_facts(row), "dim")))
     last = "semivox methods NAME shows a method's settings; FILE.py:Class is a method of your own"
-    return Group(table, Text(f"\nauto: taken when no method is named\n{last}"))
+    return Group(
+        table, Text(f"\nauto: taken when no method is named, with unlabelled scans and time for them\n{last}")
+    )
 
 
 def _facts(row: Mapping[str, Any]) -> str:

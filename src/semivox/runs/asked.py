@@ -21,7 +21,10 @@ from semivox.training.options import TrainOptions
 from semivox.training.run_folder import has_run
 
 LEAST_STEPS = 800
-"""Steps below which ``auto`` means ``supervised``: no teacher has finished learning."""
+"""Steps below which ``auto`` means plain ``supervised``: no teacher has finished learning, and boxes that
+change places slow learning down."""
+FEW_LABELED, BOXES = 20, "supervised{exchange=1}"
+"""So many labelled scans, and more, are not learned by heart; what fewer are learned by, without others."""
 PLACES = ("data", "out", "plan", "watch", "config", "settings", "resume", "folds", "on", "cache", "workers")
 """Fields that are no settings of :class:`~semivox.training.config.RunSettings`."""
 
@@ -62,7 +65,11 @@ def _options(asked: TrainOptions) -> dict[str, Any]:
 def _recommended(asked: TrainOptions, cohort: Cohort) -> str:
     """The method for these scans, if there is time for it."""
     known, others = _counted(cohort, None if asked.labeled is None else str(asked.labeled))
-    return RECOMMENDED if others >= known else "supervised"
+    return RECOMMENDED if others >= known else _labels_alone(known)
+
+
+def _labels_alone(known: int) -> str:
+    return BOXES if known < FEW_LABELED else "supervised"
 
 
 def _counted(cohort: Cohort, labeled: str | None) -> tuple[int, int]:
@@ -73,24 +80,23 @@ def _counted(cohort: Cohort, labeled: str | None) -> tuple[int, int]:
 def chosen(
     asked: TrainOptions, config: Config, planned_steps: int | None, cohort: Cohort, display: Display
 ) -> tuple[Config, type[Method]] | None:
-    """What ``auto`` stands for, told in a line with why: the settings of ``supervised`` where it took another
-    method and the run has too few steps for it, else None.
+    """What ``auto`` stands for, told in a line with why: the settings of plain ``supervised`` where it took
+    another method and the run has too few steps for it, else None.
 
     ``planned_steps``: those that the plan expects the budget to hold.
     """
     if not asked.leaves_method or asked.goes_on:
         return None
     known, others = _counted(cohort, config.run.labeled)
-    scans = f"{known} labelled, {others} unlabelled scans"
+    why = f"{known} labelled, {others} unlabelled scans" if others else f"{known} labelled scans"
     steps = config.run.steps or planned_steps
-    if config.run.method == "supervised" or steps is None:
-        display.say(f"method: {config.run.method}: {scans} (override: --method NAME)")
+    if steps is not None:
+        about = "about " if config.run.steps is None else ""
+        why = f"{why}, {about}{steps:,} step{'' if steps == 1 else 's'}"
+    if steps is None or steps >= LEAST_STEPS or _plain(config):
+        display.say(f"method: {_name(config)}: {why} (override: --method NAME)")
         return None
-    time = f"{'about ' if config.run.steps is None else ''}{steps:,} step{'' if steps == 1 else 's'}"
-    if steps >= LEAST_STEPS:
-        display.say(f"method: {config.run.method}: {scans}, {time} (override: --method NAME)")
-        return None
-    display.say(f"method: supervised: {scans}, {time}: too few (override: --method NAME)")
+    display.say(f"method: supervised: {why}: too few (override: --method NAME)")
     return settings_of(replace(asked, method="supervised"), cohort)
 
 
@@ -99,14 +105,28 @@ def supervised_after_all(
 ) -> tuple[Config, type[Method]] | None:
     """The same once the steps were measured, and are far fewer than the plan had expected: only that is told.
     ``config``: with these steps."""
-    steps, never = config.run.steps, config.run.sweeps == 0
-    if not asked.leaves_method or config.run.method == "supervised" or steps is None:
+    steps = config.run.steps
+    if not asked.leaves_method or _plain(config) or steps is None:
         return None
-    if steps >= LEAST_STEPS and not never:
+    if steps < LEAST_STEPS:
+        method, why = "supervised", f"{steps:,} steps are too few for {_name(config)}"
+    elif config.run.sweeps == 0 and config.run.method != "supervised":
+        known, _ = _counted(cohort, config.run.labeled)
+        method, why = _labels_alone(known), "there is no time to label scans"
+    else:
         return None
-    holds = "no time to label scans" if never else f"{steps:,} steps here, too few to label scans by"
-    display.say(f"method: supervised after all, for the budget holds {holds} (override: --method NAME)")
-    return settings_of(replace(asked, method="supervised"), cohort)
+    display.say(f"method: {method} after all: {why} (override: --method NAME)")
+    return settings_of(replace(asked, method=method), cohort)
+
+
+def _plain(config: Config) -> bool:
+    return config.run.method == "supervised" and not config.method.exchange
+
+
+def _name(config: Config) -> str:
+    """The method as one would write it to get what ``auto`` took."""
+    alone = config.run.method == "supervised" and not _plain(config)
+    return f"supervised{{exchange={config.method.exchange:g}}}" if alone else config.run.method
 
 
 def facts_of(config: Config, plan: Plan, split: Split, steps: int, precision: str) -> Facts:
