@@ -26,10 +26,10 @@ from semivox.randomness import Key
 from semivox.training.labelling import label_scan
 
 WAYS = {
-    "one forward": Relabel(clean="largest"),
-    "one forward, mirrored": Relabel(clean="largest", mirrors=1),
-    "windows": Relabel(clean="largest", windows=True),
-    "windows, mirrored": Relabel(clean="largest", windows=True, mirrors=1),
+    "one forward": Relabel(clean="largest", windows=False),
+    "one forward, mirrored": Relabel(clean="largest", windows=False, mirrors=1),
+    "windows": Relabel(clean="largest"),
+    "windows, mirrored": Relabel(clean="largest", mirrors=1),
 }
 
 

@@ -146,3 +146,12 @@ def test_unsupervised_weights_warm_up(name: str) -> None:
             == pytest.approx(getattr(method.settings, term.removesuffix("_second")))
         )
     assert weights[0]["segmentation"] == weights[2]["segmentation"] == 1
+
+
+@pytest.mark.parametrize("name", list(CATALOG))
+def test_pseudo_labels_are_made_as_masks_are(name: str) -> None:
+    """In windows: in one forward a scan is another picture than the crops that were learned from."""
+    method, facts = tiny(load_method(name), dims=3)
+    asked = [stage.relabel for stage in method.stages(facts) if stage.relabel is not None]
+    assert all(relabel.windows for relabel in asked)
+    assert bool(asked) == (name in {"self_training", "atso", "pseudo_contrast"})

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -34,7 +35,8 @@ PLAN = Plan(
     classes=(ClassPlan(1, "a", 1.0, 1.0), ClassPlan(5, "b", 1.0, 1.0)),
     budget_seconds=None, step_seconds=1.0, steps=None, assumptions=(),
 )  # fmt: skip
-ALL = Relabel()
+one_forward = partial(Relabel, windows=False)
+ALL, WINDOWS = one_forward(), Relabel()
 
 
 class FakeStore:
@@ -126,7 +128,7 @@ def test_a_pseudo_label_is_argmax_confidence_and_points_of_the_mean_softmax(tmp_
 def test_soft_labels_keep_the_probabilities_and_never_exceed_one() -> None:
     image = FakeStore().case(3).image
     probs = padded_probs([Net()], image)
-    soft = label_scan([Net()], image, PLAN, Relabel(soft=True), Key(0)).target
+    soft = label_scan([Net()], image, PLAN, one_forward(soft=True), Key(0)).target
     assert np.abs(soft - 255 * probs[1:]).max() < 1.001
     assert soft.sum(0, dtype=int).max() <= 255
     assert len(np.unique(soft)) > 20
@@ -147,8 +149,8 @@ def test_clean_up_leaves_the_largest_component_of_each_class(soft: bool) -> None
     image[0, 8, 8] = 1  # an island
     image[0, 6, 1:4] = 2
     image[0, 7, 4] = 2  # touches by a corner
-    plain = label_scan([Drawn()], image, PLAN, Relabel(soft=soft), Key(0))
-    clean = label_scan([Drawn()], image, PLAN, Relabel(soft=soft, clean="largest"), Key(0))
+    plain = label_scan([Drawn()], image, PLAN, one_forward(soft=soft), Key(0))
+    clean = label_scan([Drawn()], image, PLAN, one_forward(soft=soft, clean="largest"), Key(0))
     assert plain.target[0, 8, 8] > 200
     assert clean.target[:, 8, 8].tolist() == [0, 0]
     changed = np.argwhere((plain.target != clean.target).any(0)).tolist()
@@ -159,7 +161,7 @@ def test_clean_up_leaves_the_largest_component_of_each_class(soft: bool) -> None
     assert np.array_equal(plain.confidence, clean.confidence)
 
     several = replace(PLAN, classes=(replace(PLAN.classes[0], one_piece=False), PLAN.classes[1]))
-    kept = label_scan([Drawn()], image, several, Relabel(soft=soft, clean="largest"), Key(0))
+    kept = label_scan([Drawn()], image, several, one_forward(soft=soft, clean="largest"), Key(0))
     assert np.array_equal(kept.target, plain.target)
 
 
@@ -233,7 +235,13 @@ def test_a_record_that_lacks_or_bends_something_is_made_again(key: str, tmp_path
 
 @pytest.mark.parametrize(
     ("seed", "relabel"),
-    [(1, ALL), (0, Relabel(soft=True)), (0, Relabel(clean="largest")), (0, Relabel((0, 2)))],
+    [
+        (1, ALL),
+        (0, one_forward(soft=True)),
+        (0, one_forward(clean="largest")),
+        (0, one_forward((0, 2))),
+        (0, WINDOWS),
+    ],
 )
 def test_other_weights_or_another_labelling_start_over(tmp_path: Path, seed: int, relabel: Relabel) -> None:
     one = bank(tmp_path / "one")
@@ -244,7 +252,7 @@ def test_other_weights_or_another_labelling_start_over(tmp_path: Path, seed: int
     assert one.view(0).folders == {}  # the old manifest no longer counts
     one.relabel("s", 0, relabel, [net])
     cases = part_of(FakeStore.unlabeled, FakeStore.patients, relabel.part, Key(0))
-    assert net.asked == len(cases)
+    assert net.asked == len(cases) or relabel.windows
     fresh = bank(tmp_path / "fresh")
     fresh.relabel("s", 0, relabel, [Net(seed)])
     assert files(tmp_path / "one") == files(tmp_path / "fresh")
@@ -300,9 +308,9 @@ def test_laziness_is_the_dice_with_the_labels_before(tmp_path: Path) -> None:
 def test_a_half_of_the_cases_is_compared_with_whatever_labelled_it_last(tmp_path: Path) -> None:
     one = bank(tmp_path)
     one.relabel("whole", 0, ALL, [Net(0)])
-    assert one.relabel("first", 1, Relabel((0, 2)), [Net(0)])["laziness"]["foreground"] == 1.0
-    one.relabel("first again", 2, Relabel((0, 2)), [Net(1)])
-    assert one.relabel("second", 3, Relabel((1, 2)), [Net(0)])["laziness"]["foreground"] == 1.0
+    assert one.relabel("first", 1, one_forward((0, 2)), [Net(0)])["laziness"]["foreground"] == 1.0
+    one.relabel("first again", 2, one_forward((0, 2)), [Net(1)])
+    assert one.relabel("second", 3, one_forward((1, 2)), [Net(0)])["laziness"]["foreground"] == 1.0
     view = one.view(3)
     homes = {case: folder.parent.name for case, folder in view.folders.items()}
     first = part_of(FakeStore.unlabeled, FakeStore.patients, (0, 2), Key(0))
@@ -312,7 +320,7 @@ def test_a_half_of_the_cases_is_compared_with_whatever_labelled_it_last(tmp_path
 
 def test_of_each_part_the_newest_two_generations_stay(tmp_path: Path) -> None:
     one = bank(tmp_path)
-    halves = Relabel((0, 2)), Relabel((1, 2))
+    halves = one_forward((0, 2)), one_forward((1, 2))
     for index in range(7):
         one.relabel(f"s{index}", index, halves[index % 2], [Net(index)])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["003", "004", "005", "006"]
@@ -323,7 +331,7 @@ def test_of_each_part_the_newest_two_generations_stay(tmp_path: Path) -> None:
 
 def test_the_parts_are_those_of_the_streams(tmp_path: Path) -> None:
     one = bank(tmp_path, seed=3)
-    one.relabel("s", 0, Relabel((1, 2)), [Net()])
+    one.relabel("s", 0, one_forward((1, 2)), [Net()])
 
     def batches(part: tuple[int, int]) -> Batches:
         stream = Stream("unlabeled", 2, target="pseudo", where="foreground", part=part)
@@ -439,9 +447,9 @@ def test_everything_is_the_same_under_another_folder_and_order_of_runs(tmp_path:
 
 def test_mirrored_labels_are_the_mean_over_mirror_images_and_weigh_by_their_agreement() -> None:
     nets, image = [Net(0)], FakeStore().case(2).image  # 8 x 8: no padding that a mirror image has elsewhere
-    plain = label_scan(nets, image, PLAN, Relabel(), Key(0), (0, 1))
+    plain = label_scan(nets, image, PLAN, one_forward(), Key(0), (0, 1))
     assert plain.weight == 1.0
-    label = label_scan(nets, image, PLAN, Relabel(mirrors=2), Key(0), (0, 1))
+    label = label_scan(nets, image, PLAN, one_forward(mirrors=2), Key(0), (0, 1))
     views = [padded_probs(nets, image)]
     for axis in (1, 2):
         views.append(np.flip(padded_probs(nets, np.flip(image, axis).copy()), axis))
@@ -461,24 +469,24 @@ def test_labels_of_windows_are_those_of_masks() -> None:
     plan = replace(PLAN, patch=(4, 4))  # a scan of 8 x 8 has nine of them
     nets, image = [Net(0)], FakeStore().case(2).image
     expected = predict_planned(nets, image, plan).max(0)
-    label = label_scan(nets, image, plan, Relabel(windows=True), Key(0))
+    label = label_scan(nets, image, plan, WINDOWS, Key(0))
     assert np.array_equal(label.target > 0, np.stack([expected.indices == k for k in (1, 2)]))
     assert np.abs(label.confidence[0] - 255 * expected.values.numpy()).max() <= 0.51
-    whole = label_scan(nets, image, plan, Relabel(), Key(0))
+    whole = label_scan(nets, image, plan, one_forward(), Key(0))
     assert not np.array_equal(label.confidence, whole.confidence)
 
 
 def test_of_the_mirror_axes_the_first_are_taken() -> None:
     nets, image = [Net(0)], FakeStore().case(2).image
-    one = label_scan(nets, image, PLAN, Relabel(mirrors=1), Key(0), (0, 1))
+    one = label_scan(nets, image, PLAN, one_forward(mirrors=1), Key(0), (0, 1))
     assert np.array_equal(
-        one.confidence, label_scan(nets, image, PLAN, Relabel(mirrors=2), Key(0), (0,)).confidence
+        one.confidence, label_scan(nets, image, PLAN, one_forward(mirrors=2), Key(0), (0,)).confidence
     )
 
 
 def test_a_view_brings_the_floors_of_all_scans_and_the_weight_of_each(tmp_path: Path) -> None:
     one = PseudoLabelBank(tmp_path, cast(Store, FakeStore()), PLAN, Key(0), mirror_axes=(0, 1))
-    one.relabel("s", 0, Relabel(mirrors=2), [Net(0)])
+    one.relabel("s", 0, one_forward(mirrors=2), [Net(0)])
     manifest = json.loads((tmp_path / "000" / "manifest.json").read_text())
     labels = [one.view(0).labels(case) for case in FakeStore.unlabeled]
     assert {label.floors for label in labels} == {tuple(manifest["floors"])}
@@ -545,7 +553,7 @@ def test_the_bank_knows_what_every_label_shows(tmp_path: Path) -> None:
             return Output(torch.tensor([9.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(len(x), 3, *x.shape[2:]))
 
     one = PseudoLabelBank(tmp_path, cast(Store, Labeled()), PLAN, Key(0), mirror_axes=(0,))
-    record = one.relabel("s", 0, Relabel(mirrors=1), [Nothing()])
+    record = one.relabel("s", 0, one_forward(mirrors=1), [Nothing()])
     assert record["agreement"] == 0.5  # the label shows the first class alone
     assert record["refused"].startswith("a is missing from 100% of the scans")
     assert bank(tmp_path / "unlabelled").relabel("s", 0, ALL, [Nothing()])["agreement"] == 1

@@ -79,15 +79,16 @@ class Relabel:
     """Label part ``part`` of the unlabelled scans anew, with the mean softmax of the modules ``by`` (empty:
     the run's predictor). ``clean``: of a class that labels show in one piece only the largest component
     stays. ``soft``: keep the probabilities, not their argmax. ``windows``: label in half-overlapping windows
-    of the plan's patch, as masks are made, and not in one forward. ``mirrors``: label by the mean over a scan
-    and at most so many of its mirror images, along the axes that training crops are mirrored along; how far
-    they agree weighs the scan, and a round in which they do not is refused."""
+    of the plan's patch, as masks are made; off: in one forward, which is another picture than a crop to a
+    network that normalises what it sees. ``mirrors``: label by the mean over a scan and at most so many of
+    its mirror images, along the axes that training crops are mirrored along; how far they agree weighs the
+    scan, and a round in which they do not is refused."""
 
     part: tuple[int, int] = (0, 1)
     by: tuple[str, ...] = ()
     clean: Literal["none", "largest"] = "none"
     soft: bool = False
-    windows: bool = False
+    windows: bool = True
     mirrors: int = 0
 
 
