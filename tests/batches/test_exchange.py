@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from semivox.batches import Crops, Stream
+from semivox.batches import Batches, Crops, Stream
 from semivox.batches.exchange import exchanged
+from semivox.methods import CATALOG, load_method
 from semivox.methods.self_training import SelfTraining
 from semivox.methods.supervised import Supervised
 from semivox.randomness import Key
-from semivox.testing.synthetic import tiny
+from semivox.testing.memory_store import MemoryStore
+from semivox.testing.synthetic import build, tiny, tiny_facts, tiny_plan
+from semivox.training.stages import stages_of
 
 SIZE = (12, 9, 6)
 
@@ -79,12 +85,50 @@ def test_a_crop_without_a_partner_stays_as_it_is() -> None:
     assert torch.equal(exchanged(crops_of(1), 0, Key(1), 1.0, 0.5).valid, crops_of(1).valid)
 
 
-def test_what_one_of_two_does_not_know_neither_knows() -> None:
-    known = torch.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
-    after = exchanged(replace(crops_of(4), annotated=known), 0, Key(1), 1.0, 0.5)
-    assert after.annotated.tolist() == [[1, 0], [1, 0], [1, 1], [1, 1]]
-    none = exchanged(replace(crops_of(4), annotated=known), 0, Key(1), 0.0, 0.5)
-    assert torch.equal(none.annotated, known)
+@pytest.mark.parametrize("known", [[[1, 0], [0, 1]], [[1, 0], [1, 1]], [[0, 0], [1, 1]], [[1, 0], [1, 0]]])
+def test_no_annotation_is_lost(known: list[list[float]]) -> None:
+    before = replace(crops_of(4), annotated=torch.tensor([*known, [1, 1], [1, 1]]).float())
+    after = exchanged(before, 0, Key(1), 1.0, 0.5)
+    assert torch.equal(after.annotated, before.annotated)
+    came = (after.valid != before.valid).flatten(1).any(1).tolist()
+    assert came == [known[0] == known[1]] * 2 + [True] * 2
+
+
+@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize(
+    "known", [[[1, 0], [0, 1]], [[1, 0], [1, 1]]], ids=["one class each", "one lacks one"]
+)
+def test_every_stage_with_labels_learns_from_partly_annotated_scans(
+    name: str, known: list[list[float]]
+) -> None:
+    plan = tiny_plan(2, patch=(8, 8), features=(2, 4))
+    facts = tiny_facts(plan)
+    store = PartlyAnnotated(MemoryStore(plan, len(known), 4, Key(0)), known)
+    for stage in stages_of(build(load_method(name), facts), facts):
+        streams = {n: s for n, s in stage.streams.items() if s.target == "label"}
+        batches = Batches(store, streams, plan.patch, Key(0), stage.name)
+        told = [crops.annotated for step in range(4) for crops in batches.batch(step).values()]
+        for crops in told:
+            assert crops.any(1).all(), stage.name
+        assert not told or torch.cat(told).any(0).all(), stage.name
+
+
+class PartlyAnnotated:
+    """A store whose labelled cases are annotated for some classes: a row of ``known`` each."""
+
+    def __init__(self, store: MemoryStore, known: list[list[float]]) -> None:
+        self.labeled, self.unlabeled, self.patients = store.labeled, store.unlabeled, store.patients
+        self._store, self._known = store, known
+
+    def case(self, index: int, /) -> Any:
+        whole = self._store.case(index)
+        if index not in self.labeled:
+            return whole
+        names = ("image", "target", "valid", "foreground", "body", "spacing", "known")
+        return SimpleNamespace(
+            **{name: getattr(whole, name) for name in names},
+            annotated=np.array(self._known[index], np.float32),
+        )
 
 
 def labeled(method: type, **settings: float) -> list[Stream]:

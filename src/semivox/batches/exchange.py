@@ -21,14 +21,15 @@ def exchanged(crops: Crops, first: int, key: Key, share: float, side: float) -> 
 
     first: number of the first of ``crops`` in its batch, even; a last crop without a partner stays as it is.
     key: pair j draws from ``key / j``. side: of the box, as a share of each axis.
-    Views, targets and the weights of voxels change places; a class that either of the two was not annotated
-    for counts as not annotated in both, for what is its background there may hide it here.
+    Views, targets and the weights of voxels change places. A pair that was not annotated for the same classes
+    stays as it is: the background of one may hide what is known in the other, so a mixed crop could teach no
+    more than what both know, which may be nothing.
     """
     where = torch.zeros_like(crops.valid)  # (B, 1, X, Y[, Z]): 1 in the boxes
     partner = torch.arange(len(where))
     for n in range(0, len(where) - 1, 2):
         rng = (key / ((first + n) // 2)).numpy()
-        if rng.random() >= share:
+        if rng.random() >= share or not torch.equal(crops.annotated[n], crops.annotated[n + 1]):
             continue
         box = [slice(None)]
         for size in where.shape[2:]:
@@ -46,5 +47,4 @@ def exchanged(crops: Crops, first: int, key: Key, share: float, side: float) -> 
         views={name: mixed(view) for name, view in crops.views.items()},
         target=None if crops.target is None else mixed(crops.target),
         valid=mixed(crops.valid),
-        annotated=torch.minimum(crops.annotated, crops.annotated[partner]),
     )
