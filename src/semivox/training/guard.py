@@ -1,4 +1,4 @@
-"""Stops a run whose loss is not finite, naming step, term and cases."""
+"""Stops a run whose loss is not finite, naming step, term and cases, and one whose weights are not."""
 
 from __future__ import annotations
 
@@ -61,4 +61,19 @@ class FiniteGuard:
             "(rows of cases.json)",
             remedy="lower the learning rate (--set optimizer.lr=...), try --precision fp32, look at these "
             "cases",
+        )
+
+
+def refuse_broken(state: Mapping[str, Tensor], step: int) -> None:
+    """Raise TrainingFailed where weights that are to be kept after ``step`` steps are not finite: a loss that
+    is finite can have a gradient that is not, and no loss comes after the last step."""
+    broken = [
+        name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()
+    ]
+    if broken:
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise TrainingFailed(
+            f"the weights are not finite after step {step}",
+            found=f"{broken[0]}{more}",
+            remedy="lower the learning rate (--set optimizer.lr=...), or try --precision fp32",
         )

@@ -24,7 +24,7 @@ from semivox.networks.compiled import compiling
 from semivox.networks.shard import sharing
 from semivox.training import ema
 from semivox.training.gradient_shares import gradient_shares
-from semivox.training.guard import FiniteGuard
+from semivox.training.guard import FiniteGuard, refuse_broken
 from semivox.training.optimizers import build_optimizer, differentiate, learning_rate, move, parameters_of
 from semivox.training.processes import ALONE, Processes, partial_parameters
 from semivox.training.stages import enter, pair_ages, remaining, schedule_spans, stages_of
@@ -99,7 +99,8 @@ def fit(
     (for stages that start from ``initial`` or with ``fresh`` modules). Of several ``processes`` all call this
     alike, each with the source of its own samples. ``compiled``: networks run compiled in the steps.
     ``shares_every``: steps between two shares of the terms in the gradient (with one process, not compiled).
-    Raises TrainingFailed on a non-finite loss (step, term, cases); SettingsError for stages that cannot be.
+    Raises TrainingFailed on a non-finite loss (step, term, cases), and where a checkpoint asks for weights
+    that are not finite; SettingsError for stages that cannot be.
     """
     events: Events = hooks or Hooks()
     device, progress = device or torch.device("cpu"), progress or Progress()
@@ -258,12 +259,13 @@ class _StageInMotion:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of the run."""
-        progress = self.loop.progress
+        progress, weights = self.loop.progress, self.loop.method.state_dict()
         self.loop.guard.read()
+        refuse_broken(weights, progress.step)
         at_end = progress.step == self.end  # the next stage begins with optimizers of its own
         return {
             "step": progress.step,
-            "method": self.loop.method.state_dict(),
+            "method": weights,
             "optimizers": {} if at_end else {p.name: p.torch.state_dict() for p in self.players},
             "ends": progress.ends,
         }
