@@ -114,6 +114,12 @@ def test_a_stage_that_was_not_measured_counts_as_the_mean_of_the_others() -> Non
     assert mean_seconds(stages, {"a": 1.0, "b": 3.0, "c": 5.0, "of another run": 9.0}) == pytest.approx(3.8)
 
 
+def test_where_only_stages_without_a_share_were_measured_they_tell() -> None:
+    stages = [Stage(name, {}, (), share=share) for name, share in (("a", 0.0), ("b", 0.0), ("c", 1.0))]
+    assert mean_seconds(stages, {"a": 1.0, "b": 3.0}) == pytest.approx(2.0)
+    assert mean_seconds(stages, {"a": 1.0, "b": 3.0, "c": 5.0}) == pytest.approx(5.0)
+
+
 @pytest.mark.parametrize("ours", [0.0, 0.4])
 @pytest.mark.parametrize(
     ("kind", "each", "budget"),

@@ -115,8 +115,10 @@ def seconds_of_stages(
 
 def mean_seconds(stages: Sequence[Stage], of_stages: Mapping[str, float]) -> float:
     """Seconds of a step, averaged over ``stages`` by their share. One that was not measured counts as the
-    mean of the others."""
-    shares = {stage.name: stage.share for stage in stages if stage.name in of_stages}
+    mean of the others; where none with a share was, those without one are all that is known."""
+    measured = [stage for stage in stages if stage.name in of_stages]
+    some = any(stage.share for stage in measured)
+    shares = {stage.name: stage.share if some else 1.0 for stage in measured}
     return sum(share * of_stages[name] for name, share in shares.items()) / sum(shares.values())
 
 
