@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from semivox.batches import Augmentation
 from semivox.errors import DataError, SettingsError
 from semivox.methods import CATALOG, load_method
 from semivox.methods.declare import Optimizer
-from semivox.settings import override, parse_assignment
+from semivox.settings import field_docs, override, parse_assignment
 from semivox.training.config import DistanceSettings, RunSettings, resolve
 from semivox.trees import json_tree, yaml_tree
 
@@ -67,6 +68,21 @@ def test_nonsense_is_refused_by_name(cls: type, name: str) -> None:
         with pytest.raises(SettingsError, match=rf"{name}\b.*; found .*; expected ") as refused:
             override(cls(), {name: value})
         assert len(str(refused.value)) < 3000
+
+
+ZERO = re.compile(r"(?:^|[\s(;])0(?: (?:drops|leaves)|:)")
+"""What a setting's 0 means, in the words about it."""
+
+
+@pytest.mark.parametrize(("cls", "name"), SETTINGS, ids=lambda value: getattr(value, "__name__", value))
+def test_a_zero_that_is_explained_is_taken(cls: type, name: str) -> None:
+    if ZERO.search(field_docs(cls)[name]):
+        assert getattr(override(cls(), {name: 0}), name) == 0
+
+
+def test_zeros_are_explained_in_words_that_are_looked_for() -> None:
+    explained = [name for cls, name in SETTINGS if ZERO.search(field_docs(cls)[name])]
+    assert {"passes", "rounds", "pseudo", "queue", "clip", "shares_every", "exclude_window"} <= set(explained)
 
 
 @pytest.mark.parametrize(

@@ -27,14 +27,14 @@ from semivox.losses import normalised_entropy, segmentation_loss, softmax_mse
 from semivox.methods.conventions import gaussian_ramp
 from semivox.methods.declare import At, Batch, Term
 from semivox.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
-from semivox.ranges import Few, NotAll, Share
+from semivox.ranges import FewOrNone, NotAll, Share
 
 
 @dataclass(frozen=True)
 class UAMTSettings(MeanTeacherSettings):
     dropout: NotAll = 0.5
     """Share of channels dropped at the network's dropout places, in student and teacher. [code]"""
-    passes: Few = 8
+    passes: FewOrNone = 8
     """T: dropout passes that measure the teacher's uncertainty; 0: no gate, a plain mean teacher. [code]"""
     threshold: Share = 0.75
     """Share of the limit below which an entropy counts as sure at the start; it rises to 1. [code]"""
