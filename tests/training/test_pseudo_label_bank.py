@@ -218,6 +218,32 @@ def test_a_killed_relabelling_goes_on_with_the_cases_it_has(tmp_path: Path) -> N
     assert files(tmp_path / "whole") == files(tmp_path / "parts")
 
 
+class Reads(nn.Module):
+    """The class of a voxel is its intensity."""
+
+    def __init__(self, kinds: int) -> None:
+        super().__init__()
+        self.kinds = nn.Parameter(torch.arange(kinds, dtype=torch.float32))
+
+    def forward(self, x: Tensor, drop: BatchKey | None = None, norm: str = "update") -> Output:
+        return Output(-99 * (x - self.kinds[None, :, None, None]).square())
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("clean", ["none", "largest"])
+@pytest.mark.parametrize("kinds", [2, 21, 256, 257, 300])
+def test_each_of_many_classes_is_labelled(kinds: int, clean: Any, soft: bool) -> None:
+    classes = tuple(ClassPlan(k, str(k), 1.0, 1.0) for k in range(1, kinds))
+    image = np.arange(400, dtype=np.float32).reshape(1, 20, 20).clip(max=kinds - 1)  # one piece each
+    with torch.no_grad():
+        label = label_scan(
+            [Reads(kinds)], image, replace(PLAN, classes=classes), Relabel(soft=soft, clean=clean), Key(0)
+        )
+    found = np.concatenate([255 - label.target.sum(0, dtype=int, keepdims=True), label.target]).argmax(0)
+    assert np.array_equal(found, image[0])
+    assert sorted(label.foreground) == list(range(1, kinds))
+
+
 @pytest.mark.parametrize("key", ["index", "volumes", "laziness", "agreement", "confidences", "seconds"])
 def test_a_record_that_lacks_or_bends_something_is_made_again(key: str, tmp_path: Path) -> None:
     labels = bank(tmp_path)

@@ -41,7 +41,7 @@ def label_scan(
     views = list(predict_views(networks, np.array(image, np.float32), plan, axes, memory, whole))
     probs = torch.stack(views).mean(0) if len(views) > 1 else views[0]  # (K, X, Y[, Z])
     highest, argmax = probs.max(0)
-    argmax = argmax.to(torch.uint8)
+    argmax = argmax.to(torch.uint8 if len(probs) <= 256 else torch.int32)
     kept = argmax.numpy()
     if relabel.clean == "largest":
         kept = in_one_piece(kept, plan)
