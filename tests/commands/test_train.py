@@ -338,7 +338,8 @@ class SelfTraining(Supervised):
         return [Stage("labeled", {"labeled": labeled}, players, pairs, 0.4)] + [
             Stage(
                 f"generation{g}", both, players, pairs, 0.6 / generations,
-                relabel=Relabel(clean="largest"), start="initial" if g == 0 else "go_on",
+                relabel=Relabel(clean="largest", windows=False),
+                start="initial" if g == 0 else "go_on",
             )
             for g in range(generations)
         ]

@@ -269,7 +269,7 @@ class Run:
         """The stage itself; without unlabelled scans where its pseudo-labels were refused."""
         if stage.relabel is None or not self.config.run.guard or not self.bank.refused(index):
             return stage
-        return labels_alone(method, stage, sum(self.plan.batch))
+        return labels_alone(method, stage, sum(self.plan.batch), self.stages)
 
     def journal(self, record: dict[str, Any]) -> None:
         """A line of ``metrics.jsonl``, and of what listens to it."""

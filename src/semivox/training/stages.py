@@ -27,7 +27,9 @@ def stages_of(method: Method, facts: Facts) -> list[Stage]:
     _refuse_shares(stages, type(method).__name__)
     if never:  # as if the guard had refused each round
         alone = {
-            s.name: replace(labels_alone(method, s, facts.alone), relabel=None) for s in stages if s.relabel
+            s.name: replace(labels_alone(method, s, facts.alone, stages), relabel=None)
+            for s in stages
+            if s.relabel
         }
         stages = [alone.get(stage.name, stage) for stage in stages]
     stages = warmed_up(method, stages, facts)

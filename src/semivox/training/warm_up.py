@@ -35,18 +35,20 @@ def warmed_up(method: Method, stages: Sequence[Stage], facts: Facts) -> list[Sta
     moved = {player.name: player.optimizer for player in stages[0].players}
     learning = tuple(replace(p, optimizer=moved.get(p.name, p.optimizer)) for p in stages[joint].players)
     first = Stage(NAME, stages[0].streams, learning, stages[joint].pairs, share)
-    first = labels_alone(method, first, facts.alone)
+    first = labels_alone(method, first, facts.alone, stages)
     rest = [replace(stage, share=stage.share / total * (1 - share)) for stage in stages]
     return [first, replace(rest[0], continues=True), *rest[1:]]
 
 
-def labels_alone(method: Method, stage: Stage, crops: int) -> Stage:
-    """``stage`` as ``supervised`` would train it: its networks alone, on ``crops`` labelled crops a step."""
+def labels_alone(method: Method, stage: Stage, crops: int, stages: Sequence[Stage]) -> Stage:
+    """``stage`` as ``supervised`` would train it: its networks alone, on ``crops`` labelled crops a step, as
+    the method draws them where it learns from labels alone itself (the first such of its ``stages``)."""
+    drawn = next((each for each in stages if _labels_only(each)), stage)
     players = _networks(method, stage.players)
     learning = {name for player in players for name in player.modules}
     return replace(
         stage,
-        streams=_labeled_streams(stage, crops),
+        streams=_labeled_streams(drawn, crops),
         players=players,
         pairs=tuple(pair for pair in stage.pairs if pair.student in learning),
         step="warm_up",
@@ -55,6 +57,11 @@ def labels_alone(method: Method, stage: Stage, crops: int) -> Stage:
 
 def _draws_unlabeled(stage: Stage) -> bool:
     return any(stream.cases != "labeled" for stream in stage.streams.values())
+
+
+def _labels_only(stage: Stage) -> bool:
+    streams = stage.streams.values()
+    return bool(streams) and all(s.cases == "labeled" and s.target == "label" for s in streams)
 
 
 def _networks(method: Method, players: Sequence[Player]) -> tuple[Player, ...]:
