@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,12 +65,13 @@ class FiniteGuard:
         )
 
 
-def refuse_broken(state: Mapping[str, Tensor], step: int) -> None:
+def refuse_broken(state: Mapping[str, Any], step: int) -> None:
     """Raise TrainingFailed where weights that are to be kept after ``step`` steps are not finite: a loss that
     is finite can have a gradient that is not, and no loss comes after the last step."""
-    broken = [
-        name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()
-    ]
+    weights = {
+        name: value for name, value in state.items() if isinstance(value, Tensor)
+    }  # extra state is not
+    broken = [n for n, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
         raise TrainingFailed(
