@@ -99,8 +99,7 @@ def fit(
     (for stages that start from ``initial`` or with ``fresh`` modules). Of several ``processes`` all call this
     alike, each with the source of its own samples. ``compiled``: networks run compiled in the steps.
     ``shares_every``: steps between two shares of the terms in the gradient (with one process, not compiled).
-    Raises TrainingFailed on a non-finite loss (step, term, cases), and where a checkpoint asks for weights
-    that are not finite; SettingsError for stages that cannot be.
+    Raises TrainingFailed for a loss or kept weights that are not finite, SettingsError for impossible stages.
     """
     events: Events = hooks or Hooks()
     device, progress = device or torch.device("cpu"), progress or Progress()
