@@ -30,6 +30,11 @@ COLD = {"run.warm_up": 0.0}
 Folders = tuple[Path, Path]
 
 
+def settings_in(run: Path) -> dict[str, Any]:
+    """The settings that a run writes down."""
+    return yaml.safe_load((run / "config.yaml").read_text())
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
@@ -146,7 +151,7 @@ def test_the_run_folder_tells_all(
         settings=small, cache=cache,
     )  # fmt: skip
     assert (result.method, result.steps, result.run) == ("simcvd", 2, run)
-    config = yaml.safe_load((run / "config.yaml").read_text())
+    config = settings_in(run)
     assert config["run"]["steps"] == 2
     assert config["run"]["seed"] == 4
     assert config["method"]["contrast"] == 0
@@ -392,7 +397,7 @@ def test_self_training_labels_resumes_and_opens_no_other_label(
     assert (first["stage"], first["part"], first["cases"]) == ("generation0", [0, 1], 4)
     assert first["laziness"] is None
     assert 0 <= second["laziness"]["foreground"] <= 1
-    assert yaml.safe_load((tmp_path / "whole/config.yaml").read_text())["run"]["sweeps"] is None
+    assert settings_in(tmp_path / "whole")["run"]["sweeps"] is None
 
     # stopped at a border, killed in the first labelling, stopped by a signal in the second, stopped after it
     with pytest.raises(Stopped):
@@ -452,11 +457,6 @@ def test_a_round_of_labels_that_cannot_be_right_is_not_learned_from(
         ("labeled", "pseudo")
     }
     assert not same(tmp_path / "guarded", tmp_path / "unguarded")
-
-
-def settings_in(run: Path) -> dict[str, Any]:
-    """The settings that a run writes down."""
-    return yaml.safe_load((run / "config.yaml").read_text())
 
 
 @pytest.mark.parametrize("folder", [0, 1])  # with unlabelled scans, and without
@@ -562,7 +562,7 @@ def test_a_budget_fixes_sweeps_and_steps(
             phantoms[0], run, method=f"{file}:SelfTraining", budget=40.0, settings={**small, **COLD},
             cache=cache, display=display,
         )  # fmt: skip
-    config = yaml.safe_load((run / "config.yaml").read_text())["run"]
+    config = settings_in(run)["run"]
     assert config["steps"] >= 1
     assert config["sweeps"] >= 1
     passes = min(2, config["sweeps"])

@@ -27,7 +27,8 @@ LEAST_COVER = 0.5
 """Least share that a patch sees of what it should (see ``_sight``)."""
 
 FEW_LABELED = 20
-"""With fewer labelled scans patches are made for the structure; measured: docs/methods/self_training.md."""
+"""Fewer labelled scans are learned by heart, so patches are made for the structure (measured:
+docs/methods/self_training.md), and ``auto`` lets boxes change places between them (docs/results.md)."""
 
 SURROUNDINGS = 2.0
 """Extents of the structure, along each axis, that a patch then sees."""

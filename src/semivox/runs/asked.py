@@ -12,6 +12,7 @@ from semivox.errors import SettingsError
 from semivox.methods import Facts, Method
 from semivox.methods.catalog import RECOMMENDED
 from semivox.prepare import Plan
+from semivox.prepare.candidate import FEW_LABELED
 from semivox.randomness import Key
 from semivox.runs.environment import recorded_method
 from semivox.settings import assignments
@@ -23,8 +24,8 @@ from semivox.training.run_folder import has_run
 LEAST_STEPS = 800
 """Steps below which ``auto`` means plain ``supervised``: no teacher has finished learning, and boxes that
 change places slow learning down."""
-FEW_LABELED, BOXES = 20, "supervised{exchange=1}"
-"""So many labelled scans, and more, are not learned by heart; what fewer are learned by, without others."""
+BOXES = "supervised{exchange=1}"
+"""What few labelled scans are learned by where there are no others."""
 PLACES = ("data", "out", "plan", "watch", "config", "settings", "resume", "folds", "on", "cache", "workers")
 """Fields that are no settings of :class:`~semivox.training.config.RunSettings`."""
 
@@ -125,8 +126,9 @@ def _plain(config: Config) -> bool:
 
 def _name(config: Config) -> str:
     """The method as one would write it to get what ``auto`` took."""
-    alone = config.run.method == "supervised" and not _plain(config)
-    return f"supervised{{exchange={config.method.exchange:g}}}" if alone else config.run.method
+    if config.run.method != "supervised" or _plain(config):
+        return config.run.method
+    return f"supervised{{exchange={config.method.exchange:g}}}"
 
 
 def facts_of(config: Config, plan: Plan, split: Split, steps: int, precision: str) -> Facts:

@@ -68,10 +68,9 @@ class FiniteGuard:
 def refuse_broken(state: Mapping[str, Any], step: int) -> None:
     """Raise TrainingFailed where weights that are to be kept after ``step`` steps are not finite: a loss that
     is finite can have a gradient that is not, and no loss comes after the last step."""
-    weights = {
-        name: value for name, value in state.items() if isinstance(value, Tensor)
-    }  # extra state is not
-    broken = [n for n, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
+    # what a module keeps beside its tensors is looked at where checkpoints are written
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    broken = [n for n, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
         raise TrainingFailed(
