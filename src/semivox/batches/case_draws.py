@@ -6,8 +6,31 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
+from semivox.batches.stream import Stream, stream_fault
 from semivox.errors import SettingsError
 from semivox.randomness import Key
+
+
+def cases_of(
+    stream: Stream,
+    where: str,
+    labeled: Sequence[int],
+    unlabeled: Sequence[int],
+    patients: Sequence[str],
+    key: Key,
+    bank: bool,
+) -> tuple[int, ...]:
+    """The cases that a stream draws from: its part of those it asks for.
+
+    ``where`` names the stream in an error; ``labeled``, ``unlabeled``: the cases of the run, ``patients``:
+    the patient of each; ``key``: the run's; ``bank``: whether pseudo-labels are at hand. Raises SettingsError
+    where there can be no such stream.
+    """
+    own = () if stream.cases == "unlabeled" else tuple(labeled)
+    others = () if stream.cases == "labeled" else tuple(unlabeled)
+    if fault := stream_fault(stream, len(own) + len(others), len(others), bank):
+        raise SettingsError(f"{where}: {fault}")
+    return part_of((*own, *others), patients, stream.part, key)
 
 
 def draw_cases(key: Key, cases: Sequence[int], first: int, count: int) -> list[int]:
@@ -90,8 +113,8 @@ def part_of(
             f"cannot cut {len(cases)} cases into {k} parts by patient",
             found=f"{len(counts)} patients",
             expected=f"at least {k}",
-            remedy="more scans of other patients (--labeled K sets how many are labelled), or fewer parts in "
-            "the method's settings",
+            remedy="more scans of other patients (--labeled K sets how many are labelled), or a setting of "
+            "the method that asks for fewer parts (semivox methods NAME tells them)",
         )
     names = sorted(counts)
     sizes = [0] * k

@@ -10,16 +10,15 @@ from torch import Tensor
 
 from semivox.batches.annotation import Annotation, PseudoLabels, annotation_for
 from semivox.batches.augmentation import Augmentation
-from semivox.batches.case_draws import draw_cases, draw_pair, part_of, surest_of
+from semivox.batches.case_draws import cases_of, draw_cases, draw_pair, surest_of
 from semivox.batches.crops import Crops
 from semivox.batches.distances import distance_targets
 from semivox.batches.exchange import exchanged
 from semivox.batches.geometry import CropGeometry, cut, draw_geometry
 from semivox.batches.intensity import apply_intensity, draw_mild, draw_strong
 from semivox.batches.source import CropCase, CropSource
-from semivox.batches.stream import Stream, group_size, rows_of, stream_fault
+from semivox.batches.stream import Stream, group_size, rows_of
 from semivox.devices import CPU
-from semivox.errors import SettingsError
 from semivox.losses import SdmForm
 from semivox.prepare import FULL
 from semivox.randomness import Key
@@ -200,13 +199,9 @@ class Batches:
 
     def _draws_from(self, name: str, stream: Stream, key: Key) -> tuple[int, ...]:
         """The cases the stream draws from; raises SettingsError where there can be no such stream."""
-        labeled = () if stream.cases == "unlabeled" else self.store.labeled
-        unlabeled = () if stream.cases == "labeled" else self.store.unlabeled
-        cases = (*labeled, *unlabeled)
-        fault = stream_fault(stream, len(cases), len(unlabeled), self.pseudo is not None)
-        if fault is not None:
-            raise SettingsError(f"stream {name!r} of stage {self.stage!r}: {fault}")
-        part = part_of(cases, self.store.patients, stream.part, key)
+        where, store = f"stream {name!r} of stage {self.stage!r}", self.store
+        given = store.labeled, store.unlabeled, store.patients
+        part = cases_of(stream, where, *given, key, self.pseudo is not None)
         if stream.surest == 1 or self.pseudo is None:
             return part
         return surest_of(part, stream.surest, self.pseudo.agreement, group_size(stream))

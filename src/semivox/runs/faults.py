@@ -8,17 +8,20 @@ from pathlib import Path
 
 import torch
 
+from semivox.batches.case_draws import cases_of
 from semivox.cohort import Cohort, Split, check_cohort, load_cohort
 from semivox.errors import DiskFault, SettingsError, Stopped, TrainingFailed
 from semivox.methods.declare import Method
-from semivox.prepare import plan_from_json
+from semivox.prepare import Plan, plan_from_json
 from semivox.prepare.plan_json import disagreements
+from semivox.runs.asked import LEAST_STEPS, facts_of
 from semivox.stopping import StopSignals
 from semivox.training.config import Config
 from semivox.training.display import Display
 from semivox.training.options import TrainOptions
 from semivox.training.processes import is_asked
 from semivox.training.run_folder import RunFolder
+from semivox.training.stages import stages_of
 
 SHOWN = 3
 """Warnings told in full before training."""
@@ -73,6 +76,20 @@ def _refuse_disagreement(plan: str | Path, config: Config) -> None:
             found="; ".join(differing),
             remedy="change the file, or leave out one of them",
         )
+
+
+def refuse_stages(config: Config, method_class: type[Method], plan: Plan, split: Split) -> None:
+    """Raise SettingsError where the method cannot be made for these scans, or one of its streams has none to
+    draw from: before they are prepared, which may take hours."""
+    facts = facts_of(config, plan, split, config.run.steps or plan.steps or LEAST_STEPS, "fp32")
+    cases = (*split.labeled, *split.unlabeled)
+    ends = range(len(split.labeled)), range(len(split.labeled), len(cases))
+    stages = stages_of(method_class(facts, config.method), facts)
+    bank = any(stage.relabel is not None for stage in stages)
+    for stage in stages:
+        for name, stream in stage.streams.items():
+            where = f"stream {name!r} of stage {stage.name!r}"
+            cases_of(stream, where, *ends, [case.group for case in cases], facts.key, bank)
 
 
 @contextlib.contextmanager

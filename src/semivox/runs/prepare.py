@@ -18,11 +18,19 @@ LEAST_BUDGET = 60.0
 
 
 def planned(asked: TrainOptions, config: Config, cohort: Cohort, split: Split, display: Display) -> Plan:
-    """Fingerprint -> plan; a given plan is taken as it is."""
+    """Fingerprint -> plan; a given plan is taken as it is. Each of its assumptions is told in detail, with
+    what overrides it; the rest is announced."""
     if asked.plan_file is not None:
-        given = plan_from_json(Path(asked.plan_file))
-        _refuse_other_classes(given, cohort, Path(asked.plan_file))
-        return given
+        plan = plan_from_json(Path(asked.plan_file))
+        _refuse_other_classes(plan, cohort, Path(asked.plan_file))
+    else:
+        plan = _made(asked, config, cohort, split, display)
+    for line in plan.assumptions:
+        display.detail(line)
+    return plan
+
+
+def _made(asked: TrainOptions, config: Config, cohort: Cohort, split: Split, display: Display) -> Plan:
     measured = fingerprint(
         cohort,
         split,
@@ -53,12 +61,6 @@ def _refuse_other_classes(plan: Plan, cohort: Cohort, path: Path) -> None:
 def _told(values: Sequence[int], regions: Sequence[Sequence[int]]) -> str:
     made_of = f"; regions of {', '.join(map(str, map(list, regions)))}" if regions else ""
     return f"label values {', '.join(map(str, values))}{made_of}"
-
-
-def say_plan(plan: Plan, display: Display) -> None:
-    """Tell in detail each assumption of the plan with what overrides it; the rest is announced."""
-    for line in plan.assumptions:
-        display.detail(line)
 
 
 def stored(asked: TrainOptions, cohort: Cohort, split: Split, plan: Plan, display: Display) -> Store:

@@ -28,10 +28,10 @@ from semivox.networks import Segmenter
 from semivox.prepare import Plan, Store, plan_from_json, plan_to_json, write_plan
 from semivox.randomness import Key
 from semivox.runs.asked import chosen, facts_of, refuse_taken, settings_of, supervised_after_all
-from semivox.runs.faults import disk_stops, last_words, memory_told, refuse_before_preparing
+from semivox.runs.faults import disk_stops, last_words, memory_told, refuse_before_preparing, refuse_stages
 from semivox.runs.flips import without_exchanges
 from semivox.runs.live_report import LiveReport
-from semivox.runs.prepare import planned, say_plan, stored
+from semivox.runs.prepare import planned, stored
 from semivox.runs.records import announce, announce_labels, copy_source, record_cases, record_environment
 from semivox.runs.result import TrainResult
 from semivox.runs.room import refuse_no_room
@@ -149,7 +149,7 @@ class Run:
         """Plan and prepared scans, and which they are."""
         if self.processes.first:
             self.plan = planned(self.asked, self.config, self.cohort, self.split, self.display)
-            say_plan(self.plan, self.display)
+            refuse_stages(self.config, self.method_class, self.plan, self.split)
             self.store = stored(self.asked, self.cohort, self.split, self.plan, self.display)
         self.write(record_cases, self._path("cases.json"), self.cohort, self.split, self.parent)
         told = self.processes.agree(plan_to_json(self.plan) if self.processes.first else {})
