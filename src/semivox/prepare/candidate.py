@@ -28,7 +28,8 @@ LEAST_COVER = 0.5
 
 FEW_LABELED = 20
 """Fewer labelled scans are learned by heart, so patches are made for the structure (measured:
-docs/methods/self_training.md), and ``auto`` lets boxes change places between them (docs/results.md)."""
+docs/explanation/how-self-training-grew.md), and ``auto`` lets boxes change places between them
+(docs/results.md)."""
 
 SURROUNDINGS = 2.0
 """Extents of the structure, along each axis, that a patch then sees."""
