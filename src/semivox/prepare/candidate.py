@@ -37,7 +37,7 @@ SURROUNDINGS = 2.0
 MIN_STEPS = 1000
 """A budget buys at least so many steps with patches of up to ``COMMON_VOXELS``."""
 
-MIN_STEPS_STRUCTURE = 2000
+MIN_STEPS_STRUCTURE = 4000
 """The same where patches are made for the structure: there a coarser grid and twice the steps teach more.
 Unlabelled scans above all, so where they are at hand it is their steps that count."""
 
