@@ -23,7 +23,9 @@ from semivox.prepare.candidate import (
     FOR_STEPS,
     MIN_STEPS,
     MIN_STEPS_STRUCTURE,
+    ONE_PIECE,
     SURROUNDINGS,
+    WHOLE_COVER,
 )
 from semivox.prepare.costs import COSTS, TABLE, Costs, costs_of, network_macs, step_memory, step_seconds
 from semivox.prepare.fingerprint import RUNGS, CaseFingerprint, Fingerprint, Intensity
@@ -125,7 +127,8 @@ def test_with_few_labels_patches_are_made_for_the_structure(
     for p, n, e, f in zip(few.patch, few.shape, extent, scale, strict=True):
         assert p < min(n, math.ceil(SURROUNDINGS * e / f)) + COARSEST_MULTIPLE
     whole = make_plan(scans, budget)
-    for labeled, share, box in ((FEW_LABELED, 1.0, extent), (2, 0.5, extent), (2, 1.0, None)):
+    pieces = [(2, 0.5, extent)] if len(shape) == 3 else []  # few pictures in pieces: a test of their own
+    for labeled, share, box in ((FEW_LABELED, 1.0, extent), *pieces, (2, 1.0, None)):
         asked = with_structure(scans, box, labeled, share)
         assert make_plan(asked, budget).patch == whole.patch
 
@@ -151,6 +154,22 @@ def test_where_patches_are_made_for_a_structure_steps_beside_unlabelled_scans_mu
     whole = with_structure(cohort((256, 216, 9), (1.0, 1.0, 6.667)), (70, 75, 9), FEW_LABELED)
     for n in (0, FEW_LABELED):  # there labels alone decide
         assert make_plan(with_unlabeled(whole, FEW_LABELED, n), 1200).rung == make_plan(whole, 1200).rung
+
+
+def test_few_labelled_pictures_of_structures_in_pieces_are_seen_whole() -> None:
+    cells = with_structure(cohort((256, 256), (1.0, 1.0)), (200, 200), 4, ONE_PIECE - 0.1)
+    for minutes in (5, 10, 20, 60):
+        plan = make_plan(with_unlabeled(cells, 4, 146), minutes * 60)
+        covered = [min(p / n, 1) for p, n in zip(plan.patch, plan.shape, strict=True)]
+        assert plan.rung == RUNGS[-1] or (
+            math.prod(covered) >= WHOLE_COVER and (plan.steps or 0) >= MIN_STEPS
+        )
+        others = with_unlabeled(cells, FEW_LABELED, 146), with_structure(cells, (200, 200), 4)
+        for other in others:  # more of them, or structures in one piece
+            assert make_plan(other, minutes * 60).rung <= plan.rung
+    assert "sees whole pictures" in " ".join(make_plan(with_unlabeled(cells, 4, 146), 3600).assumptions)
+    chest = with_structure(cohort((256, 216, 90), (1.0, 1.0, 1.0)), (70, 75, 9), 4, ONE_PIECE - 0.1)
+    assert make_plan(chest, 1200).patch == make_plan(cohort((256, 216, 90), (1.0, 1.0, 1.0)), 1200).patch
 
 
 def test_it_is_pure_and_says_what_it_assumes() -> None:

@@ -26,6 +26,10 @@ ONE_PIECE = 0.9
 LEAST_COVER = 0.5
 """Least share that a patch sees of what it should (see ``_sight``)."""
 
+WHOLE_COVER = 0.9
+"""The same for few labelled pictures of structures in pieces. A crop without any looks, normalised by itself,
+like one with some: there a coarser grid costs less than crops (measured: docs/methods/self_training.md)."""
+
 FEW_LABELED = 20
 """Fewer labelled scans are learned by heart, so patches are made for the structure (measured:
 docs/explanation/how-self-training-grew.md), and ``auto`` lets boxes change places between them
@@ -38,8 +42,7 @@ MIN_STEPS = 1000
 """A budget buys at least so many steps with patches of up to ``COMMON_VOXELS``."""
 
 MIN_STEPS_STRUCTURE = 4000
-"""The same where patches are made for the structure: there a coarser grid and twice the steps teach more.
-Unlabelled scans above all, so where they are at hand it is their steps that count."""
+"""The same where patches are made for the structure: there a coarser grid and twice the steps teach more."""
 
 CROPS_BESIDE = 1.5
 """Crops of a step that learns from unlabelled scans as well, over the batch's: ``self_training`` adds none
@@ -88,6 +91,8 @@ class Candidate:
     """From labels alone."""
     beside: int
     """From unlabelled scans as well; as many as from labels alone where few are at hand."""
+    whole: bool
+    """Whether a patch is to see whole pictures."""
     memory: int
     crowded: bool
     """Whether a larger patch was left out because it takes too much memory."""
@@ -99,13 +104,19 @@ class Candidate:
 
     @property
     def bought(self) -> int:
-        """Steps that are held against it."""
-        return self.steps if self.sight == self.shape else self.beside
+        """Steps that are held against it. Where few labelled scans are learned by heart those beside
+        unlabelled ones count, if any are at hand."""
+        return self.beside if self.whole or self.sight != self.shape else self.steps
+
+    @property
+    def least_cover(self) -> float:
+        """Least share that a patch sees of what it should."""
+        return WHOLE_COVER if self.whole else LEAST_COVER
 
     @property
     def roomy(self) -> bool:
         """Whether the budget leaves steps and sight enough at this spacing."""
-        return self.bought >= self.enough and self.cover >= LEAST_COVER
+        return self.bought >= self.enough and self.cover >= self.least_cover
 
     @property
     def cover(self) -> float:
@@ -138,7 +149,7 @@ def candidate_at(
         if smaller.memory > room and "patch" not in wish and factor != PATCH_FACTORS[-1]:
             crowded = True
             continue
-        blind = factor < SMALL_FACTOR and smaller.cover < LEAST_COVER
+        blind = factor < SMALL_FACTOR and smaller.cover < smaller.least_cover
         if chosen is not None and chosen.steps >= FEW_STEPS and blind:
             break
         chosen = smaller
@@ -160,6 +171,7 @@ class _Scans:
     sight: tuple[int, ...]
     channels: int
     classes: int
+    whole: bool
     unlabeled: int
     """As long as they are as many as the labelled ones, else 0."""
     seconds: float
@@ -173,7 +185,8 @@ class _Scans:
         labeled = fingerprint.labeled
         others = len(fingerprint.cases) - labeled
         unlabeled = others if others >= labeled else 0
-        return cls(spacing, shape, sight, channels, classes, unlabeled, FOR_STEPS * budget, costs)
+        whole, seconds = _in_few_pictures(fingerprint), FOR_STEPS * budget
+        return cls(spacing, shape, sight, channels, classes, whole, unlabeled, seconds, costs)
 
     def candidate(
         self, network: NetworkPlan, patch: tuple[int, ...], batch: tuple[int, int], crowded: bool
@@ -196,6 +209,7 @@ class _Scans:
             a_step,
             steps,
             beside,
+            self.whole,
             memory,
             crowded,
         )
@@ -250,3 +264,10 @@ def _sight(fingerprint: Fingerprint, spacing: tuple[float, ...], shape: tuple[in
 def all_together(fingerprint: Fingerprint) -> bool:
     shares = [case.together for case in fingerprint.cases[: fingerprint.labeled]]
     return bool(shares) and all(share is not None and share >= ONE_PIECE for share in shares)
+
+
+def _in_few_pictures(fingerprint: Fingerprint) -> bool:
+    """Whether few labelled pictures are all there is of structures in pieces."""
+    drawn = fingerprint.cases[: fingerprint.labeled]
+    pieces = any(case.together is not None and case.together < ONE_PIECE for case in drawn)
+    return fingerprint.dims == 2 and len(drawn) < FEW_LABELED and pieces

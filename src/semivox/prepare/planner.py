@@ -80,7 +80,7 @@ def make_plan(
     option, rung = options[chosen], rungs[chosen]
     channels, classes = _channels(fingerprint, wish), _classes(fingerprint, rung, option)
     regions = _regions(fingerprint, rung, option)
-    reason = _reason(wish, bool(roomy), chosen not in admissible, option.enough)
+    reason = _reason(wish, bool(roomy), chosen not in admissible, option)
     crowded = any(o.crowded for o in options[: chosen + 1])
     made_for = None if option.sight == option.shape else option.sight
     steps = wish.get("steps", option.beside if budget_seconds is not None else None)
@@ -114,11 +114,12 @@ def make_plan(
     )
 
 
-def _reason(wish: Mapping[str, Any], roomy: bool, lossy: bool, enough: int) -> str:
+def _reason(wish: Mapping[str, Any], roomy: bool, lossy: bool, option: Candidate) -> str:
     if "rung" in wish or "spacing" in wish:
         return "as asked"
     if roomy:
-        return f"the finest with {enough} steps in the budget and a patch that sees half of what it should"
+        seen = "whole pictures, of which few are labelled" if option.whole else "half of what it should"
+        return f"the finest with {option.enough} steps in the budget and a patch that sees {seen}"
     if lossy:
         return f"finer ones would leave fewer than {FEW_STEPS} steps in the budget"
     return f"the coarsest that keeps Dice {LEAST_CEILING} for every class"
