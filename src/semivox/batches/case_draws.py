@@ -13,7 +13,8 @@ from semivox.randomness import Key
 
 def cases_of(
     stream: Stream,
-    where: str,
+    name: str,
+    stage: str,
     labeled: Sequence[int],
     unlabeled: Sequence[int],
     patients: Sequence[str],
@@ -22,14 +23,14 @@ def cases_of(
 ) -> tuple[int, ...]:
     """The cases that a stream draws from: its part of those it asks for.
 
-    ``where`` names the stream in an error; ``labeled``, ``unlabeled``: the cases of the run, ``patients``:
-    the patient of each; ``key``: the run's; ``bank``: whether pseudo-labels are at hand. Raises SettingsError
-    where there can be no such stream.
+    ``name``, of the stream, and ``stage`` are told in an error; ``labeled``, ``unlabeled``: the cases of the
+    run, ``patients``: the patient of each; ``key``: the run's; ``bank``: whether pseudo-labels are at hand.
+    Raises SettingsError where there can be no such stream.
     """
     own = () if stream.cases == "unlabeled" else tuple(labeled)
     others = () if stream.cases == "labeled" else tuple(unlabeled)
     if fault := stream_fault(stream, len(own) + len(others), len(others), bank):
-        raise SettingsError(f"{where}: {fault}")
+        raise SettingsError(f"stream {name!r} of stage {stage!r}: {fault}")
     return part_of((*own, *others), patients, stream.part, key)
 
 

@@ -199,9 +199,8 @@ class Batches:
 
     def _draws_from(self, name: str, stream: Stream, key: Key) -> tuple[int, ...]:
         """The cases the stream draws from; raises SettingsError where there can be no such stream."""
-        where, store = f"stream {name!r} of stage {self.stage!r}", self.store
-        given = store.labeled, store.unlabeled, store.patients
-        part = cases_of(stream, where, *given, key, self.pseudo is not None)
+        given = self.store.labeled, self.store.unlabeled, self.store.patients
+        part = cases_of(stream, name, self.stage, *given, key, self.pseudo is not None)
         if stream.surest == 1 or self.pseudo is None:
             return part
         return surest_of(part, stream.surest, self.pseudo.agreement, group_size(stream))

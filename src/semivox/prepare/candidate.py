@@ -247,7 +247,7 @@ def _median_shape(fingerprint: Fingerprint, spacing: tuple[float, ...]) -> tuple
 def _sight(fingerprint: Fingerprint, spacing: tuple[float, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     """What a patch should see, voxels at ``spacing``: the median scan of ``shape``; with few labelled scans
     that show all foreground in one piece, twice the median extent of that piece where it is less."""
-    drawn = fingerprint.cases[: fingerprint.labeled]
+    drawn = fingerprint.labeled_cases
     if len(drawn) >= FEW_LABELED or not all_together(fingerprint):
         return shape
     extents = [
@@ -262,12 +262,12 @@ def _sight(fingerprint: Fingerprint, spacing: tuple[float, ...], shape: tuple[in
 
 
 def all_together(fingerprint: Fingerprint) -> bool:
-    shares = [case.together for case in fingerprint.cases[: fingerprint.labeled]]
+    shares = [case.together for case in fingerprint.labeled_cases]
     return bool(shares) and all(share is not None and share >= ONE_PIECE for share in shares)
 
 
 def _in_few_pictures(fingerprint: Fingerprint) -> bool:
     """Whether few labelled pictures are all there is of structures in pieces."""
-    drawn = fingerprint.cases[: fingerprint.labeled]
+    drawn = fingerprint.labeled_cases
     pieces = any(case.together is not None and case.together < ONE_PIECE for case in drawn)
     return fingerprint.dims == 2 and len(drawn) < FEW_LABELED and pieces

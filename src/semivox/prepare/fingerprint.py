@@ -99,6 +99,10 @@ class Fingerprint:
     regions: tuple[tuple[str, tuple[int, ...], int], ...] = ()
     """Of each region its name, its label values and the one that is written for it."""
 
+    @property
+    def labeled_cases(self) -> tuple[CaseFingerprint, ...]:
+        return self.cases[: self.labeled]
+
 
 @dataclass(frozen=True)
 class Drawn:

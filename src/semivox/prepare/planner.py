@@ -142,7 +142,7 @@ def _ceilings(fingerprint: Fingerprint, rung: float) -> list[float]:
     """Mean Dice of each class's, then each region's round trip at ``rung``, or at the measured rung nearest
     to it; 1 where no label shows it."""
     nearest = min(range(len(fingerprint.rungs)), key=lambda r: abs(math.log(fingerprint.rungs[r] / rung)))
-    columns = zip(*(case.ceilings[nearest] for case in fingerprint.cases[: fingerprint.labeled]), strict=True)
+    columns = zip(*(case.ceilings[nearest] for case in fingerprint.labeled_cases), strict=True)
     known = ([dice for dice in column if dice is not None] for column in columns)
     return [fmean(column) if column else 1.0 for column in known]
 
@@ -171,11 +171,11 @@ def _class(
 ) -> ClassPlan:
     """Of column ``k`` of what was measured; a part of regions that no label shows has no voxels."""
     counts = []
-    for case in fingerprint.cases[: fingerprint.labeled]:
+    for case in fingerprint.labeled_cases:
         if case.voxels[k]:
             native = zip(case.shape, case.spacing, option.spacing, strict=True)
             counts.append((case.voxels[k] or 0) * math.prod(working_size(*n) / n[0] for n in native))
-    shares = [case.largest[k] for case in fingerprint.cases[: fingerprint.labeled]]
+    shares = [case.largest[k] for case in fingerprint.labeled_cases]
     one_piece = min((share for share in shares if share is not None), default=0.0) >= ONE_PIECE
     voxels = round(median(counts), 1) if counts else 0.0
     return ClassPlan(value, name, voxels, round(_ceilings(fingerprint, rung)[k], 4), one_piece)

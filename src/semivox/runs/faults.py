@@ -83,13 +83,13 @@ def refuse_stages(config: Config, method_class: type[Method], plan: Plan, split:
     draw from: before they are prepared, which may take hours."""
     facts = facts_of(config, plan, split, config.run.steps or plan.steps or LEAST_STEPS, "fp32")
     cases = (*split.labeled, *split.unlabeled)
-    ends = range(len(split.labeled)), range(len(split.labeled), len(cases))
+    known, patients = len(split.labeled), [case.group for case in cases]
+    given = range(known), range(known, len(cases)), patients
     stages = stages_of(method_class(facts, config.method), facts)
     bank = any(stage.relabel is not None for stage in stages)
     for stage in stages:
         for name, stream in stage.streams.items():
-            where = f"stream {name!r} of stage {stage.name!r}"
-            cases_of(stream, where, *ends, [case.group for case in cases], facts.key, bank)
+            cases_of(stream, name, stage.name, *given, facts.key, bank)
 
 
 @contextlib.contextmanager
