@@ -4,8 +4,8 @@
 # Expected: panoptica takes the spacing from the files that it is given, and says how far apart two masks are in mm.
 # Happens:  it reads them by SimpleITK where that is installed, and keeps SimpleITK's spacing (x, y, z) for an array in the
 #           order z, y, x. In a scan of 0.5 x 0.5 x 5 mm a mask that lies two slices off, 10 mm, has a Hausdorff distance of 1 mm;
-#           one two pixels off, 1 mm, has 10. By their source ASSD, HD95 and surface Dice do the same. Without SimpleITK the same call on
-#           the same files goes by nibabel and is right.
+#           one two pixels off, 1 mm, has 10. By their source ASSD, HD95 and surface Dice do the same. Without SimpleITK the same
+#           call on the same files goes by nibabel and is right.
 # Versions: panoptica 2.1.7, SimpleITK 2.5.7, nibabel 5.4.2, numpy 2.2.6, scipy 1.17.1.
 # Matters:  scans with thick slices are the rule. The figures look likely, and change with what else is in the environment.
 # Instead:  give arrays and voxelspacing=image.GetSpacing()[::-1], or images that nibabel has loaded.
