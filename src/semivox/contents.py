@@ -60,6 +60,7 @@ class Parent(TypedDict):
     undertrained: NotRequired[str | None]
     labeled_then: NotRequired[int | None]
     labeled_now: NotRequired[int]
+    fresh_heads: NotRequired[bool]
 
 
 class Cases(TypedDict):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from semivox.cohort import load_cohort
 from semivox.commands.report import report
 from semivox.commands.train import train
 from semivox.errors import DataError, Stopped
+from semivox.inference import parent_of
 from semivox.testing.displays import StopAfter
 
 Folders = tuple[Path, Path]
@@ -51,6 +56,7 @@ def test_the_parent_is_recorded(
         "undertrained": read(first, "model.json")["undertrained"],
         "labeled_then": 1,
         "labeled_now": 2,
+        "fresh_heads": False,
     }
     assert read(run, "model.json")["parent"] == expected
     assert read(run, "cases.json")["parent"] == expected
@@ -162,6 +168,37 @@ def test_other_classes_or_channels_are_refused_before_any_work(
         train(data, tmp_path / "run", method="supervised", steps=1, init=first, settings=small)
     assert not (tmp_path / "run").exists()
     assert not (data / ".semivox").exists()
+
+
+def test_with_fresh_heads_a_run_of_other_classes_and_names_gives_all_but_its_heads(
+    first: Path, data: Path, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    described = read(data, "dataset.json")
+    described |= {"labels": {"background": 0, "liver": 1, "tumour": 2}, "channel_names": {"0": "MR"}}
+    (data / "dataset.json").write_text(json.dumps(described))
+    label = data / "labelsTr/phantom_001.nii.gz"
+    scan = nib.load(label)
+    values = np.asarray(scan.dataobj)
+    halved = np.where((values == 1) & (np.arange(len(values)) % 2 == 1)[:, None, None], 2, values)
+    nib.save(nib.Nifti1Image(halved.astype(np.uint8), scan.affine), label)
+    run, still = tmp_path / "run", {**small, "run.fresh_heads": True, "optimizer.lr": 1e-12}
+    train(data, run, method="supervised", steps=1, init=first, settings=still, cache=cache)
+    taken, given = (load_file(each / "model.safetensors") for each in (run, first))
+    heads = {f"{role}.head.{part}" for role in ("student", "teacher") for part in ("weight", "bias")}
+    assert {n for n, x in taken.items() if x.shape != given[n].shape} == heads
+    for name, weights in taken.items():
+        if "head" not in name and "running" not in name and weights.is_floating_point():
+            predictor = given[f"teacher.{name.split('.', 1)[1]}"]
+            torch.testing.assert_close(weights, predictor, rtol=0, atol=1e-6)
+    card = read(run, "model.json")
+    assert card["parent"]["fresh_heads"]
+    assert card["undertrained"]  # its heads have learned one step
+
+
+def test_with_fresh_heads_channels_are_still_counted(first: Path, data: Path) -> None:
+    cohort = replace(load_cohort(data), channels=("T1", "T2"))
+    with pytest.raises(DataError, match="has other channels; found phantom; expected T1, T2"):
+        parent_of(first, cohort, 1, fresh_heads=True)
 
 
 def test_another_network_is_refused(

@@ -12,33 +12,37 @@ from semivox.files import read_json
 from semivox.inference.weights import read_card
 
 
-def parent_of(run: Path, cohort: Cohort, labeled: int) -> dict[str, Any]:
+def parent_of(run: Path, cohort: Cohort, labeled: int, fresh_heads: bool = False) -> dict[str, Any]:
     """What a run on ``cohort`` with ``labeled`` labelled cases records of the run it begins with.
+
+    ``fresh_heads``: only what lies before the heads is taken, so names of channels and the classes may be
+    others.
 
     Returns
     -------
     ``path``, ``model_id``, ``method``, ``steps``, ``undertrained`` and ``labeled_then`` of that run (None
-    where its ``cases.json`` is gone), and ``labeled_now``.
+    where its ``cases.json`` is gone), ``labeled_now`` and ``fresh_heads``.
 
     Raises
     ------
     DataError
-        It holds no model, or one of other channels or classes. Whether the networks are alike shows when they
-        are built (:func:`semivox.inference.load_network`).
+        It holds no model, or one of other channels or classes where these count. Whether the networks are
+        alike shows when they are built (:func:`semivox.inference.load_network`).
     """
     card = read_card(run)
     then, now = Task.of_card(card), Task.of(cohort)
     for what, differ, found, expected in (
-        ("channels", channels_differ(now, then), then.channels, now.channels),
+        ("channels", channels_differ(now, then, names=not fresh_heads), then.channels, now.channels),
         ("classes", classes_differ(now, then, all_of_them=True), then.classes, now.classes),
     ):
-        if differ:
+        if differ and not (what == "classes" and fresh_heads):
             raise DataError(
                 f"the run to start from has other {what}",
                 path=run,
                 found=_told(found),
                 expected=_told(expected),
-                remedy="if only names differ, take that run's in dataset.json; else leave out --init",
+                remedy="if only names differ, take that run's in dataset.json; to begin with all but its "
+                "heads --set run.fresh_heads=true; else leave out --init",
             )
     cases = run / "cases.json"
     rows = read_json(cases, kind=Roles)["cases"] if cases.is_file() else None
@@ -50,6 +54,7 @@ def parent_of(run: Path, cohort: Cohort, labeled: int) -> dict[str, Any]:
         "undertrained": card.get("undertrained"),
         "labeled_then": None if rows is None else sum(row["role"] == "labeled" for row in rows),
         "labeled_now": labeled,
+        "fresh_heads": fresh_heads,
     }
 
 

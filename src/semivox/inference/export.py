@@ -120,8 +120,9 @@ def _write_weights(path: Path, networks: Mapping[str, nn.Module]) -> None:
 
 def undertrained(steps: int, parent: Mapping[str, Any] | None = None) -> str | None:
     """The warning that a model of so few steps is not to be used; None where there is no need for one.
-    ``parent``: the run whose weights it began with (``parent_of``), which counts unless it has one, too."""
-    enough = parent is not None and parent.get("undertrained") is None
+    ``parent``: the run whose weights it began with (``parent_of``), which counts unless it has one, too, or
+    left its heads behind."""
+    enough = parent is not None and not (parent.get("undertrained") or parent.get("fresh_heads"))
     if enough or steps >= ENOUGH_STEPS:
         return None
     few = f"{steps} step{'' if steps == 1 else 's'}"

@@ -119,9 +119,10 @@ class Run:
         self.cohort = load_cohort(Path(asked.data), None if asked.labeled is None else str(asked.labeled))
         self.config, self.method_class = settings_of(asked, self.cohort)
         self.split = split_cohort(self.cohort, self.config.run.labeled)
-        init, labeled = self.config.run.init, len(self.split.labeled)
         refuse_before_preparing(asked, self.config, self.method_class, self.cohort, self.split, told)
-        self.parent = None if init is None else parent_of(Path(init), self.cohort, labeled)
+        run = self.config.run
+        fitting = self.cohort, len(self.split.labeled), run.fresh_heads
+        self.parent = parent_of(Path(run.init), *fitting) if run.init else None
         self.live = LiveReport(asked.folder, self.display, page)
         self.watcher: Watch | None = None
 
@@ -318,7 +319,7 @@ class Run:
             if config.run.init:
                 for network in method.children():
                     if isinstance(network, Segmenter):
-                        load_network(Path(config.run.init), network)
+                        load_network(Path(config.run.init), network, config.run.fresh_heads)
             return facts, method.to(self.device)
 
         return make

@@ -89,6 +89,9 @@ class RunSettings:
     """Machines; of several, torchrun starts the command on each."""
     init: str | None = None
     """A run folder whose predictor's weights the networks begin with."""
+    fresh_heads: bool = False
+    """With init: the heads begin anew, so that run may have learned other classes, of channels of other
+    names."""
     log_every: Steps = 10
     """Steps between two lines of the journal."""
     shares_every: CountOrNone = 100
