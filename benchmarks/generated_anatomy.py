@@ -16,8 +16,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
+from semivox.batches.separable import along_axes, spline_matrix
 from semivox.randomness import Key
 
 KINDS = ("blob", "tube", "wall", "cavity", "lobes", "convoluted", "cells")
@@ -76,32 +79,20 @@ def smooth_noise(
 ) -> np.ndarray:
     """Noise (shape) float32 of about mean 0 and deviation 1: cubic splines with ``knots`` voxels between
     their knots. ``band``: without what is much longer than that, too."""
-    tables = [_splines(n, max(float(k), 1.0), rng.uniform()) for n, k in zip(shape, knots, strict=True)]
+    cells = [max(float(k), 1.0) for k in knots]
+    starts = [int(rng.uniform(0, cell)) for cell in cells]  # the first knot lies anywhere
+    tables = [spline_matrix(n + a, c)[a:] for n, a, c in zip(shape, starts, cells, strict=True)]
     values = rng.standard_normal([table.shape[1] for table in tables], np.float32)
     if band:
-        noise = along_axes(values - gaussian_filter(values, 0.8, mode="wrap"), tables)
+        noise = through(values - gaussian_filter(values, 0.8, mode="wrap"), tables)
         return noise / max(float(noise.std()), 1e-6)
     # a spline's squared weights sum to 151/315 on average
-    return along_axes(values, tables) * np.float32((315 / 151) ** (len(tables) / 2))
+    return through(values, tables) * np.float32((315 / 151) ** (len(tables) / 2))
 
 
-def along_axes(values: np.ndarray, tables: Sequence[np.ndarray]) -> np.ndarray:
-    """``values`` (m0, m1, ...) through a matrix (n, m) along each axis: (n0, n1, ...)."""
-    for table in tables:  # each turn puts the first axis last
-        values = np.tensordot(values, table, axes=(0, 1))
-    return values
-
-
-def _splines(length: int, knots: float, offset: float) -> np.ndarray:
-    """(length, M): the weight of each of M cubic splines at each voxel."""
-    at = np.arange(length) / knots + offset
-    first = np.floor(at).astype(int)
-    t = at - first
-    weights = [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]
-    table = np.zeros((length, int(first[-1]) + 4), np.float32)
-    for i, weight in enumerate(weights):
-        table[np.arange(length), first + i] = weight / 6
-    return table
+def through(values: np.ndarray, tables: Sequence[Tensor | None]) -> np.ndarray:
+    """``values`` (m0, m1, ...) through a matrix (n, m) along each axis, where there is one: (n0, n1, ...)."""
+    return along_axes(torch.from_numpy(values)[None], tables)[0].numpy()
 
 
 @dataclass

@@ -31,8 +31,10 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
-from generated_anatomy import KINDS, Anatomy, Grid, along_axes, draw_anatomy, smooth_noise
+from generated_anatomy import KINDS, Anatomy, Grid, draw_anatomy, smooth_noise, through
+from semivox.batches.separable import coarsening_matrix
 from semivox.cohort import Source, Volume, write_mask, write_volume
 from semivox.cohort.new_folder import new_folder, write_tables
 from semivox.errors import SettingsError
@@ -195,25 +197,13 @@ def scanned(key: Key, tissue: np.ndarray, grid: Grid) -> np.ndarray:
     if rng.random() < 0.5:  # the magnitude of two noisy parts
         image = np.hypot(image, rng.standard_normal(grid.shape, np.float32) * strength)
     if rng.random() < 0.3:
-        tables = [np.eye(n, dtype=np.float32) for n in grid.shape]
+        tables: list[Tensor | None] = [None] * grid.dims
         axis = int(rng.integers(grid.dims))
-        tables[axis] = coarser(grid.shape[axis], rng.uniform(1.5, 4) / edges[axis])
-        image = along_axes(image, tables)
+        factor = max(1.0, rng.uniform(1.5, 4) / edges[axis])
+        tables[axis] = coarsening_matrix(grid.shape[axis], factor)
+        image = through(image, tables)
     low, high = np.quantile(image.ravel()[::3], (0.002, 0.998)).astype(np.float32)
     return np.clip((image - low) / max(high - low, np.float32(1e-6)), 0, 1)
-
-
-def coarser(length: int, factor: float) -> np.ndarray:
-    """(length, length): an axis brought onto voxels that are larger by a factor, by means, and back between
-    them, by lines."""
-    fewer = max(2, int(length / max(factor, 1.0)))
-    ends = np.linspace(0, length, fewer + 1)
-    at = np.arange(length)
-    covered = np.minimum(ends[1:, None], at + 1) - np.maximum(ends[:-1, None], at)
-    down = np.maximum(covered, 0) * (fewer / length)
-    middles = (ends[1:] + ends[:-1]) / 2
-    up = np.stack([np.interp(at + 0.5, middles, row) for row in np.eye(fewer)], axis=1)
-    return (up @ down).astype(np.float32)
 
 
 def artefacts(key: Key, grid: Grid) -> np.ndarray:

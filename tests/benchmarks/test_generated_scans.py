@@ -15,7 +15,8 @@ from scipy.stats import spearmanr
 import generated_scans
 import semivox
 from generated_anatomy import KINDS, LABEL, Grid, _bent_space, draw_anatomy, smooth_noise, star
-from generated_scans import Recipe, coarser, commonest, draw_means, main, make_scan, name_of, write_scans
+from generated_scans import Recipe, commonest, draw_means, main, make_scan, name_of, write_scans
+from semivox.batches.separable import coarsening_matrix
 from semivox.cohort import read_label, read_volume
 from semivox.errors import DataError, SettingsError
 from semivox.randomness import Key
@@ -185,8 +186,8 @@ def test_noise_has_about_deviation_1_and_the_length_that_was_asked_for() -> None
 
 
 def test_an_axis_made_coarser_keeps_what_is_even_and_loses_what_is_fine() -> None:
-    np.testing.assert_allclose(coarser(9, 1.0), np.eye(9), atol=1e-6)
-    table = coarser(24, 3.0)
+    np.testing.assert_allclose(coarsening_matrix(9, 1.0), np.eye(9), atol=1e-6)
+    table = coarsening_matrix(24, 3.0).numpy()
     np.testing.assert_allclose(table @ np.ones(24), 1, atol=1e-6)
     assert np.abs(table @ (-1.0) ** np.arange(24)).max() < 0.4
 

@@ -33,9 +33,14 @@ def parent_of(run: Path, cohort: Cohort, labeled: int, fresh_heads: bool = False
     then, now = Task.of_card(card), Task.of(cohort)
     for what, differ, found, expected in (
         ("channels", channels_differ(now, then, names=not fresh_heads), then.channels, now.channels),
-        ("classes", classes_differ(now, then, all_of_them=True), then.classes, now.classes),
+        (
+            "classes",
+            not fresh_heads and classes_differ(now, then, all_of_them=True),
+            then.classes,
+            now.classes,
+        ),
     ):
-        if differ and not (what == "classes" and fresh_heads):
+        if differ:
             raise DataError(
                 f"the run to start from has other {what}",
                 path=run,
