@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from semivox.cohort import load_cohort
 from semivox.commands.report import report
 from semivox.commands.train import train
-from semivox.errors import DataError, Stopped
+from semivox.errors import DataError, SettingsError, Stopped
 from semivox.inference import parent_of
 from semivox.testing.displays import StopAfter
 
@@ -193,6 +193,12 @@ def test_with_fresh_heads_a_run_of_other_classes_and_names_gives_all_but_its_hea
     card = read(run, "model.json")
     assert card["parent"]["fresh_heads"]
     assert card["undertrained"]  # its heads have learned one step
+
+
+def test_fresh_heads_of_no_run_are_refused(data: Path, small: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no run whose heads.*add --init RUN"):
+        train(data, tmp_path / "run", steps=1, settings={**small, "run.fresh_heads": True})
+    assert not (tmp_path / "run").exists()
 
 
 def test_with_fresh_heads_channels_are_still_counted(first: Path, data: Path) -> None:

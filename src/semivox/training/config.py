@@ -190,6 +190,12 @@ def resolve(
         config = override(config, dict.fromkeys(again))
         if "compile" not in given:
             config = override(config, {"run.compile": "auto"})
+    if config.run.fresh_heads and config.run.init is None:
+        raise SettingsError(
+            "there is no run whose heads could begin anew",
+            found="run.fresh_heads=true without --init",
+            remedy="add --init RUN, or leave run.fresh_heads out",
+        )
     refuse_missing(config.run)
     return config, method_class
 
