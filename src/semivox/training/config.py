@@ -190,14 +190,19 @@ def resolve(
         config = override(config, dict.fromkeys(again))
         if "compile" not in given:
             config = override(config, {"run.compile": "auto"})
-    if config.run.fresh_heads and config.run.init is None:
+    _refuse_impossible(config.run)
+    return config, method_class
+
+
+def _refuse_impossible(run: RunSettings) -> None:
+    """Raise SettingsError for what cannot be done here, or not together."""
+    if run.fresh_heads and run.init is None:
         raise SettingsError(
             "there is no run whose heads could begin anew",
             found="run.fresh_heads=true without --init",
             remedy="add --init RUN, or leave run.fresh_heads out",
         )
-    refuse_missing(config.run)
-    return config, method_class
+    refuse_missing(run)
 
 
 def _apply(config: Config, changes: Mapping[str, Any], where: str) -> Config:
