@@ -1,7 +1,8 @@
 """How much longer a real run takes than the same run on one cached batch.
 
 ``python benchmarks/data_wait.py DATA``: both take turns in one process; the ratio of the medians is
-the claim. ``--json`` prints one JSON line last.
+the claim. ``ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2`` before the command and ``--precision fp32``
+behind it are a machine with AVX2 only. ``--json`` prints one JSON line last.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--method", default="supervised")
     parser.add_argument("--labeled", default="8")
     parser.add_argument("--budget", type=float, default=1800.0, help="of the plan, seconds")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
     parser.add_argument("--steps", type=int, default=8, help="a turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--json", action="store_true")
@@ -51,7 +53,7 @@ def main() -> None:
     plan = make_plan(fingerprint(cohort, split), a.budget)
     store = build_store(cohort, split, plan)
     method_class = load_method(a.method)
-    facts = Facts(plan, a.steps, len(split.labeled), len(split.unlabeled), Key(0), "bf16")
+    facts = Facts(plan, a.steps, len(split.labeled), len(split.unlabeled), Key(0), a.precision)
 
     def real(stage: Stage) -> Batches:
         return Batches(store, stage.streams, plan.patch, Key(0), stage.name, Augmentation())

@@ -73,9 +73,7 @@ def serve(a: argparse.Namespace) -> None:
     """A process that takes a turn for each line on standard input."""
     import torch
 
-    from semivox.inference import load_model
-    from semivox.inference.folder import predict_folder
-    from semivox.inference.scan_work import Wanted
+    from semivox.inference import folder, load_model
 
     torch.set_num_threads(a.threads)
     try:
@@ -92,7 +90,9 @@ def serve(a: argparse.Namespace) -> None:
     network = Clock(model.networks)
     for line in sys.stdin:
         began, before = clock(), network.total
-        report = predict_folder(model, getattr(found, "cases", found), Path(line.strip()), Wanted())
+        report = folder.predict_folder(
+            model, getattr(found, "cases", found), Path(line.strip()), folder.Wanted()
+        )
         laps = {"files": list(clock() - began), "network": list(network.total - before)}
         failed = [row.reason for row in report.failed]
         print(json.dumps({**laps, "failed": failed, "precision": model.networks[0].precision}), flush=True)
