@@ -24,23 +24,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-PLACES = {"nnUNet_raw": "raw", "nnUNet_preprocessed": "preprocessed", "nnUNet_results": "results"}
+PLACES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 DATASET, WORKERS = "Dataset001_few", "nnUNet_n_proc_DA"
 
 
 def write_raw(data: Path, labeled: str, test: Path, folder: Path) -> None:
     """The labelled cases as nnU-Net's raw dataset, and the held-out images; by links."""
     from semivox.cohort import load_cohort, split_cohort
+    from semivox.cohort.dataset_json import label_entries
 
     cohort = load_cohort(data, labeled)
-    raw = folder / PLACES["nnUNet_raw"] / DATASET
+    raw = folder / PLACES[0] / DATASET
     for place in (raw / "imagesTr", raw / "labelsTr", folder / "held_out", folder / "predicted"):
         place.mkdir(parents=True)
-    names = {str(i): name for i, name in enumerate(cohort.channels)}
-    classes = {"background": 0, **{name: i for i, name in enumerate(cohort.classes, 1)}}
     cases = split_cohort(cohort, labeled).labeled
-    described = {"channel_names": names, "labels": classes, "numTraining": len(cases)}
-    described["file_ending"] = cohort.file_ending
+    described = {
+        "channel_names": {str(i): name for i, name in enumerate(cohort.channels)},
+        **label_entries(cohort.classes, cohort.regions, cohort.ignore),
+        "numTraining": len(cases),
+        "file_ending": cohort.file_ending,
+    }
     (raw / "dataset.json").write_text(json.dumps(described))
     for case in cases:
         assert case.label is not None
@@ -100,7 +103,7 @@ def measured(a: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from semivox.commands.evaluate import evaluate
 
     write_raw(a.data, a.labeled, a.test, folder)
-    places = {name: str(folder / place) for name, place in PLACES.items()}
+    places = {name: str(folder / name) for name in PLACES}
     for place in places.values():
         Path(place).mkdir(exist_ok=True)
     line = [str(a.nnunet), __file__, "--serve", str(folder), a.configuration, str(60 * a.minutes)]
