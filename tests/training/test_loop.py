@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from semivox.batches import Crops
 from semivox.errors import TrainingFailed
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Pair, Player, Stage, Term
-from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
 from semivox.training.loop import Hooks, Progress, fit
 from semivox.training.stages import stage_ends
 
-PLAN = Plan(
-    dims=2, axes=(0, 1), native_spacing=(1.0, 1.0), spacing=(1.0, 1.0), spacing_known=True, rung=1.0,
-    shape=(8, 8), patch=(4, 4), batch=(1, 1), network=NetworkPlan("unet", (4,), ((3, 3),), ()),
-    channels=(ChannelPlan("x", "zscore"),), classes=(ClassPlan(1, "a", 1.0, 1.0),),
-    budget_seconds=None, step_seconds=1.0, steps=None, assumptions=(),
-)  # fmt: skip
+from .toys import PLAN, NoSettings, Numbers
+
 PLAIN = Optimizer(lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0, schedule="constant", clip=0)
 
 
 def facts(steps: int) -> Facts:
     return Facts(PLAN, steps, 1, 1, Key(0))
-
-
-class Numbers:
-    """Batches whose one view is drawn from the step's key."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-
-    def batch(self, step: int) -> Mapping[str, Crops]:
-        x = torch.rand(2, 3, generator=(Key(1) / self.stage.name / step).torch())
-        nothing = torch.zeros(2)
-        return {"all": Crops({"weak": x}, None, nothing, nothing, None, torch.tensor([3, 5]), nothing)}
-
-
-@dataclass(frozen=True)
-class NoSettings:
-    paper_steps: int = 10
 
 
 class TwoPlayers(Method):

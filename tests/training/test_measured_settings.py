@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from semivox.methods.catalog import CATALOG, load_method
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Player, Relabel, Stage, Term
 from semivox.networks import build_network
 from semivox.networks.precision import Measured
-from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
+from semivox.prepare import NetworkPlan
 from semivox.randomness import Key
 from semivox.testing.displays import Told
 from semivox.testing.synthetic import build, tiny_facts, tiny_plan
@@ -27,17 +27,7 @@ from semivox.training.config import Config, DistanceSettings, RunSettings, resol
 from semivox.training.measured_settings import choose_precision, measure_settings
 from semivox.training.stages import stage_ends, stages_of
 
-PLAN = Plan(
-    dims=2, axes=(0, 1), native_spacing=(1.0, 1.0), spacing=(1.0, 1.0), spacing_known=True, rung=1.0,
-    shape=(8, 8), patch=(4, 4), batch=(1, 1), network=NetworkPlan("unet", (4,), ((3, 3),), ()),
-    channels=(ChannelPlan("x", "zscore"),), classes=(ClassPlan(1, "a", 1.0, 1.0),),
-    budget_seconds=None, step_seconds=1.0, steps=None, assumptions=(),
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class NoSettings:
-    paper_steps: int = 10
+from .toys import PLAN, NoSettings
 
 
 class TwoStages(Method):

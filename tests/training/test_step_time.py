@@ -13,17 +13,12 @@ from torch import nn
 
 from semivox.batches import Crops
 from semivox.methods.declare import At, Batch, Facts, Method, Optimizer, Player, Stage, Term
-from semivox.prepare import ChannelPlan, ClassPlan, NetworkPlan, Plan
 from semivox.randomness import Key
 from semivox.training import step_time
 from semivox.training.step_time import Moment, mean_seconds, seconds_of_stages
 
-PLAN = Plan(
-    dims=2, axes=(0, 1), native_spacing=(1.0, 1.0), spacing=(1.0, 1.0), spacing_known=True, rung=1.0,
-    shape=(8, 8), patch=(4, 4), batch=(1, 1), network=NetworkPlan("unet", (4,), ((3, 3),), ()),
-    channels=(ChannelPlan("x", "zscore"),), classes=(ClassPlan(1, "a", 1.0, 1.0),),
-    budget_seconds=None, step_seconds=1.0, steps=None, assumptions=(),
-)  # fmt: skip
+from .toys import PLAN
+
 CPU = torch.device("cpu")
 
 
