@@ -18,7 +18,11 @@ from semivox.cohort import load_cohort
 from semivox.commands.report import report
 from semivox.commands.train import train
 from semivox.errors import DataError, SettingsError, Stopped
-from semivox.inference import parent_of
+from semivox.inference import load_network, parent_of
+from semivox.inference.weights import load_networks
+from semivox.networks import build_network, fitting_weights
+from semivox.prepare import plan_from_json
+from semivox.randomness import Key
 from semivox.testing.displays import StopAfter
 
 Folders = tuple[Path, Path]
@@ -201,10 +205,20 @@ def test_fresh_heads_of_no_run_are_refused(data: Path, small: dict[str, Any], tm
     assert not (tmp_path / "run").exists()
 
 
-def test_with_fresh_heads_channels_are_still_counted(first: Path, data: Path) -> None:
+def test_with_fresh_heads_weights_are_fitted_to_other_channels_and_kernels(first: Path, data: Path) -> None:
     cohort = replace(load_cohort(data), channels=("T1", "T2"))
-    with pytest.raises(DataError, match="has other channels; found phantom; expected T1, T2"):
-        parent_of(first, cohort, 1, fresh_heads=True)
+    assert parent_of(first, cohort, 1, fresh_heads=True)["fresh_heads"]
+    (trained,) = load_networks(first, ["teacher"]).values()
+    plan = plan_from_json(read(first, "plan.json")).network
+    flat = replace(plan, kernels=((3, 3, 1), *plan.kernels[1:]))
+    network = build_network(flat, channels=2, classes=4, key=Key(0))
+    load_network(first, network, fresh_heads=True)
+    expected = fitting_weights(trained.state_dict(), network)
+    taken = network.state_dict()
+    assert all(torch.equal(taken[name], weight) for name, weight in expected.items())
+    assert {name.split(".")[0] for name in taken if name not in expected} == {"head"}
+    with pytest.raises(DataError, match="has another network"):
+        load_network(first, build_network(flat, channels=2, classes=4, key=Key(0)))
 
 
 def test_another_network_is_refused(

@@ -15,8 +15,8 @@ from semivox.inference.weights import read_card
 def parent_of(run: Path, cohort: Cohort, labeled: int, fresh_heads: bool = False) -> dict[str, Any]:
     """What a run on ``cohort`` with ``labeled`` labelled cases records of the run it begins with.
 
-    ``fresh_heads``: only what lies before the heads is taken, so names of channels and the classes may be
-    others.
+    ``fresh_heads``: only what lies before the heads is taken, fitted to the channels, so these and the
+    classes may be others.
 
     Returns
     -------
@@ -26,21 +26,16 @@ def parent_of(run: Path, cohort: Cohort, labeled: int, fresh_heads: bool = False
     Raises
     ------
     DataError
-        It holds no model, or one of other channels or classes where these count. Whether the networks are
+        It holds no model, or, with its heads, one of other channels or classes. Whether the networks are
         alike shows when they are built (:func:`semivox.inference.load_network`).
     """
     card = read_card(run)
     then, now = Task.of_card(card), Task.of(cohort)
     for what, differ, found, expected in (
-        ("channels", channels_differ(now, then, names=not fresh_heads), then.channels, now.channels),
-        (
-            "classes",
-            not fresh_heads and classes_differ(now, then, all_of_them=True),
-            then.classes,
-            now.classes,
-        ),
+        ("channels", channels_differ(now, then), then.channels, now.channels),
+        ("classes", classes_differ(now, then, all_of_them=True), then.classes, now.classes),
     ):
-        if differ:
+        if differ and not fresh_heads:
             raise DataError(
                 f"the run to start from has other {what}",
                 path=run,

@@ -3,6 +3,7 @@
 from semivox.networks.build import build_from_description, build_network, count_parameters, describe
 from semivox.networks.contract import NormMode, Output, SegmentationNetwork
 from semivox.networks.critics import CriticKind, ImageCritic, PixelCritic, build_critic
+from semivox.networks.fitting import fitting_weights
 from semivox.networks.folding import fold_norms
 from semivox.networks.heads import (
     PixelProjection,
@@ -42,6 +43,7 @@ __all__ = [
     "costs_here",
     "count_parameters",
     "describe",
+    "fitting_weights",
     "fold_norms",
     "measure_precisions",
     "pixel_projection",

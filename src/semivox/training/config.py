@@ -90,8 +90,8 @@ class RunSettings:
     init: str | None = None
     """A run folder whose predictor's weights the networks begin with."""
     fresh_heads: bool = False
-    """With init: the heads begin anew, so that run may have learned other classes, of channels of other
-    names."""
+    """With init: the heads begin anew, and the other weights are fitted to this run's channels, kernels and
+    strides; so that run may have learned other classes of other channels on another grid."""
     log_every: Steps = 10
     """Steps between two lines of the journal."""
     shares_every: CountOrNone = 100
