@@ -54,6 +54,7 @@ ORDER = (
     ("cohort",),
     ("dicomweb",),
     ("prepare",),
+    ("pretrained",),
     ("losses",),
     ("batches",),
     ("networks",),

@@ -22,8 +22,9 @@ from semivox.inference import load_network, parent_of
 from semivox.inference.weights import load_networks
 from semivox.networks import build_network, fitting_weights
 from semivox.prepare import plan_from_json
+from semivox.pretrained import generated_weights
 from semivox.randomness import Key
-from semivox.testing.displays import StopAfter
+from semivox.testing.displays import StopAfter, Told
 
 Folders = tuple[Path, Path]
 
@@ -219,6 +220,42 @@ def test_with_fresh_heads_weights_are_fitted_to_other_channels_and_kernels(first
     assert {name.split(".")[0] for name in taken if name not in expected} == {"head"}
     with pytest.raises(DataError, match="has another network"):
         load_network(first, build_network(flat, channels=2, classes=4, key=Key(0)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "begun"),
+    [
+        ({"method": "supervised", "init": "generated"}, True),
+        ({"method": "supervised", "init": "auto"}, True),
+        ({"method": "supervised"}, False),
+        ({}, True),
+        ({"method": "auto"}, True),
+        ({"init": "scratch"}, False),
+    ],
+)
+def test_the_packages_weights_are_begun_with_where_they_are_asked_for_or_the_method_is_auto(
+    asked: dict[str, Any], begun: bool, data: Path, small: dict[str, Any], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, first: Path,
+) -> None:  # fmt: skip
+    shutil.copytree(first, tmp_path / "generated")  # a run of this name is another thing: ./generated
+    monkeypatch.chdir(tmp_path)
+    told = Told()
+    train(data, "run", steps=1, settings={**small, "optimizer.lr": 1e-12}, display=told, **asked)
+    card, cases = read(Path("run"), "model.json"), read(Path("run"), "cases.json")
+    assert cases["learned_before"] == []
+    assert any("generated scans (override: --init scratch)" in line for line in told.said) == begun
+    assert card["parent"] == cases["parent"]
+    if not begun:
+        assert card["parent"] is None
+        return
+    folder = generated_weights(plan_from_json(read(Path("run"), "plan.json")).network)
+    assert folder is not None
+    assert card["parent"]["path"] == "generated"
+    assert card["parent"]["model_id"] == read(folder, "model.json")["model_id"]
+    taken = load_file("run/model.safetensors")
+    given = load_file(folder / "model.safetensors")["teacher.trunk.encoders.1.layers.1.conv.weight"]
+    taken = taken["student.trunk.encoders.1.layers.1.conv.weight"]
+    torch.testing.assert_close(taken, given.float(), rtol=0, atol=1e-6)
 
 
 def test_another_network_is_refused(

@@ -46,6 +46,7 @@ def test_folds_are_trained_measured_and_predict_together(
     runs = [out / name for name in json.loads((out / "ensemble.json").read_text())["runs"]]
     assert len(runs) == 2
     cases: dict[str, dict[str, Any]] = {}
+    assert {json.loads((run / "model.json").read_text())["parent"]["path"] for run in runs} == {"generated"}
     for run in runs:
         trained = json.loads((run / "cases.json").read_text())["cases"]
         (measured,) = (run / "evaluations").glob("*/evaluation.json")

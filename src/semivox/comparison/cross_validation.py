@@ -23,7 +23,8 @@ from semivox.evaluation.folders import FORMAT, lowest
 from semivox.evaluation.result_paths import CellFolder
 from semivox.files import read_json, write_json
 from semivox.inference.ensemble import write_ensemble
-from semivox.runs.asked import chosen, settings_of
+from semivox.pretrained import is_run
+from semivox.runs.asked import beginning_asked, chosen, method_name, settings_of
 from semivox.runs.prepare import planned
 from semivox.settings import assignments
 from semivox.training.display import Silent
@@ -42,7 +43,7 @@ def as_comparison(asked: TrainOptions) -> CompareOptions:
     """The comparison that trains the folds. Raises SettingsError for what a single run alone can do, and for
     a folder that holds something else."""
     for name, why in OF_ONE_RUN.items():
-        if getattr(asked, name) is not None:
+        if getattr(asked, name) is not None and (name != "init" or is_run(str(asked.init))):
             raise SettingsError(f"--{name} is of one run", found="--folds", remedy=f"leave it out: {why}")
     before = asked.folder / REQUEST
     if has_run(asked.folder) or (before.is_file() and not asked.resume):
@@ -52,7 +53,9 @@ def as_comparison(asked: TrainOptions) -> CompareOptions:
             remedy="choose another --out, or add --resume to go on with its folds",
         )
     method = _method(asked, before)
-    more = {} if asked.devices is None else {"run.devices": asked.devices}
+    more: dict[str, Any] = {} if asked.devices is None else {"run.devices": asked.devices}
+    init = beginning_asked(asked)
+    first = {} if init is None else {"run.init": init}
     given = CompareOptions(
         data=asked.data,
         out=asked.out,
@@ -64,7 +67,7 @@ def as_comparison(asked: TrainOptions) -> CompareOptions:
         on=asked.on,
         **{
             **{each.name: getattr(asked, each.name) for each in fields(TrainingOptions)},
-            "settings": assignments(asked.settings) | more,
+            "settings": first | assignments(asked.settings) | more,
         },
     )
     _refuse_others(given, before)
@@ -85,7 +88,7 @@ def _method(asked: TrainOptions, before: Path) -> str:
         split = split_cohort(cohort, config.run.labeled)
         steps = planned(asked, config, cohort, split, display).steps
     config, _ = chosen(asked, config, steps, cohort, display) or (config, None)
-    return config.run.method
+    return method_name(config)
 
 
 def _refuse_others(given: CompareOptions, before: Path) -> None:

@@ -13,6 +13,7 @@ from semivox.methods import Facts, Method
 from semivox.methods.catalog import RECOMMENDED
 from semivox.prepare import Plan
 from semivox.prepare.candidate import FEW_LABELED
+from semivox.pretrained import WHERE_THERE_ARE
 from semivox.randomness import Key
 from semivox.runs.environment import recorded_method
 from semivox.settings import assignments
@@ -57,10 +58,19 @@ def refuse_taken(asked: TrainOptions) -> None:
 def _options(asked: TrainOptions) -> dict[str, Any]:
     """What has a flag of its own, by its name in the settings of a run."""
     options = {name: value for name, value in asked.given().items() if name not in PLACES}
-    for name in ("labeled", "init"):
-        options[name] = None if options[name] is None else str(options[name])
+    options["labeled"] = None if asked.labeled is None else str(asked.labeled)
+    options["init"] = beginning_asked(asked)
     options["budget"] = None if asked.budget is None else budget_seconds(asked.budget)
     return options
+
+
+def beginning_asked(asked: TrainOptions) -> str | None:
+    """What the networks are to begin with, as it was given; else the package's weights, where there are any
+    and the method is for us to choose, too."""
+    if asked.init is not None:
+        return str(asked.init)
+    ours = asked.leaves_method and asked.config is None and not asked.goes_on
+    return WHERE_THERE_ARE if ours else None
 
 
 def _recommended(asked: TrainOptions, cohort: Cohort) -> str:
@@ -95,10 +105,10 @@ def chosen(
         about = "about " if config.run.steps is None else ""
         why = f"{why}, {about}{steps:,} step{'' if steps == 1 else 's'}"
     if steps is None or steps >= LEAST_STEPS or _plain(config):
-        display.say(f"method: {_name(config)}: {why} (override: --method NAME)")
+        display.say(f"method: {method_name(config)}: {why} (override: --method NAME)")
         return None
     display.say(f"method: supervised: {why}: too few (override: --method NAME)")
-    return settings_of(replace(asked, method="supervised"), cohort)
+    return settings_of(replace(asked, method="supervised", init=config.run.init), cohort)
 
 
 def supervised_after_all(
@@ -110,21 +120,21 @@ def supervised_after_all(
     if not asked.leaves_method or _plain(config) or steps is None:
         return None
     if steps < LEAST_STEPS:
-        method, why = "supervised", f"{steps:,} steps are too few for {_name(config)}"
+        method, why = "supervised", f"{steps:,} steps are too few for {method_name(config)}"
     elif config.run.sweeps == 0 and config.run.method != "supervised":
         known, _ = _counted(cohort, config.run.labeled)
         method, why = _labels_alone(known), "there is no time to label scans"
     else:
         return None
     display.say(f"method: {method} after all: {why} (override: --method NAME)")
-    return settings_of(replace(asked, method=method), cohort)
+    return settings_of(replace(asked, method=method, init=config.run.init), cohort)
 
 
 def _plain(config: Config) -> bool:
     return config.run.method == "supervised" and not config.method.exchange
 
 
-def _name(config: Config) -> str:
+def method_name(config: Config) -> str:
     """The method as one would write it to get what ``auto`` took."""
     if config.run.method != "supervised" or _plain(config):
         return config.run.method

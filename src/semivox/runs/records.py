@@ -20,6 +20,7 @@ from semivox.methods.catalog import CATALOG, parse_method
 from semivox.methods.installed import package_of
 from semivox.methods.trust import method_sha256
 from semivox.prepare import Plan, Store
+from semivox.pretrained import is_run
 from semivox.runs.environment import differences, environment
 from semivox.training.config import Config
 from semivox.training.display import Display
@@ -66,7 +67,7 @@ def record_cases(path: Path, cohort: Cohort, split: Split, parent: dict[str, Any
             )
         return
     rows = [{**row, "sha256": case_identity(case)} for row, case in zip(rows, cases, strict=True)]
-    learned = [] if parent is None else learned_by(Path(parent["path"]))
+    learned = learned_by(Path(parent["path"])) if parent is not None and is_run(parent["path"]) else []
     write_json(path, {"format": 1, "cases": rows, "parent": parent, "learned_before": learned})
 
 

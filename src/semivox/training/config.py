@@ -17,6 +17,7 @@ from semivox.files import read_yaml, write_yaml
 from semivox.methods import Method, Optimizer, load_method, parse_method, preset_settings
 from semivox.methods.trust import permitted
 from semivox.prepare.overrides import OVERRIDES
+from semivox.pretrained import is_run
 from semivox.ranges import (
     Amount,
     Count,
@@ -88,7 +89,9 @@ class RunSettings:
     nodes: Processes = 1
     """Machines; of several, torchrun starts the command on each."""
     init: str | None = None
-    """A run folder whose predictor's weights the networks begin with."""
+    """What the networks begin with: a run folder (its predictor's weights); generated: the package's own,
+    learned from scans that were made up, all but the heads; scratch: random ones; auto: the package's where
+    it has some for the network. Empty: auto where the method was left to auto, else scratch."""
     fresh_heads: bool = False
     """With init: the heads begin anew, and the other weights are fitted to this run's channels, kernels and
     strides; so that run may have learned other classes of other channels on another grid."""
@@ -196,7 +199,7 @@ def resolve(
 
 def _refuse_impossible(run: RunSettings) -> None:
     """Raise SettingsError for what cannot be done here, or not together."""
-    if run.fresh_heads and run.init is None:
+    if run.fresh_heads and not is_run(run.init):
         raise SettingsError(
             "there is no run whose heads could begin anew",
             found="run.fresh_heads=true without --init",

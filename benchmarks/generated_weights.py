@@ -1,0 +1,60 @@
+"""From a run on generated scans to the folder of weights that the package has.
+
+    OMP_NUM_THREADS=1 python benchmarks/generated_scans.py scans --scans 1000 --shape 72 72 10 \\
+        --spacing 3 3 6.6667 --seed 0
+    semivox train scans --out run --method supervised --budget 18m --threads 1 --set plan.rung=1 \\
+        --set "plan.patch=[56,56,8]"
+    python benchmarks/generated_weights.py run src/semivox/pretrained/unet3d_thick
+
+OUT gets the predictor's first network, its weights in 16 bits, and its card: what ``--init`` needs of a run
+and no more. src/semivox/pretrained/CARD.md has the commands of each folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from semivox.cohort import sha256_file
+from semivox.files import write_json
+from semivox.inference.export import CARD, WEIGHTS
+from semivox.inference.weights import load_networks, read_card
+
+LEFT_OUT = {"training", "parent"}
+"""What the card says of the scans of one folder, which no other has."""
+
+
+def pack(run: Path, out: Path) -> dict[str, Any]:
+    """Write the two files into ``out``, a new folder; returns the card."""
+    card = read_card(run)
+    role = card["predictor"][0]
+    network = load_networks(run, [role], card=card)[role]
+    out.mkdir()
+    weights = {f"{role}.{name}": weight for name, weight in network.state_dict().items()}
+    halved = {name: x.half() if x.is_floating_point() else x for name, x in weights.items()}
+    tensors = {name: x.contiguous() for name, x in halved.items()}
+    save_file(tensors, out / WEIGHTS, metadata={"format": "pt"})
+    (out / WEIGHTS).chmod(0o644)
+    card = {name: value for name, value in card.items() if name not in LEFT_OUT}
+    card |= {"networks": {role: card["networks"][role]}, "predictor": [role]}
+    card["model_id"] = sha256_file(out / WEIGHTS)
+    write_json(out / CARD, card)
+    return card
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("out", type=Path)
+    asked = parser.parse_args()
+    pack(asked.run, asked.out)
+    print(f"{(asked.out / WEIGHTS).stat().st_size / 2**20:.1f} MiB in {asked.out}")
+
+
+if __name__ == "__main__":
+    main()
