@@ -15,7 +15,7 @@ from semivox.networks import build_network, fitting_weights
 from semivox.prepare import NetworkPlan
 from semivox.prepare.architecture import choose_network
 from semivox.pretrained import GENERATED, SCRATCH, WHERE_THERE_ARE, beginning, generated_weights, is_run
-from semivox.pretrained.generated import FOLDER
+from semivox.pretrained.generated import FEATURES, FOLDER
 from semivox.randomness import Key
 
 FOLDERS = sorted(path for path in FOLDER.iterdir() if (path / "model.json").is_file())
@@ -24,6 +24,7 @@ THICK = choose_network((64, 64, 10), (1.5, 1.5, 8.0))
 BIG = choose_network((96, 96, 64), (1.0, 1.0, 1.0), "unet")
 PLANE = choose_network((96, 96), (1.0, 1.0))
 VNET = choose_network((64, 64, 48), (1.0, 1.0, 1.0))
+NARROW = replace(CUBES, features=(8, *CUBES.features[1:]))
 BATCH = replace(CUBES, norm="batch")
 
 
@@ -39,6 +40,7 @@ def test_each_is_whole_and_told_in_the_card(folder: Path) -> None:
     assert all(weight.isfinite().all() for weight in network.state_dict().values())
     assert {path.name for path in folder.iterdir()} == {"model.json", "model.safetensors"}
     assert card["steps"] > 1000
+    assert tuple(card["plan"]["network"]["features"]) == FEATURES[folder.name]
     assert card["training"] is None if "training" in card else True
     told = (FOLDER / "CARD.md").read_text(encoding="utf-8")
     assert f"`{folder.name}`" in told
@@ -65,7 +67,7 @@ def test_a_network_takes_all_but_its_heads_and_what_lies_deeper(network: Network
         assert all(torch.equal(own.state_dict()[name], weight) for name, weight in fitted.items())
 
 
-@pytest.mark.parametrize("network", [VNET, BATCH, PLANE])
+@pytest.mark.parametrize("network", [VNET, BATCH, PLANE, NARROW])
 def test_networks_without_weights_are_told(network: NetworkPlan) -> None:
     assert generated_weights(network) is None
     assert beginning(WHERE_THERE_ARE, network) is None

@@ -32,7 +32,7 @@ def beginning(init: str | None, network: NetworkPlan) -> Path | None:
         raise SettingsError(
             "there are no generated weights for this network",
             found=f"{len(network.kernels[0])}D, {network.kind}, {network.norm} normalisation",
-            expected="a 3D U-Net that normalises each sample",
+            expected="a 3D U-Net of the planner's features that normalises each sample",
             remedy="of 3D scans --set plan.network.kind=unet makes it one; else leave out --init",
         )
     return folder
