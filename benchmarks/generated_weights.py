@@ -4,7 +4,7 @@
         --spacing 3 3 6.6667 --seed 0
     semivox train scans --out run --method supervised --budget 18m --threads 1 --set plan.rung=1 \\
         --set "plan.patch=[56,56,8]"
-    python benchmarks/generated_weights.py run src/semivox/pretrained/unet3d_thick
+    python benchmarks/generated_weights.py run src/semivox/pretrained/unet3d
 
 OUT gets the predictor's first network, its weights in 16 bits, and its card: what ``--init`` needs of a run
 and no more. src/semivox/pretrained/CARD.md has the commands of each folder.
@@ -31,11 +31,9 @@ def pack(run: Path, out: Path) -> dict[str, Any]:
     """Write the two files into ``out``, a new folder; returns the card."""
     card = read_card(run)
     role = card["predictor"][0]
-    network = load_networks(run, [role], card=card)[role]
+    network = load_networks(run, [role], card=card)[role].half()
     out.mkdir()
-    weights = {f"{role}.{name}": weight for name, weight in network.state_dict().items()}
-    halved = {name: x.half() if x.is_floating_point() else x for name, x in weights.items()}
-    tensors = {name: x.contiguous() for name, x in halved.items()}
+    tensors = {f"{role}.{name}": weight.contiguous() for name, weight in network.state_dict().items()}
     save_file(tensors, out / WEIGHTS, metadata={"format": "pt"})
     (out / WEIGHTS).chmod(0o644)
     card = {name: value for name, value in card.items() if name not in LEFT_OUT}

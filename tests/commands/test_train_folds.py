@@ -14,9 +14,12 @@ import semivox
 from semivox.commands import compare as module
 from semivox.comparison.cell_run import CellRunner
 from semivox.comparison.cells import Cell
+from semivox.comparison.cross_validation import as_comparison
+from semivox.comparison.request import read_request
 from semivox.errors import DataError, PartialFailure, SettingsError
 from semivox.evaluation import read_evaluation
 from semivox.evaluation.intervals import mean_and_interval
+from semivox.training.options import TrainOptions
 
 Folders = tuple[Path, Path]
 
@@ -116,3 +119,13 @@ def test_a_folder_with_a_run_is_left_alone(data: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="already holds a run"):
         semivox.train(data, run, folds=2, steps=2, resume=True)
     assert [path.name for path in run.iterdir()] == ["config.yaml"]
+
+
+def test_folds_of_few_labelled_scans_alone_exchange_boxes_as_one_run_does(data: Path, tmp_path: Path) -> None:
+    for case in ("phantom_003", "phantom_004"):
+        for image in (data / "imagesTr").glob(f"{case}*"):
+            image.unlink()
+    (data / "cases.csv").unlink()
+    asked = as_comparison(TrainOptions(data, tmp_path / "runs", folds=2, steps=900))
+    assert asked.methods == asked.reference == "supervised{exchange=1}"
+    assert [cell.variant.name for cell in read_request(asked).cells()] == ["supervised+exchange=1"] * 2
