@@ -17,6 +17,7 @@ from semivox.cohort import (
     Cohort,
     Geometry,
     Progress,
+    Volume,
     cohort_spacing,
     grid_error,
     orientation_of,
@@ -67,7 +68,7 @@ def read_headers(
             )
     statuses = [grid.spacing_status for grid in grids]
     spacing_known = cohort_spacing(cohort.spacing_known, statuses) == "known"
-    axes, native_spacing = _working_axes(grids, spacing_known)
+    axes, native_spacing = working_axes(grids, spacing_known)
     planes = max(len(cohort.channels), len(cohort.classes) + 1)
     sizes = []
     for case, grid in zip(cases, grids, strict=True):
@@ -102,10 +103,10 @@ def _grid_of(case: Case, channels: int) -> Geometry:
     return first
 
 
-def _working_axes(
-    grids: Sequence[Geometry], spacing_known: bool
+def working_axes(
+    grids: Sequence[Geometry | Volume], spacing_known: bool
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """The cohort's axis order and its median spacing in that order."""
+    """The axis order of scans, and their median spacing in that order."""
     dims = grids[0].dims
     ras = tuple(range(dims))
     turned = np.array([orientation_of(g.affine, dims, ras).reorder(g.voxel_edges) for g in grids])
