@@ -53,7 +53,7 @@ PLAN_MEANING = {
     "patch": "Size of a crop in working voxels; a multiple of the downsampling.",
     "batch": "Labelled and unlabelled crops a step, such as [2,2].",
     "steps": "Steps that the plan is made for; the run's own are `run.steps`.",
-    "network.kind": "`vnet` (3D only) or `unet`.",
+    "network.kind": "`vnet` (3D only) or `unet`, which auto takes where few scans are labelled.",
     "network.norm": "`batch` (the V-Net's) or `instance` (the U-Net's).",
     "channels.N.scheme": "How channel N is normalised: `zscore` or `ct`.",
 }

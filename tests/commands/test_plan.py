@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ import semivox
 from semivox.cli import main
 from semivox.cohort.phantom import write_phantom_cohort
 from semivox.errors import SettingsError
+from semivox.files import read_json
 from semivox.prepare.overrides import OVERRIDES
 
 Capture = pytest.CaptureFixture[str]
@@ -19,12 +21,32 @@ Capture = pytest.CaptureFixture[str]
 
 def test_settings_replace_what_the_planner_chooses(phantoms: tuple[Path, Path], tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    own = semivox.plan(phantoms[0], cache=cache)
+    own = semivox.plan(phantoms[0], cache=cache, method="supervised")
     asked = semivox.plan(
         phantoms[0], cache=cache, settings={"plan.network.kind": "unet", "plan.batch": [1, 1]}
     )
     assert (asked.network.kind, asked.batch) == ("unet", (1, 1)) != (own.network.kind, own.batch)
     assert semivox.plan(phantoms[0], cache=cache, settings=["batch=[1,1]"]).batch == (1, 1)
+
+
+def test_the_plan_is_that_of_train_with_the_method_that_it_is_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, _ = write_phantom_cohort(tmp_path / "scans", labeled=2, unlabeled=2, test=1)
+    more: dict[str, Any] = {
+        "cache": tmp_path / "cache",
+        "settings": ["plan.spacing=[2,2,2]", "patch=[48,48,48]"],
+    }
+    for method, kind in ((None, "unet"), ("auto", "unet"), ("supervised", "vnet"), ("cvrl:miccai", "vnet")):
+        assert semivox.plan(data, method=method, **more).network.kind == kind
+        asked = {"method": method, "steps": 1, "precision": "fp32", "threads": 1}
+        if method != "cvrl:miccai":
+            semivox.train(data, tmp_path / f"{method}", **asked, **more)
+            assert read_json(tmp_path / f"{method}" / "plan.json")["network"]["kind"] == kind
+    monkeypatch.setattr("semivox.runs.asked.FEW_LABELED", 2)
+    assert semivox.plan(data, **more).network.kind == "vnet"
+    with pytest.raises(SettingsError, match=r"unknown method 'supervized'.*supervised"):
+        semivox.plan(data, method="supervized", **more)
 
 
 def test_the_command_line_takes_them(phantoms: tuple[Path, Path], tmp_path: Path, capsys: Capture) -> None:

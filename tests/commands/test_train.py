@@ -30,6 +30,10 @@ COLD = {"run.warm_up": 0.0}
 Folders = tuple[Path, Path]
 
 
+def of_any_network(small: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in small.items() if name != "plan.network.kind"}
+
+
 def settings_in(run: Path) -> dict[str, Any]:
     """The settings that a run writes down."""
     return yaml.safe_load((run / "config.yaml").read_text())
@@ -464,13 +468,31 @@ def test_auto_is_chosen_by_steps_and_scans_and_said_in_a_line(
     folder: int, phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
 ) -> None:
     display = Told()
-    more: dict[str, Any] = {"settings": small, "cache": cache, "display": display}
+    more: dict[str, Any] = {"settings": of_any_network(small), "cache": cache, "display": display}
     result = train(phantoms[folder], tmp_path / "run", steps=5, **more)
     assert result.method == "supervised"
     assert settings_in(tmp_path / "run")["method"]["exchange"] == 0
     (line,) = [line for line in display.said if line.startswith("method: ")]
     scans = ("2 labelled, 3 unlabelled scans", "2 labelled scans")[folder]
     assert line == f"method: supervised: {scans}, 5 steps: too few (override: --method NAME)"
+    assert settings_in(tmp_path / "run")["plan"]["network.kind"] == "unet"  # as the plan was made before
+
+
+def test_auto_takes_a_network_that_the_package_has_weights_for_unless_told(
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    given = [f"{name}={value}" for name, value in of_any_network(small).items()]
+    begun = []
+    for name, more in (("run", []), ("told", ["plan.network.kind=vnet"])):
+        display = Told()
+        asked: dict[str, Any] = {"steps": 1, "cache": cache, "display": display}
+        train(phantoms[0], tmp_path / name, settings=[*given, *more], **asked)
+        begun.append([line for line in display.said if line.startswith("weights: the package's")])
+        kind = json.loads((tmp_path / name / "plan.json").read_text())["network"]["kind"]
+        assert kind == ("vnet" if more else "unet")
+    assert [len(lines) for lines in begun] == [1, 0]
+    train(phantoms[0], tmp_path / "named", method="supervised", steps=1, settings=given, cache=cache)
+    assert "network.kind" not in settings_in(tmp_path / "named")["plan"]
 
 
 @pytest.mark.parametrize(
@@ -487,15 +509,16 @@ def test_auto_takes_what_pays_with_these_scans_where_there_are_steps(
     unlabeled: int, given: dict[str, Any], name: str,
     small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    given = dict(given)
-    monkeypatch.setattr("semivox.runs.asked.FEW_LABELED", given.pop("few", 3))
+    rest = {"few": 3} | given
+    monkeypatch.setattr("semivox.runs.asked.FEW_LABELED", rest.pop("few"))
     data, _ = write_phantom_cohort(tmp_path, labeled=2, unlabeled=unlabeled, test=1)
     display, run = StopAfter(1), tmp_path / "run"
     with pytest.raises(Stopped):
-        train(data, run, steps=1000, settings={**small, **given}, display=display)
+        train(data, run, steps=1000, settings={**of_any_network(small), **rest}, display=display)
     method, written = parse_method(name)[0], settings_in(run)
     assert written["run"]["method"] == method
     assert method == RECOMMENDED or written["method"]["exchange"] == (name != method)
+    assert written["plan"].get("network.kind") == (None if "few" in given else "unet")
     (line,) = [line for line in display.said if line.startswith("method: ")]
     scans = f"2 labelled, {unlabeled} unlabelled scans" if unlabeled else "2 labelled scans"
     assert line == f"method: {name}: {scans}, 1,000 steps (override: --method NAME)"

@@ -129,3 +129,4 @@ def test_folds_of_few_labelled_scans_alone_exchange_boxes_as_one_run_does(data: 
     asked = as_comparison(TrainOptions(data, tmp_path / "runs", folds=2, steps=900))
     assert asked.methods == asked.reference == "supervised{exchange=1}"
     assert [cell.variant.name for cell in read_request(asked).cells()] == ["supervised+exchange=1"] * 2
+    assert asked.settings == {"run.init": "auto", "plan.network.kind": "unet"}

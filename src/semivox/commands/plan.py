@@ -28,6 +28,9 @@ class PlanOptions:
     """A data folder."""
     budget: Annotated[str | float | None, Flag("T", parse=parse_duration)] = None
     """Training time, such as 30m, 2h or 1h30m; without it the number of steps stays open."""
+    method: Annotated[str | None, Flag("NAME", default="auto")] = None
+    """For which method: with auto and few labelled scans the network is a U-Net, which begins with the
+    package's weights; the others have the papers' V-Net where a patch has room for it."""
     labeled: Annotated[str | None, Flag("SET", same_as="semivox.training.config:RunSettings")] = None
     out: Annotated[str | Path | None, Flag("FILE", writes="file")] = None
     """Write the plan there as ``plan.json``, for ``train --plan``."""
@@ -49,18 +52,24 @@ def plan(options: PlanOptions) -> Plan:
     Raises
     ------
     DataError, SettingsError
-        A fault in the folder, the label set, the budget or the settings.
+        A fault in the folder, the label set, the budget, the method's name or the settings.
     """
     with heavy_imports():
         from semivox.cohort import load_cohort, split_cohort
+        from semivox.methods import load_method, parse_method
         from semivox.networks import costs_here
         from semivox.prepare import fingerprint, make_plan, write_plan
+        from semivox.runs.asked import plan_for_auto
 
     seconds = None if options.budget is None else budget_seconds(options.budget)
     wished = _wished(options.settings)
     cohort = load_cohort(Path(options.data))
     split = split_cohort(cohort, options.labeled)
     measured = fingerprint(cohort, split, options.progress, options.workers, options.cache)
+    if options.method in (None, "auto"):
+        wished = plan_for_auto(len(split.labeled)) | wished
+    else:
+        load_method(parse_method(options.method)[0])  # refuses one that is not there
     chosen = make_plan(measured, seconds, costs_here(), wished)
     if options.out is not None:
         write_plan(chosen, options.out)

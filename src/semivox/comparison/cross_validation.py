@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from semivox.cohort import load_cohort, split_cohort
+from semivox.cohort import Cohort, load_cohort, split_cohort
 from semivox.comparison.options import CompareOptions
 from semivox.comparison.request import FORMAT as REQUEST_FORMAT
 from semivox.comparison.request import REQUEST, read_request
@@ -24,7 +24,7 @@ from semivox.evaluation.result_paths import CellFolder
 from semivox.files import read_json, write_json
 from semivox.inference.ensemble import write_ensemble
 from semivox.pretrained import is_run
-from semivox.runs.asked import beginning_asked, chosen, method_name, settings_of
+from semivox.runs.asked import chosen, left_to_us, method_name, settings_of
 from semivox.runs.prepare import planned
 from semivox.settings import assignments
 from semivox.training.display import Silent
@@ -52,10 +52,12 @@ def as_comparison(asked: TrainOptions) -> CompareOptions:
             path=asked.folder,
             remedy="choose another --out, or add --resume to go on with its folds",
         )
-    method = _method(asked, before)
+    cohort = load_cohort(Path(asked.data), None if asked.labeled is None else str(asked.labeled))
+    method = _method(asked, before, cohort)
     more: dict[str, Any] = {} if asked.devices is None else {"run.devices": asked.devices}
-    init = beginning_asked(asked)
-    first = {} if init is None else {"run.init": init}
+    first = left_to_us(asked, cohort)
+    if asked.init is not None:
+        first["run.init"] = str(asked.init)
     given = CompareOptions(
         data=asked.data,
         out=asked.out,
@@ -74,14 +76,13 @@ def as_comparison(asked: TrainOptions) -> CompareOptions:
     return given
 
 
-def _method(asked: TrainOptions, before: Path) -> str:
+def _method(asked: TrainOptions, before: Path, cohort: Cohort) -> str:
     """As it was given; else that of the folds that are there, or what ``train`` would choose."""
     if asked.method not in (None, "auto"):
         return str(asked.method)
     if before.is_file():
         return next(iter(_kept(before).get("methods", {}).values()), "supervised")
     display = asked.display or Silent()
-    cohort = load_cohort(Path(asked.data), None if asked.labeled is None else str(asked.labeled))
     config, _ = settings_of(asked, cohort)
     steps = config.run.steps
     if asked.leaves_method and config.run.method != "supervised" and steps is None:

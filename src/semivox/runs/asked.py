@@ -33,7 +33,7 @@ PLACES = ("data", "out", "plan", "watch", "config", "settings", "resume", "folds
 
 def settings_of(asked: TrainOptions, cohort: Cohort) -> tuple[Config, type[Method]]:
     """The settings to train with. Raises SettingsError where they cannot be, or not in this folder."""
-    options, changes = _options(asked), assignments(asked.settings)
+    options, changes = _options(asked), left_to_us(asked, cohort) | assignments(asked.settings)
     if asked.goes_on:
         config, method_class = read_config(
             asked.folder / "config.yaml", options.get("method"), recorded_method(asked.folder)
@@ -59,18 +59,26 @@ def _options(asked: TrainOptions) -> dict[str, Any]:
     """What has a flag of its own, by its name in the settings of a run."""
     options = {name: value for name, value in asked.given().items() if name not in PLACES}
     options["labeled"] = None if asked.labeled is None else str(asked.labeled)
-    options["init"] = beginning_asked(asked)
+    options["init"] = None if asked.init is None else str(asked.init)
     options["budget"] = None if asked.budget is None else budget_seconds(asked.budget)
     return options
 
 
-def beginning_asked(asked: TrainOptions) -> str | None:
-    """What the networks are to begin with, as it was given; else the package's weights, where there are any
-    and the method is for us to choose, too."""
-    if asked.init is not None:
-        return str(asked.init)
-    ours = asked.leaves_method and asked.config is None and not asked.goes_on
-    return WHERE_THERE_ARE if ours else None
+def left_to_us(asked: TrainOptions, cohort: Cohort) -> dict[str, Any]:
+    """Settings by their dotted names that are ours to choose where the method is, unless they were given:
+    the package's weights, where it has some for the network, and for few labelled scans a network of the kind
+    that it has some for, which also gains more by boxes (docs/methods/self_training.md)."""
+    if not asked.leaves_method or asked.config is not None or asked.goes_on:
+        return {}
+    known, _ = _counted(cohort, None if asked.labeled is None else str(asked.labeled))
+    begins = {"run.init": WHERE_THERE_ARE} if asked.init is None else {}
+    return begins | {f"plan.{name}": value for name, value in plan_for_auto(known).items()}
+
+
+def plan_for_auto(labeled: int) -> dict[str, Any]:
+    """Settings of the plan, by the planner's names, of a run on so many labelled scans whose method is ours
+    to choose."""
+    return {"network.kind": "unet"} if labeled < FEW_LABELED else {}
 
 
 def _recommended(asked: TrainOptions, cohort: Cohort) -> str:
@@ -108,7 +116,7 @@ def chosen(
         display.say(f"method: {method_name(config)}: {why} (override: --method NAME)")
         return None
     display.say(f"method: supervised: {why}: too few (override: --method NAME)")
-    return settings_of(replace(asked, method="supervised", init=config.run.init), cohort)
+    return _instead(asked, config, "supervised", cohort)
 
 
 def supervised_after_all(
@@ -127,7 +135,13 @@ def supervised_after_all(
     else:
         return None
     display.say(f"method: {method} after all: {why} (override: --method NAME)")
-    return settings_of(replace(asked, method=method, init=config.run.init), cohort)
+    return _instead(asked, config, method, cohort)
+
+
+def _instead(asked: TrainOptions, config: Config, method: str, cohort: Cohort) -> tuple[Config, type[Method]]:
+    """The settings with ``method``, where ``auto`` took that of ``config`` first and the plan is made."""
+    other, method_class = settings_of(replace(asked, method=method, init=config.run.init), cohort)
+    return replace(other, plan=config.plan), method_class
 
 
 def _plain(config: Config) -> bool:
