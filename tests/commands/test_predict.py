@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from semivox.cli import main
+from semivox.cohort import read_label, read_volume, write_mask
 from semivox.cohort.case import Case, Cohort
 from semivox.cohort.identity import case_identity
 from semivox.commands.predict import predict
@@ -152,6 +154,47 @@ def test_skip_existing_needs_the_same_model_and_the_same_scan(tmp_path: Path) ->
     assert set(rows(out)) == {"a", "b"}
 
 
+@pytest.mark.parametrize("format", ["nii.gz", "nrrd", "seg.nrrd", "mha"])
+@pytest.mark.parametrize("skip_existing", [False, True])
+def test_what_somebody_drew_is_not_overwritten(format: str, skip_existing: bool, tmp_path: Path) -> None:
+    run, folder = export(tmp_path / "run"), scans(tmp_path / "scans", "a.nii.gz", "b.nii.gz")
+    out, more = tmp_path / "out", {"format": format, "skip_existing": skip_existing}
+    first = predict(run, folder, out, format=format)
+    mask, other = (out / str(row.mask) for row in first.rows)
+    drawn = read_label(mask).array.copy()
+    drawn[0, 1, 1] = 1 - drawn[0, 1, 1]
+    write_mask(mask, drawn[0], read_volume(folder / "a.nii.gz"), format)  # edited, no longer marked
+    before = mask.read_bytes()
+    if not skip_existing:  # else it is up to date
+        (failed,) = predict(run, folder, out, **more).failed
+        assert (failed.case, failed.mask) == ("a", None)
+        assert "predict has not written, or that was edited" in str(failed.reason)
+        assert [row.case for row in predict(run, folder, out, **more).failed] == ["a"]  # nor the next time
+    assert mask.read_bytes() == before
+    assert predict(run, folder / "b.nii.gz", out, **more).failed == ()  # ours is made anew
+    assert other.is_file()
+
+    labels = tmp_path / "labels"  # a folder that predict has never seen
+    labels.mkdir()
+    shutil.copy(mask, labels)
+    report = predict(run, folder, labels, **more)
+    assert [(row.case, row.status) for row in report.rows] == [("a", "failed"), ("b", "ok")]
+    assert (labels / mask.name).read_bytes() == before
+
+
+def test_an_edited_mask_stays_when_another_format_is_asked_for_or_its_scan_is_gone(tmp_path: Path) -> None:
+    run, folder, out = export(tmp_path / "run"), scans(tmp_path / "scans", "a.nii.gz"), tmp_path / "out"
+    predict(run, folder, out)
+    write_mask(out / "a.nii.gz", np.ones((12, 9, 7), np.uint8), read_volume(folder / "a.nii.gz"))
+    before = (out / "a.nii.gz").read_bytes()
+    assert predict(run, folder, out, format="nrrd").failed == ()
+    assert (out / "a.nrrd").is_file()
+    (folder / "a.nii.gz").write_bytes(b"no scan any more")
+    assert predict(run, folder, out).failed
+    assert not (out / "a.nrrd").exists()
+    assert (out / "a.nii.gz").read_bytes() == before
+
+
 def test_an_older_mask_does_not_pass_for_a_failed_case(tmp_path: Path) -> None:
     run, folder, out = (
         export(tmp_path / "run"),
@@ -179,6 +222,7 @@ def test_pictures_give_pictures(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(folder / "p_0000.png")
     predict(run, folder, out, uncertainty=True)
     assert np.asarray(Image.open(out / "p.png")).shape == (15, 22)
+    assert predict(run, folder, out, uncertainty=True).failed == ()  # over its own
     assert set(np.unique(np.asarray(Image.open(out / "p.png")))) <= {0, 1, 3}
     assert (out / "uncertainty/p.tiff").is_file()
     row = rows(out)["p"]

@@ -174,6 +174,8 @@ def test_predict_writes_it_and_nobody_takes_it_for_a_label(tmp_path: Path, untra
     write_series(tmp_path / "s/a", numbers())
     report = predict(untrained, tmp_path / "s", tmp_path / "out", format="rtstruct", device="cpu")
     assert [row.mask for row in report.rows] == ["a.rtstruct.dcm"]
+    for format in ("rtstruct", "dicom-seg", "dicom-seg", "rtstruct"):  # over its own
+        assert predict(untrained, tmp_path / "s", tmp_path / "out", format=format, device="cpu").failed == ()
     predict(untrained, tmp_path / "s", tmp_path / "plain", device="cpu")
     scan = read_volume(tmp_path / "s/a")
     again = read_back(tmp_path / "out/a.rtstruct.dcm", tmp_path / "s/a", scan.shape)

@@ -124,6 +124,22 @@ def test_many_pieces_are_a_departure(trained: tuple[Cohort, Split]) -> None:
     assert found == ["organ has 7 pieces, in training at most 1"]
 
 
+@pytest.mark.parametrize("value", [0.0, 100.0, -3.0])
+@pytest.mark.parametrize("odd", [0, 20])  # voxels that show something all the same
+def test_a_blank_scan_is_to_be_reviewed_unless_the_training_had_such(
+    value: float, odd: int, trained: tuple[Cohort, Split]
+) -> None:
+    image = np.full((20, 20, 20), value)
+    image.flat[:odd] = 130
+    known = training_ranges(*trained)
+    said = f"nothing is to be seen: nearly all voxels of channel 0 are {value:g}"
+    for training in (known, None):
+        assert said in departures(segmentation(blob(), image=image), training, (4,))
+    known["intensity"][0]["low"][0] = known["intensity"][0]["high"][0] = value
+    known["intensity"][0]["low"][1] = known["intensity"][0]["high"][1] = 150.0
+    assert said not in departures(segmentation(blob(), image=image), known, (4,))
+
+
 def test_without_ranges_only_an_empty_mask_is_a_departure() -> None:
     assert departures(segmentation(blob(start=0)), None) == []
     assert departures(segmentation(blob(size=0)), None) == ["no foreground was found"]

@@ -103,7 +103,8 @@ def test_masks_in_any_format_are_measured_alike(
     regions = SCHEMES[scheme]
     run, other = (make_run(name=name, regions=regions, seed=seed) for name, seed in (("a", 7), ("b", 8)))
     scan = save_scan("scans/case.nii.gz")
-    predict(run, [scan], tmp_path / "masks", format=format)
+    for _ in range(2):  # the second time over its own
+        assert predict(run, [scan], tmp_path / "masks", format=format).failed == ()
     predict(other, [scan], tmp_path / "labels")
     found, true = (load_model(each).predict(scan).mask for each in (run, other))
     written = tmp_path / "masks" / f"case.{format}"

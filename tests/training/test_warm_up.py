@@ -48,6 +48,17 @@ def test_a_beginning_of_the_methods_own_counts() -> None:
     assert second.share / third.share == pytest.approx(own[0].share / own[1].share)
 
 
+@pytest.mark.parametrize(
+    ("name", "share"), [("self_training", "alone"), ("atso", "pretrain"), ("pseudo_contrast", "pretrain")]
+)
+@pytest.mark.parametrize("nearly", [1 - 1e-9, 1 - 2**-53])
+def test_a_beginning_of_nearly_the_whole_run_leaves_the_stages_as_they_are(
+    name: str, share: str, nearly: float
+) -> None:
+    method = build(load_method(name), FACTS, {share: nearly})
+    assert [one.name for one in stages_of(method, FACTS)] == [one.name for one in method.stages(FACTS)]
+
+
 @pytest.mark.parametrize("name", CATALOG)
 @pytest.mark.parametrize("steps", [300, 1200, 4000, 20000])
 def test_the_networks_move_as_in_the_methods_own_beginning(name: str, steps: int) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         is_dicom,
         is_scan,
         is_there,
+        place_of,
         read_case,
         read_geometry,
         read_label,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from semivox.cohort.label_places import label_place
     from semivox.cohort.orientation import Orientation, orientation_of, slice_axis
     from semivox.cohort.phantom import make_phantom, write_phantom_cohort
-    from semivox.cohort.prediction_mark import mark_of, undrawn
+    from semivox.cohort.prediction_mark import is_somebodys, mark_of, undrawn
     from semivox.cohort.regions import Region, Regions, inside, within
     from semivox.cohort.scans import Scans, find_scans, find_series
     from semivox.cohort.segments import Segment, named_by_segments, segments_of_classes
@@ -117,6 +118,7 @@ __all__ = [
     "is_recorded",
     "is_scan",
     "is_sheared",
+    "is_somebodys",
     "is_there",
     "label_entries",
     "label_place",
@@ -127,6 +129,7 @@ __all__ = [
     "mask_ending",
     "named_by_segments",
     "orientation_of",
+    "place_of",
     "quick_sha256",
     "read_case",
     "read_cases_csv",

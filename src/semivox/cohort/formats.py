@@ -279,7 +279,7 @@ def _write(
 ) -> Path:
     if tuple(array.shape[1:]) != like.shape:
         raise ValueError(f"the array has shape {array.shape[1:]}, the scan {like.shape}")
-    target = _target(path, like.source, format)
+    target = place_of(path, like.source, format)
     row = _format_of(target)
     while row.instead is not None and not row.codec.holds(array):
         row = BY_NAME[row.instead]
@@ -294,7 +294,8 @@ def _write(
     return target
 
 
-def _target(path: Path, source: Source, format: str) -> Path:
+def place_of(path: Path, source: Source, format: str = "same") -> Path:
+    """Where :func:`write_mask` writes: ``path`` with the ending of ``format``, or that of the scan's file."""
     if format not in WRITABLE:
         raise SettingsError("no such format to write", found=format, expected=" or ".join(WRITABLE))
     ending = ending_of(path)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort.formats import read_note
+from semivox.cohort.formats import read_label, read_note
+from semivox.cohort.regions import NONE, Regions
 from semivox.errors import DataError
 
 WORDS = "semivox prediction"
@@ -29,6 +30,23 @@ def is_unedited_prediction(path: str | Path, label: np.ndarray) -> bool:
     """Whether the file's free text is the mark of ``label`` ``(X, Y[, Z])``, its content."""
     note = read_note(path)
     return WORDS in note and mark_of(label) in note
+
+
+def is_somebodys(path: Path, regions: Regions = NONE) -> bool:
+    """Whether a file is there that is no prediction of ours as it was written: a label, a mask that was
+    edited, or something else. Outlines (RTSTRUCT), which are not read as labels, are known by their note."""
+    if not path.exists():
+        return False
+    try:
+        note = read_note(path)
+    except DataError:
+        return True
+    if WORDS not in note:
+        return True
+    try:
+        return mark_of(read_label(path, regions=regions).array[0]) not in note
+    except DataError:
+        return False
 
 
 def undrawn(path: str | Path, label: np.ndarray, ignore: int | None) -> DataError | None:

@@ -71,7 +71,8 @@ class PredictOptions:
     """Masks of labelled scans that these runs have predicted together and not learned from, measured by
     ``evaluate``: they tell what the new masks are worth. Runs of ``train --folds`` hold such masks."""
     skip_existing: Annotated[bool, Flag()] = False
-    """Leave cases alone that have a mask of the same model and scan."""
+    """Leave cases alone that have a mask of the same model and scan. Without it, too, no mask is overwritten
+    that somebody drew or edited."""
     fail_fast: Annotated[bool, Flag()] = False
     """Stop at the first case that fails."""
     device: Annotated[str, Flag("D")] = "auto"

@@ -113,10 +113,10 @@ def departures(
     ``training`` is what :func:`training_ranges` gave (None: unknown; then only a mask without any foreground
     is a reason, and what the scan itself has against it).
     """
+    usual = training["intensity"] if training else ()
+    reasons = [*segmentation.volume.notes, *_blank(segmentation.volume, usual)]
     if training is None:
-        empty = [] if any(segmentation.voxels.values()) else ["no foreground was found"]
-        return [*segmentation.volume.notes, *empty]
-    reasons = list(segmentation.volume.notes)
+        return [*reasons, *([] if any(segmentation.voxels.values()) else ["no foreground was found"])]
     for value, name in sorted(segmentation.classes.items()):
         known = training["classes"].get(str(value))
         if known is not None:
@@ -138,6 +138,20 @@ def departures(
                     f"unusual intensities: {STATISTICS[name]} of channel {channel} is "
                     f"{show_number(found, 4)}, in training {show_number(low, 4)} to {show_number(high, 4)}"
                 )
+    return reasons
+
+
+def _blank(volume: Volume, usual: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Channels that are one value nearly everywhere, unless that was ``usual``: what is found there was not
+    seen."""
+    reasons = []
+    for channel in range(volume.channels):
+        low, _, high = _statistics(volume, channel)
+        ranges = [usual[channel][name] for name in ("low", "high")] if usual else []
+        seen = bool(ranges) and all(least <= low <= most for least, most in ranges)
+        if low == high and not seen:
+            value = show_number(low, 4)
+            reasons.append(f"nothing is to be seen: nearly all voxels of channel {channel} are {value}")
     return reasons
 
 

@@ -16,6 +16,8 @@ from semivox.cohort import (
     Case,
     case_identity,
     ending_of,
+    is_somebodys,
+    place_of,
     quick_sha256,
     read_case,
     stem_of,
@@ -87,6 +89,9 @@ class ScanWork:
             digest = replace(digest, scan=case_identity(self.scan, volume))
             if before is not None and _up_to_date(self.model, before, digest, self.out, self.wanted):
                 return lambda: (before, False)
+            self._refuse_somebodys(
+                place_of(inside(self.out, self.scan.name), volume.source, self.wanted.format)
+            )
             if self.before is not None and not _same_work(self.model, self.before, digest):
                 self.forget()  # if this process dies, the old row must not pass for that of the new mask
             segmentation = self.model.predict(
@@ -159,11 +164,20 @@ class ScanWork:
         )
         return failed, True
 
+    def _refuse_somebodys(self, place: Path) -> None:
+        if is_somebodys(place, self.model.regions):
+            raise DataError(
+                "a mask is there that predict has not written, or that was edited since",
+                path=place,
+                remedy="move it away, or choose another --out",
+            )
+
     def _remove(self, written: Collection[Path] = ()) -> None:
         """Take away what an earlier call wrote for the case and this one has not ``written``: it must not
-        pass for this one's."""
+        pass for this one's. A mask that was edited since stays."""
         before = None if self.before is None else self.before.mask
-        if before is not None and self.out / before not in written:
+        stale = before is not None and self.out / before not in written
+        if before is not None and stale and not is_somebodys(self.out / before, self.model.regions):
             remove_file(self.out, before)
         for folder in (PROBABILITIES, UNCERTAINTY):
             for path in _maps(self.scan.name, self.out / folder):

@@ -28,10 +28,10 @@ def warmed_up(method: Method, stages: Sequence[Stage], facts: Facts) -> list[Sta
         return stages  # labels alone all through, or a pretraining that has no labels
     total = sum(stage.share for stage in stages)
     own = sum(stage.share for stage in stages[:joint]) / total
-    share = (facts.warm_up - own) / (1 - own)
     players = _networks(method, stages[joint].players)
-    if share <= 0 or not players:
+    if own >= facts.warm_up or not players:
         return stages
+    share = (facts.warm_up - own) / (1 - own)
     moved = {player.name: player.optimizer for player in stages[0].players}
     learning = tuple(replace(p, optimizer=moved.get(p.name, p.optimizer)) for p in stages[joint].players)
     first = Stage(NAME, stages[0].streams, learning, stages[joint].pairs, share)
