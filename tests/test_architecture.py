@@ -369,7 +369,7 @@ TOUCHES = {
         "open:a",
         "open:w",
     },  # the one door
-    "files.py": {"write_text", "write_bytes"},  # a temporary of `replacing`
+    "files.py": {"write_text", "write_bytes", "copyfile"},  # a temporary of `replacing`
     "annotating/book.py": {"sqlite3.connect"},  # a file of its own, which SQLite keeps whole
     "leftovers.py": {"os.open"},  # to lock it
     "cli.py": {"os.open"},  # /dev/null in the place of a closed pipe
@@ -390,10 +390,8 @@ TOUCHES = {
     "training/pseudo_label_bank.py": {"np.save"},  # a temporary of `replacing`
     "report/contact_sheet.py": {"np.savez"},  # in a folder of `scratch`
     "engines/worker.py": {"open:w"},  # a pipe
-    "exports/bundle.py": {"copyfile"},  # a temporary of `replacing`, in a folder of `building`
     "inference/export.py": {"save_file"},  # a temporary of `replacing`
     "inference/record.py": {"open:w"},  # temporaries of `replacing`
-    "runs/records.py": {"copyfile"},  # a temporary of `replacing`
     "testing/runs.py": {"TemporaryDirectory", "copytree", "mkdir"},  # a developer's checks
     "testing/learning.py": {"TemporaryDirectory"},
 }

@@ -259,6 +259,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def copy_file(source: Path, path: Path) -> None:
+    """Write what ``source`` holds to ``path``, atomically."""
+    with replacing(path) as temporary:
+        shutil.copyfile(source, temporary)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON (no NaN), atomically."""
     write_text(path, _json(content))

@@ -126,9 +126,36 @@ def test_a_run_with_a_parent_resumes_to_the_same_bits(
         assert read(tmp_path / "whole", name) == read(tmp_path / "parts", name)
 
 
-def test_a_parent_that_has_changed_is_refused_on_resume(
+@pytest.mark.parametrize("place", ["changed", "moved", "relative"])
+def test_a_run_goes_on_by_its_own_copy_of_what_it_began_with(
+    place: str, first: Path, phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Also a method that builds its networks anew between stages, from the weights that it began with."""
+    parent = Path(shutil.copytree(first, tmp_path / "parent"))
+    monkeypatch.chdir(tmp_path)
+    init = Path("parent") if place == "relative" else parent
+    asked: dict[str, Any] = {"method": "atso", "steps": 8, "settings": small, "cache": cache}
+    train(phantoms[0], tmp_path / "whole", init=init, **asked)
+    with pytest.raises(Stopped):
+        train(phantoms[0], tmp_path / "parts", init=init, display=StopAfter(2), **asked)
+    if place == "changed":
+        shutil.rmtree(parent)
+        train(phantoms[0], parent, method="supervised", steps=1, seed=5, settings=small, cache=cache)
+    elif place == "moved":
+        parent.rename(tmp_path / "elsewhere")
+    else:
+        monkeypatch.chdir(phantoms[0])
+    train(phantoms[0], tmp_path / "parts", resume=True, cache=cache)
+    whole, parts = (load_file(tmp_path / run / "model.safetensors") for run in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert read(tmp_path / "whole", "cases.json") == read(tmp_path / "parts", "cases.json")
+
+
+def test_without_a_copy_a_parent_that_has_changed_is_refused_on_resume(
     first: Path, phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
 ) -> None:
+    """As earlier versions left their runs."""
     parent = Path(shutil.copytree(first, tmp_path / "parent"))
 
     def go(**more: Any) -> None:
@@ -139,6 +166,7 @@ def test_a_parent_that_has_changed_is_refused_on_resume(
 
     with pytest.raises(Stopped):
         go(display=StopAfter(1))
+    shutil.rmtree(tmp_path / "run/beginning")
     other = tmp_path / "other"
     train(phantoms[0], other, method="supervised", steps=1, seed=5, settings=small, cache=cache)
     for name in ("model.json", "model.safetensors"):
@@ -149,6 +177,21 @@ def test_a_parent_that_has_changed_is_refused_on_resume(
         shutil.copy(first / name, parent)
     go(resume=True)
     assert read(tmp_path / "run", "status.json")["state"] == "done"
+
+
+@pytest.mark.parametrize("with_parent", [False, True])
+def test_what_an_earlier_try_began_with_is_not_taken_by_the_next(
+    with_parent: bool, first: Path, phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {"method": "supervised", "steps": 1, "settings": small, "cache": cache}
+    other = tmp_path / "other"
+    train(phantoms[0], other, seed=9, **asked)
+    for out in ("new", "again"):
+        if out == "again":
+            shutil.copytree(first, tmp_path / out / "beginning")
+        train(phantoms[0], tmp_path / out, init=other if with_parent else None, **asked)
+    new, again = (load_file(tmp_path / out / "model.safetensors") for out in ("new", "again"))
+    assert all(torch.equal(new[name], again[name]) for name in new)
 
 
 @pytest.fixture

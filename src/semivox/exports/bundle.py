@@ -7,7 +7,6 @@ packages that it needs. The TorchScript network stands beside it for pipelines t
 
 from __future__ import annotations
 
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from semivox.exports.extra import packages_for
 from semivox.exports.model_card import model_card
 from semivox.exports.traced import INPUT, TORCHSCRIPT, multiple_of, write_torchscript
-from semivox.files import make_folder, replacing, write_json, write_text
+from semivox.files import copy_file, make_folder, write_json, write_text
 from semivox.inference import Model
 from semivox.inference.export import CARD, WEIGHTS
 from semivox.report.run_record import RunRecord
@@ -33,8 +32,7 @@ def write_bundle(model: Model, record: RunRecord, folder: Path, weights: str | N
     for name in ("configs", "models", "docs"):
         make_folder(folder / name)
     for name in (WEIGHTS, CARD):
-        with replacing(folder / "models" / name) as temporary:
-            shutil.copyfile(record.path / name, temporary)
+        copy_file(record.path / name, folder / "models" / name)
     far = write_torchscript(model, folder / "models" / TORCHSCRIPT)
     write_json(folder / "configs" / "metadata.json", metadata(model, record))
     write_json(folder / "configs" / "inference.json", inference(weights))

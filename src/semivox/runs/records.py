@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from semivox.cohort import Case, Cohort, Split, case_identity, files_sha256, lab
 from semivox.contents import Cases, Environment
 from semivox.duration import show_duration
 from semivox.errors import DataError
-from semivox.files import read_json, replacing, write_json
+from semivox.files import copy_file, read_json, write_json
 from semivox.inference import learned_by
 from semivox.methods.catalog import CATALOG, parse_method
 from semivox.methods.installed import package_of
@@ -143,8 +142,7 @@ def copy_source(method: str, folder: Path) -> None:
     """A user's method file goes into ``folder``, for the record; nothing ever imports it from there."""
     file = Path(method.rpartition(":")[0])
     if file.suffix == ".py":
-        with replacing(folder / file.name) as temporary:
-            shutil.copyfile(file, temporary)
+        copy_file(file, folder / file.name)
 
 
 def announce_labels(record: Mapping[str, Any], stage: str, guard: bool, display: Display) -> None:

@@ -28,7 +28,7 @@ from semivox.networks import Segmenter
 from semivox.prepare import Plan, Store, plan_from_json, plan_to_json, write_plan
 from semivox.randomness import Key
 from semivox.runs.asked import chosen, facts_of, refuse_taken, settings_of, supervised_after_all
-from semivox.runs.beginnings import begin, package_parent, parent_run
+from semivox.runs.beginnings import KEPT, begin, begins_with, parent_run
 from semivox.runs.faults import disk_stops, last_words, memory_told, refuse_before_preparing, refuse_stages
 from semivox.runs.flips import without_exchanges
 from semivox.runs.live_report import LiveReport
@@ -121,7 +121,7 @@ class Run:
         self.config, self.method_class = settings_of(asked, self.cohort)
         self.split = split_cohort(self.cohort, self.config.run.labeled)
         refuse_before_preparing(asked, self.config, self.method_class, self.cohort, self.split, told)
-        self.parent = parent_run(self.config.run, self.cohort, self.split)
+        self.parent = parent_run(asked, self.config.run, self.cohort, self.split)
         self.live = LiveReport(asked.folder, self.display, page)
         self.watcher: Watch | None = None
 
@@ -151,7 +151,7 @@ class Run:
             self.plan = planned(self.asked, self.config, self.cohort, self.split, self.display)
             refuse_stages(self.config, self.method_class, self.plan, self.split)
             given = self.config.run, self.plan, self.cohort, self.split, self.display
-            self.parent = self.parent or package_parent(*given)
+            self.parent = begins_with(self.asked, self.parent, *given)
             self.store = stored(self.asked, self.cohort, self.split, self.plan, self.display)
         self.write(record_cases, self._path("cases.json"), self.cohort, self.split, self.parent)
         told = self.processes.agree(plan_to_json(self.plan) if self.processes.first else {})
@@ -317,7 +317,7 @@ class Run:
         def make(steps: int, precision: str) -> tuple[Facts, Method]:
             facts = facts_of(config, self.plan, self.split, steps, precision)
             method = self.method_class(facts, config.method)
-            begin(method, config.run, self.plan)
+            begin(method, config.run, self.plan, self._path(KEPT))
             return facts, method.to(self.device)
 
         return make

@@ -17,7 +17,7 @@ from semivox.errors import DataError, DiskFault, SettingsError, Stopped
 from semivox.files import inside, read_json, remove_file, told, write_state
 
 HEARTBEAT_SECONDS = 5.0
-PARTS = ("pseudo_labels", "source", "evaluations")
+PARTS = ("beginning", "pseudo_labels", "source", "evaluations")
 """Folders that a run may hold beside its checkpoints."""
 
 
