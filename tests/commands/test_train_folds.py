@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import semivox
+from semivox.cohort import read_volume, write_mask
 from semivox.commands import compare as module
 from semivox.comparison.cell_run import CellRunner
 from semivox.comparison.cells import Cell
@@ -57,6 +58,9 @@ def test_folds_are_trained_measured_and_predict_together(
         assert not {row["patient"] or row["case"] for row in trained} & set(own["patients"].values())
         cases |= own["cases"]
     assert set(cases) == {"phantom_001", "phantom_002"}
+    for one in (lambda: semivox.rank(out, data), lambda: semivox.load_model(out)):
+        with pytest.raises(DataError, match=r"several runs, and one is asked for.*ensemble\.json lists"):
+            one()
     content = read_evaluation(out / "cross_validation.json")
     assert content == result.cross_validation
     dice = np.array([[cases[name]["1"]["dice"]] for name in content["cases"]])
@@ -130,3 +134,42 @@ def test_folds_of_few_labelled_scans_alone_exchange_boxes_as_one_run_does(data: 
     assert asked.methods == asked.reference == "supervised{exchange=1}"
     assert [cell.variant.name for cell in read_request(asked).cells()] == ["supervised+exchange=1"] * 2
     assert asked.settings == {"run.init": "auto", "plan.network.kind": "unet"}
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_a_class_that_only_one_patient_has_is_told_before_any_fold_is_trained(
+    command: str, flat_phantoms: Folders, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(flat_phantoms[0], tmp_path / "data"))
+    for label in sorted((data / "labelsTr").iterdir())[1:]:
+        values = read_volume(label)
+        write_mask(label, np.where(values.array[0] == 2, 0, values.array[0]), values)
+    said = r"without the cases of fold\d no label shows class 2 \(.*two patients or more"
+    asked: dict[str, Any] = {"folds": 4, "steps": 1}
+    with pytest.raises(DataError, match=said):
+        if command == "train":
+            semivox.train(data, tmp_path / "runs", method="supervised", **asked)
+        else:
+            semivox.compare(data, tmp_path / "runs", methods="supervised", **asked)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_labelled_set_without_a_class_is_told_before_any_is_trained(
+    flat_phantoms: Folders, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(flat_phantoms[0], tmp_path / "data"))
+    first = sorted((data / "labelsTr").iterdir())[0]
+    values = read_volume(first)
+    write_mask(first, np.minimum(values.array[0], 1), values)
+    one = tmp_path / "one.txt"
+    one.write_text(first.name.removesuffix(".png") + "\n")
+    with pytest.raises(DataError, match=r"no labelled case has class 2 .*--labeled .*one"):
+        semivox.compare(
+            data,
+            tmp_path / "cmp",
+            test=flat_phantoms[1],
+            methods="supervised",
+            labeled=[4, str(one)],
+            steps=1,
+        )
+    assert not (tmp_path / "cmp").exists()

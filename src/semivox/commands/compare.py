@@ -57,8 +57,10 @@ def compare(options: CompareOptions) -> Comparison:
     check_kept(request)
 
     from semivox.comparison.cell_run import check_settings
+    from semivox.comparison.shown_classes import refuse_unshown_classes
 
     check_settings(request)
+    refuse_unshown_classes(request)
     asked = keep(request)
     if request.added:
         display.say(f"{request.reference.name}: added, as the reference")

@@ -15,7 +15,7 @@ from semivox.cohort import Volume, channels_differ, classes_differ
 from semivox.contents import EnsembleFolder, RunOfMask
 from semivox.errors import DataError, SettingsError
 from semivox.files import inside, read_json, write_json
-from semivox.inference.export import CARD
+from semivox.inference.export import CARD, ENSEMBLE
 from semivox.inference.model import Loading, Model, load_model
 from semivox.inference.native_grid import Found
 from semivox.inference.predictor import Pieces, Predictor
@@ -23,7 +23,6 @@ from semivox.inference.ranges import joined_ranges
 from semivox.prepare import ClassPlan, Plan
 
 Shown = TypeVar("Shown", bound=ClassPlan)
-ENSEMBLE = "ensemble.json"
 FORMAT = 1
 OF_THE_FIRST = ("channels", "labels", "codes", "colours", "file_ending", "naming", "inferred", "regions")
 

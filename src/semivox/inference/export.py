@@ -18,6 +18,8 @@ from semivox.prepare import Plan, plan_to_json
 
 FORMAT = 1
 WEIGHTS, CARD = "model.safetensors", "model.json"
+ENSEMBLE = "ensemble.json"
+"""Which runs a folder of several stands for."""
 ENOUGH_STEPS = 100
 """A network that begins with random weights and takes fewer steps has learned nothing to rely on."""
 

@@ -11,7 +11,7 @@ from torch import nn
 from semivox.cohort import ENDINGS, sha256_file
 from semivox.errors import DataError, SettingsError
 from semivox.files import read_json
-from semivox.inference.export import CARD, FORMAT, WEIGHTS
+from semivox.inference.export import CARD, ENSEMBLE, FORMAT, WEIGHTS
 from semivox.networks import build_from_description
 
 
@@ -21,6 +21,14 @@ def read_card(run: str | Path) -> dict[str, Any]:
     Raises DataError: no model, one of a newer format, or weights of another card.
     """
     run = Path(run)
+    if not (run / CARD).is_file() and (run / ENSEMBLE).is_file():
+        raise DataError(
+            "is a folder of several runs, and one is asked for",
+            path=run,
+            found=ENSEMBLE,
+            expected=f"a run, with {CARD}",
+            remedy=f"give one of the runs that {ENSEMBLE} lists",
+        )
     if not (run / CARD).is_file() or not (run / WEIGHTS).is_file():
         raise DataError(
             "holds no model",
