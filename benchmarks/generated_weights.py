@@ -1,8 +1,8 @@
 """From a run on generated scans to the folder of weights that the package has.
 
-    OMP_NUM_THREADS=1 python benchmarks/generated_scans.py scans --scans 1000 --shape 72 72 10 \\
-        --spacing 3 3 6.6667 --seed 0
-    semivox train scans --out run --method supervised --budget 18m --threads 1 --set plan.rung=1 \\
+    OMP_NUM_THREADS=1 python benchmarks/generated_scans.py scans --scans 3000 --shape 72 72 10 \\
+        --spacing 3 3 6.6667 --seed 1
+    semivox train scans --out run --method supervised --steps 9000 --threads 1 --set plan.rung=1 \\
         --set "plan.patch=[56,56,8]"
     python benchmarks/generated_weights.py run src/semivox/pretrained/unet3d
 
