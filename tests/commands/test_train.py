@@ -474,7 +474,8 @@ def test_auto_is_chosen_by_steps_and_scans_and_said_in_a_line(
     assert settings_in(tmp_path / "run")["method"]["exchange"] == 0
     (line,) = [line for line in display.said if line.startswith("method: ")]
     scans = ("2 labelled, 3 unlabelled scans", "2 labelled scans")[folder]
-    assert line == f"method: supervised: {scans}, 5 steps: too few (override: --method NAME)"
+    before = (RECOMMENDED, "supervised{exchange=1}")[folder]
+    assert line == f"method: supervised: {scans}, 5 steps: too few for {before} (override: --method NAME)"
     assert settings_in(tmp_path / "run")["plan"]["network.kind"] == "unet"  # as the plan was made before
 
 
@@ -524,13 +525,34 @@ def test_auto_takes_what_pays_with_these_scans_where_there_are_steps(
     assert line == f"method: {name}: {scans}, 1,000 steps (override: --method NAME)"
 
 
+@pytest.mark.parametrize("folder", [0, 1])
+@pytest.mark.parametrize(
+    ("init", "steps", "boxes"), [(None, 200, True), (None, 199, False), ("scratch", 200, False)]
+)
+def test_boxes_need_fewer_steps_where_networks_begin_with_the_packages_weights(
+    folder: int, init: str | None, steps: int, boxes: bool,
+    phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    more: dict[str, Any] = {"settings": small, "cache": cache, "display": StopAfter(1)}
+    with pytest.raises(Stopped):
+        train(phantoms[folder], tmp_path / "run", steps=steps, init=init, **more)
+    written = settings_in(tmp_path / "run")
+    assert (written["run"]["method"], written["method"]["exchange"]) == ("supervised", int(boxes))
+    (line,) = [line for line in more["display"].said if line.startswith("method: ")]
+    name = "supervised{exchange=1}" if boxes else "supervised"
+    assert line.startswith(f"method: {name}: 2 labelled")
+    before = (RECOMMENDED, "supervised{exchange=1}")[folder]
+    assert (f"too few for {before}" in line) == (name != before)
+
+
 @pytest.mark.parametrize("given", [{}, {"run.sweeps": 0}])
 @pytest.mark.parametrize("folder", [0, 1])
 def test_auto_goes_back_to_labels_alone_where_fewer_steps_are_measured_than_planned(
     folder: int, given: dict[str, Any],
     phantoms: Folders, small: dict[str, Any], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("semivox.runs.asked.LEAST_STEPS", 10**6)
+    for least in ("LEAST_STEPS", "LEAST_STEPS_BEGUN"):
+        monkeypatch.setattr(f"semivox.runs.asked.{least}", 10**6)
     display, settings, run = Told(), {**small, **given, "plan.steps": 2 * 10**6}, tmp_path / "run"
     more: dict[str, Any] = {"settings": settings, "cache": cache, "display": display}
     result = train(phantoms[folder], run, budget=4.0, **more)

@@ -84,11 +84,9 @@ def _method(asked: TrainOptions, before: Path, cohort: Cohort) -> str:
         return next(iter(_kept(before).get("methods", {}).values()), "supervised")
     display = asked.display or Silent()
     config, _ = settings_of(asked, cohort)
-    steps = config.run.steps
-    if asked.leaves_method and config.run.method != "supervised" and steps is None:
-        split = split_cohort(cohort, config.run.labeled)
-        steps = planned(asked, config, cohort, split, display).steps
-    config, _ = chosen(asked, config, steps, cohort, display) or (config, None)
+    if asked.leaves_method:
+        plan = planned(asked, config, cohort, split_cohort(cohort, config.run.labeled), display)
+        config, _ = chosen(asked, config, plan, cohort, display) or (config, None)
     return method_name(config)
 
 

@@ -13,7 +13,7 @@ from semivox.methods import Facts, Method
 from semivox.methods.catalog import RECOMMENDED
 from semivox.prepare import Plan
 from semivox.prepare.candidate import FEW_LABELED
-from semivox.pretrained import WHERE_THERE_ARE
+from semivox.pretrained import WHERE_THERE_ARE, beginning, is_run
 from semivox.randomness import Key
 from semivox.runs.environment import recorded_method
 from semivox.settings import assignments
@@ -27,6 +27,8 @@ LEAST_STEPS = 800
 change places slow learning down."""
 BOXES = "supervised{exchange=1}"
 """What few labelled scans are learned by where there are no others."""
+LEAST_STEPS_BEGUN = 200
+"""Steps from which boxes pay where the networks begin with the package's weights (docs/results.md)."""
 PLACES = ("data", "out", "plan", "watch", "config", "settings", "resume", "folds", "on", "cache", "workers")
 """Fields that are no settings of :class:`~semivox.training.config.RunSettings`."""
 
@@ -97,45 +99,53 @@ def _counted(cohort: Cohort, labeled: str | None) -> tuple[int, int]:
 
 
 def chosen(
-    asked: TrainOptions, config: Config, planned_steps: int | None, cohort: Cohort, display: Display
+    asked: TrainOptions, config: Config, plan: Plan, cohort: Cohort, display: Display
 ) -> tuple[Config, type[Method]] | None:
-    """What ``auto`` stands for, told in a line with why: the settings of plain ``supervised`` where it took
-    another method and the run has too few steps for it, else None.
+    """What ``auto`` stands for, told in a line with why: the settings of a method that few steps suffice for
+    where it took another and the run has too few for that, else None.
 
-    ``planned_steps``: those that the plan expects the budget to hold.
+    ``plan``: it tells how many steps the budget is expected to hold.
     """
     if not asked.leaves_method or asked.goes_on:
         return None
     known, others = _counted(cohort, config.run.labeled)
     why = f"{known} labelled, {others} unlabelled scans" if others else f"{known} labelled scans"
-    steps = config.run.steps or planned_steps
+    steps = config.run.steps or plan.steps
     if steps is not None:
         about = "about " if config.run.steps is None else ""
         why = f"{why}, {about}{steps:,} step{'' if steps == 1 else 's'}"
-    if steps is None or steps >= LEAST_STEPS or _plain(config):
-        display.say(f"method: {method_name(config)}: {why} (override: --method NAME)")
+    method = _for_steps(config, plan, steps, known)
+    if method == method_name(config):
+        display.say(f"method: {method}: {why} (override: --method NAME)")
         return None
-    display.say(f"method: supervised: {why}: too few (override: --method NAME)")
-    return _instead(asked, config, "supervised", cohort)
+    display.say(f"method: {method}: {why}: too few for {method_name(config)} (override: --method NAME)")
+    return _instead(asked, config, method, cohort)
 
 
 def supervised_after_all(
-    asked: TrainOptions, config: Config, cohort: Cohort, display: Display
+    asked: TrainOptions, config: Config, plan: Plan, cohort: Cohort, display: Display
 ) -> tuple[Config, type[Method]] | None:
     """The same once the steps were measured, and are far fewer than the plan had expected: only that is told.
     ``config``: with these steps."""
-    steps = config.run.steps
-    if not asked.leaves_method or _plain(config) or steps is None:
+    steps, before = config.run.steps, method_name(config)
+    if not asked.leaves_method or steps is None:
         return None
-    if steps < LEAST_STEPS:
-        method, why = "supervised", f"{steps:,} steps are too few for {method_name(config)}"
-    elif config.run.sweeps == 0 and config.run.method != "supervised":
-        known, _ = _counted(cohort, config.run.labeled)
+    known, _ = _counted(cohort, config.run.labeled)
+    method, why = _for_steps(config, plan, steps, known), f"{steps:,} steps are too few for {before}"
+    if method == before and config.run.sweeps == 0 and config.run.method != "supervised":
         method, why = _labels_alone(known), "there is no time to label scans"
-    else:
+    if method == before:
         return None
     display.say(f"method: {method} after all: {why} (override: --method NAME)")
     return _instead(asked, config, method, cohort)
+
+
+def _for_steps(config: Config, plan: Plan, steps: int | None, known: int) -> str:
+    """The method of ``config`` if a run of so many steps suffices for it, else one that it suffices for."""
+    if steps is None or steps >= LEAST_STEPS or _plain(config):
+        return method_name(config)
+    begun = not is_run(config.run.init) and beginning(config.run.init, plan.network) is not None
+    return _labels_alone(known) if begun and steps >= LEAST_STEPS_BEGUN else "supervised"
 
 
 def _instead(asked: TrainOptions, config: Config, method: str, cohort: Cohort) -> tuple[Config, type[Method]]:

@@ -158,7 +158,7 @@ class Run:
         if not self.processes.first:  # all is prepared now, or on another machine's disk
             self.plan = plan_from_json(told)
             self.store = stored(self.asked, self.cohort, self.split, self.plan, self.display)
-        if short := chosen(self.asked, self.config, self.plan.steps, self.cohort, self.display):
+        if short := chosen(self.asked, self.config, self.plan, self.cohort, self.display):
             self.config, self.method_class = short
         self.config = without_exchanges(self.config, self.store, self.plan, self.display)
         where = self._path("pseudo_labels"), self.store, self.plan, Key(self.config.run.seed)
@@ -172,7 +172,7 @@ class Run:
             self.processes.wait()
             how = self.maker, self.batches, self.bank, self.device, self.began, self.display, self.processes
             self.config = measure_settings(self.config, *how)
-            if short := supervised_after_all(self.asked, self.config, self.cohort, self.display):
+            if short := supervised_after_all(self.asked, self.config, self.plan, self.cohort, self.display):
                 self.config, self.method_class = short
                 self.config = without_exchanges(self.config, self.store, self.plan, Silent())
                 self.config = measure_settings(self.config, *how)
