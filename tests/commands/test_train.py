@@ -474,8 +474,7 @@ def test_auto_is_chosen_by_steps_and_scans_and_said_in_a_line(
     assert settings_in(tmp_path / "run")["method"]["exchange"] == 0
     (line,) = [line for line in display.said if line.startswith("method: ")]
     scans = ("2 labelled, 3 unlabelled scans", "2 labelled scans")[folder]
-    before = (RECOMMENDED, "supervised{exchange=1}")[folder]
-    assert line == f"method: supervised: {scans}, 5 steps: too few for {before} (override: --method NAME)"
+    assert line == f"method: supervised: {scans}, 5 steps: too few (override: --method NAME)"
     assert settings_in(tmp_path / "run")["plan"]["network.kind"] == "unet"  # as the plan was made before
 
 
@@ -542,7 +541,7 @@ def test_boxes_need_fewer_steps_where_networks_begin_with_the_packages_weights(
     name = "supervised{exchange=1}" if boxes else "supervised"
     assert line.startswith(f"method: {name}: 2 labelled")
     before = (RECOMMENDED, "supervised{exchange=1}")[folder]
-    assert (f"too few for {before}" in line) == (name != before)
+    assert ("too few" in line) == (name != before)
 
 
 @pytest.mark.parametrize("given", [{}, {"run.sweeps": 0}])

@@ -20,11 +20,14 @@ def one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_left_atrium(shared_data: Path, tmp_path: Path) -> None:
+    data, whole = shared_data / "la/dev", (3.0, (64, 48, 32), "unet")
     for budget in ("20m", "30m"):
-        found = plan(shared_data / "la/dev", budget, "2", cache=tmp_path, workers=1)
+        found = plan(data, budget, "2", method="supervised", cache=tmp_path, workers=1)
         assert (found.rung, found.patch, found.network.kind) == (2.0, (64, 64, 48), "vnet")
         assert found.batch == (2, 2)
         assert found.classes[0].dice_ceiling > 0.99
+        found = plan(data, budget, "2", cache=tmp_path, workers=1)
+        assert (found.rung, found.patch, found.network.kind) == whole
 
 
 def test_hippocampus_stays_native(shared_data: Path, tmp_path: Path) -> None:

@@ -28,13 +28,13 @@ class PlanOptions:
     """A data folder."""
     budget: Annotated[str | float | None, Flag("T", parse=parse_duration)] = None
     """Training time, such as 30m, 2h or 1h30m; without it the number of steps stays open."""
-    method: Annotated[str | None, Flag("NAME", default="auto")] = None
-    """For which method: with auto and few labelled scans the network is a U-Net, which begins with the
-    package's weights; the others have the papers' V-Net where a patch has room for it."""
     labeled: Annotated[str | None, Flag("SET", same_as="semivox.training.config:RunSettings")] = None
     out: Annotated[str | Path | None, Flag("FILE", writes="file")] = None
     """Write the plan there as ``plan.json``, for ``train --plan``."""
     _: KW_ONLY
+    method: Annotated[str | None, Flag("NAME", default="auto")] = None
+    """For which method: with auto and few labelled scans the network is a U-Net, which begins with the
+    package's weights; the others have the papers' V-Net where a patch has room for it."""
     cache: Annotated[str | Path | None, Flag("DIR", default="DATA/.semivox", writes="folder")] = None
     """Where prepared scans and what was measured on them are kept."""
     settings: Annotated[Mapping[str, Any] | Sequence[str], Flag("KEY=VALUE", flag="--set", repeat=True)] = ()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from semivox.cohort import Case, Cohort, read_label
-from semivox.cohort.regions import within
+from semivox.cohort import Case, Cohort, read_label, within
 from semivox.comparison.request import Group, Request
 from semivox.errors import DataError
 

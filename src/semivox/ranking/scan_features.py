@@ -13,10 +13,9 @@ from semivox.cohort import Volume, read_volume
 from semivox.errors import SettingsError
 from semivox.inference import load_network
 from semivox.networks import Segmenter, build_network
-from semivox.prepare import ChannelPlan, NetworkPlan, normalise, resample
+from semivox.prepare import ChannelPlan, Grid, NetworkPlan, normalise, resample
 from semivox.prepare.architecture import choose_network
 from semivox.prepare.fingerprint import rung_spacing
-from semivox.prepare.grid import Grid
 from semivox.prepare.headers import working_axes
 from semivox.pretrained import GENERATED, beginning
 from semivox.pretrained.generated import FEATURES

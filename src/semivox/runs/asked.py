@@ -118,7 +118,7 @@ def chosen(
     if method == method_name(config):
         display.say(f"method: {method}: {why} (override: --method NAME)")
         return None
-    display.say(f"method: {method}: {why}: too few for {method_name(config)} (override: --method NAME)")
+    display.say(f"method: {method}: {why}: too few (override: --method NAME)")
     return _instead(asked, config, method, cohort)
 
 

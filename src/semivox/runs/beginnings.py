@@ -10,7 +10,7 @@ from typing import Any
 
 from semivox.cohort import Cohort, Split
 from semivox.contents import Cases
-from semivox.files import copy_file, read_json
+from semivox.files import copy_file, read_json, remove_folder
 from semivox.inference import load_network, parent_of
 from semivox.inference.export import CARD, WEIGHTS
 from semivox.methods import Method
@@ -50,7 +50,8 @@ def _is_kept(folder: Path) -> bool:
 
 
 def _keep(source: Path | None, folder: Path) -> None:
-    if source is None:
+    if source is None:  # an earlier try may have left one
+        remove_folder(folder.parent, folder.name)
         return
     for name in (WEIGHTS, CARD):
         copy_file(source / name, folder / name)
@@ -67,13 +68,13 @@ def _package_parent(
     return {**parent_of(folder, cohort, len(split.labeled), fresh_heads=True), "path": GENERATED}
 
 
-def begin(method: Method, run: RunSettings, plan: Plan, kept: Path) -> None:
-    """Give every segmenter of ``method`` the weights that the run begins with, if they are not random: those
-    of its copy ``kept``, which runs of earlier versions have not."""
+def begin(method: Method, run: RunSettings, plan: Plan, kept: Path | None) -> None:
+    """Give every segmenter of ``method`` the weights that the run begins with, if they are not random: of one
+    that goes on those of its copy ``kept``, which runs of earlier versions have not."""
     source = beginning(run.init, plan.network)
     if source is None:
         return
-    folder = kept if _is_kept(kept) else source
+    folder = kept if kept is not None and _is_kept(kept) else source
     fresh = run.fresh_heads or not is_run(run.init)
     for network in method.children():
         if isinstance(network, Segmenter):

@@ -317,7 +317,7 @@ class Run:
         def make(steps: int, precision: str) -> tuple[Facts, Method]:
             facts = facts_of(config, self.plan, self.split, steps, precision)
             method = self.method_class(facts, config.method)
-            begin(method, config.run, self.plan, self._path(KEPT))
+            begin(method, config.run, self.plan, self._path(KEPT) if self.asked.goes_on else None)
             return facts, method.to(self.device)
 
         return make
