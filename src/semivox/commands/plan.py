@@ -63,13 +63,14 @@ def plan(options: PlanOptions) -> Plan:
 
     seconds = None if options.budget is None else budget_seconds(options.budget)
     wished = _wished(options.settings)
+    named = None if options.method == "auto" else options.method
+    if named is not None:
+        load_method(parse_method(named)[0])  # refuses one that is not there
     cohort = load_cohort(Path(options.data))
     split = split_cohort(cohort, options.labeled)
-    measured = fingerprint(cohort, split, options.progress, options.workers, options.cache)
-    if options.method in (None, "auto"):
+    if named is None:
         wished = plan_for_auto(len(split.labeled)) | wished
-    else:
-        load_method(parse_method(options.method)[0])  # refuses one that is not there
+    measured = fingerprint(cohort, split, options.progress, options.workers, options.cache)
     chosen = make_plan(measured, seconds, costs_here(), wished)
     if options.out is not None:
         write_plan(chosen, options.out)

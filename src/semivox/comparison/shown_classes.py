@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from semivox.cohort import Case, Cohort, read_label, within
+from semivox.cohort import Case, Cohort, inside, read_label
 from semivox.comparison.request import Group, Request
 from semivox.errors import DataError
 
@@ -30,7 +30,7 @@ def shown_in(case: Case, cohort: Cohort) -> frozenset[int]:
     assert case.label is not None
     values = np.unique(read_label(case.label, classes=cohort.classes, regions=cohort.regions).array)
     parts = cohort.regions.parts
-    return frozenset(n for n in cohort.structures_of(case) if within(values, parts.get(n, (n,))).any())
+    return frozenset(n for n in cohort.structures_of(case) if inside(values, n, parts).any())
 
 
 def _refused(request: Request, group: Group, number: int) -> DataError:

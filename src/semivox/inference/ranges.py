@@ -113,8 +113,9 @@ def departures(
     ``training`` is what :func:`training_ranges` gave (None: unknown; then only a mask without any foreground
     is a reason, and what the scan itself has against it).
     """
-    usual = training["intensity"] if training else ()
-    reasons = [*segmentation.volume.notes, *_blank(segmentation.volume, usual)]
+    volume, usual = segmentation.volume, training["intensity"] if training else ()
+    statistics = [_statistics(volume, channel) for channel in range(volume.channels)]
+    reasons = [*volume.notes, *_blank(statistics, usual)]
     if training is None:
         return [*reasons, *([] if any(segmentation.voxels.values()) else ["no foreground was found"])]
     for value, name in sorted(segmentation.classes.items()):
@@ -131,7 +132,7 @@ def departures(
                 reasons.append(f"spacing {s:.3g} mm, in training {low:.3g} to {high:.3g}")
     for channel, known in enumerate(training["intensity"]):
         far = INTENSITY_SPAN * (known["high"][1] - known["low"][0])
-        for name, found in zip(STATISTICS, _statistics(segmentation.volume, channel), strict=True):
+        for name, found in zip(STATISTICS, statistics[channel], strict=True):
             low, high = known[name]
             if not low - far <= found <= high + far:
                 reasons.append(
@@ -141,12 +142,11 @@ def departures(
     return reasons
 
 
-def _blank(volume: Volume, usual: Sequence[Mapping[str, Any]]) -> list[str]:
+def _blank(statistics: Sequence[Sequence[float]], usual: Sequence[Mapping[str, Any]]) -> list[str]:
     """Channels that are one value nearly everywhere, unless that was ``usual``: what is found there was not
     seen."""
     reasons = []
-    for channel in range(volume.channels):
-        low, _, high = _statistics(volume, channel)
+    for channel, (low, _, high) in enumerate(statistics):
         ranges = [usual[channel][name] for name in ("low", "high")] if usual else []
         seen = bool(ranges) and all(least <= low <= most for least, most in ranges)
         if low == high and not seen:

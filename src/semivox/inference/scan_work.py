@@ -176,9 +176,9 @@ class ScanWork:
         """Take away what an earlier call wrote for the case and this one has not ``written``: it must not
         pass for this one's. A mask that was edited since stays."""
         before = None if self.before is None else self.before.mask
-        stale = before is not None and self.out / before not in written
-        if before is not None and stale and not is_somebodys(self.out / before, self.model.regions):
-            remove_file(self.out, before)
+        mask = None if before is None else self.out / before
+        if mask is not None and mask not in written and not is_somebodys(mask, self.model.regions):
+            remove_file(self.out, mask.name)
         for folder in (PROBABILITIES, UNCERTAINTY):
             for path in _maps(self.scan.name, self.out / folder):
                 if path not in written:
