@@ -23,6 +23,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import semivox
+from semivox.cohort import read_label, read_volume, write_volume
 from semivox.commands import compare as module
 from semivox.commands.compare import Comparison, list_cells, render, render_cells
 from semivox.commands.train import train
@@ -310,6 +311,51 @@ def test_changed_cases_and_other_data_are_refused(
     (data / "cases.csv").write_text("case,use\nphantom_005,no\n")
     with pytest.raises(SettingsError, match="found cases of data: 5 cases, .* -> 4 cases, "):
         compare(data=data)
+
+
+@pytest.mark.parametrize("which", ["data", "test"])
+@pytest.mark.parametrize("what", ["labelsTr", "imagesTr"])
+def test_files_of_the_same_size_are_not_the_same(
+    phantoms: Folders, compare: Callable[..., Comparison], tmp_path: Path, which: str, what: str
+) -> None:
+    folders = {}
+    for name, source in zip(("data", "test"), phantoms, strict=True):
+        folders[name] = tmp_path / name
+        shutil.copytree(source, folders[name], ignore=shutil.ignore_patterns(".semivox"))
+    compare(**folders)
+    file = sorted((folders[which] / what).iterdir())[0]
+    volume = read_volume(file) if what == "imagesTr" else read_label(file)
+    array = volume.array.copy()
+    array[0, 0, 0, :2] = array[0, 0, 0, 1::-1] + 1
+    write_volume(file, array, like=volume)
+    with pytest.raises(SettingsError, match=f"content of {which}: [0-9a-f]+ -> [0-9a-f]+"):
+        compare(**folders)
+    kept = json.loads((tmp_path / "out/request.json").read_text())
+    for name in [name for name in kept["fixed"] if name.startswith(("content", "cases"))]:
+        del kept["fixed"][name]  # as an earlier version wrote it
+    write_json(tmp_path / "out/request.json", kept)
+    for path in (tmp_path / "out/cells").rglob("cell.json"):
+        content = json.loads(path.read_text())
+        content["request"] = {k: v for k, v in content["request"].items() if not k.startswith(("co", "ca"))}
+        write_json(path, content)
+    assert not compare(**folders).failed
+
+
+@pytest.mark.parametrize("labels", [{"other": 1}, {"atrium": 1, "rest": 2}, {"atrium": 1, "ignore": 2}])
+def test_a_class_that_means_something_else_now_is_refused(
+    phantoms: Folders, compare: Callable[..., Comparison], tmp_path: Path, labels: dict[str, Any]
+) -> None:
+    folders = {}
+    for name, source in zip(("data", "test"), phantoms, strict=True):
+        folders[name] = tmp_path / name
+        shutil.copytree(source, folders[name], ignore=shutil.ignore_patterns(".semivox"))
+    compare(**folders)
+    for folder in folders.values():
+        described = json.loads((folder / "dataset.json").read_text())
+        described["labels"] = {"background": 0, **labels}
+        (folder / "dataset.json").write_text(json.dumps(described))
+    with pytest.raises(SettingsError, match="classes of data: .* -> .*; classes of test: "):
+        compare(**folders)
 
 
 def test_a_cell_made_for_another_request_is_refused(

@@ -338,3 +338,61 @@ def test_the_table_names_what_matters(folders: tuple[Path, Path]) -> None:
     assert len(rendered({**found, "cases": many}).splitlines()) <= len(text.splitlines()) + 1
     describe(data, spacing_known=False)
     assert "mm" not in rendered(evaluate_folders(predictions, data))
+
+
+@pytest.mark.parametrize("way", ["inside", "link", "relative", "link called labels"])
+def test_however_the_labels_are_reached_their_folder_tells_what_they_mean(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    predictions, data = folders
+    expected = evaluate_folders(predictions, data)
+    link = tmp_path / ("labels_of_mine" if way == "link called labels" else "truth")
+    link.symlink_to(data / "labelsTr")
+    monkeypatch.chdir(data / "labelsTr" if way == "inside" else data)
+    given = {"inside": Path(), "relative": Path("labelsTr")}.get(way, link)
+    assert evaluate_folders(predictions, given) == expected
+
+
+def test_a_picture_beside_the_description_is_no_label(folders: tuple[Path, Path]) -> None:
+    predictions, data = folders
+    expected = evaluate_folders(predictions, data)
+    write(data / "overview.nii.gz", label(3))
+    assert evaluate_folders(predictions, data) == expected
+
+
+def test_a_table_of_other_cases_is_not_passed_over(folders: tuple[Path, Path]) -> None:
+    predictions, data = folders
+    (data / "cases.csv").write_text("case,patient\nC0,p\nC1,p\n")
+    with pytest.raises(DataError, match=r"names none of the labels.*found C0; expected names such as c0"):
+        evaluate_folders(predictions, data / "labelsTr")
+    (data / "cases.csv").write_text("case,patient\nc0,p\nC1,p\n")
+    assert evaluate_folders(predictions, data / "labelsTr")["patients"]["c0"] == "p"
+
+
+@pytest.mark.parametrize(
+    ("predicted", "referred", "refused"),
+    [
+        ({"left": 1, "right": 2}, {"left": 1, "right": 2}, False),
+        ({"right": 1, "left": 2}, {"left": 1, "right": 2}, True),
+        ({"left": 2, "other": 1}, {"left": 1, "right": 2}, True),
+        ({"sinister": 1, "dexter": 2}, {"left": 1, "right": 2}, False),
+        ({"both": [1, 2], "right": 2, "regions_class_order": [1, 2]}, {"left": 1, "right": 2}, False),
+        ({"left": [1, 2], "right": 2, "regions_class_order": [1, 2]}, {"left": 1, "right": 2}, True),
+    ],
+)
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_name_has_one_meaning_in_predictions_and_references(
+    folders: tuple[Path, Path], predicted: dict, referred: dict, refused: bool, plain: bool
+) -> None:
+    predictions, data = folders
+    for folder, labels in ((predictions, predicted), (data, referred)):
+        order = labels.get("regions_class_order")
+        classes = {name: value for name, value in labels.items() if name != "regions_class_order"}
+        more = {} if order is None else {"regions_class_order": order}
+        describe(folder, labels={"background": 0, **classes}, **more)
+    references = data / "labelsTr" if plain else data
+    if refused:
+        with pytest.raises(DataError, match="other values by the references' names.*found .*left"):
+            evaluate_folders(predictions, references)
+    else:
+        assert evaluate_folders(predictions, references)["classes"] == {"1": "left", "2": "right"}

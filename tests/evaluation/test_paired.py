@@ -114,6 +114,12 @@ def test_what_cannot_be_paired_is_refused() -> None:
         paired_difference(a, b)
     with pytest.raises(DataError, match="patients"):
         paired_difference(a, evaluation([0.5, 0.6], ["x", "x"]))
+    with pytest.raises(DataError, match=r"different classes; found .*class_1.* and .*class_2"):
+        paired_difference(a, evaluation([[0.5, 0.6], [0.6, 0.5]], classes=("1", "2")))
+    with pytest.raises(DataError, match="different classes"):
+        paired_difference(a, {**a, "classes": {"1": "another"}})
+    with pytest.raises(DataError, match=r"different regions; found none and .*\[1, 2\]"):
+        paired_difference(a, {**a, "regions": {"1": [1, 2]}})
     with pytest.raises(DataError, match="polic"):
         paired_difference(a, evaluation([0.5, 0.6], name="literature"))
     with pytest.raises(DataError, match="no such class"):

@@ -11,8 +11,8 @@ import pytest
 
 import semivox
 from semivox.cli import main
-from semivox.cohort import Volume, load_cohort
-from semivox.errors import SettingsError
+from semivox.cohort import Volume, load_cohort, read_volume, write_volume
+from semivox.errors import DataError, SettingsError
 from semivox.ranking.first_scans import numbers_of, points_of, rank_first
 
 RNG = np.random.default_rng(0)
@@ -112,3 +112,25 @@ def test_what_needs_a_run_is_refused_without_one(phantoms: tuple[Path, Path], tm
         semivox.rank(phantoms[0])
     with pytest.raises(SettingsError, match="slices need a run"):
         semivox.rank(phantoms[0], slices=3, out=tmp_path / "first")
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("whose", ["labelled", "unlabelled"])
+def test_a_scan_that_is_not_finite_is_listed_and_the_others_are_chosen_as_without_it(
+    phantoms: tuple[Path, Path], tmp_path: Path, broken: float, whose: str
+) -> None:
+    data = Path(shutil.copytree(phantoms[0], tmp_path / "data", ignore=shutil.ignore_patterns(".semivox")))
+    cases = load_cohort(data).cases
+    case = next(case for case in cases if (case.label is not None) == (whose == "labelled"))
+    (data / "cases.csv").write_text(f"case,use\n{case.name},no\n")
+    expected = [row.case for row in semivox.rank(data, top=2, out=tmp_path / "without").scans]
+    (data / "cases.csv").unlink()
+    volume = read_volume(case.images[0])
+    array = volume.array.astype(np.float32)
+    array[0, 0] = broken
+    write_volume(case.images[0], array, like=volume)
+    ranking = semivox.rank(data, top=2, out=tmp_path / "with")
+    assert "NaN or infinity" in ranking.failed[case.name]
+    assert [row.case for row in ranking.scans] == expected
+    with pytest.raises(DataError, match="NaN or infinity"):
+        semivox.scan_features(case.images[0])

@@ -51,7 +51,7 @@ def test_by_name_and_content(data: Path, tmp_path: Path) -> None:
     found = labeled_cases(run, load_cohort(data))
     assert [case.name for case in found.cases] == ["a", "c"]
     assert (found.absent, found.notes) == ((), ())
-    assert found.patients == {"a", "c", "p"}  # the patient of now counts too
+    assert found.patients == {"c", "p"}  # a is of patient p now, and counts once
 
 
 def test_a_renamed_scan_is_found_by_its_content(data: Path, tmp_path: Path) -> None:
@@ -105,4 +105,4 @@ def test_a_row_need_not_hold_what_is_no_part_of_its_name(
     (run / "cases.json").write_text(json.dumps(record))
     found = labeled_cases(run, load_cohort(data))
     assert [case.name for case in found.cases] == ["b", "c"]
-    assert found.patients == {"b", "c", "p"}
+    assert found.patients == {"c", "p"}

@@ -15,6 +15,7 @@ import pytest
 import semivox
 from semivox.cohort import Volume, load_cohort
 from semivox.errors import DataError, SettingsError
+from semivox.files import inside
 from semivox.prepare.grid import Grid
 from semivox.ranking.ranked_scan import RankedScan
 from semivox.ranking.slices import SliceScores, choose_slices, scans_for, slice_scores, spread
@@ -130,6 +131,27 @@ def test_labels_to_draw_in_train_when_they_are_drawn(
     for method in ("supervised", "mean_teacher"):
         result = semivox.train(data, tmp_path / method, method=method, steps=2, settings=small)
         assert result.steps == 2
+
+
+def test_what_was_drawn_stays_and_what_was_not_goes(ranked: tuple[Path, Path], tmp_path: Path) -> None:
+    run, data = ranked
+    out = tmp_path / "ranking"
+    first = semivox.rank(run, data, slices=2, top=1, out=out)
+    (mine,) = (out / "slices").iterdir()
+    other = next(row.case for row in first.scans if row.chosen is None)
+    mine.rename(inside(out, "slices", mine.name.replace(first.chosen[0].case, other)))
+    semivox.rank(run, data, slices=2, top=1, out=out)
+    assert [path.name for path in (out / "slices").iterdir()] == [mine.name]  # of another scan, untouched
+    image = nib.load(mine)
+    label = np.asarray(image.dataobj).copy()
+    label[4:9, 4:9] = 1
+    nib.save(nib.Nifti1Image(label, image.affine), mine)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(DataError, match=r"drawn in, and would be lost.*move them to the data folder"):
+        semivox.rank(run, data, slices=2, top=1, out=out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    semivox.rank(run, data, top=1, out=out)  # writes no labels
+    assert mine.read_bytes() == before[mine]
 
 
 def test_slices_that_there_cannot_be_are_refused(ranked: tuple[Path, Path], tmp_path: Path) -> None:

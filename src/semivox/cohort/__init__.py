@@ -62,12 +62,13 @@ if TYPE_CHECKING:
     from semivox.cohort.regions import Region, Regions, inside, within
     from semivox.cohort.scans import Scans, find_scans, find_series
     from semivox.cohort.segments import Segment, named_by_segments, segments_of_classes
-    from semivox.cohort.split import split_cohort
+    from semivox.cohort.split import COUNT, split_cohort
     from semivox.cohort.unusual_grids import too_far, too_large
-    from semivox.cohort.volume import Source, Volume, edges_of
+    from semivox.cohort.volume import Source, Volume, edges_of, not_finite
 
 __all__ = [
     "CHOICES",
+    "COUNT",
     "DETACHED",
     "ENDINGS",
     "Case",
@@ -128,6 +129,7 @@ __all__ = [
     "mark_of",
     "mask_ending",
     "named_by_segments",
+    "not_finite",
     "orientation_of",
     "place_of",
     "quick_sha256",

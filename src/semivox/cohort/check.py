@@ -18,6 +18,7 @@ from semivox.cohort.identity import case_identity
 from semivox.cohort.intensity import Intensity, unusual_intensities
 from semivox.cohort.prediction_mark import is_unedited_prediction, undrawn
 from semivox.cohort.unusual_grids import far_spacings, forms_disagree, sheared_grids, two_forms
+from semivox.cohort.volume import not_finite
 from semivox.errors import DataError
 
 Progress = Callable[[int, int], None]
@@ -137,18 +138,8 @@ def _check_case(
             disagreeing.append(case.name)
         if volume.channels != len(cohort.channels):
             yield "error", _wrong_channels(cohort, case, volume.channels)
-        bad = int(array.size - np.isfinite(array).sum()) if array.dtype.kind == "f" else 0
-        if bad:
-            yield (
-                "error",
-                DataError(
-                    "NaN or infinity in the image",
-                    path=case.images[0],
-                    found=f"{bad} of {array.size} voxels",
-                    expected="finite numbers",
-                    remedy="replace them (0, or the value of air)",
-                ),
-            )
+        if (broken := not_finite(volume)) is not None:
+            yield "error", broken
         elif volume.channels == len(cohort.channels):
             intensities[case.name] = Intensity.of(array)
         del volume, array  # before the label is read: one array at a time

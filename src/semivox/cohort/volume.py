@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from semivox.errors import DataError
+
 SpacingStatus = Literal["known", "nominal", "unknown"]
 """What a file tells of its spacing. "known": lengths in mm. "nominal": the ratio of the axes only, or numbers
 that are not to be trusted. "unknown": nothing. Only known spacing is ever a number of millimetres."""
@@ -88,6 +90,20 @@ class Volume:
     def spacing_mm(self) -> tuple[float, ...] | None:
         """:attr:`voxel_edges` in mm; None where spacing is not known."""
         return self.voxel_edges if self.spacing_status == "known" else None
+
+
+def not_finite(volume: Volume) -> DataError | None:
+    """What is wrong where intensities are NaN or infinite: no mean, median or network survives them."""
+    bad = int(np.count_nonzero(~np.isfinite(volume.array))) if volume.array.dtype.kind == "f" else 0
+    if not bad:
+        return None
+    return DataError(
+        "the image holds NaN or infinity",
+        path=volume.source.path,
+        found=f"{bad} of {volume.array.size} voxels",
+        expected="finite numbers",
+        remedy="replace them (0, or the value of air), or leave the scan out (use=no in cases.csv)",
+    )
 
 
 def edges_of(affine: np.ndarray, dims: int) -> tuple[float, ...]:

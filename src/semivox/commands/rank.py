@@ -83,7 +83,7 @@ def rank(options: RankOptions) -> Ranking:
     ------
     DataError
         No model in ``run``; no unlabelled scan in ``data``, other channels than the model's, or no scan that
-        can be predicted.
+        can be predicted; with ``slices`` labels in ``out`` that somebody has drawn in.
     SettingsError
         Unknown score or device, a score that cannot be measured, or more scans asked for than there are; of a
         data folder alone no ``out``, slices, or a curve.
@@ -98,7 +98,7 @@ def rank(options: RankOptions) -> Ranking:
         from semivox.ranking.candidates import cohort_of, labeled_in, refuse_none, unlabeled_in
         from semivox.ranking.rank import check_score, known_score, rank_scans, what_choosing_is_worth
         from semivox.ranking.record import write_ranking
-        from semivox.ranking.slices import slices_to_draw
+        from semivox.ranking.slices import refuse_drawn, slices_to_draw
         from semivox.remote import refuse_in_copy
 
     known_engine(options.on)
@@ -110,6 +110,8 @@ def rank(options: RankOptions) -> Ranking:
     out = run / "ranking" if options.out is None else Path(options.out)
     labeled, score = options.labeled, options.score
     known_score(score)
+    if options.slices is not None:
+        refuse_drawn(out)
     points, remarks = read_points(options.curve)
     model = load_model(run, device=options.device, weights="mean", threads=options.threads)
     cohort, failed = cohort_of(data, labeled)

@@ -159,11 +159,8 @@ def write_failure(cell: Cell, error: Exception) -> None:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """``name: before -> now`` of everything that differs."""
-    names = [*before, *(name for name in now if name not in before)]
-    return [
-        f"{n}: {_shown(before.get(n))} -> {_shown(now.get(n))}" for n in names if before.get(n) != now.get(n)
-    ]
+    """``name: before -> now`` of everything that differs, but what an earlier version did not record."""
+    return [f"{n}: {_shown(v)} -> {_shown(now.get(n))}" for n, v in before.items() if v != now.get(n)]
 
 
 def _shown(value: object) -> str:

@@ -17,7 +17,9 @@ from semivox.cohort import (
     Split,
     Task,
     case_identity,
+    files_sha256,
     is_there,
+    label_sha256,
     load_cohort,
     read_geometry,
     refuse_other_task,
@@ -149,7 +151,7 @@ def read_request(given: CompareOptions) -> Request:
         settings=assignments(given.settings),
         precision=None if given.precision == "auto" else given.precision,
     )
-    fixed = _fixed(train, cohorts[0].cases, None if test is None else groups[0].held_out)
+    fixed = _fixed(train, cohorts[0], None if test is None else groups[0])
     return Request(variants, first, added, sets, seeds, tuple(groups), oracle, fixed, train)
 
 
@@ -166,14 +168,18 @@ def _oracle(given: CompareOptions, sets: Sequence[Choice]) -> Choice | None:
     return everything if given.oracle and everything not in sets else None
 
 
-def _fixed(train: CompareOptions, cases: Sequence[Case], held_out: Sequence[Case] | None) -> dict[str, Any]:
-    """What may not change in a comparison's folder, as it stands in ``request.json``."""
+def _fixed(train: CompareOptions, cohort: Cohort, tested: Group | None) -> dict[str, Any]:
+    """What may not change in a comparison's folder, as ``request.json`` has it; ``tested`` None: folds."""
     settings = assignments(train.settings)
     return {
         "data": str(real_path(train.data)),
-        "cases of data": _digest(cases),
+        "cases of data": _digest(cohort.cases),
+        "content of data": _content(cohort.cases),
+        "classes of data": _classes(cohort),
         "test": None if train.test is None else str(real_path(train.test)),
-        "cases of test": None if held_out is None else _digest(held_out),
+        "cases of test": None if tested is None else _digest(tested.held_out),
+        "content of test": None if tested is None else _content(tested.held_out),
+        "classes of test": None if tested is None else _classes(tested.held_out_cohort),
         "folds": train.folds,
         **{name: getattr(train, name) for name in SAME},
         "plan": None if train.plan is None else _hash(train.plan),
@@ -292,12 +298,35 @@ def _sizes(case: Case) -> tuple[int, ...]:
 
 
 def _digest(cases: Sequence[Case]) -> str:
-    """The cases and how they are used, in a few digits; sizes stand for the files' content."""
+    """The cases and how they are used, in a few digits."""
     rows = [
         (c.name, c.patient, c.annotated, c.role, _sizes(c), c.label is not None and c.label.stat().st_size)
         for c in cases
     ]
     return f"{len(cases)} cases, {hashlib.sha256(repr(rows).encode()).hexdigest()[:12]}"
+
+
+def _content(cases: Sequence[Case]) -> str:
+    """The images and labels, in a few digits: what was measured against a label that was edited since stands
+    beside nothing new."""
+    hashes = [(_image_hash(case), label_sha256(case)) for case in cases]
+    return hashlib.sha256(repr(hashes).encode()).hexdigest()[:12]
+
+
+def _image_hash(case: Case) -> str:
+    try:
+        return files_sha256(case)
+    except DataError:
+        return "unreadable"  # what is wrong with it is told when it is read
+
+
+def _classes(cohort: Cohort) -> dict[str, Any] | None:
+    """What label values mean, where somebody says so."""
+    if "classes" in cohort.inferred:
+        return None
+    parts = cohort.regions.parts
+    found = {name: list(parts[n]) if parts else n for n, name in cohort.structures.items()}
+    return {**found, "ignore": cohort.ignore}
 
 
 def _hash(path: str | Path) -> str:

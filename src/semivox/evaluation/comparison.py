@@ -112,13 +112,13 @@ def pool_folds(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     for other in evaluations:
         if twice := sorted(set(cases) & set(other["cases"])):
             raise DataError("a case was measured in two folds", found=", ".join(twice[:5]))
-        for name in ("classes", "policy"):
-            if other.get(name) != first.get(name):
+        for name in ("classes", "regions", "policy"):
+            if other.get(name, {}) != first.get(name, {}):
                 raise DataError(f"the folds were evaluated with different {name}")
         cases |= other["cases"]
         patients |= {case: other.get("patients", {}).get(case) or case for case in other["cases"]}
-    about = {"classes": first["classes"], "policy": first.get("policy", {})}
-    return {**about, "cases": cases, "patients": patients}
+    about = {name: first[name] for name in ("classes", "regions") if name in first}
+    return {**about, "policy": first.get("policy", {}), "cases": cases, "patients": patients}
 
 
 def _seeds(cells: Sequence[Measured], folds: Sequence[str]) -> tuple[dict[int, Evaluation], list[int]]:

@@ -84,7 +84,8 @@ def _listed(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def same_cases(evaluations: Sequence[Evaluation]) -> tuple[list[str], list[str]]:
-    """Cases of the first evaluation and their patients; DataError where another one has others."""
+    """Cases of the first evaluation and their patients; DataError where another one has others, or other
+    classes."""
     first = evaluations[0]
     for other in evaluations[1:]:
         if strangers := sorted(set(first["cases"]) ^ set(other["cases"])):
@@ -93,6 +94,13 @@ def same_cases(evaluations: Sequence[Evaluation]) -> tuple[list[str], list[str]]
                 found=f"{len(strangers)} in one of them only: {', '.join(strangers[:5])}",
                 remedy="evaluate both predictions against the same labels",
             )
+        for name in ("classes", "regions"):
+            if first.get(name, {}) != other.get(name, {}):
+                raise DataError(
+                    f"the evaluations are of different {name}",
+                    found=f"{first.get(name) or 'none'} and {other.get(name) or 'none'}",
+                    remedy="evaluate both predictions against the same labels, with the same dataset.json",
+                )
         for name in ("tolerance_mm", "name"):
             if first.get("policy", {}).get(name) != other.get("policy", {}).get(name):
                 raise DataError(

@@ -25,6 +25,7 @@ from semivox.cohort import (
 from semivox.cohort.regions import NONE
 from semivox.contents import Outcomes
 from semivox.errors import DataError
+from semivox.files import real_path
 from semivox.prediction_rows import JSON, prediction_rows
 
 
@@ -66,15 +67,15 @@ def match_folders(predictions: Path, labels: Path) -> Pairs:
     """Pair ``predictions/CASE.ext`` with the references in ``labels``; file endings may differ.
 
     ``labels`` is a data folder, or a folder of label files. What their values mean stands in ``dataset.json``
-    in it or, if it is called ``labels...``, beside it (``cases.csv`` likewise), else in that of the
-    predictions; without any, every value of the references is a class. The labels of plain folders, too, mean
-    what the predictions say. Cases marked ``use=no`` or
-    ``unlabeled`` are left out.
+    in it or, if it (or what the link leads to) is called ``labels...``, beside it (``cases.csv`` likewise),
+    else in that of the predictions; without any, every value of the references is a class. The labels of
+    plain folders, too, mean what the predictions say. Cases marked ``use=no`` or ``unlabeled`` are left out.
 
     Raises
     ------
     DataError
-        A folder is missing or holds no label, or a case has two files in one of them.
+        A folder is missing or holds no label, a case has two files in one of them, ``cases.csv`` names none
+        of the labels, or a class has one value in the references and another in the predictions.
     """
     masks = label_files(predictions)
     if not masks:
@@ -85,7 +86,7 @@ def match_folders(predictions: Path, labels: Path) -> Pairs:
     described = predictions / "dataset.json"
     of_predictions = read_dataset_json(described) if described.is_file() else None
     spacing_known = of_predictions is None or of_predictions.spacing_known
-    files = label_files(labels)
+    files = {} if _is_data_folder(labels) else label_files(labels)
     if files:
         meaning, pairs = _plain_folder(labels, files, masks, of_predictions)
     else:
@@ -103,6 +104,8 @@ def match_folders(predictions: Path, labels: Path) -> Pairs:
             for case in cohort.cases
             if case.label is not None and case.role != "unlabeled"
         ]
+    if of_predictions is not None:
+        _refuse_other_values(described, of_predictions, meaning)
     if not pairs:
         raise DataError("holds no reference label", path=labels, expected="label files, e.g. in labelsTr/")
     names = {pair.case for pair in pairs}
@@ -117,6 +120,28 @@ def match_folders(predictions: Path, labels: Path) -> Pairs:
     )
 
 
+def _refuse_other_values(described: Path, predictions: Declared, references: _Meaning) -> None:
+    """A class of one name has one meaning; names that only one side has contradict nothing."""
+    ours = _made_of(predictions.structures, predictions.regions)
+    theirs = _made_of(references.classes, references.regions)
+    if other := [name for name in ours if name in theirs and ours[name] != theirs[name]]:
+        raise DataError(
+            "the predictions call other values by the references' names",
+            path=described,
+            found=", ".join(f"{name} {_numbers(ours[name])}" for name in other),
+            expected=", ".join(f"{name} {_numbers(theirs[name])}" for name in other),
+            remedy="give the masks the references' values, or correct the dataset.json that is wrong",
+        )
+
+
+def _made_of(structures: Mapping[int, str], regions: Regions) -> dict[str, tuple[int, ...]]:
+    return {name: regions.parts[n] if regions else (n,) for n, name in structures.items()}
+
+
+def _numbers(values: tuple[int, ...]) -> str:
+    return " + ".join(map(str, values))
+
+
 def _tells_spacing(pair: Pair) -> bool:
     """Whether the reference's header or, since they lie on one grid, the prediction's tells the spacing."""
     known = []
@@ -126,6 +151,14 @@ def _tells_spacing(pair: Pair) -> bool:
         except DataError:  # named when its voxels are read
             return True
     return any(known)
+
+
+def _is_data_folder(folder: Path) -> bool:
+    """Whether its labels lie in a folder of their own, whatever pictures lie beside that."""
+    return any(
+        (folder / images).is_dir() and (folder / labels).is_dir()
+        for images, labels in (("imagesTr", "labelsTr"), ("images", "labels"))
+    )
 
 
 def label_files(folder: Path) -> dict[str, Path]:
@@ -162,7 +195,8 @@ class _Meaning:
 def _plain_folder(
     labels: Path, files: Mapping[str, Path], masks: Mapping[str, Path], of_predictions: Declared | None
 ) -> tuple[_Meaning, list[Pair]]:
-    places = [labels, labels.absolute().parent] if labels.name.startswith("labels") else [labels]
+    named = [path for path in (labels.absolute(), real_path(labels)) if path.name.startswith("labels")]
+    places = [labels, *(path.parent for path in named)]
     described = next((p / "dataset.json" for p in places if (p / "dataset.json").is_file()), None)
     declared = read_dataset_json(described) if described else of_predictions
     meaning = (
@@ -171,7 +205,16 @@ def _plain_folder(
         else _Meaning(declared.structures, declared.regions, declared.ignore, declared.spacing_known)
     )
     table = next((p / "cases.csv" for p in places if (p / "cases.csv").is_file()), None)
-    rows = in_order(read_cases_csv(table, meaning.classes, meaning.regions) if table else (), files)
+    listed = read_cases_csv(table, meaning.classes, meaning.regions) if table else ()
+    if listed and not any(row.case in files for row in listed):
+        raise DataError(
+            "cases.csv names none of the labels, so patients and use of the cases would be lost",
+            path=table,
+            found=listed[0].case,
+            expected=f"names such as {next(iter(files))}",
+            remedy="correct the names, or move the table away if it is of other cases",
+        )
+    rows = in_order(listed, files)
     pairs = [
         Pair(row.case, files[row.case], masks.get(row.case), row.patient, row.annotated)
         for row in rows

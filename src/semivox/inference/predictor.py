@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from semivox.cohort import Case, Naming, Regions, Task, Volume, read_case, segments_of_classes
+from semivox.cohort import Case, Naming, Regions, Task, Volume, not_finite, read_case, segments_of_classes
 from semivox.contents import RunOfMask
 from semivox.errors import DataError
 from semivox.inference.agreement import PROBABILITY, of_runs, with_probabilities
@@ -151,14 +151,8 @@ class Predictor(ABC):
                 expected=f"{len(self.channels)} ({', '.join(self.channels)})",
                 remedy="name channel files CASE_0000, CASE_0001, ... in the order of training",
             )
-        if volume.array.dtype.kind == "f" and not np.isfinite(volume.array).all():
-            raise DataError(
-                "the scan holds NaN or infinity",
-                path=path,
-                found=f"{int(np.count_nonzero(~np.isfinite(volume.array)))} such voxels",
-                expected="finite intensities",
-                remedy="replace them, for instance with the background's value",
-            )
+        if (fault := not_finite(volume)) is not None:
+            raise fault
 
     def _label_values(self) -> np.ndarray:
         table = np.array([0, *self.values])

@@ -19,6 +19,7 @@ from semivox.cohort import (
     Split,
     files_sha256,
     label_sha256,
+    not_finite,
     read_case,
     within,
 )
@@ -213,8 +214,8 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray]:
     volume = read_case(task.case)
     path = task.case.images[0]
     refuse_other_channels(path, volume.channels, task.channels)
-    if not np.isfinite(volume.array).all():
-        raise DataError("the image holds NaN or infinity", path=path, remedy="run `semivox check`")
+    if (fault := not_finite(volume)) is not None:
+        raise fault
     native = None if task.spacing_known else task.native_spacing
     grids = [Grid.lay(volume, task.axes, rung_spacing(task.native_spacing, rung), native) for rung in RUNGS]
     regions = tuple(task.regions.parts.values())

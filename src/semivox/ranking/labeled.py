@@ -54,8 +54,9 @@ def labeled_cases(run: Path, cohort: Cohort) -> Labeled:
                 notes.append(f"{case.name} is not the run's file, but counts as labelled by its name")
     names = {case.name for case in found.values()}
     cases = tuple(case for case in cohort.cases if case.name in names)
-    patients = {_patient(row) for row in rows} | {case.group for case in cases}
     absent = tuple(row["case"] for row in rows if row["case"] not in found)
+    # by the run's record where the folder says nothing: a case under both patients would count twice
+    patients = {case.group for case in cases} | {_patient(row) for row in rows if row["case"] not in found}
     return Labeled(cases, absent, frozenset(patients), tuple(notes))
 
 

@@ -15,8 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort import Case, Cohort, mark_of, read_case, write_mask
-from semivox.files import inside, make_folder, write_text
+from semivox.cohort import (
+    Case,
+    Cohort,
+    ending_of,
+    is_somebodys,
+    mark_of,
+    read_case,
+    stem_of,
+    write_mask,
+)
+from semivox.errors import DataError
+from semivox.files import inside, make_folder, remove_file, write_text
 from semivox.prepare import Grid
 from semivox.ranking.ranked_scan import RankedScan
 
@@ -89,6 +99,23 @@ def spread(scores: np.ndarray, count: int) -> list[int]:
     return chosen
 
 
+def refuse_drawn(out: Path) -> None:
+    """Raise DataError where somebody has drawn in a label of an earlier choice: it would be written anew."""
+    if drawn := [path for path in _templates(out) if is_somebodys(path)]:
+        raise DataError(
+            f"{len(drawn)} label(s) to draw in were drawn in, and would be lost",
+            path=drawn[0].parent,
+            found=", ".join(path.name for path in drawn[:5]) + (" ..." if len(drawn) > 5 else ""),
+            expected="labels that nobody has edited",
+            remedy="move them to the data folder, or choose another --out",
+        )
+
+
+def _templates(out: Path) -> list[Path]:
+    folder = out / TEMPLATES
+    return sorted(p for p in folder.iterdir() if ending_of(p) is not None) if folder.is_dir() else []
+
+
 def write_slices(
     out: Path,
     chosen: Sequence[ChosenSlice],
@@ -98,7 +125,8 @@ def write_slices(
 ) -> int:
     """Write ``slices.csv``, and for each scan a label to draw in: background in the chosen slices, ``ignore``
     in all others (None: the value after the last one), with the mark of a mask that nobody has edited, so
-    that ``check`` warns of one in which nothing was drawn. Returns the value of ``ignore``."""
+    that ``check`` warns of one in which nothing was drawn. Those of an earlier choice that nobody has edited
+    are taken away. Returns the value of ``ignore``."""
     number = max(values) + 1 if ignore is None else ignore
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(ChosenSlice)], lineterminator="\n")
@@ -106,7 +134,11 @@ def write_slices(
     writer.writerows({**asdict(each), "score": f"{each.score:.5g}"} for each in chosen)
     write_text(out / TABLE, text.getvalue())
     make_folder(out / TEMPLATES)
-    for name in dict.fromkeys(each.case for each in chosen):
+    names = dict.fromkeys(each.case for each in chosen)
+    for path in _templates(out):
+        if stem_of(path) not in names and not is_somebodys(path):
+            remove_file(out, TEMPLATES, path.name)
+    for name in names:
         scan, own = read_case(cases[name]), [each for each in chosen if each.case == name]
         label = np.full(scan.shape, number, np.min_scalar_type(number))
         np.moveaxis(label, own[0].axis, 0)[[each.slice for each in own]] = 0
