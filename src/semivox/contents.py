@@ -66,6 +66,7 @@ class Parent(TypedDict):
 class Cases(TypedDict):
     """``cases.json``."""
 
+    task: NotRequired[dict[str, object] | None]
     cases: list[CaseEntry]
     parent: NotRequired[Parent | None]
     learned_before: NotRequired[list[str]]

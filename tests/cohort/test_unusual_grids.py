@@ -168,3 +168,31 @@ def test_a_tilted_scan_is_measured_as_it_lies(tmp_path, order, empty):
     both = np.concatenate([apart.min(axis=1), apart.min(axis=0)])
     assert row["hd95_mm"] == pytest.approx(np.percentile(both, 95))
     assert row["nsd"] == pytest.approx(np.mean(both <= 2.0))
+
+
+MIRRORED = AFFINE * [-1, 1, 1, 1]  # nibabel's way where nothing is told
+
+
+@pytest.mark.parametrize("untold", [[], [1], [0, 1, 2]])
+@pytest.mark.parametrize("label", ["as untold", "told, one way", "told, the other way"])
+def test_a_scan_that_does_not_tell_which_way_its_axes_run_is_warned_of(
+    tmp_path: Path, untold: list[int], label: str
+) -> None:
+    cohort(tmp_path, [MIRRORED if i in untold else AFFINE for i in range(3)])
+    for i in untold:
+        files = [tmp_path / f"imagesTr/c{i}_0000.nii.gz", tmp_path / f"labelsTr/c{i}.nii.gz"]
+        for file in files if label == "as untold" else files[:1]:
+            image = nib.load(file)
+            image.set_sform(None, 0)
+            image.set_qform(None, 0)
+            nib.save(image, file)
+        if label == "told, the other way":
+            voxels = np.asarray(nib.load(files[1]).dataobj)
+            save(files[1], voxels, AFFINE)
+    findings = check_cohort(tmp_path).findings
+    mixed = [f.found for f in findings if "some scans do not tell which way" in f.fault]
+    assert mixed == (["nothing told by c1"] if untold == [1] else [])
+    told = [(f.case, f.found) for f in findings if "its label tells another way" in f.fault]
+    ways = "the scan is read as LAS, the label tells RAS"
+    assert told == ([(f"c{i}", ways) for i in untold] if label == "told, the other way" else [])
+    assert {f.severity for f in findings} <= {"warning"}

@@ -90,6 +90,29 @@ def test_a_plan_of_the_classes_does_not_train_regions(
         report(tmp_path / "run2", folders[1])
 
 
+@pytest.mark.parametrize("change", ["another name", "another order", "written by another value"])
+def test_a_plan_of_other_regions_is_refused_before_anything_is_trained(
+    folders: tuple[Path, Path], flat: dict[str, Any], tmp_path: Path, change: str
+) -> None:
+    """What the model's card would not agree with once all is done."""
+    data = Path(shutil.copytree(folders[0], tmp_path / "data"))
+    plan(data, out=tmp_path / "plan.json")
+    content = json.loads((data / "dataset.json").read_text())
+    if change == "another name":
+        content["labels"] = {n.replace("inside", "organ"): v for n, v in LABELS.items()}
+    elif change == "another order":
+        content["labels"] = {n: LABELS[n] for n in ("background", "inside", "chamber", "middle")}
+        content["regions_class_order"] = [3, 1, 2]
+    else:
+        content["regions_class_order"] = [3, 1, 2]
+        content["labels"]["chamber"], content["labels"]["inside"] = [1, 2, 3], [1, 2]
+    content["may_be_empty"] = []
+    (data / "dataset.json").write_text(json.dumps(content))
+    with pytest.raises(SettingsError, match=r"other classes than the scans.*found .*expected .*plan DATA"):
+        train(data, tmp_path / "run", method="supervised", steps=1, plan=tmp_path / "plan.json")
+    assert not (tmp_path / "run" / "plan.json").exists()
+
+
 def test_regions_are_compared(folders: tuple[Path, Path], flat: dict[str, Any], tmp_path: Path) -> None:
     compare(
         folders[0], methods="supervised", labeled="3", seeds="0", test=folders[1], out=tmp_path / "cmp",

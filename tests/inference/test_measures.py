@@ -14,7 +14,7 @@ from scipy import ndimage
 from semivox.cohort.case import Case, Cohort, Split
 from semivox.cohort.volume import Volume
 from semivox.inference import Segmentation, training_ranges
-from semivox.inference.ranges import departures
+from semivox.inference.ranges import departures, joined_ranges
 from semivox.inference.uncertainty import entropy, mean_entropy
 
 
@@ -138,6 +138,32 @@ def test_a_blank_scan_is_to_be_reviewed_unless_the_training_had_such(
     known["intensity"][0]["low"][0] = known["intensity"][0]["high"][0] = value
     known["intensity"][0]["low"][1] = known["intensity"][0]["high"][1] = 150.0
     assert said not in departures(segmentation(blob(), image=image), known, (4,))
+
+
+@pytest.mark.parametrize("in_training", [True, False, None])
+@pytest.mark.parametrize("told", [True, False])
+def test_a_scan_that_alone_does_not_tell_its_axes_way_is_to_be_reviewed(
+    in_training: bool | None, told: bool, trained: tuple[Cohort, Split]
+) -> None:
+    known = training_ranges(*trained)
+    assert known["placed"] is True
+    for i, case in enumerate(trained[0].cases):
+        if in_training is False or (in_training is None and i == 0):
+            image = nib.load(case.images[0])
+            plain = nib.Nifti1Image(np.asarray(image.dataobj), None)
+            plain.header.set_zooms((2, 2, 2))
+            plain.header.set_xyzt_units("mm")
+            nib.save(plain, case.images[0])
+    known = training_ranges(*trained)
+    assert known["placed"] is in_training
+    assert joined_ranges([known, known])["placed"] is in_training
+    assert joined_ranges([known, {**known, "placed": None}])["placed"] is None
+    found = segmentation(blob())
+    found = replace(found, volume=replace(found.volume, placed=told))
+    reasons = departures(found, known, (4,))
+    mirrored = [reason for reason in reasons if "it may be mirrored" in reason]
+    assert len(mirrored) == (in_training is not None and in_training != told)
+    assert len(reasons) == len(mirrored)
 
 
 def test_without_ranges_only_an_empty_mask_is_a_departure() -> None:

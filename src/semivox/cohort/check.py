@@ -17,7 +17,14 @@ from semivox.cohort.grid_mismatch import grid_error
 from semivox.cohort.identity import case_identity
 from semivox.cohort.intensity import Intensity, unusual_intensities
 from semivox.cohort.prediction_mark import is_unedited_prediction, undrawn
-from semivox.cohort.unusual_grids import far_spacings, forms_disagree, sheared_grids, two_forms
+from semivox.cohort.unusual_grids import (
+    far_spacings,
+    forms_disagree,
+    mixed_places,
+    runs_otherwise,
+    sheared_grids,
+    two_forms,
+)
 from semivox.cohort.volume import not_finite
 from semivox.errors import DataError
 
@@ -83,7 +90,8 @@ def check_cohort(
     if spacing == "known":
         planes = max(len(cohort.channels), len(cohort.classes) + 1)
         findings += [Finding.of(*found) for found in far_spacings(grids, images, planes)]
-    findings += [Finding.of("warning", "", error) for error in sheared_grids(cohort.root, grids)]
+    for odd in (sheared_grids, mixed_places):
+        findings += [Finding.of("warning", "", error) for error in odd(cohort.root, grids)]
     findings += [Finding.of("warning", "", error) for error in two_forms(cohort.root, disagreeing)]
     findings += [Finding.of("warning", "", error) for error in _cut_patients(cohort, split)]
     return CheckReport(
@@ -153,21 +161,19 @@ def _check_label(
     path = case.label
     assert path is not None
     try:
-        label, stored = (
-            read_label(path, grid, cohort.classes, cohort.regions),
-            read_geometry(path, label=True).dtype,
-        )
+        label = read_label(path, grid, cohort.classes, cohort.regions)
+        told = read_geometry(path, label=True)
         unedited = is_unedited_prediction(path, label.array[0])
     except DataError as error:
         yield "error", error
         return
-    if stored.kind == "f":
+    if told.dtype.kind == "f":
         yield (
             "warning",
             DataError(
                 "the label stores whole numbers as floats (accepted)",
                 path=path,
-                found=stored,
+                found=told.dtype,
                 expected="an integer type",
             ),
         )
@@ -189,6 +195,8 @@ def _check_label(
         different = grid_error("image and label lie on different grids", path, label, case.images[0], grid)
         if different is not None:
             yield "error", different
+        elif (mirrored := runs_otherwise(case.images[0], grid, told)) is not None:
+            yield "warning", mirrored
     values, counts = np.unique(label.array, return_counts=True)
     voxels = {int(v): int(n) for v, n in zip(values, counts, strict=True)}
     known = {0, *cohort.classes, *(() if cohort.ignore is None else (cohort.ignore,))}

@@ -1,5 +1,5 @@
 """Grids that can be read and are odd: a spacing far from that of the others, axes not at right angles, NIfTIs
-whose two affines disagree."""
+whose two affines disagree, files that do not tell which way their axes run."""
 
 from __future__ import annotations
 
@@ -114,6 +114,43 @@ def sheared_grids(root: Path, grids: Mapping[str, Geometry]) -> Iterator[DataErr
             expected="right angles; volumes and distances are right, but a network sees upright voxels",
             remedy="resample scan and label to an upright grid, if the tilt is large",
         )
+
+
+def mixed_places(root: Path, grids: Mapping[str, Geometry]) -> Iterator[DataError]:
+    """One warning where some scans tell which way their axes run and others do not: the others are read as
+    their format has it where nothing is said, which may be mirrored."""
+    solid = {name: grid.placed for name, grid in grids.items() if grid.dims == 3}
+    if len(set(solid.values())) == 2:
+        yield DataError(
+            "some scans do not tell which way their axes run, others do",
+            path=root,
+            found=f"nothing told by {_some([name for name, placed in solid.items() if not placed])}",
+            expected="all scans the same way round: left and right may change places else",
+            remedy="put the affine of the source into them, or leave them out (use=no in cases.csv)",
+        )
+
+
+def runs_otherwise(path: Path, scan: Geometry, label: Geometry) -> DataError | None:
+    """The warning for a ``label`` that tells which way its axes run where the ``scan``, which does not, is
+    read the other way round. Voxel for voxel they belong together."""
+    if scan.placed or not label.placed or scan.dims != 3 or label.dims != 3:
+        return None
+    read, told = (axes[:3, :3] / np.linalg.norm(axes[:3, :3], axis=0) for axes in (scan.affine, label.affine))
+    if np.abs(read - told).max() < 0.1:
+        return None
+    return DataError(
+        "the scan does not tell which way its axes run, and its label tells another way than it is read",
+        path=path,
+        found=f"the scan is read as {_letters(scan)}, the label tells {_letters(label)}",
+        expected="one way: left and right may change places beside other scans",
+        remedy="copy the label's affine into the scan",
+    )
+
+
+def _letters(grid: Geometry) -> str:
+    from nibabel.orientations import aff2axcodes
+
+    return "".join(aff2axcodes(grid.affine))
 
 
 def two_forms(root: Path, names: Sequence[str]) -> Iterator[DataError]:

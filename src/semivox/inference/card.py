@@ -54,6 +54,7 @@ class ClassRange(TypedDict):
 
 
 class Training(TypedDict):
+    placed: NotRequired[bool | None]
     spacing_mm: list[Range]
     intensity: list[Intensity]
     classes: dict[str, ClassRange]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -69,6 +70,8 @@ def export_model(
         raise SettingsError(
             "the predictor names no network of the method", found=list(predictor), expected=sorted(networks)
         )
+    from semivox.inference.card import check_card  # pydantic takes its time
+
     run = Path(run)
     card: dict[str, Any] = {
         "format": FORMAT,
@@ -89,6 +92,9 @@ def export_model(
     }
     _write_weights(run / WEIGHTS, networks)
     card["model_id"] = sha256_file(run / WEIGHTS)
+    check_card(
+        json.loads(json.dumps(card)), run / CARD, run / WEIGHTS
+    )  # what predict would refuse is not "done"
     write_json(run / CARD, card)
     return str(card["model_id"])
 

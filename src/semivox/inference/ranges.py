@@ -25,19 +25,22 @@ INTENSITY_SPAN = 0.5
 def training_ranges(cohort: Cohort, split: Split) -> dict[str, Any]:
     """Ranges (low, high) over the training scans, as JSON; labels of labelled cases only are opened.
 
-    ``spacing_mm``: of each axis, finest first; empty unless every scan tells it. ``intensity``: for each
+    ``placed``: whether 3D scans tell which way their axes run; None where only some do. ``spacing_mm``: of
+    each axis, finest first; empty unless every scan tells it. ``intensity``: for each
     channel the percentiles 0.5 and 99.5 and the mean. ``classes``: for each label value, ``size`` (ml, or
     voxels where spacing is not known or in 2D) and ``components`` over the cases that hold it, and the shares
     ``present`` and ``border_contact`` of cases. ``MOST_CASES`` images and labels are read, labelled cases
     first; what can no longer be read is left out.
     """
     spacings: list[list[float]] = []
+    placed: set[bool] = set()
     statistics: list[list[list[float]]] = []
     measured: dict[int, list[tuple[float, int, int]]] = {number: [] for number in cohort.structures}
     known = _spacing_known(cohort, split)
     for index, case in enumerate([*split.labeled, *split.unlabeled][:MOST_CASES]):
         with contextlib.suppress(DataError):  # a run that is done must not fail for this
             image = read_case(case)
+            placed.add(image.placed)
             if known and image.spacing_mm is not None:
                 spacings.append(sorted(image.spacing_mm))
             statistics.append([_statistics(image, channel) for channel in range(image.channels)])
@@ -46,6 +49,7 @@ def training_ranges(cohort: Cohort, split: Split) -> dict[str, Any]:
                     measured[value].append(numbers)
     return {
         "cases": len(statistics),
+        "placed": placed.pop() if len(placed) == 1 else None,
         "spacing_mm": _ranges(np.array(spacings)).tolist() if spacings else [],
         "intensity": [
             dict(zip(STATISTICS, ranges, strict=True))
@@ -64,7 +68,9 @@ def joined_ranges(trainings: Sequence[Mapping[str, Any] | None]) -> dict[str, An
     for training in known:
         for value, row in training["classes"].items():
             classes.setdefault(value, []).append(row)
+    placed = {training.get("placed") for training in known}
     return {
+        "placed": placed.pop() if len(placed) == 1 else None,
         "spacing_mm": _hulls([training["spacing_mm"] for training in known]),
         "intensity": [
             {name: _hulls([[row[name]] for row in rows])[0] for name in STATISTICS}
@@ -118,6 +124,7 @@ def departures(
     reasons = [*volume.notes, *_blank(statistics, usual)]
     if training is None:
         return [*reasons, *([] if any(segmentation.voxels.values()) else ["no foreground was found"])]
+    reasons += _otherwise_placed(volume, training.get("placed"))
     for value, name in sorted(segmentation.classes.items()):
         known = training["classes"].get(str(value))
         if known is not None:
@@ -140,6 +147,15 @@ def departures(
                     f"{show_number(found, 4)}, in training {show_number(low, 4)} to {show_number(high, 4)}"
                 )
     return reasons
+
+
+def _otherwise_placed(volume: Volume, usual: bool | None) -> list[str]:
+    """Where it must be guessed which way the axes run, left may be taken for right."""
+    if usual is None or volume.dims != 3 or volume.placed == usual:
+        return []
+    if volume.placed:
+        return ["the file tells which way its axes run, in training none did: it may be mirrored"]
+    return ["the file does not tell which way its axes run, as it did in training: it may be mirrored"]
 
 
 def _blank(statistics: Sequence[Sequence[float]], usual: Sequence[Mapping[str, Any]]) -> list[str]:

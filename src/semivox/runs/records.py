@@ -25,6 +25,8 @@ from semivox.training.config import Config
 from semivox.training.display import Display
 from semivox.training.processes import Processes
 
+PUT_BACK = "put dataset.json of then back, or start a new run (--init RUN takes over the weights)"
+
 
 def record_cases(path: Path, cohort: Cohort, split: Split, parent: dict[str, Any] | None) -> None:
     """``cases.json``, with the run that this one begins with (``parent``, see
@@ -41,10 +43,19 @@ def record_cases(path: Path, cohort: Cohort, split: Split, parent: dict[str, Any
             "label_sha256": label_sha256(case) if role == "labeled" else None,
         }
 
-    cases = (*split.labeled, *split.unlabeled)
+    cases, task = (*split.labeled, *split.unlabeled), task_of(cohort)
     rows = [row(case, "labeled" if i < len(split.labeled) else "unlabeled") for i, case in enumerate(cases)]
     if path.exists():
         record = read_json(path, kind=Cases)
+        then = record.get("task") or task  # earlier versions recorded none
+        if other := [name for name in task if then.get(name) != task[name]]:
+            raise DataError(
+                "channels or classes have changed since this run began",
+                path=cohort.root,
+                found=", ".join(f"{name} {task[name]}" for name in other),
+                expected=", ".join(f"{name} {then.get(name)}" for name in other),
+                remedy=PUT_BACK,
+            )
         before = [_as_of_files(entry) for entry in record["cases"]]
         changed = [b["case"] for b, now in zip(before, rows, strict=False) if b != now]
         if changed or len(before) != len(rows):
@@ -67,7 +78,19 @@ def record_cases(path: Path, cohort: Cohort, split: Split, parent: dict[str, Any
         return
     rows = [{**row, "sha256": case_identity(case)} for row, case in zip(rows, cases, strict=True)]
     learned = learned_by(Path(parent["path"])) if parent is not None and is_run(parent["path"]) else []
-    write_json(path, {"format": 1, "cases": rows, "parent": parent, "learned_before": learned})
+    content = {"format": 1, "task": task, "cases": rows, "parent": parent, "learned_before": learned}
+    write_json(path, content)
+
+
+def task_of(cohort: Cohort) -> dict[str, Any]:
+    """What ``dataset.json`` says that a run depends on, as JSON."""
+    return {
+        "channels": list(cohort.channels),
+        "labels": {str(value): name for value, name in sorted(cohort.classes.items())},
+        "regions": cohort.regions.to_json(),
+        "ignore": cohort.ignore,
+        "spacing_known": cohort.spacing_known,
+    }
 
 
 def _as_of_files(entry: dict[str, Any]) -> dict[str, Any]:
