@@ -6,6 +6,7 @@ import pytest
 from semivox.cohort.case import Case, Cohort
 from semivox.cohort.split import split_cohort
 from semivox.errors import SettingsError
+from semivox.ranking.record import NEXT, write_ranking
 
 
 def cohort_of(*cases: Case) -> Cohort:
@@ -93,6 +94,48 @@ def test_a_file_of_names(tmp_path):
     file = tmp_path / "list.txt"
     file.write_text("# chosen by hand\nd2\n\na1  # first\nd2\n")
     assert names(split_cohort(COHORT, str(file)).labeled) == "a1 d2"
+
+
+ODD = (
+    "Müller Jörg", "Müller Jörg #1", "Müller Jörg #1 # 2", "#7", "# chosen", "a#b", "c ## d", "e\t#f",
+    " blank ", "next\x85line", "page\x0cbreak", "line\u2028break", "100% [sure]",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_whole_line_that_is_a_name_is_that_case_whatever_it_holds(tmp_path, end):
+    cohort = cohort_of(*map(case, ODD))
+    for name in ODD:
+        (tmp_path / "one").write_bytes(f"{name}{end}".encode())
+        assert [c.name for c in split_cohort(cohort, str(tmp_path / "one")).labeled] == [name]
+    write_ranking(tmp_path, {"labeled": ODD}, [])
+    text = (tmp_path / NEXT).read_bytes().replace(b"\n", end.encode())
+    (tmp_path / NEXT).write_bytes(text)
+    assert [c.name for c in split_cohort(cohort, str(tmp_path / NEXT)).labeled] == list(ODD)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Müller Jörg # the first", "Müller Jörg"),
+        ("Müller Jörg #1 # the second", "Müller Jörg #1"),  # two parts of it are names: the longer one
+        ("  Müller Jörg #1\t# indented", "Müller Jörg #1"),
+        ("#7 # a name, then a comment", "#7"),
+        ("a#b", "a#b"),
+        ("100% [sure]   #", "100% [sure]"),
+    ],
+)
+def test_a_comment_follows_a_name_and_a_blank(tmp_path, line, expected):
+    (tmp_path / "list").write_text(f"#\n  # nobody\n#7a1\n{line}\n")
+    split = split_cohort(cohort_of(*map(case, ODD)), str(tmp_path / "list"))
+    assert [c.name for c in split.labeled] == [expected]
+
+
+@pytest.mark.parametrize("line", ["a1#first", "Müller #9", "nobody # here"])
+def test_a_line_that_names_no_case_is_told_as_a_whole(tmp_path, line):
+    (tmp_path / "list").write_text(f"{line}\n")
+    with pytest.raises(SettingsError, match=f"names no case; found {line}"):
+        split_cohort(COHORT, str(tmp_path / "list"))
 
 
 @pytest.mark.parametrize(

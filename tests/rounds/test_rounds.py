@@ -119,6 +119,22 @@ def test_wherever_one_is_it_knows_the_next_step(data: Path, tmp_path: Path) -> N
     assert "rounds/2" in next_steps()[1].commands[0]
 
 
+@pytest.mark.parametrize("gone", [1, 4])
+def test_first_scans_that_are_taken_out_of_use_are_replaced(data: Path, tmp_path: Path, gone: int) -> None:
+    rounds = tmp_path / "rounds"
+    obey(data, rounds, semivox.loop(data, rounds, top=4).steps[0])
+    (data / "cases.csv").write_text("case,use\n" + "".join(f"{name},no\n" for name in NAMES[:gone]))
+    (step,) = semivox.loop(data, rounds, top=4).steps
+    if gone < 4:
+        assert (step.kind, step.scans) == ("draw", tuple(NAMES[gone:4]))
+        return
+    assert (step.kind, len(step.commands)) == ("choose", 1)
+    shutil.rmtree(rounds / "first")
+    rank_into(rounds / "first", NAMES[gone:], 4)
+    (step,) = semivox.loop(data, rounds, top=4).steps
+    assert (step.kind, step.scans) == ("draw", tuple(NAMES[4:8]))
+
+
 def test_few_patients_make_few_folds(data: Path, tmp_path: Path) -> None:
     for count, folds in ((1, []), (2, ["folds2"]), (3, ["folds3", "folds2"]), (5, ["folds4", "folds2"])):
         draw(data, NAMES[:count])

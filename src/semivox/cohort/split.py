@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from semivox.files import read_text
 from semivox.randomness import Key
 
 COUNT = re.compile(r"(\d+)(p?)(?:@(\d+))?")
+BREAK = re.compile(r"\r\n|\r|\n")
+"""Ends of lines; others that Unicode has may stand in a name."""
 
 
 def split_cohort(cohort: Cohort, labeled: str | None) -> Split:
@@ -86,10 +89,9 @@ def _named(cohort: Cohort, candidates: list[Case], path: Path) -> list[Case]:
             found=str(path),
             expected="8, 7p, 8@3, 7p@3, or a file with one case name a line",
         )
-    lines = (line.split("#")[0].strip() for line in read_text(path).splitlines())
-    names = [line for line in lines if line]
-    labelled = {case.name: case for case in candidates}
     known = {case.name for case in cohort.cases}
+    names = listed_names(path, known)
+    labelled = {case.name: case for case in candidates}
     wrong = [name for name in names if name not in labelled]
     if wrong or not names:
         unknown = [name for name in wrong if name not in known]
@@ -101,3 +103,21 @@ def _named(cohort: Cohort, candidates: list[Case], path: Path) -> list[Case]:
             expected="names of cases with a label file, one a line",
         )
     return [labelled[name] for name in dict.fromkeys(names)]
+
+
+def listed_names(path: Path, known: Collection[str]) -> list[str]:
+    """What a file names, one a line, in its order. A line that is one of ``known`` is that name, whatever it
+    holds. Otherwise ``#`` begins a comment where a known name and a blank stand before it, or nothing; any
+    other line is a name as a whole, and nobody's."""
+    lines = BREAK.split(read_text(path))
+    return [name for line in lines if (name := _named_on(line, known))]
+
+
+def _named_on(line: str, known: Collection[str]) -> str:
+    """Empty where nothing is named."""
+    whole = line.strip()
+    ends = [found.start() for found in re.finditer(r"\s#", line)]
+    for text in (line, whole, *(line[:end].strip() for end in reversed(ends))):
+        if text in known:
+            return text
+    return "" if whole.startswith("#") else whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -47,7 +48,8 @@ def import_data(options: ImportOptions) -> Path:
 
 def main(given: ImportOptions) -> int:
     """Import, and say what comes next."""
-    print(f"{import_data.of(given)}; next: semivox check {given.dst}")
+    made = import_data.of(given)
+    print(f"{made}; next: {shlex.join(['semivox', 'check', str(given.dst)])}")
     return 0
 
 

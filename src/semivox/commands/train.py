@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -111,7 +112,8 @@ def main(given: TrainArguments) -> int:
 
         print("\ncross-validation: each case by the run that has not seen its patient")
         show(evaluation_table(result.cross_validation))
-        print(f"next: semivox predict {result.run} SCANS --out MASKS")
+        command = shlex.join(["semivox", "predict", str(result.run), "SCANS", "--out", "MASKS"])
+        print(f"next: {command}")
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from semivox.cohort import Case, Cohort, is_ct, is_there, read_case, read_label
 from semivox.cohort.folder import scan_folder
 from semivox.errors import DataError
 from semivox.report.comparison_record import CellRecord, ComparisonRecord
+from semivox.report.mask_files import mask_file
 from semivox.report.slices import slice_record
 from semivox.report.still import Still, outlines_of, still_of
 
@@ -179,9 +179,9 @@ def _picture(
         label = read_label(case.label, image, regions=regions).array[0]
     masks = {}
     for variant in shown.variants:
-        files = [p for c in cells if c.variant == variant for p in _mask_files(c.masks, case.name)]
-        if files:
-            masks[variant] = read_label(files[0], image, regions=regions).array[0]
+        files = (mask_file(cell.masks, case.name) for cell in cells if cell.variant == variant)
+        if (file := next(filter(None, files), None)) is not None:
+            masks[variant] = read_label(file, image, regions=regions).array[0]
     if not masks:
         raise DataError("no method's mask is there", path=record.folder / "cells")
     for name, array in [*masks.items(), *([] if label is None else [("the label", label)])]:
@@ -203,11 +203,6 @@ def _picture(
         dice = record.seed_dice[shown.labeled, variant, shown.seed].get(case.name)
         panels.append(Panel(record.names[variant], dice, outlines_of(drawn, number)))
     return CasePicture(case.name, item.why, drawn, still_of(drawn), tuple(panels))
-
-
-def _mask_files(folder: Path, case: str) -> list[Path]:
-    found = sorted(folder.glob(f"{glob.escape(case)}.*"))
-    return [path for path in found if path.suffix not in (".json", ".csv")]
 
 
 def _spread(values: Sequence[float]) -> float:

@@ -165,6 +165,9 @@ def _notes(held: HeldOut) -> list[str]:
     ):
         if names := list(content.get(key, [])):
             notes.append(f"{cases_said(len(names))} {text}: {_listed(names)}.")
+    if held.absent:
+        what = f"{counted(len(held.absent), 'prediction')} of what is not among the cases of {where(held)}"
+        notes.append(f"Left out: {what} any more ({_listed(held.absent)}).")
     return notes
 
 

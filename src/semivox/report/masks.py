@@ -10,6 +10,7 @@ import numpy as np
 from semivox.cohort import Cohort, Volume, inside, load_cohort, read_case, read_label
 from semivox.errors import DataError
 from semivox.files import replacing
+from semivox.report.mask_files import mask_file
 from semivox.report.palette import colour_of, reference_colour
 from semivox.report.patient_planes import taken_in, to_ras
 
@@ -40,7 +41,7 @@ def mask_figure(
             None if case.label is None else read_label(case.label, image, regions=cohort.regions).array[0]
         )
         for axis, (name, folder) in zip(row, predictions.items(), strict=True):
-            mask = read_label(_mask_file(Path(folder), case.name), image, regions=cohort.regions).array[0]
+            mask = read_label(_mask_of(Path(folder), case.name), image, regions=cohort.regions).array[0]
             _draw(axis, image, mask, reference, cohort)
             axis.set_title(f"{name}: {case.name}", fontsize=7)
     if title:
@@ -87,8 +88,7 @@ def _draw(
     axis.set_axis_off()
 
 
-def _mask_file(folder: Path, case: str) -> Path:
-    found = [p for p in sorted(folder.glob(f"{case}.*")) if p.suffix not in (".json", ".csv")]
-    if not found:
+def _mask_of(folder: Path, case: str) -> Path:
+    if (found := mask_file(folder, case)) is None:
         raise DataError(f"no mask of case {case!r}", path=folder, remedy="predict this case first")
-    return found[0]
+    return found

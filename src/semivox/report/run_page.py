@@ -14,6 +14,7 @@ import yaml
 from markupsafe import Markup
 
 from semivox.methods import CATALOG, entry
+from semivox.report.absent_cases import without_absent
 from semivox.report.figure_rows import PlacedFigures, draw_rows
 from semivox.report.held_out import Section, lead_of, section_of
 from semivox.report.held_out_figures import counted
@@ -28,7 +29,8 @@ SLICES_BYTES, CASE_BYTES = 11_000_000, 1_100_000
 
 def write_run_page(record: RunRecord, out: Path, first: str | None = None) -> Path:
     """Write the page of ``record`` to ``out``; ``first`` names the evaluation that the page opens with."""
-    evaluations = sorted(record.evaluations, key=lambda held: (held.name != first, held.content is None))
+    shown = map(without_absent, record.evaluations)
+    evaluations = sorted(shown, key=lambda held: (held.name != first, held.content is None))
     sections = [section_of(held, record.card) for held in evaluations]
     share = SLICES_BYTES // max(1, sum(len(section.shown) for section in sections))
     pictures = [pictures_of(h, s, min(share, CASE_BYTES)) for h, s in zip(evaluations, sections, strict=True)]

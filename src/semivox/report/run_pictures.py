@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from semivox.cohort import Case, Cohort, ending_of, is_ct, load_cohort, read_case, read_label, stem_of
+from semivox.cohort import Case, Cohort, is_ct, load_cohort, read_case, read_label
 from semivox.errors import DataError
 from semivox.report.held_out import Section, Shown
+from semivox.report.mask_files import mask_file
 from semivox.report.other_programs import open_commands
 from semivox.report.run_record import HeldOut
 from semivox.report.slices import one_slice, slice_record
@@ -128,9 +129,7 @@ def _read(held: HeldOut, cohort: Cohort, case: Case) -> tuple[Any, Mapping[str, 
 
 
 def _mask_of(held: HeldOut, case: str) -> Path:
-    named = held.rows.get(case, {}).get("mask")
-    files: Sequence[Path] = [held.masks / named] if named else sorted(held.masks.glob("*"))
-    for file in files:
-        if file.is_file() and ending_of(file) is not None and stem_of(file) == case:
-            return file
-    raise DataError("no mask of this case", path=held.masks, found=case)
+    found = mask_file(held.masks, case, held.rows.get(case, {}).get("mask"))
+    if found is None:
+        raise DataError("no mask of this case", path=held.masks, found=case)
+    return found

@@ -70,6 +70,8 @@ class HeldOut:
         When the evaluation file, or else that of the predictions, was written.
     parts
         Number of each region -> its label values; empty where classes are label values.
+    absent
+        Cases whose predictions were left out, see :func:`semivox.report.absent_cases.without_absent`.
     """
 
     name: str
@@ -85,6 +87,7 @@ class HeldOut:
     seen: tuple[str, ...]
     measured: datetime | None = None
     parts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
 
     @property
     def masks(self) -> Path:

@@ -31,10 +31,9 @@ def steps_of(state: State, *, top: int, budget: str) -> tuple[Step, ...]:
 
 def _steps(state: State, top: int, budget: str) -> Iterator[Step]:
     last, missing = state.last, _to_draw(state)
-    if last is None:
-        yield from _before_the_first_round(state, missing, top, budget)
-        return
-    if any(each.learned not in (None, state.labeled) for each in last.trained):  # labels came since
+    if last is None or not state.labeled:
+        yield from _beginning(state, missing, top, budget)
+    elif any(each.learned not in (None, state.labeled) for each in last.trained):  # labels came since
         if missing:
             yield _draw(state, missing)
         yield _train(state, last.number + 1, budget)
@@ -48,25 +47,35 @@ def _steps(state: State, top: int, budget: str) -> Iterator[Step]:
         if last.forecast is not None and last.forecast["enough"]:
             yield Step("stop", last.forecast["sentence"])
         yield _draw(state, missing)
-    if last.curves:
+    if last is not None and last.curves:
         yield _trust(state, last)
 
 
-def _before_the_first_round(state: State, missing: Sequence[str], top: int, budget: str) -> Iterator[Step]:
-    if not state.labeled and state.first is None:
-        few = min(top, len(state.unlabeled))
-        command = _line("rank", state.data, "--top", few, "--out", state.rounds_folder / FIRST)
-        yield Step("choose", "no scan has a label: have the first ones named", (command,))
+def _beginning(state: State, missing: Sequence[str], top: int, budget: str) -> Iterator[Step]:
+    """Before the first round, and anew where every label is gone."""
     if missing:
         yield _draw(state, missing)
+    elif not state.labeled:
+        yield _choose_first(state, top)
     if state.labeled:
         yield _train(state, 1, budget)
 
 
 def _to_draw(state: State) -> tuple[str, ...]:
     """The scans that were chosen last and have no label yet."""
-    chosen = state.first if state.last is None else state.last.chosen
+    chosen = state.first if state.last is None or not state.labeled else state.last.chosen
     return tuple(name for name in chosen or () if name in set(state.unlabeled))
+
+
+def _choose_first(state: State, top: int) -> Step:
+    if not state.unlabeled:
+        return Step("stop", "no scan has a label, and none is in use that could be drawn")
+    why = "no scan has a label: have the first ones named"
+    if state.first is not None:  # taken out of use, as a broken scan is, or renamed
+        why = "no scan has a label, and the first ones that were named are not in use: have others named"
+    few = min(top, len(state.unlabeled))
+    command = _line("rank", state.data, "--top", few, "--out", state.rounds_folder / FIRST)
+    return Step("choose", why, (command,))
 
 
 def _draw(state: State, scans: Sequence[str]) -> Step:

@@ -7,6 +7,7 @@ does goes through :meth:`Run.write`, which does nothing in the others.
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,7 +90,8 @@ def carry_out(asked: TrainOptions, page: Write = no_page, began: float | None = 
         run.train()
         result = run.export()
     run.display.say(f"done: {result.steps} steps in {show_duration(result.seconds)}")
-    run.display.say(f"next: semivox predict {asked.folder} SCANS --out MASKS")
+    command = shlex.join(["semivox", "predict", str(asked.folder), "SCANS", "--out", "MASKS"])
+    run.display.say(f"next: {command}")
     return result
 
 

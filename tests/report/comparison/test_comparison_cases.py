@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import glob
 import io
 import re
 import shutil
@@ -109,6 +110,28 @@ def test_a_picture_has_a_panel_a_method(hand_made: HandMade, held_out_phantoms: 
         assert same["mask"] == same["truth"], "the first method's masks are the references"
         assert moved["truth"] == same["truth"]
         assert moved["mask"] != same["mask"]
+
+
+@pytest.mark.parametrize("case", ["scan1", "a[1]", "1.2.840"])
+def test_a_case_is_shown_with_its_own_masks(
+    case: str, hand_made: HandMade, held_out_phantoms: Path, tmp_path: Path
+) -> None:
+    test = tmp_path / "renamed"
+    for inner, channel in (("imagesTr", "_0000"), ("labelsTr", "")):
+        (test / inner).mkdir(parents=True)
+        files = sorted((held_out_phantoms / inner).iterdir())
+        for path, name in zip(files, (case, f"{case}.2"), strict=False):
+            shutil.copy(path, test / inner / f"{name}{channel}.nii.gz")
+    shutil.copy(held_out_phantoms / "dataset.json", test)
+    folder = hand_made(["supervised", "cps"], test=test, cases=2)
+    for mask in folder.rglob(f"masks/{glob.escape(case)}.2.*"):
+        mask.write_bytes(b"another case's")
+    for mask in [*folder.rglob(f"masks/{glob.escape(case)}.nii.gz")]:
+        mask.with_name("a1.nii.gz").write_bytes(b"another case's")
+    (picture,), (missing,) = pictures_of(folder)
+    assert picture.case == case
+    assert [panel.name for panel in picture.panels] == ["supervised", "cps"]
+    assert missing.startswith(f"{case}.2: ")
 
 
 def paths(svg: str) -> dict[str, list[str]]:
