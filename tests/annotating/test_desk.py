@@ -190,21 +190,25 @@ def test_structures_that_share_voxels_are_drawn_together(desk: Desk) -> None:
         with pytest.raises(NotWanted, match="together"):
             table.checked(half)
     case = desk.case("thick")
-    with table.saving(case, frozenset({1, 2})):
-        pass
+    change = table.change(case, frozenset({1, 2}))
+    change.narrow()
+    change.finish()
     assert table.of(case) == {1, 2}
 
 
 def test_a_kill_while_a_label_gets_its_place_makes_no_background_of_what_nobody_drew(desk: Desk) -> None:
     """Between two partial labels only what both have counts."""
     table, case = desk.whole, desk.case("thick")
-    with table.saving(case, frozenset({3})):
-        assert table.of(case) == {3}
-    with pytest.raises(KeyboardInterrupt), table.saving(case, frozenset({7})):
-        raise KeyboardInterrupt
+    change = table.change(case, frozenset({3}))
+    change.narrow()
+    assert table.of(case) == {3}
+    change.finish()
+    table.change(case, frozenset({7})).narrow()  # and no more
     assert table.of(case) == frozenset()
-    with table.saving(case, frozenset({3, 7})):
-        assert table.of(case) == frozenset()
+    change = table.change(case, frozenset({3, 7}))
+    change.narrow()
+    assert table.of(case) == frozenset()
+    change.finish()
     assert table.of(case) == {3, 7}
 
 

@@ -175,7 +175,7 @@ def test_what_is_drawn_where_the_scan_shows_a_spot_lies_on_that_spot_in_the_file
 def test_the_keyboard_alone_suffices(anna: Reader, desk: Desk) -> None:
     """A line by the pen, interpolation between two slices, slices that were not drawn in, skip and flag."""
     anna.load("known_a")
-    anna.page.evaluate("semivox.now.drawing.mask.fill(0); semivox.now.drawing.drawn.forEach(d => d.clear())")
+    anna.page.evaluate("semivox.now.drawing.mask.fill(0); semivox.now.drawing.saved.forEach(s => s.clear())")
     anna.at([4, 5, 2])
     anna.keys("1", "[", "[", "[", "]", "Space", "PageUp", "PageUp", "PageUp", "PageUp", "ArrowRight")
     there = anna.crosshair

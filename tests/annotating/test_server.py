@@ -300,6 +300,23 @@ def test_the_next_run_stands_beside_the_first(tmp_path: Path) -> None:
     assert next_folder(tmp_path / "run") == (tmp_path / "run-2", True)
 
 
+@pytest.mark.parametrize("path", [".", "evaluations/..", "..", "../../run", "../run", "evaluations/../."])
+def test_the_next_run_stands_beside_the_first_however_that_is_called(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    (folder / "evaluations").mkdir(parents=True)
+    monkeypatch.chdir(folder / "evaluations" if path in ("..", "../../run") else folder)
+    place, goes_on = next_folder(Path(path))
+    assert (place.resolve(), goes_on) == (tmp_path / "run-2", False)
+
+
+def test_the_next_run_stands_beside_the_link_that_one_gives(tmp_path: Path) -> None:
+    (tmp_path / "disk/r17").mkdir(parents=True)
+    (tmp_path / "run").symlink_to(tmp_path / "disk/r17")
+    assert next_folder(tmp_path / "run") == (tmp_path / "run-2", False)
+
+
 def test_the_command_serves_until_it_is_told_to_stop(run: Path, data: Path) -> None:
     """With what it began: the ranking that runs beside it ends too."""
     command = [sys.executable, "-m", "semivox", "annotate", str(run), str(data), "--port", "0"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import io
 import json
@@ -15,7 +16,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from semivox.annotating import Desk
+from semivox.annotating import Desk, exchange
+from semivox.annotating.book import Reader
+from semivox.annotating.drawn import Drawn
 from semivox.annotating.multipart import Part, compose, parse
 from semivox.annotating.refusals import NotWanted
 
@@ -209,6 +212,49 @@ def test_what_is_no_label_of_the_scan_is_refused(desk: Desk, served: Any) -> Non
             _put(url, "/datastore/label?image=known_a", {"label": Part(_nifti(right, np.eye(4)), "x.nii")})[0]
             == 409
         )
+
+
+HANDED = {
+    "as it was handed": ({3: "left", 7: "Right", 200: "ignore"}, (3, 7, 200)),
+    "numbered anew": ({1: "right", 2: "left", 3: "Ignore"}, (2, 1, 3)),
+    "in the page's words": ({3: "left", 7: "right", 200: "not looked at"}, (3, 7, 200)),
+    "the classes alone": ({3: "left", 7: "right"}, (3, 7, 200)),
+    "no names": ({}, (3, 7, 200)),
+}
+
+
+@pytest.mark.parametrize("way", HANDED)
+def test_a_part_of_a_label_comes_back_as_it_was_handed(
+    way: str, desk: Desk, readers: tuple[Reader, Reader]
+) -> None:
+    """What nobody looked at stays so, whatever the client calls it and whatever value it has there."""
+    mask = np.random.default_rng(0).integers(0, 3, desk.opened("oblique").grid.shape).astype(np.uint8)
+    desk.save("oblique", readers[0], "", mask.tobytes(order="F"), 1.0, Drawn(2, (3, 4)))
+    found = exchange.label_file(desk, "oblique")
+    assert found is not None
+    handed = nib.Nifti1Image.from_bytes(gzip.decompress(found[0]))
+    want = np.asanyarray(handed.dataobj)
+    names, values = HANDED[way]
+    sent = np.zeros(want.shape, np.uint8)
+    for own, theirs in zip((3, 7, 200), values, strict=True):
+        sent[want == own] = theirs
+    back = exchange.read_sent(desk, "oblique", _nifti(sent, handed.affine), "x.nii", names)
+    np.testing.assert_array_equal(back, want)
+    assert set(np.unique(back)) == {0, 3, 7, 200}
+
+
+def test_ignore_is_no_name_for_another_folder_or_class(data: Path, run: Path) -> None:
+    """A named segment that is no class stays refused, also one of ignore's value."""
+    affine = nib.load(data / "imagesTr/thick_0000.nii.gz").affine
+    sent = _nifti(np.full((14, 12, 10), 200, np.uint8), affine)
+    with pytest.raises(NotWanted, match=r"200: spleen.*left, right, ignore"):
+        exchange.read_sent(Desk(run, data), "thick", sent, "x.nii", {200: "spleen"})
+    about = json.loads((data / "dataset.json").read_text())
+    del about["labels"]["ignore"]
+    (data / "dataset.json").write_text(json.dumps(about))
+    for names in ({200: "ignore"}, {3: "left"}):
+        with pytest.raises(NotWanted, match="that the data folder has not"):
+            exchange.read_sent(Desk(run, data), "thick", sent, "x.nii", names)
 
 
 def test_a_form_is_read_as_it_was_written() -> None:

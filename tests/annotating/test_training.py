@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
-from semivox.annotating import Desk
+from semivox.annotating import Desk, jobs
 from semivox.annotating.book import Reader
 from semivox.annotating.drawn import Drawn
 from semivox.annotating.jobs import Length, Training
+from semivox.errors import DiskFault
 
 
 def wait(told: Callable[[], dict[str, Any]], until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -78,3 +80,23 @@ def test_a_run_that_is_done_makes_the_masks_from_then_on(
     )
     wait(lambda: {"run": desk.run.name}, lambda found: found["run"] == "run-2")
     assert desk.card["model_id"] != before
+
+
+def test_a_training_that_cannot_begin_leaves_what_is_told_of_the_last(
+    data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the page would say that a run is done which was never begun."""
+    own = Path(shutil.copytree(run, tmp_path / "run"))
+    training = Training(data, Length(steps=1, threads=1), lambda run: None)
+    training.start(own, "no such method", ["known_a"], tmp_path)
+    before = wait(lambda: training.progress(own), lambda state: state["state"] != "running")
+    assert (before["state"], before["run"]) == ("failed", "run-2")
+    (tmp_path / "run-2").mkdir(exist_ok=True)
+
+    def full(*_: Any) -> None:
+        raise DiskFault("cannot be written")
+
+    monkeypatch.setattr(jobs, "write_text", full)
+    with pytest.raises(DiskFault):
+        training.start(own, "supervised", ["known_a"], tmp_path)
+    assert training.progress(own) == before

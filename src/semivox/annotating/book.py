@@ -132,10 +132,10 @@ class Book:
             )
             return self._insert(db, edit, now, "begun")
 
-    def finish(self, number: int) -> None:
-        """What :meth:`begin` wrote down is done."""
+    def finish(self, number: int, state: Literal["done", "lost"] = "done") -> None:
+        """What :meth:`begin` wrote down is done, or failed and was taken back."""
         with self._writing() as db:
-            db.execute("UPDATE edits SET state = 'done' WHERE id = ?", (number,))
+            db.execute("UPDATE edits SET state = ? WHERE id = ?", (state, number))
 
     def kept(self, number: int, earlier: str) -> None:
         """The name of the copy of what an edit replaced."""

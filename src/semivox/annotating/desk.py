@@ -27,6 +27,7 @@ from semivox.annotating.page_grid import (
     usual_window,
 )
 from semivox.annotating.refusals import Busy, NotThere, NotWanted, Overtaken
+from semivox.annotating.saving import put_in_place
 from semivox.annotating.whole_classes import WholeClasses
 from semivox.cohort import Case, Volume, load_cohort, read_case, slice_axis
 from semivox.errors import DataError, SemivoxError
@@ -181,9 +182,9 @@ class Desk:
         """What the page shows beside the scan; the scan becomes this reader's, who keeps the former one where
         that fails. Raises Busy, NotThere, DataError."""
         opened = self.opened(scan)
-        self.store.place(opened.case)
-        self.book.take(scan, reader)
         whole = self.whole.of(opened.case)
+        self.store.version(opened.case)  # what cannot be read is told before the scan changes hands
+        self.book.take(scan, reader)
         grid, volume = opened.grid, opened.scan
         return {
             "case": scan,
@@ -335,14 +336,7 @@ class Desk:
                 scan, reader.name, "save", str(self.card["model_id"]), seconds, before=before,
                 after=draft.version, drawn=drawn,
             )  # fmt: skip
-            number = self.book.begin(edit, reader.holder)
-            with self.whole.saving(opened.case, classes):
-                if draft.version != before:
-                    earlier = self.store.keep_earlier(opened.case)
-                    self.store.put(draft)
-                    if earlier is not None:
-                        self.book.kept(number, earlier)
-            self.book.finish(number)
+            put_in_place(draft, edit, reader.holder, opened.case, classes, self.book, self.store, self.whole)
         return draft.version
 
     def _writer_of(self, scan: str, version: str) -> str:

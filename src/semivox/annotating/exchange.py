@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ENDING = ".nii.gz"
 SENT = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha")
 """Endings of labels that are taken."""
+NOT_LOOKED_AT = ("ignore", "not looked at")
+"""What ``ignore`` is called in labels handed out, and on the page. A class of that name comes first."""
 PLAIN = (".nii.gz", ".nii", ".nrrd", ".mha")
 """Endings of scans that are handed on as they are; others are written as NIfTI."""
 
@@ -56,7 +58,8 @@ def read_sent(desk: Desk, scan: str, content: bytes, name: str, names: Mapping[i
     """The values ``(X, Y[, Z])`` of a label that another program has written.
 
     ``names``: what that program calls its values; they become those of the data folder's classes of these
-    names. Raises NotWanted where it is no label on the scan's grid, or has a class that the folder has not.
+    names, or ``ignore`` by one of :data:`NOT_LOOKED_AT`. Raises NotWanted where it is no label on the scan's
+    grid, or has a class that the folder has not.
     """
     ending = ending_of(name)
     if ending not in SENT:
@@ -83,15 +86,19 @@ def read_sent(desk: Desk, scan: str, content: bytes, name: str, names: Mapping[i
 
 
 def _renamed(desk: Desk, values: np.ndarray, names: Mapping[int, str]) -> np.ndarray:
-    own = {name.casefold(): value for value, name in desk.cohort.classes.items()}
+    cohort, known = desk.cohort, dict(names)
+    own = {name.casefold(): value for value, name in cohort.classes.items()}
+    if cohort.ignore is not None:
+        own = dict.fromkeys(NOT_LOOKED_AT, cohort.ignore) | own
+        known.setdefault(cohort.ignore, NOT_LOOKED_AT[0])  # a client may name the classes alone
     made = np.zeros(values.shape, np.int64)
     for value in np.unique(values).tolist():
-        name = names.get(value, "").casefold()
+        name = known.get(value, "").casefold()
         if value and name not in own:
             raise NotWanted(
                 "the label has a class that the data folder has not",
                 found=f"{value}: {names.get(value, 'no name')}"[:200],
-                expected=", ".join(desk.cohort.classes.values()),
+                expected=", ".join([*cohort.classes.values(), *own.keys() & NOT_LOOKED_AT[:1]]),
                 remedy="name the segments as the classes are named",
             )
         if value:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from semivox.contents import Status
 from semivox.errors import DataError, SettingsError
-from semivox.files import inside, read_json, read_yaml, write_text
+from semivox.files import inside, is_bare, read_json, read_yaml, real_path, write_text
 
 PATIENCE = 120.0
 """Seconds in which a training ends its step and saves."""
@@ -99,8 +99,8 @@ class Training:
                 raise SettingsError("a training is running", path=self._out, remedy="wait for it, or stop it")
             if not labeled:
                 raise DataError("no scan has a label to learn from", path=self._data)
-            self._out, goes_on = next_folder(run)
-            words = ["train", str(self._data), "--out", str(self._out)]
+            out, goes_on = next_folder(run)
+            words = ["train", str(self._data), "--out", str(out)]
             if goes_on:
                 words += ["--resume"]
             else:
@@ -108,12 +108,9 @@ class Training:
                 write_text(listed, "".join(f"{name}\n" for name in labeled))
                 words += ["--init", str(run), "--plan", str(run / "plan.json"), "--labeled", str(listed)]
                 words += ["--method", method, *self._length.words]
-            self._job = Job(words, self._ended)
-            return self._out
-
-    def _ended(self, code: int) -> None:
-        if code == 0 and self._out is not None:
-            self._trained(self._out)
+            self._job = Job(words, lambda code: self._trained(out) if code == 0 else None)
+            self._out = out  # not before: what could not begin leaves what is told of the last one
+            return out
 
     def stop(self) -> None:
         """The running one saves and ends; the next start goes on with it."""
@@ -141,12 +138,14 @@ class Training:
 
 def next_folder(run: Path) -> tuple[Path, bool]:
     """The folder of the run that follows ``run``, and whether it was begun there and not finished."""
+    # ".", as one calls it from within a run, has no name; a link keeps its own
+    run = run.absolute() if is_bare(run.name) else real_path(run)
     base, _, number = run.name.rpartition("-")
     stem, first = (
         (base, int(number) + 1) if base and number.isdecimal() and len(number) < 5 else (run.name, 2)
     )
     for n in range(first, first + 10_000):
-        place = run.absolute().parent / f"{stem}-{n}"
+        place = run.parent / f"{stem}-{n}"
         if not place.exists():
             return place, False
         if (place / "config.yaml").is_file() and not (place / "model.json").is_file():

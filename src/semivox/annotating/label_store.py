@@ -23,7 +23,7 @@ from semivox.cohort import (
     write_mask,
 )
 from semivox.errors import DataError
-from semivox.files import inside, is_bare, make_folder, read_bytes, scratch, write_bytes
+from semivox.files import inside, is_bare, make_folder, read_bytes, remove_file, scratch, write_bytes
 from semivox.prepare import read_label_on
 
 IGNORED = "#808080"
@@ -116,6 +116,25 @@ class LabelStore:
         name = f"{number:04d}{ending_of(place)}"
         write_bytes(inside(kept, name), read_bytes(place))
         return name
+
+    def forget_earlier(self, case: Case, name: str | None) -> None:
+        """Remove a copy that :meth:`keep_earlier` made."""
+        if name is not None:
+            remove_file(self._folder, "earlier", case.name, name)
+
+    def former(self, case: Case) -> bytes | None:
+        """The bytes of the label that is there; None where there is none."""
+        place = self.place(case)
+        return read_bytes(place) if place.is_file() else None
+
+    def bring_back(self, case: Case, former: bytes | None, draft: Draft) -> None:
+        """What :meth:`former` gave in place of the draft, if that has its place already."""
+        if self.version(case) != draft.version:
+            return
+        if former is None:
+            remove_file(draft.place.parent, draft.place.name)
+        else:
+            write_bytes(draft.place, former)
 
     def put(self, draft: Draft) -> None:
         """Give the label its place, at once."""

@@ -25,7 +25,7 @@ const ACTIONS = {
   plane: () => { if (now.facts.dims === 3) now.axis = (now.axis + 2) % 3; view.choose(now.axis); status(); },
   nearer: () => view.planes.zoomBy(1.25, null), farther: () => view.planes.zoomBy(0.8, null),
   whole: () => { if (!now.about.classes.find(row => row.number === now.value)?.ignore) whole(now.value); },
-  mark: () => { now.drawing.drawn[now.axis].add(view.crosshair[now.axis]); status(); },
+  mark: () => draw(() => now.drawing.draws(now.axis, view.crosshair[now.axis])),
   use: () => draw(() => touch(view.crosshair, now.axis)),
   pen: () => { now.pen = !now.pen; status(); },
   train: () => again(), halt: () => desk.halt().catch(error => say(error.message)),

@@ -49,7 +49,7 @@ export function status() {
   $("why").textContent = facts?.reason ?? "";
   const what = facts && { label: "a saved label", model: "the model's mask", nothing: "no mask yet" }[now.from];
   $("state").textContent = facts ? (unsaved() ? "not saved yet" : what) : "";
-  $("drawn").textContent = drawing ? (drawing.drawnText().split(":")[1]?.split(",").length ?? 0) : 0;
+  $("drawn").textContent = drawing?.counted().map(part => part.slices.length).join(" + ") || 0;
   document.querySelectorAll("[data-do=part], [data-do=mark]").forEach(b => {
     b.disabled = !about?.has_ignore || facts?.dims === 2;
     b.title = b.disabled ? 'for scans in 3D of a data folder that declares a value for what nobody looked at: "ignore" in dataset.json' : "";

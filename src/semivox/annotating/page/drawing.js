@@ -3,14 +3,17 @@
 const MOST_UNDO = 200;
 
 export class Drawing {
-  constructor(shape, edges, mask) {
+  /** `ignore`: the number of what nobody looked at, or null. */
+  constructor(shape, edges, mask, ignore = null) {
     this.shape = shape;
     this.edges = edges;
     this.mask = mask;
+    this.ignore = ignore;
     this.strides = [1, shape[0], shape[0] * shape[1]];
     this.done = [];
     this.undone = [];
-    this.drawn = [new Set(), new Set(), new Set()];  // slices that were drawn in, across each axis
+    this.drawn = [new Set(), new Set(), new Set()];  // slices that were drawn in, across each axis; never changed, but replaced
+    this.saved = [new Set(), new Set(), new Set()];  // those that the label had before
     this.changes = 0;
     this.stroke = null;
   }
@@ -20,48 +23,55 @@ export class Drawing {
 
   // ---- one step of undo
 
-  begin() { this.stroke = new Map(); }
+  begin() { this.stroke = { was: new Map(), drawn: this.drawn, saved: this.saved }; }
 
   put(index, value) {
-    const before = this.mask[index];
+    const before = this.mask[index], { was } = this.stroke;
     if (before === value) return;
-    if (!this.stroke.has(index)) this.stroke.set(index, before);
+    if (!was.has(index)) was.set(index, before);
     this.mask[index] = value;
   }
 
-  /** Ends the step; whether it changed anything. */
+  /** Ends the step; whether it changed anything, be it only which slices count. */
   end() {
-    const stroke = this.stroke;
+    const { stroke } = this;
     this.stroke = null;
-    if (!stroke || !stroke.size) return false;
-    this.done.push({ at: Uint32Array.from(stroke.keys()), was: Uint8Array.from(stroke.values()) });
+    if (!stroke || !(stroke.was.size || stroke.drawn !== this.drawn || stroke.saved !== this.saved)) return false;
+    const { was, drawn, saved } = stroke;
+    this.done.push({ at: Uint32Array.from(was.keys()), was: Uint8Array.from(was.values()), drawn, saved });
     if (this.done.length > MOST_UNDO) this.done.shift();
     this.undone = [];
     this.changes++;
     return true;
   }
 
+  /** Ends the step as if it had never begun. */
+  drop() {
+    const { was, drawn, saved } = this.stroke;
+    was.forEach((value, index) => { this.mask[index] = value; });
+    Object.assign(this, { drawn, saved, stroke: null });
+  }
+
   undo() { return this.swap(this.done, this.undone); }
   redo() { return this.swap(this.undone, this.done); }
 
-  /** Takes back the last step for good. */
-  forget() {
-    if (this.undo()) this.undone.pop();
-  }
-
   swap(from, to) {
-    const step = from.pop();
-    if (!step) return false;
-    const now = new Uint8Array(step.at.length);
-    step.at.forEach((index, i) => { now[i] = this.mask[index]; this.mask[index] = step.was[i]; });
-    to.push({ at: step.at, was: now });
+    if (this.stroke || !from.length) return false;
+    const { at, was, drawn, saved } = from.pop();
+    to.push({ at, was: Uint8Array.from(at, index => this.mask[index]), drawn: this.drawn, saved: this.saved });
+    at.forEach((index, i) => { this.mask[index] = was[i]; });
+    Object.assign(this, { drawn, saved });
     this.changes++;
     return true;
   }
 
-  /** Another mask in place of this one. */
+  /** Another mask in place of this one: nobody drew in a slice that it changes. */
   become(mask) {
+    const changed = this.slicesWhere(index => mask[index] !== this.mask[index]);
+    if (!changed[0].size) return;
     for (let index = 0; index < mask.length; index++) if (mask[index] !== this.mask[index]) this.put(index, mask[index]);
+    const rest = sets => sets.map((set, axis) => new Set([...set].filter(slice => !changed[axis].has(slice))));
+    Object.assign(this, { drawn: rest(this.drawn), saved: rest(this.saved) });
   }
 
   /** The voxel in the middle of what is drawn, or of the scan. */
@@ -107,16 +117,16 @@ export class Drawing {
     const steps = Math.max(1, ...from.map((v, i) => Math.abs(to[i] - v)));
     for (let n = 0; n <= steps; n++) {
       const at = from.map((v, i) => Math.round(v + (to[i] - v) * n / steps));
+      this.draws(axis, at[axis]);
       this.disc(at, axis, radius, index => { if (allowed(index)) this.put(index, value); });
     }
-    this.drawn[axis].add(to[axis]);
   }
 
   /** What is connected with `at` in its plane and of its class becomes `value`. */
   fill(at, axis, value, allowed) {
     const [u, v] = this.planeAxes(axis);
+    this.draws(axis, at[axis]);
     const first = this.index(at), old = this.mask[first];
-    this.drawn[axis].add(at[axis]);
     if (old === value || !allowed(first)) return;
     const open = [[at[u], at[v]]];
     while (open.length) {
@@ -147,12 +157,12 @@ export class Drawing {
       const from = this.distances(axis, a, value), to = this.distances(axis, b, value);
       for (let s = a + 1; s < b; s++) {
         const t = (s - a) / (b - a);
+        this.draws(axis, s);
         this.eachOf(axis, s, (index, i) => {
           const inside = from[i] * (1 - t) + to[i] * t < 0;
           if (inside && allowed(index)) this.put(index, value);
           else if (!inside && this.mask[index] === value) this.put(index, 0);
         });
-        this.drawn[axis].add(s);
         made++;
       }
     }
@@ -186,11 +196,50 @@ export class Drawing {
     return outer.map((far, i) => inside[i] ? -inner[i] : far);
   }
 
-  /** What was drawn as the server takes it: "AXIS:SLICE,..." across the axis with the most slices. */
-  drawnText() {
-    const axis = this.drawn.reduce((best, set, a) => set.size > this.drawn[best].size ? a : best, 0);
-    const slices = [...this.drawn[axis]].sort((a, b) => a - b);
-    return slices.length ? `${axis}:${slices.join(",")}` : "";
+  // ---- which slices count, where it is not all of them
+
+  /**
+   * The slice is drawn in or looked at, and counts. What a saved label calls "not looked at" throughout is
+   * background from then on, as in a mask of the model: else it would count and say nothing.
+   */
+  draws(axis, slice) {
+    if (this.drawn[axis].has(slice)) return;
+    this.drawn = this.drawn.map((set, a) => a === axis ? new Set([...set, slice]) : set);
+    if (this.ignore === null) return;
+    let blank = true;
+    this.eachOf(axis, slice, index => { blank &&= this.mask[index] === this.ignore; });
+    if (blank) this.eachOf(axis, slice, index => this.put(index, 0));
+  }
+
+  /**
+   * The mask is a saved label: slices count in which it says anything. They are taken across the axis of which
+   * the label leaves out most, for that is how a part was saved; `usual` where it leaves out nothing.
+   */
+  begunWithLabel(usual) {
+    const said = this.slicesWhere(index => this.mask[index] !== this.ignore);
+    const part = a => said[a].size / this.shape[a];
+    const axis = [usual, 0, 1, 2].reduce((best, a) => part(a) < part(best) ? a : best);
+    this.saved = this.saved.map((none, a) => a === axis ? said[a] : none);
+  }
+
+  /** Of each axis the slices in which a voxel is `wanted(index)`. */
+  slicesWhere(wanted) {
+    const [nx, ny, nz] = this.shape, found = this.shape.map(count => new Uint8Array(count));
+    for (let z = 0, index = 0; z < nz; z++) {
+      for (let y = 0; y < ny; y++) {
+        for (let x = 0; x < nx; x++, index++) if (wanted(index)) found[0][x] = found[1][y] = found[2][z] = 1;
+      }
+    }
+    return found.map(flags => new Set([...flags.keys()].filter(slice => flags[slice])));
+  }
+
+  /** {axis, slices} of each plane of which slices count; one plane alone where all of its do. */
+  counted() {
+    const found = this.shape.map((count, axis) => (
+      { axis, slices: [...new Set([...this.drawn[axis], ...this.saved[axis]])].sort((a, b) => a - b) }
+    )).filter(({ slices }) => slices.length);
+    const whole = found.find(({ axis, slices }) => slices.length === this.shape[axis]);
+    return whole ? [whole] : found;
   }
 }
 

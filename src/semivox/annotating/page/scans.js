@@ -29,7 +29,8 @@ export async function open(asked) {
     await voxels();
     $("wait").textContent = facts.version ? "reading the label …" : "asking the model …";
     const { mask, fault } = await firstMask(facts);
-    now.drawing = new Drawing(facts.shape, facts.edges, mask);
+    now.drawing = new Drawing(facts.shape, facts.edges, mask, now.about.classes.find(row => row.ignore)?.number ?? null);
+    if (facts.version) now.drawing.begunWithLabel(now.axis);
     now.from = fault ? "nothing" : facts.version ? "label" : "model";
     view.show(mask);
     view.crosshair = now.drawing.middle();
@@ -91,8 +92,10 @@ export async function whileBusy(text, work) {
 export async function save(part) {
   const { facts, drawing } = now;
   if (!facts || now.busy) return;
-  const drawn = part ? drawing.drawnText() : "";
-  if (part && !drawn) { say("No slice was drawn in yet. R marks the slice under the crosshair as looked at."); return; }
+  const planes = part ? drawing.counted() : [];
+  const fault = part ? refused(planes) : "";
+  if (fault) { say(fault); return; }
+  const [{ axis, slices } = { slices: [] }] = planes, drawn = slices.length ? `${axis}:${slices.join(",")}` : "";
   const done = await whileBusy("saving …", async () => {
     const changes = drawing.changes;
     const whole = [...now.whole].sort((a, b) => a - b);
@@ -101,7 +104,16 @@ export async function save(part) {
     Object.assign(now, { saved: changes, seconds: 0, from: "label" });
     await list();
   });
-  if (done) say(["Saved.", part ? "The other slices count as not looked at." : "", notDrawn()].join(" ").trim(), true);
+  const others = part && slices.length < facts.shape[axis] ? "The other slices count as not looked at." : "";
+  if (done) say(["Saved.", others, notDrawn()].filter(Boolean).join(" "), true);
+}
+
+/** Why the slices that count cannot be saved without the others; "" where they can. */
+function refused(planes) {
+  if (!planes.length) return "No slice was drawn in yet. R marks the slice under the crosshair as looked at.";
+  if (planes.length === 1) return "";
+  const told = planes.map(({ axis, slices }) => `${slices.length} ${view.planeName(axis)}`).join(", ");
+  return `Nothing was saved: slices of several planes were drawn (${told}), and a part is slices of one plane. S saves the whole label; or take back (Z) what was drawn in the other plane.`;
 }
 
 /** What is said of the classes without a tick. */
@@ -114,8 +126,8 @@ export async function mark(action) {
   if (!now.facts || now.busy) return;
   const note = action === "flag" ? prompt("What is odd about this scan? It is not offered again.", "") : "";
   if (note === null || !mayLeave()) return;
+  if (!await whileBusy("", () => desk.mark(now.facts.case, action, note, now.seconds))) return;
   Object.assign(now, { saved: now.drawing?.changes ?? 0, whole: new Set(now.facts.whole) });
-  await whileBusy("", () => desk.mark(now.facts.case, action, note, now.seconds));
   await next();
 }
 

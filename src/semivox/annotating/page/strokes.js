@@ -20,7 +20,9 @@ function allowed(near) {
   };
 }
 
+/** One step of undo; none while the pointer makes one. */
 export function draw(work) {
+  if (now.drawing.stroke) return;
   now.drawing.begin();
   work();
   if (now.drawing.end()) view.refresh();
@@ -60,8 +62,8 @@ function drag(event) {
 function release(dropped) {
   if (!stroke) return;
   stroke = null;
-  now.drawing.end();
-  if (dropped) now.drawing.forget();
+  if (dropped) now.drawing.drop();
+  else now.drawing.end();
   view.refresh();
   status();
 }
