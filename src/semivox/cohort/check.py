@@ -90,9 +90,8 @@ def check_cohort(
     if spacing == "known":
         planes = max(len(cohort.channels), len(cohort.classes) + 1)
         findings += [Finding.of(*found) for found in far_spacings(grids, images, planes)]
-    for odd in (sheared_grids, mixed_places):
-        findings += [Finding.of("warning", "", error) for error in odd(cohort.root, grids)]
-    findings += [Finding.of("warning", "", error) for error in two_forms(cohort.root, disagreeing)]
+    odd = (*sheared_grids(cohort.root, grids), *mixed_places(cohort.root, grids))
+    findings += [Finding.of("warning", "", error) for error in (*odd, *two_forms(cohort.root, disagreeing))]
     findings += [Finding.of("warning", "", error) for error in _cut_patients(cohort, split)]
     return CheckReport(
         root=cohort.root,

@@ -98,7 +98,7 @@ def rank(options: RankOptions) -> Ranking:
         from semivox.ranking.candidates import cohort_of, labeled_in, refuse_none, unlabeled_in
         from semivox.ranking.rank import check_score, known_score, rank_scans, what_choosing_is_worth
         from semivox.ranking.record import write_ranking
-        from semivox.ranking.slices import refuse_drawn, slices_to_draw
+        from semivox.ranking.slices import slices_to_draw
         from semivox.remote import refuse_in_copy
 
     known_engine(options.on)
@@ -110,8 +110,6 @@ def rank(options: RankOptions) -> Ranking:
     out = run / "ranking" if options.out is None else Path(options.out)
     labeled, score = options.labeled, options.score
     known_score(score)
-    if options.slices is not None:
-        refuse_drawn(out)
     points, remarks = read_points(options.curve)
     model = load_model(run, device=options.device, weights="mean", threads=options.threads)
     cohort, failed = cohort_of(data, labeled)
@@ -119,7 +117,7 @@ def rank(options: RankOptions) -> Ranking:
     known = labeled_in(cohort, labeled, run)
     scans = unlabeled_in(cohort, known, failed, options.top)
     check_score(score, networks=len(model.networks), labeled=len(known.cases))
-    top = _how_many(options, model, cohort, len(scans))
+    top = _how_many(options, out, model, cohort, len(scans))
     with scratch(out) as folder:
         shots = {case.name: folder / f"{i}.npz" for i, case in enumerate(scans)}
         readable = [case for case in (*known.cases, *scans) if case.name not in failed]
@@ -205,10 +203,10 @@ def _patients_of(rows: Sequence[RankedScan]) -> int:
     return len({row.patient for row in rows if row.chosen is not None})
 
 
-def _how_many(options: RankOptions, model: Model, cohort: Cohort, available: int) -> int:
+def _how_many(options: RankOptions, out: Path, model: Model, cohort: Cohort, available: int) -> int:
     """How many scans are chosen."""
     from semivox.errors import SettingsError
-    from semivox.ranking.slices import scans_for
+    from semivox.ranking.slices import refuse_drawn, scans_for
 
     if options.slices is None:
         return TOP if options.top is None else options.top
@@ -223,6 +221,7 @@ def _how_many(options: RankOptions, model: Model, cohort: Cohort, available: int
             expected='a dataset.json, which can declare "ignore"',
             remedy="semivox import folders makes such a folder, or leave out --slices",
         )
+    refuse_drawn(out)
     return scans_for(options.slices, available) if options.top is None else options.top
 
 

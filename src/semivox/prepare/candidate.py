@@ -44,6 +44,10 @@ MIN_STEPS = 1000
 MIN_STEPS_STRUCTURE = 4000
 """The same where patches are made for the structure: there a coarser grid and twice the steps teach more."""
 
+MOST_OF_A_SCAN = 0.75
+"""Of few scans that a structure fills a U-Net wants as many before it sees less than this: a coarser grid
+that shows most of a scan teaches more until then (left atria: docs/methods/self_training.md)."""
+
 CROPS_BESIDE = 1.5
 """Crops of a step that learns from unlabelled scans as well, over the batch's: ``self_training`` adds none
 while it learns from labels alone, and as many again in its rounds."""
@@ -93,6 +97,8 @@ class Candidate:
     """From unlabelled scans as well; as many as from labels alone where few are at hand."""
     whole: bool
     """Whether a patch is to see whole pictures."""
+    filled: bool
+    """Whether few labelled scans are filled by a structure in one piece, and a U-Net was asked for."""
     memory: int
     crowded: bool
     """Whether a larger patch was left out because it takes too much memory."""
@@ -116,7 +122,9 @@ class Candidate:
     @property
     def roomy(self) -> bool:
         """Whether the budget leaves steps and sight enough at this spacing."""
-        return self.bought >= self.enough and self.cover >= self.least_cover
+        crops = self.filled and self.cover < MOST_OF_A_SCAN
+        steps = (self.beside, MIN_STEPS_STRUCTURE) if crops else (self.bought, self.enough)
+        return steps[0] >= steps[1] and self.cover >= self.least_cover
 
     @property
     def cover(self) -> float:
@@ -132,7 +140,7 @@ def candidate_at(
     wish: Mapping[str, Any],
 ) -> Candidate:
     """The candidate at ``spacing`` under ``budget`` seconds; ``wish``: checked overrides of the plan."""
-    scans = _Scans.of(fingerprint, spacing, budget, costs)
+    scans = _Scans.of(fingerprint, spacing, budget, costs, wish.get("network.kind"))
     common = COMMON_VOXELS[fingerprint.dims]
     room = math.inf if costs.memory_bytes is None else MEMORY_SHARE * costs.memory_bytes
     chosen: Candidate | None = None
@@ -172,13 +180,21 @@ class _Scans:
     channels: int
     classes: int
     whole: bool
+    filled: bool
     unlabeled: int
     """As long as they are as many as the labelled ones, else 0."""
     seconds: float
     costs: Costs
 
     @classmethod
-    def of(cls, fingerprint: Fingerprint, spacing: tuple[float, ...], budget: float, costs: Costs) -> _Scans:
+    def of(
+        cls,
+        fingerprint: Fingerprint,
+        spacing: tuple[float, ...],
+        budget: float,
+        costs: Costs,
+        kind: str | None,
+    ) -> _Scans:
         shape = _median_shape(fingerprint, spacing)
         sight = _sight(fingerprint, spacing, shape)
         channels, classes = len(fingerprint.channels), len(fingerprint.values) + 1
@@ -186,7 +202,8 @@ class _Scans:
         others = len(fingerprint.cases) - labeled
         unlabeled = others if others >= labeled else 0
         whole, seconds = _in_few_pictures(fingerprint), FOR_STEPS * budget
-        return cls(spacing, shape, sight, channels, classes, whole, unlabeled, seconds, costs)
+        filled = kind == "unet" and sight == shape and _few_in_one_piece(fingerprint)
+        return cls(spacing, shape, sight, channels, classes, whole, filled, unlabeled, seconds, costs)
 
     def candidate(
         self, network: NetworkPlan, patch: tuple[int, ...], batch: tuple[int, int], crowded: bool
@@ -210,6 +227,7 @@ class _Scans:
             steps,
             beside,
             self.whole,
+            self.filled,
             memory,
             crowded,
         )
@@ -248,7 +266,7 @@ def _sight(fingerprint: Fingerprint, spacing: tuple[float, ...], shape: tuple[in
     """What a patch should see, voxels at ``spacing``: the median scan of ``shape``; with few labelled scans
     that show all foreground in one piece, twice the median extent of that piece where it is less."""
     drawn = fingerprint.labeled_cases
-    if len(drawn) >= FEW_LABELED or not all_together(fingerprint):
+    if not _few_in_one_piece(fingerprint):
         return shape
     extents = [
         [n * s / t for n, s, t in zip(case.extent, case.spacing, spacing, strict=True)]
@@ -259,6 +277,10 @@ def _sight(fingerprint: Fingerprint, spacing: tuple[float, ...], shape: tuple[in
         return shape
     wide = [math.ceil(SURROUNDINGS * median(axis)) for axis in zip(*extents, strict=True)]
     return tuple(min(n, w) for n, w in zip(shape, wide, strict=True))
+
+
+def _few_in_one_piece(fingerprint: Fingerprint) -> bool:
+    return len(fingerprint.labeled_cases) < FEW_LABELED and all_together(fingerprint)
 
 
 def all_together(fingerprint: Fingerprint) -> bool:
