@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -70,7 +71,8 @@ class CheckReport:
         if self.ok:
             return
         first, more = self.errors[0], len(self.errors) - 1
-        remedy = first.remedy + (f" (and {more} more errors: semivox check {self.root})" if more else "")
+        every = shlex.join(["semivox", "check", str(self.root)])
+        remedy = first.remedy + (f" (and {more} more errors: {every})" if more else "")
         raise DataError(
             first.fault,
             path=first.path or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +155,7 @@ def _mirror_axes(run: Path, card: Mapping[str, Any]) -> tuple[int, ...]:
         fault, remedy = "training mirrored no crops", "predict without --tta"
         if axes is None:
             fault = "the model does not say along which axes its training mirrored crops"
-            remedy = f"write it anew: semivox train ... --out {run} --resume"
+            remedy = f"write it anew: semivox train ... --out {shlex.quote(str(run))} --resume"
         raise SettingsError(
             fault, path=run, found="--tta", expected="mirror images to average over", remedy=remedy
         )
