@@ -16,7 +16,18 @@ from typing import Any
 
 from semivox.arguments import CommandParser, command_of, completion, run
 from semivox.commands import COMMANDS
-from semivox.errors import BUG, DataError, DiskFault, SemivoxError, Stopped, printable, shortened
+from semivox.errors import (
+    BUG,
+    METHOD_FILES,
+    DataError,
+    DiskFault,
+    MethodFailed,
+    SemivoxError,
+    Stopped,
+    fault_of_method,
+    printable,
+    shortened,
+)
 from semivox.stopping import StopSignals
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -58,13 +69,14 @@ def _run(words: Sequence[str], stop: StopSignals) -> int:
         if isinstance(error, KeyboardInterrupt) or (stop() and not isinstance(error, Stopped)):
             _tell(arguments, f"stopped by {stop.name or 'SIGINT'}{_going_on(arguments, words)}")
             return Stopped.exit_code
-        fault = error if isinstance(error, SemivoxError) else _of_a_path(error)
+        fault = error if isinstance(error, SemivoxError) else _of_a_path(error) or fault_of_method(error)
         if fault is not None:
             told = fault.exit_code != Stopped.exit_code or "go on with: " in str(fault)
-            _tell(arguments, f"{fault}{'' if told else _going_on(arguments, words)}")
+            log = _logged(arguments, words) if isinstance(fault, MethodFailed) else ""
+            more = f"; the full traceback is in {log}" if log else ""
+            _tell(arguments, f"{fault}{more}{'' if told else _going_on(arguments, words)}")
             return fault.exit_code
-        _tell(arguments, f"a bug in semivox, sorry: {type(error).__name__}: {shortened(str(error))}")
-        print(_write_bug(arguments, words), file=sys.stderr)
+        _tell_bug(arguments, words, error)
         return BUG
 
 
@@ -113,8 +125,19 @@ def _shown(words: Sequence[str]) -> str:
     return without_login(shlex.join(words))
 
 
-def _write_bug(arguments: argparse.Namespace, argv: Sequence[str]) -> str:
-    """The traceback into OUT/error.log where the command has such a folder, else ./semivox-error.log."""
+def _tell_bug(arguments: argparse.Namespace, words: Sequence[str], error: BaseException) -> None:
+    """Of an error that nobody foresaw. A user's method may have handed out what broke semivox later."""
+    theirs = next((file for file in sorted(METHOD_FILES) if any(file in word for word in words)), None)
+    whose = "a bug in semivox, sorry" if theirs is None else f"a bug in the method in {theirs}, or in semivox"
+    _tell(arguments, f"{whose}: {type(error).__name__}: {shortened(str(error))}")
+    if log := _logged(arguments, words):
+        first = "" if theirs is None else "look at what the method hands out, and if it is right "
+        print(f"The details are in {log}; {first}please report them.", file=sys.stderr)
+
+
+def _logged(arguments: argparse.Namespace, argv: Sequence[str]) -> Path | None:
+    """Where the traceback was written: OUT/error.log where the command has such a folder, else
+    ./semivox-error.log. None where it cannot be: it was told on stderr then."""
     import traceback
 
     from semivox.files import write_text
@@ -125,8 +148,9 @@ def _write_bug(arguments: argparse.Namespace, argv: Sequence[str]) -> str:
     try:
         write_text(path, printable(f"{_shown(['semivox', *argv])}\n{traceback.format_exc()}"))
     except SemivoxError:
-        return printable(traceback.format_exc())
-    return f"The details are in {path}; please report them."
+        print(printable(traceback.format_exc()), file=sys.stderr)
+        return None
+    return path
 
 
 def _parser() -> argparse.ArgumentParser:

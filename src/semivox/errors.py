@@ -7,7 +7,7 @@ exits with its ``exit_code``; from Python it is an ordinary exception.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ LONG = re.compile(r"\d{40,}|[^\s/]{300,}")
 
 PARTS = ("fault", "path", "found", "expected", "remedy")
 """What a :class:`SemivoxError` is made of."""
+
+METHOD_FILES: set[str] = set()
+"""Files of methods that are not semivox's own, as their code names them; who loads one adds it."""
 
 BUG = 70
 """Exit code of an error that is no :class:`SemivoxError`: a fault of semivox."""
@@ -59,7 +62,10 @@ def _made_of(kind: type[SemivoxError], parts: Mapping[str, Any]) -> SemivoxError
 
 
 def in_words(error: Exception) -> str:
-    """For a line or a record: ours says all itself, another one is told with its kind."""
+    """For a line or a record: ours says all itself, that of a user's method names file and line, another one
+    is told with its kind."""
+    if not isinstance(error, SemivoxError):
+        error = fault_of_method(error) or error
     return str(error) if isinstance(error, SemivoxError) else f"{type(error).__name__}: {error}"
 
 
@@ -108,6 +114,10 @@ class SettingsError(SemivoxError):
     """A setting is unknown, of the wrong type, or changed where it may not (exit code 1)."""
 
 
+class MethodFailed(SettingsError):  # noqa: N818
+    """An error came out of a method that is not semivox's own (exit code 1)."""
+
+
 class UsageError(SemivoxError):
     """The command line itself is wrong (exit code 2)."""
 
@@ -134,3 +144,30 @@ class TrainingFailed(SemivoxError):  # noqa: N818
 
 class ProcessLost(TrainingFailed):
     """Another process of the run is gone, or stands still (exit code 5)."""
+
+
+def fault_of_method(error: BaseException) -> MethodFailed | None:
+    """The error to tell in place of one that came out of a user's method, with its file and line; None where
+    it passed through none of :data:`METHOD_FILES`."""
+    place = place_in(error, METHOD_FILES)
+    if place is None:
+        return None
+    file, line, function = place
+    return MethodFailed(
+        "the method failed",
+        path=file,
+        found=f"line {line}, in {function}: {type(error).__name__}: {error}",
+        remedy="correct the method there",
+    )
+
+
+def place_in(error: BaseException, files: Collection[str]) -> tuple[str, int, str] | None:
+    """File, line and function of the last of an error's calls that stands in one of ``files``."""
+    from traceback import walk_tb  # slow for `semivox --help`
+
+    calls = [
+        (frame.f_code.co_filename, line, frame.f_code.co_name)
+        for frame, line in walk_tb(error.__traceback__)
+        if frame.f_code.co_filename in files
+    ]
+    return calls[-1] if calls else None

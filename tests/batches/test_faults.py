@@ -21,6 +21,14 @@ from semivox.batches.stream import stream_fault
         (Stream("unlabeled", 2, target="pseudo", confidence=1.5), "0..1"),
         (Stream("unlabeled", 2, sdm=True), "need a target"),
         (Stream("unlabeled", 2, ("recorp",)), "recrop"),
+        (
+            Stream("unlabeled", 2, where="boddy"),
+            "unknown where='boddy', known are ['random', 'foreground', 'body'",
+        ),  # type: ignore[arg-type]
+        (Stream("labelled", 2, target="label"), "unknown cases='labelled', known are ['labeled'"),  # type: ignore[arg-type]
+        (Stream("labeled", 2, target="lable"), "unknown target='lable'"),  # type: ignore[arg-type]
+        (Stream("labeled", 2, target="label", sdm="cropminmax"), "unknown sdm='cropminmax'"),  # type: ignore[arg-type]
+        (Stream("labeled", 1.5, target="label"), "size is 1.5"),  # type: ignore[arg-type]
     ],
 )
 def test_impossible_streams(stream: Stream, why: str) -> None:

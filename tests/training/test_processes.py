@@ -325,8 +325,8 @@ class Faulty(Supervised):
         ),
         (
             "ValueError('a bug of one')",
-            RuntimeError,
-            r"process 2 of 2: ValueError: a bug of one",
+            SettingsError,
+            r"mine.py: the method failed \(process 2 of 2\); found line 9, in step: ValueError: a bug of one",
         ),
     ],
 )

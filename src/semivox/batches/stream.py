@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral
+from typing import Literal, get_args
 
 from semivox.devices import share
 from semivox.losses import SdmForm
 
+Cases = Literal["labeled", "unlabeled", "all"]
+Target = Literal["label", "pseudo", "either"]
 Where = Literal["random", "foreground", "body", "shared_classes"]
 
 
@@ -35,10 +38,10 @@ class Stream:
         agreed most when they were labelled.
     """
 
-    cases: Literal["labeled", "unlabeled", "all"]
+    cases: Cases
     size: int
     views: tuple[str, ...] = ("weak",)
-    target: Literal["label", "pseudo", "either"] | None = None
+    target: Target | None = None
     where: Where = "random"
     sdm: bool | SdmForm = False
     part: tuple[int, int] = (0, 1)
@@ -62,6 +65,13 @@ def rows_of(stream: Stream, rank: int, ranks: int) -> range:
 
 
 VIEWS = ("weak", "strong", "intensity", "recrop")
+WORDS = {
+    "cases": get_args(Cases),
+    "target": (*get_args(Target), None),
+    "where": get_args(Where),
+    "sdm": (*get_args(SdmForm), True, False),
+}
+"""What these fields may be."""
 
 
 def stream_fault(stream: Stream, cases: int, unlabeled: int, bank: bool) -> str | None:
@@ -71,6 +81,11 @@ def stream_fault(stream: Stream, cases: int, unlabeled: int, bank: bool) -> str 
     pseudo-labels are at hand.
     """
     pseudo = stream.target in ("pseudo", "either")
+    for name, known in WORDS.items():
+        if (value := getattr(stream, name)) not in known:
+            return f"unknown {name}={value!r}, known are {list(known)}"
+    if not isinstance(stream.size, Integral) or stream.size < 0:
+        return f"size is {stream.size!r}, and must be a whole number from 0 on"
     if not cases:
         return f"there are no {stream.cases} cases" if stream.cases != "all" else "there are no cases"
     if unknown := [view for view in stream.views if view not in VIEWS]:

@@ -7,10 +7,11 @@ import importlib.util
 import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from traceback import walk_tb
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from semivox.errors import SettingsError
+from semivox.errors import METHOD_FILES, SettingsError, place_in
 from semivox.files import real_path
 
 if TYPE_CHECKING:
@@ -37,7 +38,16 @@ def load_class(where: str) -> type[Method]:
         raise SettingsError(
             f"{where!r} is no method", expected="a subclass of semivox.methods.declare.Method with Settings"
         )
+    METHOD_FILES.update(_files_of(found))
     return found
+
+
+def _files_of(found: type) -> set[str]:
+    """The files in which the class, and those that it is made of, are written, but semivox's and torch's."""
+    others = {"semivox", "torch", *sys.stdlib_module_names}
+    modules = [each.__module__ for each in found.__mro__ if each.__module__.partition(".")[0] not in others]
+    files = [getattr(sys.modules.get(name), "__file__", None) for name in modules]
+    return {file for file in files if file is not None}
 
 
 def _load_module(name: str) -> Any:
@@ -50,7 +60,12 @@ def _load_module(name: str) -> Any:
     except Exception as error:
         if name.startswith("semivox."):
             raise
-        raise SettingsError(f"cannot import {name!r}", found=f"{type(error).__name__}: {error}") from error
+        of_it = [f for f, _ in walk_tb(error.__traceback__) if f.f_globals.get("__name__") == name]
+        file = of_it[-1].f_code.co_filename if of_it else None
+        where = "" if file is None else _line_of(error, file)
+        raise SettingsError(
+            f"cannot import {name!r}", path=file, found=f"{where}{type(error).__name__}: {error}"
+        ) from error
 
 
 class _Source(SourceFileLoader):
@@ -73,12 +88,21 @@ def _load_file(path: Path) -> Any:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        line = getattr(error, "lineno", None)
-        where = f"line {line}: " if line else ""
         raise SettingsError(
-            "the method's file cannot be run", path=path, found=f"{where}{type(error).__name__}: {error}"
+            "the method's file cannot be run",
+            path=path,
+            found=f"{_line_of(error, str(path))}{type(error).__name__}: {error}",
+            remedy="correct the file there",
         ) from error
     return module
+
+
+def _line_of(error: Exception, file: str) -> str:
+    """The line of ``file`` that an error of importing it came from, as the beginning of a sentence."""
+    if isinstance(error, SyntaxError) and error.filename == file and error.lineno is not None:
+        return f"line {error.lineno}: "
+    place = place_in(error, {file})
+    return "" if place is None else f"line {place[1]}: "
 
 
 def refuse_in_run(file: Path) -> None:

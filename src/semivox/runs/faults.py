@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 
 from semivox.batches.case_draws import cases_of
-from semivox.cohort import Cohort, Split, check_cohort, load_cohort
+from semivox.cohort import Cohort, Split, check_cohort, load_cohort, read_geometry
 from semivox.errors import DiskFault, SettingsError, Stopped, TrainingFailed
-from semivox.methods.declare import Method
+from semivox.methods import Method
 from semivox.prepare import Plan, plan_from_json
 from semivox.prepare.plan_json import disagreements
 from semivox.runs.asked import LEAST_STEPS, facts_of
+from semivox.runs.declared import refuse_declared
+from semivox.runs.watch import refuse_unwatchable
 from semivox.stopping import StopSignals
-from semivox.training.config import Config
+from semivox.training.config import Config, predictor_of
 from semivox.training.display import Display
 from semivox.training.options import TrainOptions
 from semivox.training.processes import is_asked
@@ -34,8 +38,9 @@ def refuse_before_preparing(
     cohort: Cohort,
     split: Split,
     display: Display,
-) -> None:
-    """Raise DataError or SettingsError for what would only show after long work."""
+) -> float:
+    """Raise DataError or SettingsError for what would only show after long work. Returns the seconds that
+    looking at watched cases took, which are none of the run's own."""
     if asked.resume and not asked.goes_on:
         display.say(f"{asked.folder} holds no run to go on with yet: a new one begins, as this command says")
     if method_class.needs_unlabeled and not split.unlabeled:
@@ -51,6 +56,12 @@ def refuse_before_preparing(
         _refuse_faults(cohort, split, display)
     if asked.plan is not None and not asked.goes_on:
         _refuse_disagreement(asked.plan, config)
+    began = time.monotonic()
+    if asked.watch is not None and is_asked():
+        dims = read_geometry(split.labeled[0].images[0]).dims
+        watched = Path(asked.watch), cohort, config.run.watch_cases, dims
+        refuse_unwatchable(*watched, lambda done, of: display.work("check the watched", done, of))
+    return time.monotonic() - began
 
 
 def _refuse_faults(cohort: Cohort, split: Split, display: Display) -> None:
@@ -64,7 +75,8 @@ def _refuse_faults(cohort: Cohort, split: Split, display: Display) -> None:
             f"warning: {warning.case}: {warning.fault}; found {warning.found}. Remedy: {warning.remedy}"
         )
     if len(report.warnings) > SHOWN:
-        display.say(f"and {len(report.warnings) - SHOWN} more warnings: semivox check {cohort.root}")
+        every = shlex.join(["semivox", "check", str(cohort.root)])
+        display.say(f"and {len(report.warnings) - SHOWN} more warnings: {every}")
     report.raise_errors()
 
 
@@ -79,13 +91,15 @@ def _refuse_disagreement(plan: str | Path, config: Config) -> None:
 
 
 def refuse_stages(config: Config, method_class: type[Method], plan: Plan, split: Split) -> None:
-    """Raise SettingsError where the method cannot be made for these scans, or one of its streams has none to
-    draw from: before they are prepared, which may take hours."""
+    """Raise SettingsError where the method cannot be made for these scans, declares what it has not, or one
+    of its streams has none to draw from: before they are prepared, which may take hours."""
     facts = facts_of(config, plan, split, config.run.steps or plan.steps or LEAST_STEPS, "fp32")
     cases = (*split.labeled, *split.unlabeled)
     known, patients = len(split.labeled), [case.group for case in cases]
     given = range(known), range(known, len(cases)), patients
-    stages = stages_of(method_class(facts, config.method), facts)
+    method = method_class(facts, config.method)
+    refuse_declared(method, facts, config.method, predictor_of(method, config))
+    stages = stages_of(method, facts)
     bank = any(stage.relabel is not None for stage in stages)
     for stage in stages:
         for name, stream in stage.streams.items():

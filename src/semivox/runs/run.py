@@ -90,8 +90,7 @@ def carry_out(asked: TrainOptions, page: Write = no_page, began: float | None = 
         run.train()
         result = run.export()
     run.display.say(f"done: {result.steps} steps in {show_duration(result.seconds)}")
-    command = shlex.join(["semivox", "predict", str(asked.folder), "SCANS", "--out", "MASKS"])
-    run.display.say(f"next: {command}")
+    run.display.say(shlex.join(["next:", "semivox", "predict", str(asked.folder), "SCANS", "--out", "MASKS"]))
     return result
 
 
@@ -122,7 +121,8 @@ class Run:
         self.cohort = load_cohort(Path(asked.data), None if asked.labeled is None else str(asked.labeled))
         self.config, self.method_class = settings_of(asked, self.cohort)
         self.split = split_cohort(self.cohort, self.config.run.labeled)
-        refuse_before_preparing(asked, self.config, self.method_class, self.cohort, self.split, told)
+        given = self.method_class, self.cohort, self.split, told
+        self.began += refuse_before_preparing(asked, self.config, *given)
         self.parent = parent_run(asked, self.config.run, self.cohort, self.split)
         self.live = LiveReport(asked.folder, self.display, page)
         self.watcher: Watch | None = None
@@ -192,8 +192,8 @@ class Run:
     def train(self) -> None:
         """Every step that is left, from the checkpoint where there is one."""
         if self.asked.watch:
-            cases = self.config.run.watch_cases
-            self.watcher = self.write(Watch, Path(self.asked.watch), self.plan, self.cohort, cases)
+            how = self.config.run.watch_cases, self.display.say
+            self.watcher = self.write(Watch, Path(self.asked.watch), self.plan, self.cohort, *how)
         self.memory = PeakMemory(self.device)
         make = self.maker(self.config)
         facts, self.method = make(self.steps, self.config.run.precision)

@@ -3,60 +3,114 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from semivox.cohort import (
+    Case,
     Cohort,
+    Progress,
     Task,
     Volume,
     inside,
     load_cohort,
+    not_finite,
     read_case,
-    read_label,
     refuse_other_task,
 )
-from semivox.errors import DataError
+from semivox.errors import DataError, in_words
 from semivox.evaluation import overlap_dice
 from semivox.inference import Model
-from semivox.prepare import Plan
+from semivox.prepare import Plan, read_label_on
+from semivox.terminal import line
+
+
+def refuse_unwatchable(data: Path, training: Cohort, most: int, dims: int, progress: Progress) -> None:
+    """Raise DataError for the first of the watched cases that cannot be measured: all are read, as
+    :class:`Watch` will read them, before anything is prepared. ``dims``, of the ``training`` scans."""
+    cohort = load_cohort(data)
+    cases = _watched(cohort, training, most)
+    for done, case in enumerate(cases, start=1):
+        _read(case, cohort, training, dims)
+        progress(done, len(cases))
+
+
+def _watched(cohort: Cohort, training: Cohort, most: int) -> list[Case]:
+    """The labelled cases that are watched, at most so many."""
+    refuse_other_task(Task.of(cohort), Task.of(training), cohort.root)
+    cases = [case for case in cohort.cases if case.label is not None and case.role != "unlabeled"][:most]
+    if not cases:
+        raise DataError(
+            "there are no labelled cases to watch", path=cohort.root, remedy="give a folder with labels"
+        )
+    return cases
+
+
+def _read(case: Case, cohort: Cohort, training: Cohort, dims: int) -> tuple[Volume, np.ndarray]:
+    """Scan and label, held to what holds for those that are learned from."""
+    volume = read_case(case)
+    path, channels = case.images[0], training.channels
+    remedy = "mend the file, or leave the case out of the watched ones"
+    if volume.dims != dims:
+        found = f"{volume.dims}D, shape {volume.shape}"
+        raise DataError(
+            "the watched scan has other dimensions than those of the training",
+            path=path,
+            found=found,
+            expected=f"{dims}D",
+            remedy=remedy,
+        )
+    if volume.channels != len(channels):
+        raise DataError(
+            "the watched scan has other channels than those of the training",
+            path=path,
+            found=volume.channels,
+            expected=f"{len(channels)} ({', '.join(channels)})",
+            remedy=remedy,
+        )
+    if (fault := not_finite(volume)) is not None:
+        raise fault
+    return volume, read_label_on(case, volume, cohort.values, cohort.ignore, cohort.regions)[0]
+
+
+def _on_stderr(text: str) -> None:
+    line(text, error=True)
 
 
 class Watch:
     """Mean Dice over (at most) the first ``most`` labelled cases of ``data``.
 
     Scans and labels are read once and kept. ``seconds`` counts all time spent here, so that a run's own time
-    can be told without it.
+    can be told without it. ``tell`` hears of measurements that fail.
     """
 
-    def __init__(self, data: Path, plan: Plan, training: Cohort, most: int) -> None:
+    def __init__(
+        self, data: Path, plan: Plan, training: Cohort, most: int, tell: Callable[[str], None] = _on_stderr
+    ) -> None:
         began = time.monotonic()
-        cohort = load_cohort(data)
-        refuse_other_task(Task.of(cohort), Task.of(training), data)
-        labeled = [
-            (case, case.label) for case in cohort.cases if case.label is not None and case.role != "unlabeled"
-        ][:most]
-        if not labeled:
-            raise DataError(
-                "there are no labelled cases to watch", path=data, remedy="give a folder with labels"
-            )
-        self.plan, self.training, self.cohort = plan, training, cohort
+        self.plan, self.training, self.cohort, self.tell = plan, training, load_cohort(data), tell
         self.cases: list[tuple[Volume, np.ndarray, Collection[int]]] = [
-            (
-                image := read_case(case),
-                read_label(label, image, regions=cohort.regions).array[0],
-                cohort.structures_of(case),
-            )
-            for case, label in labeled
+            (*_read(case, self.cohort, training, plan.dims), self.cohort.structures_of(case))
+            for case in _watched(self.cohort, training, most)
         ]
         self.seconds = time.monotonic() - began
 
     def measure(self, networks: Sequence[nn.Module]) -> dict[str, float | None]:
-        """Mean Dice of each class and of the foreground with the mean softmax of ``networks``."""
+        """Mean Dice of each class and of the foreground with the mean softmax of ``networks``. A measurement
+        that fails is told, has no numbers, and ends nothing."""
         began = time.monotonic()
+        try:
+            return self._measured(networks)
+        except Exception as error:
+            self.tell(f"warning: the watched cases could not be measured: {in_words(error)}")
+            return dict.fromkeys(self.training.structures.values())
+        finally:
+            self.seconds += time.monotonic() - began
+
+    def _measured(self, networks: Sequence[nn.Module]) -> dict[str, float | None]:
         card = {
             "model_id": "watched",
             "channels": list(self.training.channels),
@@ -76,7 +130,6 @@ class Watch:
                     if k in annotated and keep.any()
                 }
             )
-        self.seconds += time.monotonic() - began
         result = {name: _mean([row[k] for row in rows if k in row]) for k, name in structures.items()}
         if len(structures) > 1:
             result["foreground"] = _mean([mean for mean in result.values() if mean is not None])

@@ -8,6 +8,7 @@ In the order of events, which is that of :func:`fit`::
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from semivox.batches import prefetch
 from semivox.batches.source import BatchSource
+from semivox.errors import SettingsError
 from semivox.methods import At, Facts, Method, Optimizer, Player, Stage, Term
 from semivox.methods.declare import Batch
 from semivox.networks.compiled import compiling
@@ -211,6 +213,7 @@ class _StageInMotion:
         at = At(self.stage.name, step, step / loop.facts.steps, within, loop.facts.key)
         with sharing(loop.processes.shard), compiling(loop.compiled):
             terms: dict[str, Term] = getattr(loop.method, self.stage.step)(batch, at)
+            _refuse_no_terms(terms, loop.method, self.stage.step)
             found = [(player, _loss(terms, player.name)) for player in self.players]
             losses = [(player, loss) for player, loss in found if loss is not None]
             self.moving = [player for player, _ in losses]
@@ -296,6 +299,20 @@ class _Clock:
 
     def seconds(self) -> float:
         return time.perf_counter() - self._began
+
+
+def _refuse_no_terms(terms: object, method: Method, step: str) -> None:
+    """Raise SettingsError where what a step of the method gave is no loss."""
+    named = terms.items() if isinstance(terms, Mapping) else [("all", terms)]
+    strange = [f"{name}: {type(term).__name__}" for name, term in named if not isinstance(term, Term)]
+    if strange:
+        raise SettingsError(
+            f"{type(method).__name__}.{step} gives no terms of a loss",
+            path=getattr(sys.modules.get(type(method).__module__), "__file__", None),
+            found=", ".join(strange),
+            expected="a dict: name -> Term",
+            remedy="correct the method",
+        )
 
 
 def _loss(terms: Mapping[str, Term], player: str) -> Tensor | None:
