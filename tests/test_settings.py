@@ -8,7 +8,7 @@ import pytest
 from semivox.duration import parse_duration, show_duration
 from semivox.errors import SettingsError
 from semivox.methods import CATALOG, load_method
-from semivox.settings import as_dict, field_docs, flatten, names_of, override, parse_assignment
+from semivox.settings import as_dict, assignments, field_docs, flatten, names_of, override, parse_assignment
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def test_the_nearest_name_is_offered() -> None:
 
 
 def test_a_wrong_kind_names_setting_and_value() -> None:
-    with pytest.raises(SettingsError, match=r"inner\.rate.*found 'fast'.*valid number"):
+    with pytest.raises(SettingsError, match=r"inner\.rate.*found 'fast'.*expected a number$"):
         override(Outer(), {"inner.rate": "fast"})
 
 
@@ -97,3 +97,20 @@ def test_what_is_compared_pairwise_or_kept_as_vectors_is_bounded() -> None:
         assert getattr(override(settings, {each: most}), each) == most
         with pytest.raises(SettingsError, match=each):
             override(settings, {each: most + 1})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "inner.rate=0.5", ["inner.rate=0.5"], ("inner.rate=0.5",), {"inner.rate": 0.5},
+        iter(["inner.rate=0.5"]),
+    ],
+)  # fmt: skip
+def test_a_text_is_one_setting(given: typing.Any) -> None:
+    assert assignments(given) == {"inner.rate": 0.5}
+
+
+@pytest.mark.parametrize("given", [3, None, [3], [("inner.rate", 0.5)], b"inner.rate=0.5"])
+def test_what_are_no_settings(given: typing.Any) -> None:
+    with pytest.raises(SettingsError, match="texts or a mapping; found .*; expected .*optimizer.lr=0.01"):
+        assignments(given)

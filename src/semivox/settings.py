@@ -134,11 +134,26 @@ def _coerce(value: Any, annotation: Any, name: str, where: str) -> Any:
         else:
             return made
     except ValidationError as error:
-        expected = "; ".join(dict.fromkeys(e["msg"] for e in error.errors()))
+        expected = "; ".join(dict.fromkeys(_expected(e["msg"]) for e in error.errors()))
     found = f"{value!r} ({type(value).__name__})"
     raise SettingsError(
         f"setting {name!r} has a value of the wrong kind ({where})", found=found, expected=expected
     )
+
+
+KINDS = {
+    "a valid string": "a text",
+    "a valid number": "a number",
+    "a valid integer": "a whole number",
+    "a valid boolean": "true or false",
+}
+"""pydantic's words -> ours."""
+
+
+def _expected(message: str) -> str:
+    """What pydantic's message for a fault says that the value should be."""
+    said = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    return next((ours for theirs, ours in KINDS.items() if said.startswith(theirs)), said)
 
 
 @functools.cache
@@ -191,8 +206,17 @@ def documented_in(tree: ast.ClassDef) -> dict[str, tuple[str, Any]]:
 
 
 def assignments(given: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:
-    """Dotted name -> value, of a mapping or of texts KEY=VALUE."""
-    return dict(given.items() if isinstance(given, Mapping) else map(parse_assignment, given))
+    """Dotted name -> value, of a mapping, of texts KEY=VALUE, or of one such text."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    texts = [given] if isinstance(given, str) else list(given) if isinstance(given, Iterable) else [given]
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise SettingsError(
+            "settings are texts or a mapping",
+            found=repr(wrong[0]),
+            expected='{"optimizer.lr": 0.01}, ["optimizer.lr=0.01"], or "optimizer.lr=0.01"',
+        )
+    return dict(map(parse_assignment, texts))
 
 
 def complete(name: str, known: Iterable[str]) -> str:

@@ -113,3 +113,47 @@ def test_an_imported_folder_means_what_its_source_meant(msd: Path) -> None:
         there, here = load_cohort(msd), load_cohort(out)
         for name in ("classes", "regions", "ignore", "channels"):
             assert getattr(there, name) == getattr(here, name)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"background": 255, "cell": 0}, {"cell": 0, "Background": 255}, {"background": 1, "cell": 2},
+        {"255": "background", "0": "cell"}, {"0": "cell", "1": " BACKGROUND "},
+        {"background": [3], "cell": 0},
+        {"background": [0, 3], "cell": [1, 2], "part": 2}, {"background": 3, "cell": [1, 2], "part": 2},
+        {"background": 255, "cell": 1, "ignore": 2}, {"background": [], "cell": 1, "nothing": 0},
+        {"background": 0, "Background": 1},
+    ],
+)  # fmt: skip
+def test_background_is_0_and_nothing_else(labels: dict[str, Any], msd: Path) -> None:
+    regions = {"regions_class_order": [1, 2]} if "part" in labels else {}
+    (msd / "dataset.json").write_text(json.dumps(FULL | regions | {"labels": labels, "may_be_empty": []}))
+    with pytest.raises(DataError, match=r"dataset\.json.*ackground") as error:
+        load_cohort(msd)
+    if [] not in labels.values():
+        assert error.value.fault == "the background has another value than 0"
+        assert '"background": 0' in str(error.value.expected)
+        assert "0 into the label files" in str(error.value.remedy)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "ignore"),
+    [
+        ({"background": 0, "cell": 255}, {255: "cell"}, None),
+        ({"Background": [0], "cell": [255]}, {255: "cell"}, None),
+        ({"bg": 0, "cell": 1, "ignore": 2}, {1: "cell"}, 2),
+        ({"not the background": 0, "cell": 1}, {1: "cell"}, None),
+        ({"0": "nothing", "1": "background noise"}, {1: "background noise"}, None),
+        ({"cell": 1, "other": 2}, {1: "cell", 2: "other"}, None),
+        ({"air": 0, "all": [1, 2], "part": 2, "ignore": 3}, {1: "all", 2: "part"}, 3),
+    ],
+)
+def test_what_has_0_may_be_called_as_one_likes(
+    labels: dict[str, Any], classes: dict[int, str], ignore: int | None, msd: Path
+) -> None:
+    regions = {"regions_class_order": [1, 2]} if "part" in labels else {}
+    keys = FULL | regions | {"labels": labels, "may_be_empty": [], "codes": {}, "colours": {}}
+    (msd / "dataset.json").write_text(json.dumps(keys))
+    cohort = load_cohort(msd)
+    assert (dict(cohort.structures), cohort.ignore) == (classes, ignore)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from semivox.cohort import is_ct
+from semivox.errors import DataError
 from semivox.prepare.assumptions import say_channel
 from semivox.prepare.normalise import normalise
 from semivox.prepare.plan import ChannelPlan
@@ -65,3 +68,23 @@ def test_wrong_channels_are_refused() -> None:
         normalise(np.zeros((1, 3, 3)), (ChannelPlan("MR", "minmax"),))
     with pytest.raises(ValueError, match="needs low"):
         normalise(np.zeros((1, 3, 3)), (ChannelPlan("CT", "ct"),))
+
+
+@pytest.mark.parametrize("huge", [1e300, 1e308, 1e160])
+def test_numbers_without_a_finite_deviation_are_refused(huge: float) -> None:
+    array = np.random.default_rng(2).uniform(-1, 1, size=(1, 8, 9, 7)) * huge
+    with pytest.raises(
+        DataError, match=r"scan\.nii: the intensities are too large; found numbers from -.*e\+"
+    ):
+        normalise(array, (ZSCORE,), Path("scan.nii"))
+    one = np.zeros((1, 8, 9, 7))
+    one[0, 0, 0, 0] = huge
+    with pytest.raises(DataError, match="too large"):
+        normalise(one, (ZSCORE,))
+
+
+def test_large_numbers_are_normalised_as_small_ones() -> None:
+    array = np.random.default_rng(2).normal(size=(1, 8, 9, 7))
+    np.testing.assert_array_equal(normalise(array * 2.0**400, (ZSCORE,)), normalise(array, (ZSCORE,)))
+    ct = ChannelPlan("CT", "ct", low=-100.0, high=300.0, mean=50.0, std=25.0)
+    np.testing.assert_allclose(normalise(np.array([[-1e300, 50, 1e300]]), (ct,)), [[-6, 0, 10]])

@@ -144,6 +144,7 @@ def _labels(path: Path, content: Mapping[str, Any]) -> tuple[dict[int, str], int
         isinstance(v, str) for v in labels.values()
     )
     entries = [(v, k) for k, v in labels.items()] if by_value else list(labels.items())
+    _refuse_other_background(path, entries)
     if any(isinstance(value, list) and len(value) > 1 for _, value in entries):
         return _regions(path, entries, content.get(ORDER))
     named: dict[int, str] = {}
@@ -160,6 +161,23 @@ def _labels(path: Path, content: Mapping[str, Any]) -> tuple[dict[int, str], int
     if not named:
         raise DataError("no class beside background", path=path, found=labels, expected="at least one")
     return dict(sorted(named.items())), ignore, NONE
+
+
+def _refuse_other_background(path: Path, entries: Sequence[tuple[Any, Any]]) -> None:
+    """0 is background, by whatever name; what is called so and has another value would be learned as a class,
+    and the class that has 0 not at all."""
+    for name, value in entries:
+        values = value if isinstance(value, list) else [value]
+        if str(name).strip().lower() == "background" and any(_number(each) != 0 for each in values):
+            zero = next((f", {n!r}: 0" for n, v in entries if _number(v) == 0), "")
+            raise DataError(
+                "the background has another value than 0",
+                path=path,
+                found=f"{name!r}: {value!r}{zero}",
+                expected='"background": 0',
+                remedy="write 0 into the label files where nothing is and another value into each class, and "
+                "name them so; a class that only is called background needs another name",
+            )
 
 
 def _regions(

@@ -66,7 +66,7 @@ def working_image(volume: Volume, plan: Plan) -> tuple[Grid, np.ndarray]:
     grid = checked_grid(volume, plan, volume.source.path)
     # Turned and contiguous before anything is summed: a flipped copy then gives the same bits.
     turned = np.ascontiguousarray(grid.orientation.apply(volume.array))
-    return grid, resample(normalise(turned, plan.channels), grid.working_shape)
+    return grid, resample(normalise(turned, plan.channels, volume.source.path), grid.working_shape)
 
 
 def mean_of(found: Iterable[Found], count: int) -> tuple[Grid, list[np.ndarray]]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from semivox.cohort import Case, Naming, Regions, Task, Volume, not_finite, read_case, segments_of_classes
+from semivox.cohort import Naming, Regions, Task, Volume, not_finite, segments_of_classes
 from semivox.contents import RunOfMask
 from semivox.errors import DataError
 from semivox.inference.agreement import PROBABILITY, of_runs, with_probabilities
+from semivox.inference.given_scan import Scan, check_volume, volume_of
 from semivox.inference.native_grid import (
     Found,
     foreground,
@@ -27,7 +27,6 @@ from semivox.inference.uncertainty import entropy, mean_entropy
 from semivox.methods.cleanup import in_one_piece
 from semivox.prepare import Plan
 
-Scan = str | Path | Volume | Sequence[str | Path]
 Pieces = Literal["auto", "all"]
 
 
@@ -94,13 +93,9 @@ class Predictor(ABC):
         """Segment one scan.
 
         ``scan``: a path, the paths of its channels in order, or a Volume. Raises DataError for an unreadable
-        scan, and one that does not fit the model (dimensions, channels, NaN).
+        scan, what is none, and one that does not fit the model (dimensions, channels, NaN).
         """
-        if isinstance(scan, Volume):
-            volume = scan
-        else:
-            paths = [scan] if isinstance(scan, str | Path) else list(scan)
-            volume = read_case(Case(Path(paths[0]).name, tuple(Path(path) for path in paths)))
+        volume = volume_of(scan)
         self.check(volume)
         found = self.find(volume)
         numbers, ids = sorted(self.structures), [run["model_id"] for run in self.runs]
@@ -133,7 +128,8 @@ class Predictor(ABC):
         )
 
     def check(self, volume: Volume) -> None:
-        """Raise DataError where a scan contradicts the model."""
+        """Raise DataError where a scan contradicts the model, or is none."""
+        check_volume(volume)
         path = volume.source.path
         if volume.dims != self.plan.dims:
             raise DataError(

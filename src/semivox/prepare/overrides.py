@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from semivox.errors import SettingsError
-from semivox.prepare.fingerprint import Fingerprint
+from semivox.machine import case_bytes
+from semivox.prepare.fingerprint import CaseFingerprint, Fingerprint, rung_spacing
+from semivox.prepare.grid import working_size
 from semivox.prepare.plan import MOST, NORMS
 from semivox.settings import unknown_name
 
 OVERRIDES = (
     "rung", "spacing", "patch", "batch", "steps", "network.kind", "network.norm", "channels.N.scheme",
 )  # fmt: skip
+
+LEAST_SIDE = 2
+"""Voxels along each axis: a network normalises over those of a crop, and of one there is no deviation."""
+FINEST = 1e-6
+"""Of the scans' own spacing: beyond it voxels cannot even be counted."""
 
 
 def checked_overrides(fingerprint: Fingerprint, override: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,6 +52,14 @@ def checked_overrides(fingerprint: Fingerprint, override: Mapping[str, Any]) -> 
             fits = fits and (name == "spacing" or all(v == int(v) for v in value))
             if fits and name != "spacing" and math.prod(value) > MOST[name]:
                 expected, fits = f"at most {MOST[name]:,} in all", False
+            if (
+                fits
+                and name == "spacing"
+                and min(map(float, value)) < FINEST * min(fingerprint.native_spacing)
+            ):
+                expected, fits = f"at least {FINEST:g} of the scans' own, {fingerprint.native_spacing}", False
+            if fits and name == "patch" and math.prod(value) < LEAST_SIDE**dims:
+                expected, fits = f"at least {LEAST_SIDE**dims} voxels in all", False
         if not fits:
             raise SettingsError(f"plan.{name} does not fit", found=repr(value), expected=expected)
         whole = name in ("patch", "batch", "steps")
@@ -51,7 +67,64 @@ def checked_overrides(fingerprint: Fingerprint, override: Mapping[str, Any]) -> 
             wish[name] = tuple(int(v) if whole else float(v) for v in value)
         else:
             wish[name] = int(value) if whole else float(value) if name == "rung" else value
+    _refuse_grids(fingerprint, wish)
     return wish
+
+
+def _refuse_grids(fingerprint: Fingerprint, wish: Mapping[str, Any]) -> None:
+    """Raise SettingsError for a rung or a spacing at which nothing of the scans is left, or too much."""
+    name = next((name for name in ("spacing", "rung") if name in wish), None)
+    if name is None:
+        return
+    native = fingerprint.native_spacing
+    spacing = wish["spacing"] if name == "spacing" else rung_spacing(native, wish["rung"])
+    sizes = [_size(case, spacing) for case in fingerprint.cases]
+    usual = [math.floor(median(axis) + 0.5) for axis in zip(*sizes, strict=True)]
+    most = _largest_structure(fingerprint, spacing)
+    coarser = math.prod(spacing) > math.prod(native)
+    if coarser and (math.prod(usual) < LEAST_SIDE**fingerprint.dims or most < 1):
+        raise SettingsError(
+            f"plan.{name} leaves nothing of the scans to learn from",
+            found=f"{_written(wish[name])}: scans of {_by(usual)}, "
+            f"the largest structure of {most:.2g} voxels",
+            expected=f"at least {LEAST_SIDE**fingerprint.dims} voxels of a scan and 1 of a structure",
+            remedy=f"give less; the scans' own voxels are {_by(native)}. Left out, the planner chooses among "
+            f"the rungs {', '.join(f'{rung:g}' for rung in fingerprint.rungs)}",
+        )
+    planes = max(len(fingerprint.channels), len(fingerprint.values) + 1)
+    needed, limit = 8 * planes * max(map(math.prod, sizes)), case_bytes()
+    if math.prod(spacing) < math.prod(native) and needed > limit:
+        raise SettingsError(
+            f"the scans become too large at plan.{name}",
+            found=f"{_written(wish[name])}: {_by(max(sizes, key=math.prod))} voxels, which need "
+            f"{needed / 2**30:.3g} GiB",
+            expected=f"at most {limit / 2**30:.3g} GiB; the scans' own voxels are {_by(native)}",
+            remedy=f"give more, or leave plan.{name} out; SEMIVOX_CASE_MEMORY=24GiB allows more memory",
+        )
+
+
+def _size(case: CaseFingerprint, spacing: Sequence[float]) -> list[int]:
+    return [working_size(*along) for along in zip(case.shape, case.spacing, spacing, strict=True)]
+
+
+def _largest_structure(fingerprint: Fingerprint, spacing: Sequence[float]) -> float:
+    """Voxels at ``spacing`` of the structure that has most, in the median label that shows it; infinite where
+    no label shows any."""
+    found: dict[int, list[float]] = {}
+    for case in fingerprint.labeled_cases:
+        share = math.prod(_size(case, spacing)) / math.prod(case.shape)
+        for k, count in enumerate(case.voxels):
+            if count:
+                found.setdefault(k, []).append(count * share)
+    return max(map(median, found.values()), default=math.inf)
+
+
+def _by(numbers: Sequence[float]) -> str:
+    return " x ".join(f"{number:g}" for number in numbers)
+
+
+def _written(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else _by(value)
 
 
 def _positive(value: Any) -> bool:

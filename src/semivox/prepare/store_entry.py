@@ -88,7 +88,7 @@ def _write_image(job: Job, folder: Path) -> dict[str, Any]:
     if (fault := not_finite(volume)) is not None:
         raise fault
     grid = checked_grid(volume, job.plan, path)
-    image = grid.to_working(normalise(volume.array, job.plan.channels))
+    image = grid.to_working(normalise(volume.array, job.plan.channels, path))
     fits = float(np.abs(image).max()) < float(np.finfo(np.float16).max)
     bright = image.mean(axis=0)
     body = bright > bright.mean(dtype=np.float64)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from semivox.cohort import Cohort, Split, split_cohort
-from semivox.duration import budget_seconds
 from semivox.errors import SettingsError
 from semivox.methods import Facts, Method
 from semivox.methods.catalog import RECOMMENDED
@@ -59,11 +58,14 @@ def refuse_taken(asked: TrainOptions) -> None:
 
 def _options(asked: TrainOptions) -> dict[str, Any]:
     """What has a flag of its own, by its name in the settings of a run."""
-    options = {name: value for name, value in asked.given().items() if name not in PLACES}
-    options["labeled"] = None if asked.labeled is None else str(asked.labeled)
-    options["init"] = None if asked.init is None else str(asked.init)
-    options["budget"] = None if asked.budget is None else budget_seconds(asked.budget)
-    return options
+    return {name: value for name, value in asked.given().items() if name not in PLACES}
+
+
+def _labeled(asked: TrainOptions) -> str | None:
+    """Which cases are labelled, by its flag or as a setting."""
+    among = assignments(asked.settings)
+    given = (asked.labeled, among.get("run.labeled"), among.get("labeled"))
+    return next((str(each) for each in given if each is not None), None)
 
 
 def left_to_us(asked: TrainOptions, cohort: Cohort) -> dict[str, Any]:
@@ -72,7 +74,7 @@ def left_to_us(asked: TrainOptions, cohort: Cohort) -> dict[str, Any]:
     that it has some for, which also gains more by boxes (docs/methods/self_training.md)."""
     if not asked.leaves_method or asked.config is not None or asked.goes_on:
         return {}
-    known, _ = _counted(cohort, None if asked.labeled is None else str(asked.labeled))
+    known, _ = _counted(cohort, _labeled(asked))
     begins = {"run.init": WHERE_THERE_ARE} if asked.init is None else {}
     return begins | {f"plan.{name}": value for name, value in plan_for_auto(known).items()}
 
@@ -85,7 +87,7 @@ def plan_for_auto(labeled: int) -> dict[str, Any]:
 
 def _recommended(asked: TrainOptions, cohort: Cohort) -> str:
     """The method for these scans, if there is time for it."""
-    known, others = _counted(cohort, None if asked.labeled is None else str(asked.labeled))
+    known, others = _counted(cohort, _labeled(asked))
     return RECOMMENDED if others >= known else _labels_alone(known)
 
 

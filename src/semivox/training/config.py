@@ -26,11 +26,11 @@ from semivox.ranges import (
     Processes,
     Seconds,
     Seed,
-    SomeSeconds,
     SomeShare,
     Steps,
 )
 from semivox.settings import as_dict, complete, flatten, names_of, override
+from semivox.training.as_written import FILES, Labeled, Length, Text, absolute, differing
 from semivox.training.sinks.installed import refuse_missing
 
 FORMAT = 1
@@ -48,7 +48,7 @@ class RunSettings:
     method: str = "supervised"
     """A name of the catalogue or of an installed package's method, NAME:PRESET, FILE.py:Class or
     package.module:Class."""
-    labeled: str | None = None
+    labeled: Labeled | None = None
     """Which cases are labelled: K, Kp (patients), K@SEED, or a file of names; empty: all with a label."""
     seed: Seed = 0
     """Seed of every random draw of the run."""
@@ -56,7 +56,7 @@ class RunSettings:
     """common: one plan, optimizer and predictor rule for every method; paper: what the paper used."""
     steps: Steps | None = None
     """Optimizer steps; empty: as many as the budget holds, measured once before step 0."""
-    budget: SomeSeconds | None = 3600.0
+    budget: Length | None = 3600.0
     """Seconds from the start of the command to the end of training."""
     warm_up: NotAll = 0.5
     """Least share of the run that learns from labels alone, with whole batches of them, before a method that
@@ -88,7 +88,7 @@ class RunSettings:
     another number."""
     nodes: Processes = 1
     """Machines; of several, torchrun starts the command on each."""
-    init: str | None = None
+    init: Text | None = None
     """What the networks begin with: a run folder (its predictor's weights); generated: the package's own,
     learned from scans that were made up, all but the heads; scratch: random ones; auto: the package's where
     it has some for the network. Empty: auto where the method was left to auto, else scratch."""
@@ -108,7 +108,7 @@ class RunSettings:
     """With --watch: at most this many cases, in cohort order."""
     tensorboard: bool = False
     """Also write TensorBoard events into the run folder."""
-    mlflow: str | None = None
+    mlflow: Text | None = None
     """Also write to MLflow: a tracking folder or the URI of a server; empty: not."""
     wandb: Literal["offline", "online"] | None = None
     """Also write to Weights & Biases, offline into the run folder or online to its server; empty: not."""
@@ -193,8 +193,15 @@ def resolve(
         config = override(config, dict.fromkeys(again))
         if "compile" not in given:
             config = override(config, {"run.compile": "auto"})
+    config = _of_any_folder(config)
     _refuse_impossible(config.run)
     return config, method_class
+
+
+def _of_any_folder(config: Config) -> Config:
+    """The same; its paths mean the same from every folder."""
+    run = config.run
+    return replace(config, run=replace(run, **{name: absolute(name, getattr(run, name)) for name in FILES}))
 
 
 def _refuse_impossible(run: RunSettings) -> None:
@@ -269,8 +276,9 @@ def refuse_changes(saved: Config, run: Mapping[str, Any], assignments: Mapping[s
     placed = _apply(saved, places, "--resume")
     if placed != saved:  # those of each process were for that many of them
         placed = override(placed, {"run.threads": wanted.pop("run.threads", None)})
-    before, after = flatten(as_dict(saved)), flatten(as_dict(_apply(saved, wanted, "--resume")))
-    changed = [f"{k}: {before.get(k)!r} -> {after.get(k)!r}" for k in after if before.get(k) != after.get(k)]
+    asked = _of_any_folder(_apply(saved, wanted, "--resume"))
+    before, after = flatten(as_dict(saved)), flatten(as_dict(asked))
+    changed = [f"{k}: {before.get(k)!r} -> {after[k]!r}" for k in differing(before, after)]
     if changed:
         raise SettingsError(
             "a run cannot be resumed with changed settings",

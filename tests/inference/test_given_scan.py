@@ -1,0 +1,107 @@
+"""What is no scan is refused by name, whatever Python object it is; what is one is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from semivox.cohort import Source, Volume
+from semivox.cohort.formats import read_volume
+from semivox.errors import DataError
+from semivox.inference import load_model
+from semivox.inference.model import Model
+
+RNG = np.random.default_rng(3)
+ARRAY = RNG.normal(size=(1, 9, 8, 7)).astype(np.float32)
+
+
+@pytest.fixture
+def model(make_run: Callable[..., Path]) -> Model:
+    return load_model(make_run(), device="cpu", precision="fp32")
+
+
+@pytest.mark.parametrize(
+    ("scan", "found"),
+    [
+        (ARRAY, r"an array of shape \(1, 9, 8, 7\) and float32"), ([], "no path"), ((), "no path"),
+        ([ARRAY], "a list of ndarray"), (["a.nii.gz", 3], "a list of str, int"),
+        (3, "int"), (None, "NoneType"), ({"a.nii.gz": 1}, "dict"), (b"a.nii.gz", "bytes"),
+        ([Volume(ARRAY, np.eye(4))], "a list of Volume"),
+    ],
+)  # fmt: skip
+def test_what_is_no_scan(scan: Any, found: str, model: Model) -> None:
+    with pytest.raises(DataError, match=f"this is no scan; found {found}.*; expected .*path"):
+        model.predict(scan)
+
+
+@pytest.mark.parametrize(
+    ("affine", "found"),
+    [
+        (np.zeros((4, 4)), "last row of 0 0 0 0"), (np.diag([0.0, 0, 0, 1]), "voxels of 0 x 0 x 0 mm"),
+        (np.diag([1.0, 0, 1, 1]), "voxels of 1 x 0 x 1 mm"), (np.eye(3), r"an array of shape \(3, 3\)"),
+        (np.eye(4).tolist(), "a list of list"), (None, "NoneType"),
+        (np.diag([1, np.nan, 1, 1]), "not finite"), (np.diag([1, np.inf, 1, 1]), "not finite"),
+        (np.eye(4) * 1j, "complex128"), (np.eye(4)[:, [0, 0, 2, 3]], "one direction"),
+        (np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [9, 8, 7, 1]]), "last row of 9 8 7 1"),
+        (np.diag([1e-200, 1, 1, 1]), "voxels of 0 x 1 x 1 mm"),
+    ],
+)  # fmt: skip
+def test_an_affine_that_tells_no_place(affine: Any, found: str, model: Model) -> None:
+    volume = Volume(ARRAY, affine, source=Source(path=Path("somewhere.nii.gz")))
+    with pytest.raises(DataError, match=rf"somewhere\.nii\.gz: the affine.*found .*({found}).*Remedy"):
+        model.predict(volume)
+
+
+@pytest.mark.parametrize(
+    ("array", "found"),
+    [
+        (ARRAY.astype(complex), "no real numbers; found an array of complex128"),
+        (ARRAY.astype(object), "no real numbers; found an array of object"),
+        (ARRAY.astype("S4"), r"no real numbers; found an array of \|S4"),
+        (ARRAY.tolist(), "no real numbers; found a list"), (ARRAY[:, :, :0], "no voxels; found shape"),
+        (ARRAY[:, :0], "no voxels; found shape"), (ARRAY[:0], "no voxels; found shape"),
+        (np.float32(3), "no real numbers"), (np.array(3.0), "other dimensions"),
+        (ARRAY[0], "other dimensions"), (ARRAY[0, 0, 0], "other dimensions"),
+        (ARRAY[None], "other dimensions"),
+    ],
+)  # fmt: skip
+def test_an_array_that_is_no_scan(array: Any, found: str, model: Model) -> None:
+    with pytest.raises(DataError, match=f"{found}.*expected"):
+        model.predict(Volume(array, np.eye(4)))
+
+
+@pytest.mark.parametrize("dtype", ["u1", ">i2", "i8", "f2", "<f4", "f8", "?", "g"])
+def test_any_real_numbers_are_a_scan(dtype: str, model: Model) -> None:
+    array = (ARRAY * 40 + 100).clip(0, 200).astype(dtype) if dtype != "?" else ARRAY > 0
+    mask = model.predict(Volume(array, np.eye(4))).mask
+    again = model.predict(Volume(array.astype(np.float64), np.eye(4))).mask
+    assert mask.shape == array.shape[1:]
+    assert (mask == again).mean() > 0.99
+
+
+def test_a_volume_that_was_read_is_one(
+    model: Model, make_run: Callable[..., Path], save_scan: Callable[..., Path]
+) -> None:
+    turned = np.array([[0, 1.1, 0.2, 5], [-1, 0, 0, 3], [0, -0.1, 2.5, 1], [0, 0, 0, 1.0]])
+    path = save_scan("scan.nii.gz", affine=turned)
+    assert np.array_equal(model.predict(read_volume(path)).mask, model.predict([str(path)]).mask)
+    flat = load_model(make_run(dims=2, name="flat"), device="cpu")
+    for third in (np.eye(4), np.diag([1.0, 1, 0, 1])):  # its third column is nobody's
+        assert flat.predict(Volume(ARRAY[..., 0], third)).mask.shape == ARRAY.shape[1:3]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.longdouble])
+def test_intensities_whose_deviation_is_not_finite(dtype: Any, model: Model) -> None:
+    path = Path("somewhere.nii.gz")
+    for huge in (1e300, 1.7e308, -1e200):
+        array = ARRAY.astype(dtype) / dtype(10) * dtype(huge)
+        with pytest.raises(DataError, match=r"somewhere.*too large; found numbers from -.*e\+.*expected"):
+            model.predict(Volume(array, np.eye(4), source=Source(path=path)))
+    plain = Volume(ARRAY.astype(np.float64), np.eye(4))
+    scaled = replace(plain, array=plain.array * 2.0**400)
+    assert np.array_equal(model.predict(scaled).mask, model.predict(plain).mask)
