@@ -142,6 +142,7 @@ def test_what_was_usual_in_any_training_is_usual() -> None:
 
     joined = joined_ranges([training(0.5, None), None, training(1.0, [3.0, 4.0])])
     assert joined == {
+        "placed": None,  # older cards do not tell
         "spacing_mm": [[0.5, 2.0]],
         "intensity": [{name: [0.5, 2.0] for name in ("low", "mean", "high")}],
         "classes": {"1": {"present": 0.5, "border_contact": 1.0, "size": [3, 4], "components": [3, 4]}},
