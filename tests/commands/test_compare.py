@@ -313,15 +313,19 @@ def test_changed_cases_and_other_data_are_refused(
         compare(data=data)
 
 
+def copies(phantoms: Folders, to: Path) -> dict[str, Path]:
+    """Of both folders, by the names of ``compare``'s options."""
+    ignore = shutil.ignore_patterns(".semivox")
+    named = zip(("data", "test"), phantoms, strict=True)
+    return {name: Path(shutil.copytree(source, to / name, ignore=ignore)) for name, source in named}
+
+
 @pytest.mark.parametrize("which", ["data", "test"])
 @pytest.mark.parametrize("what", ["labelsTr", "imagesTr"])
 def test_files_of_the_same_size_are_not_the_same(
     phantoms: Folders, compare: Callable[..., Comparison], tmp_path: Path, which: str, what: str
 ) -> None:
-    folders = {}
-    for name, source in zip(("data", "test"), phantoms, strict=True):
-        folders[name] = tmp_path / name
-        shutil.copytree(source, folders[name], ignore=shutil.ignore_patterns(".semivox"))
+    folders = copies(phantoms, tmp_path)
     compare(**folders)
     file = sorted((folders[which] / what).iterdir())[0]
     volume = read_volume(file) if what == "imagesTr" else read_label(file)
@@ -345,10 +349,7 @@ def test_files_of_the_same_size_are_not_the_same(
 def test_a_class_that_means_something_else_now_is_refused(
     phantoms: Folders, compare: Callable[..., Comparison], tmp_path: Path, labels: dict[str, Any]
 ) -> None:
-    folders = {}
-    for name, source in zip(("data", "test"), phantoms, strict=True):
-        folders[name] = tmp_path / name
-        shutil.copytree(source, folders[name], ignore=shutil.ignore_patterns(".semivox"))
+    folders = copies(phantoms, tmp_path)
     compare(**folders)
     for folder in folders.values():
         described = json.loads((folder / "dataset.json").read_text())

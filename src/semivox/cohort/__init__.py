@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from semivox.cohort.segments import Segment, named_by_segments, segments_of_classes
     from semivox.cohort.split import COUNT, split_cohort
     from semivox.cohort.unusual_grids import too_far, too_large
-    from semivox.cohort.volume import Source, Volume, edges_of, not_finite
+    from semivox.cohort.volume import Source, Volume, edges_of, refuse_not_finite
 
 __all__ = [
     "CHOICES",
@@ -129,7 +129,6 @@ __all__ = [
     "mark_of",
     "mask_ending",
     "named_by_segments",
-    "not_finite",
     "orientation_of",
     "place_of",
     "quick_sha256",
@@ -140,6 +139,7 @@ __all__ = [
     "read_label",
     "read_segments",
     "read_volume",
+    "refuse_not_finite",
     "refuse_other_task",
     "segments_of_classes",
     "set_cells",

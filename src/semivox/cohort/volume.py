@@ -106,6 +106,12 @@ def not_finite(volume: Volume) -> DataError | None:
     )
 
 
+def refuse_not_finite(volume: Volume) -> None:
+    """Raise DataError where :func:`not_finite` finds something."""
+    if (fault := not_finite(volume)) is not None:
+        raise fault
+
+
 def edges_of(affine: np.ndarray, dims: int) -> tuple[float, ...]:
     """The lengths of an affine's first ``dims`` columns."""
     # plain numbers: arrays of three take several times as long

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from semivox.cohort import Naming, Regions, Task, Volume, not_finite, segments_of_classes
+from semivox.cohort import Naming, Regions, Task, Volume, refuse_not_finite, segments_of_classes
 from semivox.contents import RunOfMask
 from semivox.errors import DataError
 from semivox.inference.agreement import PROBABILITY, of_runs, with_probabilities
@@ -147,8 +147,7 @@ class Predictor(ABC):
                 expected=f"{len(self.channels)} ({', '.join(self.channels)})",
                 remedy="name channel files CASE_0000, CASE_0001, ... in the order of training",
             )
-        if (fault := not_finite(volume)) is not None:
-            raise fault
+        refuse_not_finite(volume)
 
     def _label_values(self) -> np.ndarray:
         table = np.array([0, *self.values])

@@ -17,7 +17,6 @@ from semivox.errors import SettingsError
 from semivox.prepare.architecture import choose_network, choose_patch
 from semivox.prepare.costs import Costs, labelling_seconds, step_memory, step_seconds
 from semivox.prepare.fingerprint import Fingerprint
-from semivox.prepare.grid import working_size
 from semivox.prepare.plan import NetworkPlan
 
 ONE_PIECE = 0.9
@@ -195,7 +194,7 @@ class _Scans:
         costs: Costs,
         kind: str | None,
     ) -> _Scans:
-        shape = _median_shape(fingerprint, spacing)
+        shape = fingerprint.median_shape(spacing)
         sight = _sight(fingerprint, spacing, shape)
         channels, classes = len(fingerprint.channels), len(fingerprint.values) + 1
         labeled = fingerprint.labeled
@@ -252,14 +251,6 @@ def _wished_patch(wish: Mapping[str, Any], spacing: tuple[float, ...]) -> tuple[
             remedy=f"--set plan.patch={rounded}",
         )
     return patch, network
-
-
-def _median_shape(fingerprint: Fingerprint, spacing: tuple[float, ...]) -> tuple[int, ...]:
-    sizes = [
-        [working_size(n, s, t) for n, s, t in zip(case.shape, case.spacing, spacing, strict=True)]
-        for case in fingerprint.cases
-    ]
-    return tuple(math.floor(median(axis) + 0.5) for axis in zip(*sizes, strict=True))
 
 
 def _sight(fingerprint: Fingerprint, spacing: tuple[float, ...], shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -5,9 +5,11 @@ Of labelled cases image and label are read, of all others the header alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -19,15 +21,15 @@ from semivox.cohort import (
     Split,
     files_sha256,
     label_sha256,
-    not_finite,
     read_case,
+    refuse_not_finite,
     within,
 )
 from semivox.components import box_of, largest_component
 from semivox.errors import DataError, SettingsError
 from semivox.files import read_json, write_json
 from semivox.prepare.cache import cache_folder, digest
-from semivox.prepare.grid import Grid
+from semivox.prepare.grid import Grid, working_size
 from semivox.prepare.headers import Headers, read_headers, refuse_other_channels
 from semivox.prepare.parallel import READERS, map_cases
 from semivox.prepare.plan_json import from_plain
@@ -75,6 +77,10 @@ class CaseFingerprint:
     extent: tuple[int, ...] | None = None
     """Sides of the box around that piece, native voxels in working axis order; None where ``together`` is."""
 
+    def shape_at(self, spacing: Sequence[float]) -> tuple[int, ...]:
+        """Voxels of the scan along each axis at a working ``spacing``."""
+        return tuple(working_size(*along) for along in zip(self.shape, self.spacing, spacing, strict=True))
+
 
 @dataclass(frozen=True)
 class Fingerprint:
@@ -103,6 +109,11 @@ class Fingerprint:
     @property
     def labeled_cases(self) -> tuple[CaseFingerprint, ...]:
         return self.cases[: self.labeled]
+
+    def median_shape(self, spacing: Sequence[float]) -> tuple[int, ...]:
+        """Of all scans at a working ``spacing``, axis by axis."""
+        sizes = zip(*(case.shape_at(spacing) for case in self.cases), strict=True)
+        return tuple(math.floor(median(axis) + 0.5) for axis in sizes)
 
 
 @dataclass(frozen=True)
@@ -214,8 +225,7 @@ def _measure(task: _Task) -> tuple[CaseFingerprint, np.ndarray]:
     volume = read_case(task.case)
     path = task.case.images[0]
     refuse_other_channels(path, volume.channels, task.channels)
-    if (fault := not_finite(volume)) is not None:
-        raise fault
+    refuse_not_finite(volume)
     native = None if task.spacing_known else task.native_spacing
     grids = [Grid.lay(volume, task.axes, rung_spacing(task.native_spacing, rung), native) for rung in RUNGS]
     regions = tuple(task.regions.parts.values())

@@ -9,8 +9,7 @@ from typing import Any
 
 from semivox.errors import SettingsError
 from semivox.machine import case_bytes
-from semivox.prepare.fingerprint import CaseFingerprint, Fingerprint, rung_spacing
-from semivox.prepare.grid import working_size
+from semivox.prepare.fingerprint import Fingerprint, rung_spacing
 from semivox.prepare.plan import MOST, NORMS
 from semivox.settings import unknown_name
 
@@ -78,8 +77,7 @@ def _refuse_grids(fingerprint: Fingerprint, wish: Mapping[str, Any]) -> None:
         return
     native = fingerprint.native_spacing
     spacing = wish["spacing"] if name == "spacing" else rung_spacing(native, wish["rung"])
-    sizes = [_size(case, spacing) for case in fingerprint.cases]
-    usual = [math.floor(median(axis) + 0.5) for axis in zip(*sizes, strict=True)]
+    sizes, usual = [case.shape_at(spacing) for case in fingerprint.cases], fingerprint.median_shape(spacing)
     most = _largest_structure(fingerprint, spacing)
     coarser = math.prod(spacing) > math.prod(native)
     if coarser and (math.prod(usual) < LEAST_SIDE**fingerprint.dims or most < 1):
@@ -103,16 +101,12 @@ def _refuse_grids(fingerprint: Fingerprint, wish: Mapping[str, Any]) -> None:
         )
 
 
-def _size(case: CaseFingerprint, spacing: Sequence[float]) -> list[int]:
-    return [working_size(*along) for along in zip(case.shape, case.spacing, spacing, strict=True)]
-
-
 def _largest_structure(fingerprint: Fingerprint, spacing: Sequence[float]) -> float:
     """Voxels at ``spacing`` of the structure that has most, in the median label that shows it; infinite where
     no label shows any."""
     found: dict[int, list[float]] = {}
     for case in fingerprint.labeled_cases:
-        share = math.prod(_size(case, spacing)) / math.prod(case.shape)
+        share = math.prod(case.shape_at(spacing)) / math.prod(case.shape)
         for k, count in enumerate(case.voxels):
             if count:
                 found.setdefault(k, []).append(count * share)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort import Case, Regions, not_finite, read_case, read_geometry
+from semivox.cohort import Case, Regions, read_case, read_geometry, refuse_not_finite
 from semivox.cohort.regions import NONE
 from semivox.content_checks import check_content
 from semivox.contents import StoreEntry
@@ -85,8 +85,7 @@ def _write_image(job: Job, folder: Path) -> dict[str, Any]:
     volume = read_case(job.case)
     path = job.case.images[0]
     _check_scan(volume.dims, volume.channels, job, path)
-    if (fault := not_finite(volume)) is not None:
-        raise fault
+    refuse_not_finite(volume)
     grid = checked_grid(volume, job.plan, path)
     image = grid.to_working(normalise(volume.array, job.plan.channels, path))
     fits = float(np.abs(image).max()) < float(np.finfo(np.float16).max)

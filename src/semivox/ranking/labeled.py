@@ -54,10 +54,10 @@ def labeled_cases(run: Path, cohort: Cohort) -> Labeled:
                 notes.append(f"{case.name} is not the run's file, but counts as labelled by its name")
     names = {case.name for case in found.values()}
     cases = tuple(case for case in cohort.cases if case.name in names)
-    absent = tuple(row["case"] for row in rows if row["case"] not in found)
-    # by the run's record where the folder says nothing: a case under both patients would count twice
-    patients = {case.group for case in cases} | {_patient(row) for row in rows if row["case"] not in found}
-    return Labeled(cases, absent, frozenset(patients), tuple(notes))
+    absent = [row for row in rows if row["case"] not in found]
+    # the record counts where the folder says nothing: a case under both patients would count twice
+    patients = {case.group for case in cases} | {_patient(row) for row in absent}
+    return Labeled(cases, tuple(row["case"] for row in absent), frozenset(patients), tuple(notes))
 
 
 def _patient(row: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from semivox.cohort import Volume, not_finite, read_volume
+from semivox.cohort import Volume, read_volume, refuse_not_finite
 from semivox.errors import SettingsError
 from semivox.inference import load_network
 from semivox.networks import Segmenter, build_network
@@ -55,8 +55,7 @@ def scan_features(scan: str | Path | Volume) -> np.ndarray:
         raise SettingsError(
             "there are no generated weights for 2D scans", found=f"{volume.dims}D", expected="a 3D scan"
         )
-    if (fault := not_finite(volume)) is not None:
-        raise fault
+    refuse_not_finite(volume)
     grid = _grid(volume)
     plan = choose_network([max(n, POOLED) for n in grid.working_shape], grid.spacing, "unet")
     shape = [max(m, m * round(n / m)) for n, m in zip(grid.working_shape, plan.multiple, strict=True)]

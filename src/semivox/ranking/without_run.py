@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from semivox.cohort import Case, Volume, not_finite, read_case
+from semivox.cohort import read_case, refuse_not_finite
 from semivox.errors import SemivoxError
 from semivox.ranking.candidates import cohort_of, labeled_in, refuse_none, unlabeled_in
 from semivox.ranking.first_scans import numbers_of, rank_first
 from semivox.ranking.record import write_ranking
 from semivox.ranking.result import Ranking
-
-
-def _read(case: Case) -> Volume:
-    volume = read_case(case)
-    if (fault := not_finite(volume)) is not None:
-        raise fault
-    return volume
 
 
 def rank_without_run(
@@ -35,7 +28,9 @@ def rank_without_run(
     numbers = {}
     for done, case in enumerate((*known.cases, *scans), 1):
         try:
-            numbers[case.name] = numbers_of(_read(case), cohort.channels)
+            volume = read_case(case)
+            refuse_not_finite(volume)
+            numbers[case.name] = numbers_of(volume, cohort.channels)
         except SemivoxError as error:
             failed[case.name] = str(error)
         if progress is not None:

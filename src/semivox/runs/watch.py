@@ -17,8 +17,8 @@ from semivox.cohort import (
     Volume,
     inside,
     load_cohort,
-    not_finite,
     read_case,
+    refuse_not_finite,
     refuse_other_task,
 )
 from semivox.errors import DataError, in_words
@@ -71,8 +71,7 @@ def _read(case: Case, cohort: Cohort, training: Cohort, dims: int) -> tuple[Volu
             expected=f"{len(channels)} ({', '.join(channels)})",
             remedy=remedy,
         )
-    if (fault := not_finite(volume)) is not None:
-        raise fault
+    refuse_not_finite(volume)
     return volume, read_label_on(case, volume, cohort.values, cohort.ignore, cohort.regions)[0]
 
 
