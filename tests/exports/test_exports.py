@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -160,8 +161,15 @@ def follows_the_rules(metadata: dict[str, Any]) -> bool:
 
 
 def test_a_bundle_gives_the_same_masks(tmp_path: Path) -> None:
+    """And the same record beside them, with what held-out scans promise, without whose names these are."""
     pytest.importorskip("fire")
-    run, bundle, scans = run_of(tmp_path / "run"), tmp_path / "bundle", tmp_path / "scans"
+    run, bundle = run_of(tmp_path / "run"), tmp_path / "bundle"
+    semivox.write_phantom_cohort(tmp_path / "held_out_at_st_anne", labeled=4, unlabeled=0, test=0, seed=3)
+    held_out = tmp_path / "held_out_at_st_anne/train"
+    dataset = json.loads((held_out / "dataset.json").read_text())
+    task = {"channel_names": {"0": "T1"}, "labels": {"background": 0, "organ": 1, "lesion": 3}}
+    write_json(held_out / "dataset.json", {**dataset, **task})
+    assert main(["report", str(run), "--test", str(held_out), "--device", "cpu"]) == 0
     assert main(["export", str(run), "--to", "bundle", "--out", str(bundle)]) == 0
     metadata = json.loads((bundle / "configs/metadata.json").read_text())
     assert follows_the_rules(metadata)
@@ -185,6 +193,15 @@ def test_a_bundle_gives_the_same_masks(tmp_path: Path) -> None:
     masks = [np.asarray(nib.load(path).dataobj) for path in (own, tmp_path / "masks" / own.name)]
     np.testing.assert_array_equal(*masks)
     assert len(np.unique(masks[0])) == 3
+    rows = [json.loads((tmp_path / of / "predictions.json").read_text()) for of in ("own", "masks")]
+    for record in rows:
+        for row in record["cases"]:
+            del row["seconds"]
+    assert rows[0] == rows[1]
+    assert rows[0]["cases"][0]["promise"]["dice"]["foreground"]["expected"] > 0
+    names = [path.name.removesuffix(".nii.gz") for path in held_out.glob("labelsTr/*")]
+    for path in bundle.rglob("*.json"):
+        assert not [name for name in (*names, "st_anne") if name in path.read_text()], path
     # MONAI's own check of the network against the metadata
     from monai.bundle import verify_net_in_out
 
@@ -218,6 +235,58 @@ def test_the_card_says_what_the_run_folder_says(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert said in card, card
     assert "None: nobody has measured it" not in card
+
+
+def by_the_card(network: Any, scan: np.ndarray, patch: tuple[int, ...], multiple: tuple[int, ...]) -> Any:
+    """What the card tells to do with a scan (C, X, Y[, Z]) on the working grid, written from its words."""
+    shown = np.empty(scan.shape, np.float32)
+    for channel, out in zip(scan.astype(float), shown, strict=True):
+        others = channel[channel != channel.min()]
+        whole = channel.size - others.size < 0.25 * channel.size or others.size == 0 or others.std() == 0
+        body = channel if whole else others
+        out[...] = (channel - body.mean()) / body.std() if channel.std() > 0 else 0
+    pads, axes = [(0, 0)], []
+    for n, p, m in zip(scan.shape[1:], patch, multiple, strict=True):
+        length = -(-n // m) * m if n < p else p
+        pads.append(((length - n) // 2, length - n - (length - n) // 2) if n < p else (0, 0))
+        gaps, last = 0, max(n - length, 0)
+        while last > gaps * (length // 2):
+            gaps += 1
+        axes.append([slice(s := round(i * last / max(gaps, 1)), s + length) for i in range(gaps + 1)])
+    shown = np.pad(shown, pads)
+    total, count = 0.0, np.zeros(shown.shape[1:])
+    for where in itertools.product(*axes):
+        said = np.zeros((3, *shown.shape[1:]))
+        said[(slice(None), *where)] = network(torch.from_numpy(shown[(slice(None), *where)][None]))[0].numpy()
+        total, count[where] = total + said, count[where] + 1
+    inside = tuple(slice(a, a + n) for (a, _), n in zip(pads[1:], scan.shape[1:], strict=True))
+    return (total / count)[(slice(None), *inside)]
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_who_follows_the_card_gets_what_predict_says(dims: int, tmp_path: Path) -> None:
+    """Of ordinary scans, padded ones, such as have two values or one, and of every size."""
+    run = run_of(tmp_path / "run", dims=dims)
+    semivox.export(run, "torchscript", tmp_path / "out")
+    extra = {"semivox": ""}
+    network = torch.jit.load(str(tmp_path / "out/model.ts"), _extra_files=extra).eval()
+    facts, card = json.loads(extra["semivox"]), (tmp_path / "out/README.md").read_text()
+    for said in (facts["axes"], facts["windows"], *facts["normalisation"]):
+        assert said in card
+    model = load_model(run, device="cpu", precision="fp32", pieces="all")
+    patch, multiple = tuple(facts["plan"]["patch"]), tuple(facts["multiple"])
+    affine, differences = np.diag([1.5, 1.5, 1.5, 1.0]), []
+    for number, size in enumerate((16, 40, 33, 45, 11)):
+        scan = 3 + (Key(number) / "scan").numpy().normal(size=(1, *(size, size + 3, 9)[:dims])).astype(
+            np.float32
+        )
+        padded, two = scan.copy(), (scan > 3).astype(np.float32)
+        padded[:, : size // 2] = -7
+        for array in (scan, padded, two, np.zeros_like(scan)):
+            with torch.inference_mode():
+                ours = model.predict(semivox.Volume(array, affine), probabilities=True).probabilities
+                differences.append(np.abs(by_the_card(network, array, patch, multiple) - ours).max())
+    assert max(differences) < 1e-4, differences
 
 
 def test_nn_modules_of_the_model_stay_as_they_are(tmp_path: Path) -> None:

@@ -105,3 +105,34 @@ def test_intensities_whose_deviation_is_not_finite(dtype: Any, model: Model) -> 
     plain = Volume(ARRAY.astype(np.float64), np.eye(4))
     scaled = replace(plain, array=plain.array * 2.0**400)
     assert np.array_equal(model.predict(scaled).mask, model.predict(plain).mask)
+
+
+@pytest.mark.parametrize(
+    ("dims", "channels", "files", "from_file", "given", "remedy"),
+    [
+        (2, 3, 1, True, 1, "save it as a picture of red, green and blue"),
+        (2, 1, 1, True, 3, "save it as a picture of grey"),
+        (3, 2, 1, True, 1, "give one file with 2 channels"),
+        (3, 1, 1, True, 2, "give one file with 1 channel,"),
+        (3, 2, 2, True, 1, "name channel files CASE_0000, CASE_0001"),
+        (2, 3, 0, True, 1, "name channel files CASE_0000, CASE_0001"),
+        (2, 3, 1, False, 56, r"give an array of \(3, X, Y\)"),
+        (3, 1, 0, False, 2, r"give an array of \(1, X, Y, Z\)"),
+    ],
+)  # fmt: skip
+def test_the_remedy_for_other_channels_can_be_followed(
+    dims: int,
+    channels: int,
+    files: int,
+    from_file: bool,
+    given: int,
+    remedy: str,
+    make_run: Callable[..., Path],
+) -> None:
+    """It names files that this model would read as one scan; a model of one file a scan joins none."""
+    model = load_model(make_run(dims=dims, channels=channels), device="cpu", precision="fp32")
+    model = replace(model, card={**model.card, "naming": {"numbered": True, "files_per_case": files}})
+    source = Source(path=Path("scan.png")) if from_file else Source()
+    volume = Volume(np.zeros((given, 16, 16, 16)[: dims + 1], np.float32), np.eye(4), source=source)
+    with pytest.raises(DataError, match=f"other channels than the model.*Remedy: {remedy}"):
+        model.predict(volume)

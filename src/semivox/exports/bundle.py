@@ -1,8 +1,9 @@
 """A MONAI bundle of a run: its metadata, a configuration that predicts folders, the network as TorchScript.
 
-``python -m monai.bundle run`` calls semivox with the run's own model files, so that preparing, windows and
-the way back are those of ``semivox predict``, and so are the masks; the bundle names semivox among the
-packages that it needs. The TorchScript network stands beside it for pipelines that do all this themselves.
+``python -m monai.bundle run`` calls semivox with the run's own model files and what its held-out masks tell,
+so that preparing, windows and the way back are those of ``semivox predict``, and so are the masks and their
+promises; the bundle names semivox among the packages that it needs. The TorchScript network stands beside it
+for pipelines that do all this themselves.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from semivox.exports.evidence import write_evidence
 from semivox.exports.extra import packages_for
 from semivox.exports.model_card import model_card
 from semivox.exports.traced import INPUT, TORCHSCRIPT, multiple_of, write_torchscript
@@ -33,6 +35,7 @@ def write_bundle(model: Model, record: RunRecord, folder: Path, weights: str | N
         make_folder(folder / name)
     for name in (WEIGHTS, CARD):
         copy_file(record.path / name, folder / "models" / name)
+    write_evidence(record.path, folder / "models")
     far = write_torchscript(model, folder / "models" / TORCHSCRIPT)
     write_json(folder / "configs" / "metadata.json", metadata(model, record))
     write_json(folder / "configs" / "inference.json", inference(weights))

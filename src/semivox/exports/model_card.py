@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from semivox.evaluation import metrics_for_people, patient_count, spacing_was_known
+from semivox.exports.form import form
 from semivox.inference import Model
 from semivox.numerals import show_number
 from semivox.report.held_out import HeldOut
 from semivox.report.run_record import RunRecord
 
-SCHEMES = {
-    "zscore": "each scan minus its mean, divided by its standard deviation",
-    "ct": "clipped to {low:g} ... {high:g}, minus {mean:.4g}, divided by {std:.4g}",
-}
-AXES = ["right", "anterior", "superior"]
-
 
 def model_card(model: Model, record: RunRecord) -> str:
     """The card as Markdown."""
-    parts = (_head(model, record), _form(model), _data(model, record), _figures(record), _limits(model))
+    parts = (_head(model, record), form(model), _data(model, record), _figures(record), _limits(model))
     return "\n".join(line for part in parts for line in (*part, "")).rstrip("\n") + "\n"
 
 
@@ -33,43 +28,6 @@ def _head(model: Model, record: RunRecord) -> Iterator[str]:
     if (warning := model.card.get("undertrained")) is not None:
         yield ""
         yield f"**Warning: {warning}.**"
-
-
-def _form(model: Model) -> Iterator[str]:
-    plan, dims = model.plan, model.plan.dims
-    unit = "mm" if plan.spacing_known else "x the finest pixel"
-    yield "## What it takes and gives"
-    yield ""
-    yield f"* Input `image`: (batch, {len(model.channels)}, {', '.join('XYZ'[:dims])}) float32; each axis a"
-    yield f"  multiple of {_times(plan.network.multiple)}. Channels: {', '.join(model.channels)}."
-    if dims == 3:
-        yield f"* Axes point, in this order, to {', '.join(AXES[axis] for axis in plan.axes)}."
-    yield f"* A voxel is {_times(plan.spacing, '.4g')} {unit}: area averages where a scan is finer, linear"
-    yield "  interpolation where it is coarser, over the same field of view."
-    for channel in plan.channels:
-        how = SCHEMES[channel.scheme].format(**vars(channel))
-        yield f"* `{channel.name}`, before resampling: {how}."
-    yield f"* Output `probabilities`: (batch, {len(model.values) + 1}, ...), which sum to 1:"
-    named = [(0, "background"), *((value, model.classes[value]) for value in model.values)]
-    yield (
-        "  "
-        + "; ".join(f"{i} is {name} (label value {value})" for i, (value, name) in enumerate(named))
-        + "."
-    )
-    yield f"* It has learned from patches of {_times(plan.patch)} voxels. `semivox predict` shows it windows"
-    yield "  of that size which overlap by half, averages what they say, interpolates probabilities to the"
-    if not model.regions:
-        yield "  scan's own grid, and lets the largest win there."
-    else:
-        yield "  scan's own grid, and finds a region there where its outputs have more than half together. A"
-        yield "  mask takes the value in brackets, later regions over earlier ones:"
-    for region in model.regions.each:
-        outputs = " + ".join(str(model.values.index(value) + 1) for value in region.values)
-        yield f"  * {region.name}: outputs {outputs} (label value {region.written})"
-    together = ["all foreground"] * plan.together + [plan.judged[k - 1].name for k in plan.in_one_piece]
-    if together:
-        yield f"* Every training label showed {' and '.join(together)} in one piece; `semivox predict` keeps"
-        yield "  one. The network alone does not."
 
 
 def _data(model: Model, record: RunRecord) -> Iterator[str]:
@@ -146,7 +104,3 @@ def _limits(model: Model) -> Iterator[str]:
     yield "* Probabilities are those of a softmax; how often they are right, a report with `--test` shows."
     if not model.plan.spacing_known:
         yield "* It knows no millimetres: scans of another resolution look to it like other anatomy."
-
-
-def _times(numbers: Sequence[float], form: str = "") -> str:
-    return " x ".join(format(number, form) for number in numbers)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from semivox.errors import SemivoxError
 from semivox.exports.extra import packages_for
+from semivox.exports.form import axes, normalisation, windows
 from semivox.inference import Model
 from semivox.networks import MeanSoftmax
 from semivox.prepare import plan_to_json
@@ -77,6 +78,9 @@ def facts(model: Model) -> dict[str, object]:
         "label_values": [0, *model.values],
         **({"regions": model.regions.to_json()} if model.regions else {}),
         "multiple": list(multiple_of(model)),
+        "axes": axes(model),
+        "normalisation": [normalisation(channel) for channel in model.plan.channels],
+        "windows": windows(model),
         "plan": plan_to_json(model.plan),
     }
 

@@ -145,9 +145,21 @@ class Predictor(ABC):
                 path=path,
                 found=f"{volume.channels} channels",
                 expected=f"{len(self.channels)} ({', '.join(self.channels)})",
-                remedy="name channel files CASE_0000, CASE_0001, ... in the order of training",
+                remedy=self._channels_remedy(volume),
             )
         refuse_not_finite(volume)
+
+    def _channels_remedy(self, volume: Volume) -> str:
+        many = len(self.channels)
+        if volume.source.path is None:
+            return f"give an array of ({many}, {', '.join('XYZ'[: self.plan.dims])}): channels come first"
+        if self.naming.files_per_case == 1:  # an image of one file is never joined with others
+            picture = self.plan.dims == 2 and {many, volume.channels} <= {1, 3}
+            colours = "grey" if many == 1 else "red, green and blue"
+            file = f"give one file with {many} channel{'s' * (many > 1)}"
+            how = f"save it as a picture of {colours}" if picture else file
+            return f"{how}, as in training: there, too, each file was a scan"
+        return "name channel files CASE_0000, CASE_0001, ... in the order of training"
 
     def _label_values(self) -> np.ndarray:
         table = np.array([0, *self.values])

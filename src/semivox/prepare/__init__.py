@@ -5,7 +5,7 @@ from semivox.prepare.cache import cache_folder
 from semivox.prepare.costs import COSTS, Costs
 from semivox.prepare.fingerprint import Fingerprint, fingerprint
 from semivox.prepare.grid import Grid, checked_grid
-from semivox.prepare.normalise import normalise
+from semivox.prepare.normalise import PADDING_SHARE, normalise
 from semivox.prepare.parallel import map_cases
 from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan, RegionPlan
 from semivox.prepare.plan_json import plan_from_json, plan_to_json, write_plan
@@ -17,6 +17,7 @@ from semivox.prepare.targets import FULL, read_label_on
 __all__ = [
     "COSTS",
     "FULL",
+    "PADDING_SHARE",
     "Appearance",
     "ChannelPlan",
     "ClassPlan",
