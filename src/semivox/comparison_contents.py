@@ -54,6 +54,7 @@ class FinishedCell(TypedDict):
     processor: NotRequired[str | None]
     commit: NotRequired[str | None]
     torch: NotRequired[str | None]
+    method_sha256: NotRequired[str | None]
 
 
 class FailedCell(TypedDict):

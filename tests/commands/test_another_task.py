@@ -69,10 +69,54 @@ def test_of_other_channels(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"labels": {"background": 0, "heart": 1}}, r"labels \{'1': 'heart'\}"),
+        ({"labels": {"background": 0, "zz": 1}}, "other classes .*; found .* 1 atrium; expected .* 1 zz"),
+        ({"spacing_known": False}, "other spacing .*; found spacing_known: true"),
+    ],
+)
+def test_of_other_names_or_another_spacing(
+    phantoms: tuple[Path, Path], tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    """As after an edit of the plan by hand."""
+    data = copied(phantoms[0], tmp_path / "data")
+    semivox.plan(data, out=tmp_path / "plan.json")
+    describe(data, **change)
+    with pytest.raises(SettingsError, match=rf"plan\.json.*{said}.*semivox plan"):
+        semivox.train(data, tmp_path / "run", method="supervised", steps=1, plan=tmp_path / "plan.json")
+    assert not (tmp_path / "run" / "plan.json").exists()
+
+
+def test_scans_that_do_not_tell_their_spacing_have_none_by_a_plan(
+    flat_phantoms: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Though ``dataset.json`` does not say so: PNG has no place for it."""
+    data = copied(flat_phantoms[0], tmp_path / "data")
+    semivox.plan(data, out=tmp_path / "plan.json")
+    content = json.loads((tmp_path / "plan.json").read_text())
+    assert content["spacing_known"] is False
+    (tmp_path / "plan.json").write_text(json.dumps({**content, "spacing_known": True}))
+    describe(data, spacing_known=True)
+    with pytest.raises(SettingsError, match=r"other spacing than the scans; found spacing_known: true"):
+        semivox.train(data, tmp_path / "run", method="supervised", steps=1, plan=tmp_path / "plan.json")
+
+
+def test_names_that_nobody_declared_contradict_none(
+    phantoms: tuple[Path, Path], small: dict[str, Any], tmp_path: Path
+) -> None:
+    data, plan, run = copied(phantoms[0], tmp_path / "data"), tmp_path / "plan.json", tmp_path / "run"
+    semivox.plan(data, out=plan, settings={k: v for k, v in small.items() if k.startswith("plan.")})
+    content = json.loads(plan.read_text())
+    content["classes"][0]["name"], content["channels"][0]["name"] = "class_1", "channel_0"
+    plan.write_text(json.dumps(content))
+    assert semivox.train(data, run, method="supervised", steps=1, plan=plan, threads=1).steps == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"labels": {"background": 0, "heart": 1}}, r"1 channel \(phantom\); label values 1 atrium"),
         ({"labels": {"background": 0, "atrium": 1, "ignore": 2}}, "ignore 2"),
         ({"channel_names": {"0": "CT"}}, r"1 channel \(phantom\)"),
-        ({"spacing_known": False}, "spacing_known False"),
+        ({"spacing_known": False}, "spacing_known: true"),
     ],
 )
 def test_a_run_does_not_go_on_with_another_description(
@@ -86,7 +130,8 @@ def test_a_run_does_not_go_on_with_another_description(
         semivox.train(data, run, method="supervised", steps=4, settings=small, display=StopAfter(2))
     describe(data, **change)
     with pytest.raises(
-        SemivoxError, match=f"(?:have changed|other channels).*found {said}.*dataset.json of then back"
+        SemivoxError,
+        match=f"(?:have changed|other (?:channels|classes|spacing)).*found {said}.*dataset.json of then back",
     ):
         semivox.train(data, run, resume=True)
     (data / "dataset.json").write_text(whole)

@@ -375,8 +375,11 @@ def test_what_is_wrong_is_said_before_anything_is_trained(
     phantoms: Folders, compare: Callable[..., Comparison], tmp_path: Path
 ) -> None:
     def refused(said: str, **options: Any) -> None:
-        with pytest.raises((SettingsError, DataError), match=said):
-            compare(**options)
+        given = {"data": phantoms[0], "out": tmp_path / "out", "methods": "supervised,cps", "steps": 3}
+        given |= {} if "folds" in options else {"test": phantoms[1]}
+        for command in (compare, list_cells):  # job arrays take their numbers from the list
+            with pytest.raises((SettingsError, DataError), match=said):
+                command(**{**given, **options})
         assert not (tmp_path / "out").exists()
 
     refused("unknown method 'csp'.*did you mean 'cps'", methods="csp")
@@ -391,6 +394,16 @@ def test_what_is_wrong_is_said_before_anything_is_trained(
     refused(r"run.seed cannot be set.*--seeds", settings={"seed": 5})
     refused(r"run.method cannot be set.*--methods", settings={"run.method": "bcp"})
     refused(r"run.labeled cannot be set.*--labeled", settings={"run.labeled": "1"})
+    refused(r"run.labeled cannot be set.*--labeled", labeled="1,2", settings={"run.labeled": "1"})
+    refused(r"run.labeled cannot be set.*--labeled", labeled="1", oracle=True, settings={"run.labeled": 1})
+    refused(r"run.seed cannot be set.*--seeds", seeds="5,6", settings={"run.seed": 5})
+    refused("no such cell; found --cell 9; expected 1 to 2", cell=9)
+    refused("no such cell; found --cell 0", cell=0)
+    refused("exchange.*expected", methods="supervised{exchange=}")
+    refused("exchange.*expected", methods="supervised{exchange=.nan}")
+    refused("exchange.*expected", methods="supervised{exchange=nan}")
+    refused("unknown setting 'run.sed'", settings={"run.sed": 1})
+    refused("--on.*nowhere", on="nowhere")
     refused("no such folder", test=tmp_path / "none")
     refused("no such file", plan=tmp_path / "none.json")
     bare, same = tmp_path / "bare", tmp_path / "same"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from semivox.comparison.variants import (
+    Choice,
     entries,
     read_labeled,
     read_methods,
@@ -16,6 +17,7 @@ from semivox.comparison.variants import (
 )
 from semivox.errors import SettingsError
 from semivox.methods.catalog import CATALOG, parse_method
+from semivox.training.config import refuse_changes, resolve
 
 
 @pytest.mark.parametrize(
@@ -127,6 +129,29 @@ def test_labelled_sets_and_seeds() -> None:
     for wrong in ("0,one", ""):
         with pytest.raises(SettingsError, match="whole numbers"):
             read_seeds(wrong)
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("3", "3"), ("03", "3"), ("003p", "3p"), ("3@07", "3@7"), ("03p@007", "3p@7"), ("10", "10"), ("0", "0"),
+     ("\u0663", "3"), (3, "3"), (" 03 ", "3")],
+)  # fmt: skip
+def test_a_number_of_labelled_cases_has_one_name_however_it_is_written(written: str | int, name: str) -> None:
+    """As a labelled set of a comparison, and as the setting of a run."""
+    assert read_labeled([written, name]) == (Choice(name, name),)
+    config, _ = resolve(Path("scans"), {"labeled": written})
+    assert config.run.labeled == name
+    assert resolve(Path("scans"), {}, assignments={"run.labeled": written})[0] == config
+    assert refuse_changes(config, {"labeled": written}, {"run.labeled": written}) == config
+
+
+def test_a_file_of_names_is_one_set_by_whatever_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "names.txt").write_text("a\n")
+    chosen = read_labeled(["names.txt", "./names.txt", "in/../names.txt", str(tmp_path / "names.txt")])
+    assert len(chosen) == 1
+    assert Path(chosen[0].text) == tmp_path / "names.txt"
 
 
 def test_letters_that_are_no_unicode_have_a_name_too() -> None:

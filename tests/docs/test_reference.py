@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from semivox.methods.catalog import CATALOG
+from semivox.prepare.plan import ChannelPlan, ClassPlan, NetworkPlan, Plan, RegionPlan
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -49,6 +51,27 @@ def test_a_page_without_its_marks_is_refused(tmp_path: Path) -> None:
 
 def test_every_method_has_a_page() -> None:
     assert {path.stem for path in (DOCS / "methods").glob("*.md")} >= set(CATALOG)
+
+
+def table_under(heading: str, page: Path) -> list[tuple[str, str]]:
+    """The first table below a heading: of each row its first two columns."""
+    text = page.read_text(encoding="utf-8").split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return [(row[0], row[1]) for row in rows[1:]]
+
+
+def test_the_table_of_a_plan_has_every_key_of_it() -> None:
+    rows = table_under("plan.json", DOCS / "reference/files.md")
+    names = [name for first, _ in rows for name in re.findall(r"`(\w+)`", first)]
+    assert sorted(names) == sorted(field.name for field in dataclasses.fields(Plan))
+    of = {"network": NetworkPlan, "channels": ChannelPlan, "classes": ClassPlan}
+    for name, kind in of.items():
+        (meaning,) = [text for first, text in rows if first == f"`{name}`"]
+        assert [f.name for f in dataclasses.fields(kind) if f"`{f.name}`" not in meaning] == [], name
+    (meaning,) = [text for first, text in rows if first == "`regions`"]
+    own = {f.name for f in dataclasses.fields(RegionPlan)} - {f.name for f in dataclasses.fields(ClassPlan)}
+    assert [name for name in sorted(own) if f"`{name}`" not in meaning] == []
 
 
 def test_links_lead_somewhere() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from semivox.comparison.cells import Cell, State
+    from semivox.comparison.request import Request
     from semivox.training.display import Display
 
 
@@ -43,25 +44,14 @@ def compare(options: CompareOptions) -> Comparison:
         A signal came; the same call goes on.
     """
     from semivox.comparison.folder import write_comparison
-    from semivox.comparison.request import check_kept, keep, read_request
+    from semivox.comparison.request import keep
     from semivox.comparison.work import work_elsewhere, work_here
-    from semivox.engines.choose import is_here, known_engine
+    from semivox.engines.choose import is_here
     from semivox.training.display import Silent
 
     display, cell = options.display or Silent(), options.cell
-    known_engine(options.on)
-    request = read_request(options)
-    cells = request.cells()
-    if cell is not None and not 1 <= cell <= len(cells):
-        raise SettingsError("no such cell", found=f"--cell {cell}", expected=f"1 to {len(cells)}")
-    check_kept(request)
-
-    from semivox.comparison.cell_run import check_settings
-    from semivox.comparison.shown_classes import refuse_unshown_classes
-
-    check_settings(request)
-    refuse_unshown_classes(request)
-    asked = keep(request)
+    request = _checked(options)
+    cells, asked = request.cells(), keep(request)
     if request.added:
         display.say(f"{request.reference.name}: added, as the reference")
     chosen = cells if cell is None else cells[cell - 1 : cell]
@@ -72,6 +62,24 @@ def compare(options: CompareOptions) -> Comparison:
     content = write_comparison(request, asked)
     _draw(request.out, display)
     return Comparison(request.out, content, failed)
+
+
+def _checked(options: CompareOptions) -> Request:
+    """What was asked for, with all that can be known to be wrong of it looked for; nothing is written."""
+    from semivox.comparison.cell_run import check_settings
+    from semivox.comparison.request import check_kept, read_request
+    from semivox.comparison.shown_classes import refuse_unshown_classes
+    from semivox.engines.choose import known_engine
+
+    known_engine(options.on)
+    request = read_request(options)
+    cell, count = options.cell, len(request.cells())
+    if cell is not None and not 1 <= cell <= count:
+        raise SettingsError("no such cell", found=f"--cell {cell}", expected=f"1 to {count}")
+    check_kept(request)
+    check_settings(request)
+    refuse_unshown_classes(request)
+    return request
 
 
 def _draw(out: Path, display: Display) -> None:
@@ -86,13 +94,11 @@ def _draw(out: Path, display: Display) -> None:
 
 @from_options(CompareOptions)
 def list_cells(options: CompareOptions) -> list[tuple[Cell, State]]:
-    """The numbered cells that :func:`compare` would work on, with their state; nothing is written."""
+    """The numbered cells that :func:`compare` would work on, with their state; nothing is written. Raises as
+    :func:`compare` does before it trains."""
     from semivox.comparison.cells import state_of
-    from semivox.comparison.request import check_kept, read_request
 
-    request = read_request(options)
-    check_kept(request)
-    return [(cell, state_of(cell)) for cell in request.cells()]
+    return [(cell, state_of(cell)) for cell in _checked(options).cells()]
 
 
 def render(result: Comparison) -> RenderableType:

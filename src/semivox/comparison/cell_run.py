@@ -19,6 +19,7 @@ from semivox.evaluation import read_evaluation
 from semivox.evaluation.result_paths import PAGE
 from semivox.files import read_json
 from semivox.inference.model import load_model
+from semivox.methods import Method
 from semivox.prepare import cache_folder, write_plan
 from semivox.runs.asked import settings_of
 from semivox.runs.held_out import measure
@@ -47,21 +48,16 @@ def check_settings(request: Request) -> None:
     """Resolve the settings of every variant once. Raises SettingsError as ``train`` would, and for settings
     that would make cells alike which the lists keep apart."""
     needing = set()
+    first, seed = request.groups[0], request.seeds[0]
+    others = [
+        *((group, seed) for group in request.groups[1:]),
+        *((first, each) for each in request.seeds[1:]),
+    ]
     for variant in request.variants:
-        group, seed = request.groups[0], request.seeds[0]
-        asked = training_of(request, group, variant.text, seed)
-        config, method_class = settings_of(asked, group.cohort)
-        bare, _ = settings_of(replace(asked, settings={}), group.cohort)
-        kept = {"labeled": group.train_labeled, "seed": seed, "method": bare.run.method}
-        for key, wanted in kept.items():
-            if (found := getattr(config.run, key)) != wanted:
-                raise SettingsError(
-                    f"run.{key} cannot be set for a comparison",
-                    found=repr(found),
-                    remedy=f"give {OWN[key]}",
-                )
-        if method_class.needs_unlabeled:
+        if _resolved(request, first, variant.text, seed).needs_unlabeled:
             needing.add(variant)
+    for place in others:  # a setting may be what the first cell has, and be another cell's as well
+        _resolved(request, place[0], request.reference.text, place[1])
     for cell in request.cells():
         group = request.group(cell)
         if cell.variant in needing and not group.split.unlabeled:
@@ -71,6 +67,20 @@ def check_settings(request: Request) -> None:
                 found=f"{len(group.split.labeled)} labelled cases and no other ({group.labeled.name})",
                 remedy="add images without labels, or ask for fewer labelled cases",
             )
+
+
+def _resolved(request: Request, group: Group, method: str, seed: int) -> type[Method]:
+    """The method of a cell, whose settings leave to the lists what is theirs; else SettingsError."""
+    asked = training_of(request, group, method, seed)
+    config, method_class = settings_of(asked, group.cohort)
+    bare, _ = settings_of(replace(asked, settings={}), group.cohort)
+    kept = {"labeled": group.train_labeled, "seed": seed, "method": bare.run.method}
+    for key, wanted in kept.items():
+        if (found := getattr(config.run, key)) != wanted:
+            raise SettingsError(
+                f"run.{key} cannot be set for a comparison", found=repr(found), remedy=f"give {OWN[key]}"
+            )
+    return method_class
 
 
 def minutes_of(request: Request) -> int | None:
@@ -201,7 +211,7 @@ def _facts(cell: Cell) -> dict[str, Any]:
     card = read_json(cell.folder / "model.json", kind=ShownCard)
     status = read_json(cell.folder / "status.json", kind=Status)
     machine = read_json(cell.folder / "environment.json", kind=Environment)
-    conditions = ("precision", "threads", "device", "processor", "commit")
+    conditions = ("precision", "threads", "device", "processor", "commit", "method_sha256")
     return {
         "steps": card.get("steps"),
         "seconds": status.get("seconds"),

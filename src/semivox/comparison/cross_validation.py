@@ -16,6 +16,7 @@ from semivox.cohort import Cohort, load_cohort, split_cohort
 from semivox.comparison.options import CompareOptions
 from semivox.comparison.request import FORMAT as REQUEST_FORMAT
 from semivox.comparison.request import REQUEST, read_request
+from semivox.comparison.variants import read_methods
 from semivox.comparison_contents import Request as RequestContent
 from semivox.errors import PartialFailure, SettingsError
 from semivox.evaluation import FOREGROUND, pool_folds, read_evaluation, summarise
@@ -23,6 +24,8 @@ from semivox.evaluation.folders import FORMAT, lowest
 from semivox.evaluation.result_paths import CellFolder
 from semivox.files import read_json, write_json
 from semivox.inference.ensemble import write_ensemble
+from semivox.methods import parse_method
+from semivox.methods.trust import is_file, method_sha256, refuse_unnamed
 from semivox.pretrained import is_run
 from semivox.runs.asked import chosen, left_to_us, method_name, settings_of
 from semivox.runs.prepare import planned
@@ -81,13 +84,23 @@ def _method(asked: TrainOptions, before: Path, cohort: Cohort) -> str:
     if asked.method not in (None, "auto"):
         return str(asked.method)
     if before.is_file():
-        return next(iter(_kept(before).get("methods", {}).values()), "supervised")
+        return _of_the_folds(before)
     display = asked.display or Silent()
     config, _ = settings_of(asked, cohort)
     if asked.leaves_method:
         plan = planned(asked, config, cohort, split_cohort(cohort, config.run.labeled), display)
         config, _ = chosen(asked, config, plan, cohort, display) or (config, None)
     return method_name(config)
+
+
+def _of_the_folds(before: Path) -> str:
+    """The method that ``before``, a ``request.json``, names; SettingsError for code that it alone names."""
+    kept, text = next(iter(_kept(before).get("methods", {}).items()), ("supervised", "supervised"))
+    name = parse_method(text)[0]
+    # the name of a variant in a file holds the file's hash
+    same = is_file(name) and read_methods(text, text)[1].name == kept
+    refuse_unnamed(name, before, method_sha256(name) if same else None)
+    return text
 
 
 def _refuse_others(given: CompareOptions, before: Path) -> None:

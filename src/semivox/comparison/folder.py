@@ -19,11 +19,15 @@ from semivox.evaluation.comparison import POLICY
 from semivox.files import write_json, write_text
 from semivox.report.comparison_export import comparison_csv, comparison_latex
 from semivox.report.comparison_record import read_results
+from semivox.runs.environment import recorded_method
 
 FORMAT = 1
 COLUMNS = ("variant", "labeled", "fold", "seed", "case", "patient", "class", *METRICS)
 CONDITIONS = ("precision", "threads", "device", "processor", "commit", "torch")
 """What should be the same for all cells; where it is not, the table says so."""
+
+CONDITIONS_OF_ONE = ("method_sha256",)
+"""The same, for the cells of one variant."""
 
 BUSY = 0.8
 """A seed with fewer steps than this share of another's, at the same budget, had less of the machine."""
@@ -73,7 +77,10 @@ def _row(cell: Cell) -> dict[str, Any]:
     }
     done = read_finished(cell)
     if done is not None:
-        return {**{k: v for k, v in done.items() if k not in ("format", "request")}, **about}
+        facts = {k: v for k, v in done.items() if k not in ("format", "request")}
+        if "method_sha256" not in facts:  # earlier versions left it with the run
+            facts["method_sha256"] = recorded_method(cell.folder)
+        return {**facts, **about}
     return {**about, "error": state.detail} if state.kind == "failed" else about
 
 
@@ -81,11 +88,12 @@ def notes(rows: Sequence[Mapping[str, Any]], groups: Sequence[Group], recipe: st
     """What was not equal among the finished cells, and held-out patients who may not be strangers."""
     done = [row for row in rows if row["state"] == "finished"]
     found = []
-    for name in CONDITIONS:
-        counts = Counter(str(row.get(name)) for row in done)
-        if len(counts) > 1:
-            shown = ", ".join(f"{value} ({n})" for value, n in counts.most_common())
-            found.append(f"the cells differ in {name}: {shown}")
+    variants = {row["variant"]: [each for each in done if each["variant"] == row["variant"]] for row in done}
+    found += [line for name in CONDITIONS for line in _unequal("the cells", done, name)]
+    for variant, own in variants.items():
+        found += [
+            line for name in CONDITIONS_OF_ONE for line in _unequal(f"the cells of {variant}", own, name)
+        ]
     for place in dict.fromkeys((row["labeled"], row["fold"]) for row in done):
         plans = {row.get("plan") for row in done if (row["labeled"], row["fold"]) == place}
         if len(plans) > 1 and recipe != "paper":
@@ -116,6 +124,13 @@ def notes(rows: Sequence[Mapping[str, Any]], groups: Sequence[Group], recipe: st
             )
             break
     return found
+
+
+def _unequal(cells: str, rows: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    """A line that tells the values of ``name`` and how many rows have each, where they are not all one."""
+    counts = Counter(str(row.get(name)) for row in rows)
+    shown = ", ".join(f"{value} ({n})" for value, n in counts.most_common())
+    return [f"{cells} differ in {name}: {shown}"] if len(counts) > 1 else []
 
 
 def _case_table(measured: Sequence[Measured]) -> str:

@@ -130,7 +130,8 @@ def read_request(given: CompareOptions) -> Request:
         )
     if given.steps is not None and given.budget is not None:
         raise SettingsError("both steps and budget are given", remedy="give --steps or --budget, not both")
-    variants, first, added = read_methods(given.methods, given.reference)
+    kept = _kept(Path(given.out)).get("methods", {})
+    variants, first, added = read_methods(given.methods, given.reference, kept)
     sets, seeds = read_labeled(given.labeled), read_seeds(given.seeds)
     cohorts = [load_cohort(data, None if choice.text == ALL else choice.text) for choice in sets]
     groups: list[Group] = []
@@ -205,13 +206,19 @@ def check_kept(request: Request) -> None:
         )
 
 
+def was_of_other_cases(out: Path, cohort: Cohort) -> bool:
+    """Whether the folder holds a comparison of data whose cases, roles or labels were others than now."""
+    told = _kept(out).get("fixed", {}).get("cases of data")
+    return told is not None and told != _digest(cohort.cases)
+
+
 def keep(request: Request) -> tuple[Cell, ...]:
     """Write the request, or add its cells to those there; returns all that were ever asked for."""
     make_folder(request.out)
     path = request.out / REQUEST
     with FileLock(str(request.out / f".{REQUEST}.lock")):
         check_kept(request)
-        before = read_json(path, newest=FORMAT, kind=contents.Request) if path.exists() else {}
+        before = _kept(request.out)
         methods = before.get("methods", {}) | {c.name: c.text for c in request.variants}
         sets = [*request.labeled, *([request.oracle] if request.oracle is not None else [])]
         labeled = before.get("labeled", {}) | {c.name: c.text for c in sets}
@@ -231,6 +238,12 @@ def keep(request: Request) -> tuple[Cell, ...]:
         request.cell(number, Choice(methods[variant], variant), Choice(labeled[name], name), fold, seed)
         for number, (variant, name, fold, seed) in enumerate(asked, start=1)
     )
+
+
+def _kept(out: Path) -> dict[str, Any]:
+    """``request.json`` of a comparison's folder; empty where there is none."""
+    path = out / REQUEST
+    return read_json(path, newest=FORMAT, kind=contents.Request) if path.exists() else {}
 
 
 def _fold_groups(choice: Choice, cohort: Cohort, folds: int) -> list[Group]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from semivox.cohort import sha256_file
 from semivox.cohort.split import COUNT
 from semivox.errors import SettingsError
+from semivox.methods import load_method
 from semivox.methods.catalog import CATALOG, parse_method
+from semivox.methods.trust import code_sha256, is_file
+from semivox.training.labeled_count import one_way
 
 ALL, AUTO = "all", "auto"
 LONGEST = 80
@@ -56,26 +59,32 @@ def entries(given: object) -> list[str]:
     return [part for item in items for part in split_list(str(item))]
 
 
-def read_methods(given: str | Sequence[str], reference: str) -> tuple[tuple[Choice, ...], Choice, bool]:
+def read_methods(
+    given: str | Sequence[str], reference: str, kept: Mapping[str, str] | None = None
+) -> tuple[tuple[Choice, ...], Choice, bool]:
     """The methods, the reference, and whether it had to be added (then it comes first).
 
-    ``all`` stands for the whole catalogue. Raises SettingsError for none, or text that is no method.
+    ``all`` stands for the whole catalogue. ``kept``: name -> text of the variants that the comparison's
+    folder has. The name of a method that is not ours holds a part of the hash of its code, which is imported
+    for that where it is in a package: ``given`` and ``reference`` are what the user names. Raises
+    SettingsError for none, or text that is no method.
     """
+    kept = kept or {}
     texts = [name for part in entries(given) for name in (CATALOG if part == ALL else [part])]
     if not texts:
         raise SettingsError("no method to compare", expected="names, see `semivox methods`, or all")
-    chosen = list(dict.fromkeys(_method(text) for text in texts))
-    first = _method(reference)
+    chosen = list(dict.fromkeys(_method(text, kept) for text in texts))
+    first = _method(reference, kept)
     return (tuple(chosen), first, False) if first in chosen else ((first, *chosen), first, True)
 
 
 def read_labeled(given: str | int | Sequence[str | int] | None) -> tuple[Choice, ...]:
-    """The labelled sets; ``all`` (and None) is every case with a label file. The name of a file's set holds a
-    part of the file's hash: other names in it are another set."""
-    chosen = []
-    for text in entries(ALL if given is None else given):
+    """The labelled sets, each once by its name; ``all`` (and None) is every case with a label file. The name
+    of a file's set holds a part of the file's hash: other names in it are another set."""
+    chosen: dict[str, Choice] = {}
+    for text in map(one_way, entries(ALL if given is None else given)):
         if text == ALL or COUNT.fullmatch(text):
-            chosen.append(Choice(text, safe_name(text)))
+            chosen.setdefault(safe_name(text), Choice(text, safe_name(text)))
             continue
         file = Path(text)
         if not file.is_file():
@@ -84,10 +93,11 @@ def read_labeled(given: str | int | Sequence[str | int] | None) -> tuple[Choice,
                 found=repr(text),
                 expected="8, 7p, 8@3, 7p@3, all, or a file with one case name a line",
             )
-        chosen.append(Choice(str(file.absolute()), safe_name(file.stem, sha256_file(file))))
+        name = safe_name(file.stem, sha256_file(file))
+        chosen.setdefault(name, Choice(str(file.absolute()), name))
     if not chosen:
         raise SettingsError("--labeled names no set", expected="such as 4,8,all")
-    return tuple(dict.fromkeys(chosen))
+    return tuple(chosen.values())
 
 
 def read_seeds(given: str | int | Sequence[int] | None) -> tuple[int, ...]:
@@ -112,7 +122,7 @@ def safe_name(text: str, digest: str | None = None) -> str:
     return f"{safe}~{(digest or hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest())[:8]}"
 
 
-def _method(text: str) -> Choice:
+def _method(text: str, kept: Mapping[str, str]) -> Choice:
     """Its settings sorted by name and spaces left out, so that one variant is written one way."""
     name, _, _ = parse_method(text)  # raises for what it cannot read
     if name == AUTO:
@@ -124,10 +134,17 @@ def _method(text: str) -> Choice:
     inside = ",".join(sorted(f"{key.strip()}={value.strip()}" for key, _, value in pairs))
     written = head.strip() + (f"{{{inside}}}" if inside else "")
     file = Path(name.rpartition(":")[0])
-    if file.suffix != ".py":
-        return Choice(written, safe_name(written))
-    if not file.is_file():
-        raise SettingsError("the method's file is missing", path=file)
-    # another file content is another method
-    digest = hashlib.sha256(f"{sha256_file(file)}{written}".encode(errors="surrogatepass")).hexdigest()
-    return Choice(written, safe_name(f"{file.stem}.{written.partition('.py:')[2]}", digest))
+    if is_file(name):
+        if not file.is_file():
+            raise SettingsError("the method's file is missing", path=file)
+        code: str | None = sha256_file(file)
+        shown = f"{file.stem}.{written.partition('.py:')[2]}"
+    else:
+        # earlier versions named those of packages by their text alone
+        old = name in CATALOG or kept.get(safe_name(written)) == written
+        code, shown = None if old else code_sha256(name, load_method(name)), written
+    if code is None:
+        return Choice(written, safe_name(shown))
+    # other code is another method
+    digest = hashlib.sha256(f"{code}{written}".encode(errors="surrogatepass")).hexdigest()
+    return Choice(written, safe_name(shown, digest))

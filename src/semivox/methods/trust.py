@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
+from functools import cache
 from pathlib import Path
 
 from semivox.errors import SemivoxError, SettingsError
@@ -25,11 +27,35 @@ def is_foreign(name: str) -> bool:
     return name not in CATALOG and ":" in name and all(name != found.where for found in installed())
 
 
+def is_file(name: str) -> bool:
+    """Whether ``name`` is written FILE.py:Class."""
+    return name.rpartition(":")[0].endswith(".py")
+
+
 def method_sha256(name: str) -> str | None:
-    """The hash of the file of ``FILE.py:Class``; None for any other name, and where it cannot be read."""
-    file = name.rpartition(":")[0]
-    if not file.endswith(".py"):
+    """The hash of the file of ``FILE.py:Class``; None for any other name, and where it cannot be read.
+
+    It imports nothing; where the method is loaded, :func:`code_sha256` knows more.
+    """
+    return _sha256(name.rpartition(":")[0]) if is_file(name) else None
+
+
+def code_sha256(name: str, loaded: type) -> str | None:
+    """The hash of the file that the method ``name``, ``loaded`` by now, is written in: FILE.py, or its part
+    of a package. None for the catalogue's, which go by the commit, and where there is no such file."""
+    return None if name in CATALOG else method_sha256(name) or _written_sha256(loaded)
+
+
+@cache
+def _written_sha256(loaded: type) -> str | None:
+    """Asked for once a class: a module is imported once, so an edit of its file is of no effect here."""
+    try:
+        return _sha256(inspect.getsourcefile(loaded) or inspect.getfile(loaded))
+    except (OSError, TypeError):  # it was made by no file
         return None
+
+
+def _sha256(file: str) -> str | None:
     try:
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()
     except OSError:
@@ -72,8 +98,7 @@ def refuse_unnamed(name: str, where: Path, recorded: str | None = None) -> None:
     if not is_foreign(name):
         return
     sha256 = method_sha256(name)
-    is_file = name.rpartition(":")[0].endswith(".py")
-    if (sha256 or name) in _named() and (not is_file or (sha256 is not None and sha256 == recorded)):
+    if (sha256 or name) in _named() and (not is_file(name) or (sha256 is not None and sha256 == recorded)):
         return
     found = name
     if sha256 is not None and recorded is not None and sha256 != recorded:

@@ -103,6 +103,11 @@ class Candidate:
     """Whether a larger patch was left out because it takes too much memory."""
 
     @property
+    def made_for(self) -> tuple[int, ...] | None:
+        """What a patch should see, where it is not the whole scan."""
+        return None if self.sight == self.shape else self.sight
+
+    @property
     def enough(self) -> int:
         """Steps that a budget should buy."""
         return MIN_STEPS if self.sight == self.shape else MIN_STEPS_STRUCTURE

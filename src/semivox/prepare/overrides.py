@@ -10,7 +10,7 @@ from typing import Any
 from semivox.errors import SettingsError
 from semivox.machine import case_bytes
 from semivox.prepare.fingerprint import Fingerprint, rung_spacing
-from semivox.prepare.plan import MOST, NORMS
+from semivox.prepare.plan_checks import as_field, expected_instead
 from semivox.settings import unknown_name
 
 OVERRIDES = (
@@ -24,7 +24,8 @@ FINEST = 1e-6
 
 
 def checked_overrides(fingerprint: Fingerprint, override: Mapping[str, Any]) -> dict[str, Any]:
-    """Overrides by their dotted names, as the planner takes them; lists become tuples.
+    """Overrides by their dotted names, as the planner takes them; lists become tuples, and
+    texts that are numbers become these.
 
     Raises SettingsError for an unknown name, or a value that does not fit the cohort.
     """
@@ -34,38 +35,17 @@ def checked_overrides(fingerprint: Fingerprint, override: Mapping[str, Any]) -> 
     for name, value in override.items():
         if name not in names:
             raise unknown_name(f"plan.{name}", [f"plan.{n}" for n in names], "--set")
-        if name == "network.kind":
-            expected, fits = "vnet or unet", value == "unet" or (value == "vnet" and dims == 3)
-        elif name == "network.norm":
-            expected, fits = " or ".join(NORMS), value in NORMS
-        elif name.endswith(".scheme"):
-            expected, fits = "zscore or ct", value in ("zscore", "ct")
-        elif name == "rung":
-            expected, fits = "a number, 1 or more", _positive(value) and value >= 1
-        elif name == "steps":
-            expected, fits = "a positive whole number", _positive(value) and value == int(value)
-        else:
-            count = 2 if name == "batch" else dims
-            expected = f"{count} positive numbers, such as {[64] * count}"
-            fits = isinstance(value, list | tuple) and len(value) == count and all(map(_positive, value))
-            fits = fits and (name == "spacing" or all(v == int(v) for v in value))
-            if fits and name != "spacing" and math.prod(value) > MOST[name]:
-                expected, fits = f"at most {MOST[name]:,} in all", False
-            if (
-                fits
-                and name == "spacing"
-                and min(map(float, value)) < FINEST * min(fingerprint.native_spacing)
-            ):
-                expected, fits = f"at least {FINEST:g} of the scans' own, {fingerprint.native_spacing}", False
-            if fits and name == "patch" and math.prod(value) < LEAST_SIDE**dims:
-                expected, fits = f"at least {LEAST_SIDE**dims} voxels in all", False
-        if not fits:
+        typed = as_field(name, value)
+        expected = expected_instead(name, typed, dims)
+        if name == "rung" and (expected or typed < 1):  # of plans it is less where a finer spacing was given
+            expected = "a number, 1 or more"
+        elif name == "spacing" and not expected and min(typed) < FINEST * min(fingerprint.native_spacing):
+            expected = f"at least {FINEST:g} of the scans' own, {fingerprint.native_spacing}"
+        elif name == "patch" and not expected and math.prod(typed) < LEAST_SIDE**dims:
+            expected = f"at least {LEAST_SIDE**dims} voxels in all"  # of tiny scans a plan has less
+        if expected:
             raise SettingsError(f"plan.{name} does not fit", found=repr(value), expected=expected)
-        whole = name in ("patch", "batch", "steps")
-        if isinstance(value, list | tuple):
-            wish[name] = tuple(int(v) if whole else float(v) for v in value)
-        else:
-            wish[name] = int(value) if whole else float(value) if name == "rung" else value
+        wish[name] = typed
     _refuse_grids(fingerprint, wish)
     return wish
 
@@ -119,7 +99,3 @@ def _by(numbers: Sequence[float]) -> str:
 
 def _written(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else _by(value)
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf

@@ -7,18 +7,16 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from semivox.errors import SettingsError
 from semivox.files import read_json, write_json
-from semivox.prepare.plan import FORMAT, KINDS, MOST, NORMS, SCHEMES, ChannelPlan, Plan
+from semivox.prepare.plan import FORMAT, Plan
+from semivox.prepare.plan_checks import as_field, check_plan
 from semivox.settings import plain
-
-WIDEST, MOST_FEATURES = 64, 2**14
-"""A kernel or stride, and a level's channels, beyond which nobody trains."""
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -33,8 +31,8 @@ def plan_from_json(source: Mapping[str, Any] | str | Path) -> Plan:
     Raises
     ------
     SettingsError
-        Unreadable file, a newer format, an unknown, missing or wrongly typed field, or values that do not fit
-        each other (a patch that is no multiple of the network's downsampling).
+        Unreadable file, a newer format, an unknown, missing or wrongly typed field, or values that no plan
+        has (:func:`semivox.prepare.plan_checks.check_plan`).
     """
     path = None if isinstance(source, Mapping) else Path(source)
     data: Mapping[str, Any] = read_json(path, FORMAT) if path else typing.cast(Mapping[str, Any], source)
@@ -45,7 +43,7 @@ def plan_from_json(source: Mapping[str, Any] | str | Path) -> Plan:
             remedy="update semivox, or make the plan again with `semivox plan`",
         )  # fmt: skip
     plan: Plan = from_plain(data, Plan, "plan", path)
-    _check(plan, path)
+    check_plan(plan, path)
     return plan
 
 
@@ -59,8 +57,9 @@ def disagreements(plan: Plan, override: Mapping[str, Any]) -> list[str]:
                 value = value[int(part)] if isinstance(value, list) else value[part]
         except (KeyError, IndexError, ValueError, TypeError):
             value = "nothing"
-        if value != plain(wanted):
-            found.append(f"plan.{name}: {value} in the file, {plain(wanted)} asked for")
+        asked = plain(as_field(name, wanted))
+        if value != asked:
+            found.append(f"plan.{name}: {value} in the file, {asked} asked for")
     return found
 
 
@@ -115,66 +114,3 @@ def _dataclass(value: Any, kind: Any, name: str, path: Path | None) -> Any:
 def _hints(kind: Any) -> dict[str, Any]:
     """Types of a dataclass's fields; to find them takes longer than to check a value."""
     return typing.get_type_hints(kind)
-
-
-Need = Callable[[bool, str, object], None]
-"""Raises SettingsError with the fault and what was found, unless the first holds."""
-
-
-def _check(plan: Plan, path: Path | None) -> None:
-    def need(holds: bool, fault: str, found: object) -> None:
-        if not holds:
-            raise SettingsError(fault, path=path, found=found)
-
-    _check_grid(plan, need)
-    _check_network(plan, need)
-    for number, channel in enumerate(plan.channels):
-        need(_normalises(channel), f"plan.channels.{number} is no normalisation", channel)
-    values = [each.value for each in plan.classes]
-    need(len(values) == len(set(values)), "plan.classes has a label value twice", values)
-    for number, region in enumerate(plan.regions):
-        fits = region.written in region.parts and set(region.parts) <= set(values)
-        need(fits, f"plan.regions.{number} is made of other values than plan.classes", region)
-    for name in ("steps", "budget_seconds", "format", "rung"):
-        value = getattr(plan, name)
-        need(value is None or value > 0, f"plan.{name} is not a positive number", value)
-    need(plan.step_seconds >= 0, "plan.step_seconds is negative", plan.step_seconds)
-
-
-def _check_grid(plan: Plan, need: Need) -> None:
-    need(plan.dims in (2, 3), "plan.dims is neither 2 nor 3", plan.dims)
-    need(sorted(plan.axes) == list(range(plan.dims)), "plan.axes is no permutation of the axes", plan.axes)
-    for name in ("native_spacing", "spacing", "shape", "patch"):
-        entry = getattr(plan, name)
-        fits = len(entry) == plan.dims and min(entry) > 0
-        need(fits, f"plan.{name} needs {plan.dims} positive numbers", entry)
-    need(min(plan.batch) >= 0 and sum(plan.batch) > 0, "plan.batch is empty", plan.batch)
-    for name, most in MOST.items():
-        entry = getattr(plan, name)
-        need(math.prod(max(n, 1) for n in entry) <= most, f"plan.{name} is above {most:,} in all", entry)
-
-
-def _check_network(plan: Plan, need: Need) -> None:
-    net = plan.network
-    levels, entries = len(net.features), (*net.kernels, *net.strides)
-    need(net.kind in KINDS, f"plan.network.kind is neither {' nor '.join(KINDS)}", net.kind)
-    need(net.norm in NORMS, f"plan.network.norm is neither {' nor '.join(NORMS)}", net.norm)
-    need(0 < levels == len(net.kernels), "plan.network needs a kernel for each level", net.kernels)
-    need(len(net.strides) == levels - 1, "plan.network needs a stride between levels", net.strides)
-    sizes = {len(entry) for entry in entries}
-    need(sizes == {plan.dims}, "plan.network's kernels and strides need one number an axis", sorted(sizes))
-    for name, numbers, most in (
-        ("kernels and strides", [n for entry in entries for n in entry], WIDEST),
-        ("features", net.features, MOST_FEATURES),
-    ):
-        fits = all(1 <= n <= most for n in numbers)
-        need(fits, f"plan.network's {name} are not numbers from 1 to {most:,}", numbers)
-    uneven = any(p % m for p, m in zip(plan.patch, net.multiple, strict=True))
-    need(not uneven, f"plan.patch is no multiple of the network's downsampling {net.multiple}", plan.patch)
-
-
-def _normalises(channel: ChannelPlan) -> bool:
-    if channel.scheme != "ct":
-        return channel.scheme in SCHEMES
-    low, high, mean, std = channel.low, channel.high, channel.mean, channel.std
-    return low is not None and high is not None and mean is not None and std is not None and low <= high

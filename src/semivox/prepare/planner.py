@@ -31,6 +31,7 @@ from semivox.prepare.fingerprint import Fingerprint, rung_spacing
 from semivox.prepare.grid import working_size
 from semivox.prepare.overrides import checked_overrides
 from semivox.prepare.plan import ChannelPlan, ClassPlan, Plan, RegionPlan
+from semivox.prepare.plan_checks import check_plan
 
 DEFAULT_BUDGET = 3600.0
 """Seconds."""
@@ -56,9 +57,8 @@ def make_plan(
     costs
         Rates of the machine.
     override
-        Dotted plan names -> values that replace the planner's choice: ``rung``, ``spacing``, ``patch``,
-        ``batch``, ``steps``, ``network.kind``, ``network.norm``, ``channels.N.scheme``. What follows from
-        them is planned anew.
+        Dotted plan names (:data:`semivox.prepare.overrides.OVERRIDES`) -> values that replace the planner's
+        choice. What follows from them is planned anew.
 
     Raises
     ------
@@ -82,9 +82,8 @@ def make_plan(
     regions = _regions(fingerprint, rung, option)
     reason = _reason(wish, bool(roomy), chosen not in admissible, option)
     crowded = any(o.crowded for o in options[: chosen + 1])
-    made_for = None if option.sight == option.shape else option.sight
     steps = wish.get("steps", option.beside if budget_seconds is not None else None)
-    return Plan(
+    plan = Plan(
         dims=fingerprint.dims,
         axes=fingerprint.axes,
         native_spacing=fingerprint.native_spacing,
@@ -105,13 +104,15 @@ def make_plan(
         assumptions=(
             say_spacing(fingerprint),
             say_axes(fingerprint),
-            say_rung(fingerprint, option.spacing, rung, reason, option.patch, option.cover, made_for),
+            say_rung(fingerprint, option.spacing, rung, reason, option.patch, option.cover, option.made_for),
             *(say_class(c) for c in regions or classes),
             *(say_channel(i, c) for i, c in enumerate(channels)),
             *say_steps(steps, option.steps),
             say_step(option.batch, option.step_seconds, option.memory, crowded, costs),
         ),
     )
+    check_plan(plan)
+    return plan
 
 
 def _reason(wish: Mapping[str, Any], roomy: bool, lossy: bool, option: Candidate) -> str:

@@ -6,14 +6,15 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from semivox.contents import Environment
 from semivox.errors import DataError
 from semivox.files import read_json
 from semivox.machine import cpus, memory_bytes, processor
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("semivox", "torch", "numpy", "scipy", "nibabel", "SimpleITK", "edt", "pydantic", "safetensors")
 
@@ -29,8 +30,10 @@ def environment(
     """Versions, commit, machine, threads; what "the same machine" means for a bit-for-bit repeat.
 
     ``package``: the distribution that brings the method, where it is not one of ours; ``method_sha256``: the
-    hash of the user's file that it is in.
+    hash of the file that it is written in, see :func:`semivox.methods.trust.code_sha256`.
     """
+    if device.type == "cuda":
+        import torch  # what only reads a record does without
     return {
         "format": 1,
         "python": platform.python_version(),
@@ -69,7 +72,8 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         "precision",
         "method_sha256",
     )
-    before = {"processes": 1, **before}  # records of earlier versions have none
+    # records of earlier versions have none
+    before = {"processes": 1, "method_sha256": now.get("method_sha256"), **before}
     return [f"{k}: {before.get(k)} -> {now.get(k)}" for k in watched if before.get(k) != now.get(k)]
 
 

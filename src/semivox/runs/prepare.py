@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from semivox.cohort import Cohort, Region, Regions, Split, Task, channels_differ, read_geometry
+from semivox.cohort import (
+    Cohort,
+    Region,
+    Regions,
+    Split,
+    Task,
+    channels_differ,
+    classes_differ,
+    cohort_spacing,
+    read_geometry,
+)
 from semivox.errors import SettingsError
 from semivox.networks import costs_here
 from semivox.prepare import Plan, Store, build_store, fingerprint, make_plan, plan_from_json
@@ -23,7 +33,8 @@ def planned(asked: TrainOptions, config: Config, cohort: Cohort, split: Split, d
     if asked.plan_file is not None:
         plan = plan_from_json(Path(asked.plan_file))
         anew = "make it anew: semivox plan DATA --out plan.json"
-        _refuse_other_task(plan, cohort, Path(asked.plan_file), PUT_BACK if asked.goes_on else anew)
+        remedy = PUT_BACK if asked.goes_on else anew
+        _refuse_other_task(plan, cohort, split, Path(asked.plan_file), remedy)
     else:
         plan = _made(asked, config, cohort, split, display)
     for line in plan.assumptions:
@@ -45,23 +56,26 @@ def _made(asked: TrainOptions, config: Config, cohort: Cohort, split: Split, dis
     return make_plan(measured, run.budget, costs, config.plan)
 
 
-def _refuse_other_task(plan: Plan, cohort: Cohort, path: Path, remedy: str) -> None:
+def _refuse_other_task(plan: Plan, cohort: Cohort, split: Split, path: Path, remedy: str) -> None:
     """A plan of other axes, channels, classes or regions would train another network than the model's card
-    tells, or normalise a channel as another."""
-    planned = Task(
-        tuple(channel.name for channel in plan.channels),
-        {shown.value: shown.name for shown in plan.classes},
-        cohort.inferred,
-        Regions(tuple(Region(shown.name, shown.parts, shown.written) for shown in plan.regions)),
-    )
-    scans = Task.of(cohort)
+    tells, or normalise a channel as another; one that knows a spacing which the scans do not tell would give
+    them mm that nobody has written."""
+    regions = Regions(tuple(Region(shown.name, shown.parts, shown.written) for shown in plan.regions))
+    content = {
+        "channels": [channel.name for channel in plan.channels],
+        "labels": {shown.value: shown.name for shown in plan.classes},
+        "regions": regions.to_json(),
+    }
+    planned, scans = Task.of_card(content), Task.of(cohort)
     dims = len(read_geometry(cohort.cases[0].images[0]).shape)
     if plan.dims != dims:
         what, found, expected = "axes", f"{plan.dims}D", f"{dims}D"
     elif channels_differ(scans, planned):
         what, found, expected = "channels", str(planned), str(scans)
-    elif sorted(planned.classes) != sorted(scans.classes) or planned.regions != scans.regions:
+    elif classes_differ(scans, planned, all_of_them=True) or planned.regions != scans.regions:
         what, found, expected = "classes", str(planned), str(scans)
+    elif plan.spacing_known and not _spacing_known(cohort, split):
+        what, found, expected = "spacing", "spacing_known: true", "false: not every scan tells it"
     else:
         return
     raise SettingsError(
@@ -71,6 +85,12 @@ def _refuse_other_task(plan: Plan, cohort: Cohort, path: Path, remedy: str) -> N
         expected=expected,
         remedy=remedy,
     )
+
+
+def _spacing_known(cohort: Cohort, split: Split) -> bool:
+    scans = (*split.labeled, *split.unlabeled)
+    statuses = (read_geometry(case.images[0]).spacing_status for case in scans)
+    return cohort.spacing_known and cohort_spacing(True, statuses) == "known"
 
 
 def stored(asked: TrainOptions, cohort: Cohort, split: Split, plan: Plan, display: Display) -> Store:

@@ -15,9 +15,10 @@ from semivox.duration import show_duration
 from semivox.errors import DataError
 from semivox.files import copy_file, read_json, write_json
 from semivox.inference import learned_by
-from semivox.methods.catalog import CATALOG, parse_method
+from semivox.methods import Method, parse_method
+from semivox.methods.catalog import CATALOG
 from semivox.methods.installed import package_of
-from semivox.methods.trust import method_sha256
+from semivox.methods.trust import code_sha256
 from semivox.prepare import Plan, Store
 from semivox.pretrained import is_run
 from semivox.runs.environment import differences, environment
@@ -103,6 +104,7 @@ def _as_of_files(entry: dict[str, Any]) -> dict[str, Any]:
 def record_environment(
     path: Path,
     settled: Config,
+    method_class: type[Method],
     device: torch.device,
     display: Display,
     processes: Processes,
@@ -116,7 +118,7 @@ def record_environment(
         settled.run.precision,
         processes.ranks,
         package,
-        method_sha256(method),
+        code_sha256(method, method_class),
     )
     if path.exists():
         for line in differences(read_json(path, kind=Environment), now):

@@ -183,8 +183,8 @@ class Run:
             self.write(write_config, self._path("config.yaml"), self.config)
         assert self.config.run.steps is not None
         self.steps = self.config.run.steps
-        environment = self._path("environment.json")
-        self.write(record_environment, environment, self.config, self.device, self.display, self.processes)
+        made_by = self._path("environment.json"), self.config, self.method_class, self.device
+        self.write(record_environment, *made_by, self.display, self.processes)
         self.undertrained = undertrained(self.steps, self.parent)
         trained_on = self.plan, self.store, self.split
         announce(self.config, *trained_on, self.display, self.processes, seconds, self.undertrained)

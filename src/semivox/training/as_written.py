@@ -16,6 +16,7 @@ from semivox.duration import parse_duration
 from semivox.files import real_path
 from semivox.pretrained import is_run
 from semivox.ranges import SomeSeconds
+from semivox.training.labeled_count import one_way
 
 
 def _text(value: Any) -> Any:
@@ -25,7 +26,7 @@ def _text(value: Any) -> Any:
 def _cases(value: Any) -> Any:
     text = _text(value)
     if isinstance(text, str):
-        return text
+        return one_way(text)
     raise ValueError("8, 7p, 8@3, 7p@3, or a file with one case name a line")
 
 
