@@ -199,6 +199,12 @@ class Source(TypedDict):
     data: NotRequired[str]
 
 
+class Imported(TypedDict):
+    """What ``import`` says in ``dataset.json`` for people alone."""
+
+    note: NotRequired[str]
+
+
 class CalibrationEntry(TypedDict):
     label_sha256: NotRequired[str]
     reference_voxels: NotRequired[dict[str, int]]

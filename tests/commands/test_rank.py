@@ -303,7 +303,8 @@ def test_the_command_line(
         main(["rank", str(run), str(phantoms[0]), "--top", "1", "--score", "entropy", "--out", str(out)]) == 0
     )
     shown = capsys.readouterr().out
-    assert "3 scans ranked" in shown
+    assert "3 scans ranked; pictures and tables in" in shown
+    assert sorted(path.name for path in out.iterdir()) == FILES
     assert "next_labeled.txt" in shown
     assert main(["rank", str(run), str(phantoms[0]), "--out", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((out / "ranking.json").read_text())
@@ -347,6 +348,13 @@ def test_what_the_next_labels_bring_stands_in_terminal_file_and_page(
         assert words_of_it in said
         assert words_of_it in unescape((tmp_path / "out/ranking.html").read_text())
     assert rank(run, phantoms[0], 2, out=tmp_path / "other").content["forecast"] is None
+    copy = tmp_path / "one_patient"
+    shutil.copytree(phantoms[0], copy)
+    names = sorted({path.name.partition("_0000")[0] for path in (copy / "imagesTr").iterdir()})
+    (copy / "cases.csv").write_text("case,patient\n" + "".join(f"{name},anne\n" for name in names))
+    further = rank(run, copy, 2, out=tmp_path / "fifth", curve=folds)
+    assert further.content["forecast"] is None  # patients are what the curve counts, and none is new
+    assert any("is labelled already" in note for note in further.notes)
     with pytest.raises(SettingsError, match="a curve needs runs"):
         rank(phantoms[0], out=tmp_path / "third", curve=[folds[0]])
     with pytest.raises(DataError, match="no measured folds"):

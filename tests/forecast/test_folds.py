@@ -33,6 +33,9 @@ def test_what_is_told_of_them(tmp_path: Path) -> None:
     assert found.change > 0
     json.dumps(found.to_json())
     assert foretell([], 4, 8) == (None, ())
+    nothing, why = foretell(points, 4, 0)
+    assert nothing is None
+    assert "one is labelled already" in why[0]
     nothing, why = foretell(points[:1], 4, 8)
     assert nothing is None
     assert "--folds 2" in why[0]

@@ -96,6 +96,8 @@ def test_a_folder_without_a_run_is_ranked_and_no_label_is_opened(
     assert main(["rank", str(data), "--top", "2", "--out", str(tmp_path / "first")]) == 0
     shown = capsys.readouterr().out
     assert f"semivox train {data} --labeled" in " ".join(shown.split())
+    assert "3 scans ranked; tables in" in shown  # no picture is drawn
+    assert {path.suffix for path in (tmp_path / "first").iterdir()} == {".csv", ".json", ".txt"}
     with (tmp_path / "first/ranking.csv").open() as file:
         table = list(csv.DictReader(file))
     assert len(table) == 3

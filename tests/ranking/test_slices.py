@@ -13,12 +13,20 @@ import numpy as np
 import pytest
 
 import semivox
-from semivox.cohort import Volume, load_cohort
+from semivox.cohort import ENDINGS, Case, Volume, load_cohort
 from semivox.errors import DataError, SettingsError
 from semivox.files import inside
 from semivox.prepare.grid import Grid
 from semivox.ranking.ranked_scan import RankedScan
-from semivox.ranking.slices import SliceScores, choose_slices, scans_for, slice_scores, spread
+from semivox.ranking.slices import (
+    ChosenSlice,
+    SliceScores,
+    choose_slices,
+    scans_for,
+    slice_scores,
+    spread,
+    write_slices,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -152,6 +160,23 @@ def test_what_was_drawn_stays_and_what_was_not_goes(ranked: tuple[Path, Path], t
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     semivox.rank(run, data, top=1, out=out)  # writes no labels
     assert mine.read_bytes() == before[mine]
+
+
+def test_a_label_to_draw_in_is_called_as_its_case_and_ends_as_its_scan(tmp_path: Path) -> None:
+    """Whatever the case's name looks like; and that of an earlier choice is taken away."""
+    names = ["t", "t.v2", *(f"t{ending}" for ending in ENDINGS)]
+    cases = {}
+    for i, name in enumerate(names):
+        cases[name] = Case(name, (tmp_path / f"{name}_0000.nii.gz",))
+        nib.save(nib.Nifti1Image(np.zeros((4, 5, 6 + i), np.int16), np.eye(4)), cases[name].images[0])
+    for chosen in (names, names[1:], names[:1]):
+        slices = [ChosenSlice(i, name, name, 2, 3, 1.0) for i, name in enumerate(chosen, 1)]
+        write_slices(tmp_path, slices, cases, [1], None)
+        written = sorted((tmp_path / "slices").iterdir())
+        assert [path.name for path in written] == sorted(f"{name}.nii.gz" for name in chosen)
+        for name in chosen:
+            shape = nib.load(tmp_path / f"slices/{name}.nii.gz").shape
+            assert shape == (4, 5, 6 + names.index(name))
 
 
 def test_slices_that_there_cannot_be_are_refused(ranked: tuple[Path, Path], tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ GONE, DRAWN, OPEN = "out_of_use", "drawn_1", "open_1"
 LABELED = (frozenset[str](), frozenset({DRAWN}), frozenset({DRAWN, "drawn_2"}))
 UNLABELED = ((), (OPEN,), (OPEN, "open_2", "open_3"))
 CHOSEN: tuple[tuple[str, ...] | None, ...] = (None, (), (GONE,), (DRAWN,), (OPEN,), (GONE, DRAWN, OPEN))
-TOLD = ("unfinished", "same", "other")
+TOLD = ("unfinished", "stale", "same", "other")
 """What a training has learned from, beside the labels that there are."""
 
 
@@ -36,11 +36,13 @@ def states() -> Iterator[State]:
 
 
 def rounds_of(labeled: frozenset[str]) -> Iterator[Round]:
-    learned = {"unfinished": None, "same": labeled, "other": frozenset({"labelled_then"})}
+    learned = {
+        "unfinished": None, "stale": None, "same": labeled, "other": frozenset({"labelled_then"})
+    }  # fmt: skip
     for folds, run, chosen, enough in product((None, *TOLD), TOLD, CHOSEN, (None, False, True)):
-        trained = [Trained(PLACE / "run", None, learned[run])]
+        trained = [Trained(PLACE / "run", None, learned[run], stale=run == "stale")]
         if folds is not None:
-            trained[:0] = [Trained(PLACE / "folds2", 2, learned[folds], 0.5)]
+            trained[:0] = [Trained(PLACE / "folds2", 2, learned[folds], 0.5, folds == "stale")]
         forecast = None if enough is None else {"enough": enough, "sentence": "8 more bring little"}
         masks = {"ok": 3} if enough else {}
         yield Round(1, PLACE, tuple(trained), chosen, forecast, masks)  # type: ignore[arg-type]
@@ -63,6 +65,9 @@ def faults_of(state: State, steps: tuple[Step, ...]) -> Iterator[str]:
             given = understood(command)
             if given.command == "train" and not state.labeled:
                 yield "training without a label"
+            stale = {str(each.folder) for of in state.rounds for each in of.trained if each.stale}
+            if given.command == "train" and str(given.out) in stale:
+                yield f"{given.out} cannot be gone on with"
             if given.command == "rank" and not 1 <= given.top <= len(state.unlabeled):
                 yield f"--top {given.top} of {len(state.unlabeled)}"
 

@@ -13,6 +13,9 @@ import pytest
 
 import semivox
 from semivox.cli import _parser, main
+from semivox.cohort import label_sha256, load_cohort
+from semivox.comparison.options import CompareOptions
+from semivox.comparison.request import keep, read_request
 from semivox.errors import SettingsError
 from semivox.rounds import Step
 
@@ -117,6 +120,39 @@ def test_wherever_one_is_it_knows_the_next_step(data: Path, tmp_path: Path) -> N
     draw(data, [NAMES[11]])  # one that nobody chose
     assert [step.kind for step in next_steps()] == ["draw", "train", "trust"]
     assert "rounds/2" in next_steps()[1].commands[0]
+
+
+@pytest.mark.parametrize("begun", ["folds2", "run"])
+@pytest.mark.parametrize("change", ["more", "fewer", "another"])
+def test_labels_that_change_while_a_round_is_trained_begin_another(
+    data: Path, tmp_path: Path, begun: str, change: str
+) -> None:
+    """What was begun on other labels is refused by ``--resume``, so nobody is told to resume it."""
+    rounds, place = tmp_path / "rounds", tmp_path / "rounds/1" / begun
+    draw(data, NAMES[:3])
+    place.mkdir(parents=True)
+    if begun == "run":
+        cohort = load_cohort(data)
+        roles = {True: "labeled", False: "unlabeled"}
+        rows: list[dict[str, str | None]] = [
+            {"case": case.name, "role": roles[case.label is not None]} for case in cohort.cases
+        ]
+        for row, case in zip(rows, cohort.cases, strict=True):
+            row["label_sha256"] = label_sha256(case) if case.label else None
+        (place / "cases.json").write_text(json.dumps({"format": 1, "cases": rows}))
+    else:
+        keep(read_request(CompareOptions(data, place, methods="supervised", folds=2)))
+    (step,) = semivox.loop(data, rounds).steps
+    assert any(command.endswith("--resume") and begun in command for command in step.commands)
+    if change == "more":
+        draw(data, [NAMES[3]])
+    else:
+        (data / f"labelsTr/{NAMES[0]}.nii.gz").unlink()
+    if change == "another":
+        draw(data, [NAMES[3]])
+    (step,) = semivox.loop(data, rounds).steps
+    assert not [command for command in step.commands if "--resume" in command]
+    assert all("rounds/2" in command for command in step.commands)
 
 
 @pytest.mark.parametrize("gone", [1, 4])

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
         is_dicom,
         is_scan,
         is_there,
-        place_of,
+        mask_place,
         read_case,
         read_geometry,
         read_label,
         read_segments,
         read_volume,
+        scan_ending,
         size_of,
         stem_of,
         write_mask,
@@ -55,14 +56,17 @@ if TYPE_CHECKING:
         import_ssl4mis_h5,
         import_uamt_h5,
     )
-    from semivox.cohort.label_places import label_place
+    from semivox.cohort.label_places import label_place, labels_wanted
+    from semivox.cohort.mask_names import mask_name
     from semivox.cohort.orientation import Orientation, orientation_of, slice_axis
+    from semivox.cohort.palettes import refuse_other_palettes
     from semivox.cohort.phantom import make_phantom, write_phantom_cohort
     from semivox.cohort.prediction_mark import is_somebodys, mark_of, undrawn
     from semivox.cohort.regions import Region, Regions, inside, within
     from semivox.cohort.scans import Scans, find_scans, find_series
     from semivox.cohort.segments import Segment, named_by_segments, segments_of_classes
     from semivox.cohort.split import COUNT, split_cohort
+    from semivox.cohort.unused import labels_left_out
     from semivox.cohort.unusual_grids import too_far, too_large
     from semivox.cohort.volume import Source, Volume, edges_of, refuse_not_finite
 
@@ -124,13 +128,16 @@ __all__ = [
     "label_entries",
     "label_place",
     "label_sha256",
+    "labels_left_out",
+    "labels_wanted",
     "load_cohort",
     "make_phantom",
     "mark_of",
     "mask_ending",
+    "mask_name",
+    "mask_place",
     "named_by_segments",
     "orientation_of",
-    "place_of",
     "quick_sha256",
     "read_case",
     "read_cases_csv",
@@ -140,7 +147,9 @@ __all__ = [
     "read_segments",
     "read_volume",
     "refuse_not_finite",
+    "refuse_other_palettes",
     "refuse_other_task",
+    "scan_ending",
     "segments_of_classes",
     "set_cells",
     "sha256_file",

@@ -16,7 +16,10 @@ from semivox.cohort.geometry import Geometry, cohort_spacing
 from semivox.cohort.grid_mismatch import grid_error
 from semivox.cohort.identity import case_identity
 from semivox.cohort.intensity import Intensity, unusual_intensities
+from semivox.cohort.label_places import finds_labels, labels_wanted
+from semivox.cohort.palettes import palette_faults
 from semivox.cohort.prediction_mark import is_unedited_prediction, undrawn
+from semivox.cohort.unused import labels_left_out
 from semivox.cohort.unusual_grids import (
     far_spacings,
     forms_disagree,
@@ -79,7 +82,7 @@ def check_cohort(
                 findings.append(Finding.of(severity, case.name, error))
         if progress is not None:
             progress(done, len(cohort.cases))
-    findings += [Finding.of("error", case, error) for case, error in _mixed_dims(cohort, grids)]
+    findings += [Finding.of("error", *found) for found in _unlike(cohort, grids, labelled - skipped)]
     findings += [Finding.of("warning", "", error) for error in _mixed_spacing(cohort, grids)]
     lacking = _empty_classes(cohort, len(labelled), present, split is not None)
     findings += [Finding.of("error", "", error) for error in lacking]
@@ -307,6 +310,15 @@ def _majority_dims(grids: Mapping[str, Geometry]) -> int | None:
     return counts.most_common(1)[0][0] if counts else None
 
 
+def _unlike(
+    cohort: Cohort, grids: Mapping[str, Geometry], labelled: Collection[str]
+) -> Iterator[tuple[str, DataError]]:
+    """What cannot be learned from together: dimensions, and palettes of labels."""
+    yield from _mixed_dims(cohort, grids)
+    cases = {c.label: c.name for c in cohort.cases if c.label is not None and c.name in labelled}
+    yield from ((cases[path], fault) for path, fault in palette_faults(cases))
+
+
 def _mixed_dims(cohort: Cohort, grids: Mapping[str, Geometry]) -> Iterator[tuple[str, DataError]]:
     dims = _majority_dims(grids)
     for case in cohort.cases:
@@ -326,16 +338,10 @@ def _mixed_dims(cohort: Cohort, grids: Mapping[str, Geometry]) -> Iterator[tuple
 def _empty_classes(
     cohort: Cohort, labelled: int, present: Mapping[int, int], split_given: bool
 ) -> Iterator[DataError]:
-    if labelled == 0 and not cohort.classes and not split_given:
+    if labelled == 0 and not split_given and not finds_labels(cohort):
         return  # series straight from a scanner, to predict or to import
     if labelled == 0:
-        yield DataError(
-            "no labelled case",
-            path=cohort.root,
-            found=f"{len(cohort.cases)} unlabelled cases",
-            expected="at least one label file",
-            remedy="add label files (labelsTr/CASE" + cohort.file_ending + ")",
-        )
+        yield _no_label(cohort)
         return
     for number, name in cohort.structures.items():
         if not present.get(number):
@@ -347,6 +353,21 @@ def _empty_classes(
                 expected="at least one labelled case with it",
                 remedy="label a case that has it, or remove it from 'labels' in dataset.json",
             )
+
+
+def _no_label(cohort: Cohort) -> DataError:
+    found, remedy = f"{len(cohort.cases)} unlabelled cases", ""
+    if faults := labels_left_out(cohort):  # they are there, and what keeps them from counting is known
+        found += f"; {faults[0].fault}: {faults[0].path}"
+        more = f" ({len(faults) - 1} more such: semivox check lists all)" if len(faults) > 1 else ""
+        remedy = f"{faults[0].remedy}{more}"
+    return DataError(
+        "no labelled case",
+        path=cohort.root,
+        found=found,
+        expected="at least one label file",
+        remedy=remedy or labels_wanted(cohort),
+    )
 
 
 def _cut_patients(cohort: Cohort, split: Split | None) -> Iterator[DataError]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,17 @@ from semivox.errors import DataError
 from semivox.files import load_json
 from semivox.numerals import whole_number
 
-EXAMPLE = '{"channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 1}, "file_ending": ".nii.gz"}'
 
+def example(channels: Sequence[str] = ("MRI",), ending: str = ".nii.gz") -> str:
+    """A ``dataset.json`` in one line, for images with these channels and this ending."""
+    names = {str(i): name for i, name in enumerate(channels)}
+    labels = {"background": 0, "organ": 1}
+    return json.dumps({"channel_names": names, "labels": labels, "file_ending": ending})
+
+
+EXAMPLE = example()
+PLACEHOLDER = {1: "structure"}
+"""The class of a folder of which nobody has said yet what is to be drawn: to be renamed."""
 ORDER = "regions_class_order"
 LABEL_KEYS = ("labels", ORDER)
 """What :func:`label_entries` writes."""
@@ -120,12 +130,13 @@ def class_value(token: object, classes: Mapping[int, str]) -> int | None:
 
 
 def label_entries(classes: Mapping[int, str], regions: Regions, ignore: int | None = None) -> dict[str, Any]:
-    """The keys of ``dataset.json`` that say what label values mean."""
+    """The keys of ``dataset.json`` that say what label values mean; without a class, of which none could be
+    read again, those of ``PLACEHOLDER``."""
     named: dict[str, Any] = {"background": 0}
     if regions:
         named |= {r.name: r.values[0] if len(r.values) == 1 else list(r.values) for r in regions.each}
     else:
-        named |= {name: value for value, name in sorted(classes.items())}
+        named |= {name: value for value, name in sorted((classes or PLACEHOLDER).items())}
     named |= {} if ignore is None else {"ignore": ignore}
     several = any(len(region.values) > 1 for region in regions.each)
     order = {ORDER: [region.written for region in regions.each]} if several else {}
@@ -159,7 +170,10 @@ def _labels(path: Path, content: Mapping[str, Any]) -> tuple[dict[int, str], int
             named[number] = str(name)
     named.pop(0, None)
     if not named:
-        raise DataError("no class beside background", path=path, found=labels, expected="at least one")
+        raise DataError(
+            "no class beside background", path=path, found=labels, expected="at least one",
+            remedy='name what is to be found, such as "labels": {"background": 0, "organ": 1}',
+        )  # fmt: skip
     return dict(sorted(named.items())), ignore, NONE
 
 

@@ -13,18 +13,20 @@ import numpy as np
 
 from semivox.cohort.case import Case, Cohort, Naming
 from semivox.cohort.cases_csv import Row, in_order, read_cases_csv
-from semivox.cohort.dataset_json import EXAMPLE, Declared, FileKeys, read_dataset_json, read_file_keys
+from semivox.cohort.dataset_json import Declared, FileKeys, example, read_dataset_json, read_file_keys
 from semivox.cohort.dicom.places import holds_dicom, is_archive
 from semivox.cohort.formats import is_dicom, read_geometry, read_label, read_segments, stem_of
 from semivox.cohort.layouts import WHOLE, Found, dicom_files, nnunet_files, pair_files, plain_files
 from semivox.cohort.naming import Files, image_files
 from semivox.cohort.segments import Segment, named_by_segments
 from semivox.cohort.split import split_cohort
-from semivox.cohort.unused import core_of, unused_findings
+from semivox.cohort.unused import core_of, unread_labels, unused_findings
 from semivox.errors import DataError
 
 FOLDERS = ("imagesTr", "imagesUn", "images", "imagesTs")
 """Of images, in a data folder."""
+LABELS = {"nnunet": "labelsTr", "plain": "labels"}
+"""The folder of labels of a layout that finds labels by their names."""
 MOST_CLASSES = 64  # a label with more values than this is a grey image, or numbered instances
 
 
@@ -43,7 +45,8 @@ def load_cohort(root: str | Path, labeled: str | None = None) -> Cohort:
     Three layouts are read: nnU-Net's (``imagesTr``, ``labelsTr``), MSD's (pairs in ``dataset.json``) and two
     plain folders (``images``, ``labels``). No voxel and no label is read, with one exception: plain folders
     without ``dataset.json`` say nowhere which classes there are, so the label files of the labelled cases
-    are opened for their values; ``labeled`` (as for ``split_cohort``) says which these are.
+    are opened for their values; ``labeled`` (as for ``split_cohort``) says which these are. Where no case is
+    labelled, there are no classes yet.
 
     Raises
     ------
@@ -70,23 +73,25 @@ def scan_folder(root: str | Path, labeled: str | None = None) -> Scan:
         raise DataError("no such folder", path=root, remedy="give the folder that holds dataset.json")
     description = root / "dataset.json"
     declared = read_dataset_json(description) if description.is_file() else None
-    _refuse_other_layouts(root, declared)
-    found = _found(root, None if declared is None else declared.files)
+    keys = None if declared is None else declared.files
+    layout = layout_of(root, keys)
+    _refuse_other_layouts(root, layout, declared)
+    found = _found(root, keys)
     if not found.cases:
         raise DataError(
             "no images", path=root, expected="at least one case", remedy="see the data folder's docs"
         )
     inferred = _inferred(declared)
     table = root / "cases.csv"
-    if declared is None and layout_of(root, None) == "dicom":
+    if declared is None and layout == "dicom":
         declared, inferred = Declared(FileKeys(), {}, None), frozenset({"channels", "classes"})
     if declared is None:
         # the order comes first: it says which label files may be opened for the classes
         rows = read_cases_csv(table, None) if table.is_file() else None
         order = _ordered(table, rows, found)[0]
-        segments = _inferred_classes(root, order, labeled)
-        named = all(segment.name != f"class_{value}" for value, segment in segments.items())
-        inferred = frozenset({"channels"}) if named else inferred
+        segments = _inferred_classes(root, order, labeled, found.file_ending)
+        if segments and all(segment.name != f"class_{value}" for value, segment in segments.items()):
+            inferred = frozenset({"channels"})
         declared = Declared(
             FileKeys(),
             {value: segment.name for value, segment in segments.items()},
@@ -96,6 +101,7 @@ def scan_folder(root: str | Path, labeled: str | None = None) -> Scan:
         )
     rows = read_cases_csv(table, declared.structures, declared.regions) if table.is_file() else None
     cases, errors, warnings = _ordered(table, rows, found)
+    warnings += tuple(("", fault) for fault in unread_labels(root, LABELS.get(layout)))
     cohort = Cohort(
         root=root,
         cases=cases,
@@ -177,16 +183,17 @@ def _is_dicom(root: Path) -> bool:
     return holds_dicom(root)
 
 
-def _refuse_other_layouts(root: Path, declared: Declared | None) -> None:
-    if layout_of(root, None if declared is None else declared.files) != "nnunet":
+def _refuse_other_layouts(root: Path, layout: str, declared: Declared | None) -> None:
+    if layout != "nnunet":
         return
     if declared is None:
+        found = nnunet_files(root, None, 0)
         raise DataError(
             "not a data folder",
             path=root,
             found="no dataset.json and no images/",
             expected="dataset.json with imagesTr/ and labelsTr/, or images/ and labels/",
-            remedy=f"write a dataset.json such as {EXAMPLE}",
+            remedy=_a_description(found.cases, found.file_ending),
         )
     if not (root / "imagesTr").is_dir():
         raise DataError(
@@ -282,36 +289,50 @@ def _case(files: Files, row: Row) -> Case:
     return Case(files.name, files.images, files.label, patient, row.annotated, row.role)
 
 
-def _inferred_classes(root: Path, cases: tuple[Case, ...], labeled: str | None) -> dict[int, Segment]:
+def _inferred_classes(
+    root: Path, cases: tuple[Case, ...], labeled: str | None, ending: str
+) -> dict[int, Segment]:
     """Every value other than 0 in the labelled cases' labels, with the name that their segments give it, else
-    ``class_VALUE``."""
-    cohort = Cohort(root, cases, (), {})
+    ``class_VALUE``; none where no case has a label yet. ``ending``: of the images."""
+    labels = [case.label for case in split_cohort(Cohort(root, cases, (), {}), labeled).labeled]
     values: set[int] = set()
     named: list[tuple[Path, tuple[Segment, ...]]] = []
     unread: list[DataError] = []
-    for case in split_cohort(cohort, labeled).labeled:
-        assert case.label is not None
+    for label in filter(None, labels):
         try:
-            values |= {int(v) for v in np.unique(read_label(case.label).array)}
-            named.append((case.label, read_segments(case.label)))
+            values |= {int(v) for v in np.unique(read_label(label).array)}
+            named.append((label, read_segments(label)))
         except DataError as error:  # check names it
             unread.append(error)
     segments = named_by_segments(named)
     values = (values | set(segments)) - {0}
     if not values and unread:  # the reason why no class is known, and its remedy
         raise unread[0]
-    if not values or len(values) > MOST_CLASSES:
+    if labels and not values:
+        raise DataError(
+            "the labels hold nothing but background",
+            path=root / LABELS["plain"],
+            found=f"{len(labels)} label file(s) with no value beside 0",
+            expected="at least one that shows what is to be found",
+            remedy=f"draw one, or {_a_description(cases, ending)}",
+        )
+    if len(values) > MOST_CLASSES:
         raise DataError(
             "the label files do not tell the classes",
-            path=root / "labels",
+            path=root / LABELS["plain"],
             found=f"{len(values)} values beside 0",
             expected=f"1 to {MOST_CLASSES}",
-            remedy=f"write a dataset.json such as {EXAMPLE}",
+            remedy=_a_description(cases, ending),
         )
     return {v: segments.get(v, Segment(v, f"class_{v}")) for v in sorted(values)}
 
 
-def _channels_of(cases: Iterable[Case]) -> tuple[str, ...]:
+def _a_description(cases: Iterable[Case | Files], ending: str) -> str:
+    """The remedy where a folder needs one: of its own images, so that it can be copied."""
+    return f"write a dataset.json such as {example(_channels_of(cases), ending)}"
+
+
+def _channels_of(cases: Iterable[Case | Files]) -> tuple[str, ...]:
     """Names for channels that nobody declared, from the header of the first case that can be read: of DICOM
     the modality, by which CT is known."""
     for case in cases:
@@ -326,7 +347,7 @@ def _channels_of(cases: Iterable[Case]) -> tuple[str, ...]:
     return ("channel_0",)
 
 
-def _modalities(case: Case) -> tuple[str, ...]:
+def _modalities(case: Case | Files) -> tuple[str, ...]:
     from semivox.cohort.dicom.volume import modality_of
 
     names = [modality_of(path) or f"channel_{i}" for i, path in enumerate(case.images)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -58,6 +58,13 @@ class LabelCodec(Codec, Protocol):
         that are regions may overlap."""
 
 
+class PaletteCodec(Codec, Protocol):
+    """What the module of a format has whose samples may be indices of colours."""
+
+    def read_palette(self, path: Path) -> np.ndarray | None:
+        """The colours of the indices, (n, 3) of uint8, from the header; None where samples are no indices."""
+
+
 @dataclass(frozen=True)
 class Format:
     """One row.
@@ -86,6 +93,8 @@ class Format:
         The format that takes an array this one cannot hold.
     colours
         Whether three channels are red, green and blue.
+    palettes
+        Whether its samples may be indices of colours (a :class:`PaletteCodec`).
     names
         Whether it holds labels alone, with their names (a :class:`LabelCodec`): never taken for a scan.
     written
@@ -106,6 +115,7 @@ class Format:
     detached: Mapping[str, str] = field(default_factory=dict)
     instead: str | None = None
     colours: bool = False
+    palettes: bool = False
     names: bool = False
     written: bool = True
     read: bool = True
@@ -119,6 +129,11 @@ class Format:
     def label_codec(self) -> LabelCodec | None:
         """The module of a format of labels with names, imported now; None for other formats."""
         return cast("LabelCodec", _codec(self.module)) if self.names else None
+
+    @property
+    def palette_codec(self) -> PaletteCodec | None:
+        """The module of a format that may have palettes, imported now; None for other formats."""
+        return cast("PaletteCodec", _codec(self.module)) if self.palettes else None
 
 
 FORMATS = (
@@ -244,10 +259,12 @@ FORMATS = (
         tried="Pillow",
         dims="2D",
         spacing="none: unknown",
-        channels="red, green, blue; alpha is dropped; a palette gives colours, in a label its indices. "
+        channels="red, green, blue; alpha is dropped; a palette gives colours, in a label its indices, which "
+        "must mean the same colours in all labels of a folder. "
         "Numbers are those stored, of 1 to 16 bits; several pictures (animation) are refused",
         instead="tiff",
         colours=True,
+        palettes=True,
     ),
     Format(
         name="jpeg",
@@ -274,9 +291,11 @@ FORMATS = (
         "inch or centimetre (2D only), except 1, 72 dpi and 96 dpi, which programs write unasked. Nominal "
         "where only a ratio is told; else unknown. Place and direction are not kept",
         channels="an axis C, or the samples of a pixel but for alpha (ExtraSamples 1 or 2). Numbers are "
-        "those stored, whether white is 0 or not, and of a palette the indices; refused are a label with a "
-        "compression that may change it (JPEG), colours that are no RGB, and pictures of unlike size",
+        "those stored, whether white is 0 or not, and of a palette the indices (labels as in PNG); a label "
+        "with a compression that may change it (JPEG) is refused, and so are colours that are no RGB, and "
+        "pictures of unlike size",
         colours=True,
+        palettes=True,
     ),
 )
 BY_NAME = {row.name: row for row in FORMATS}
@@ -293,6 +312,13 @@ CHOICES = {
 }
 """What ``--format`` takes -> the ending of what is written."""
 WRITABLE = ("same", *CHOICES)
+
+
+@lru_cache(2**16)
+def ending_in(name: str) -> str | None:
+    """The ending of a file's name that is read, in lower case; None where it has none."""
+    name = name.lower()
+    return next((ending for ending in ENDINGS if name.endswith(ending)), None)
 
 
 def mask_ending(ending: str | None) -> str:

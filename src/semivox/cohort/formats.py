@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,13 +12,14 @@ import numpy as np
 from semivox.cohort.case import Case
 from semivox.cohort.dicom.places import SERIES, root_of, stamp_of
 from semivox.cohort.first_bytes import format_by_content
-from semivox.cohort.format_table import BY_NAME, CHOICES, DETACHED, ENDINGS, WRITABLE, Format
+from semivox.cohort.format_table import BY_NAME, DETACHED, ENDINGS, Format, ending_in
 from semivox.cohort.geometry import Geometry, Positioned, broken, broken_geometry, padded_onto, same_shape
 from semivox.cohort.grid_mismatch import grid_error
+from semivox.cohort.mask_names import ending_for, with_ending
 from semivox.cohort.regions import NONE, Regions
 from semivox.cohort.segments import Segment, folded, refuse_other_values, unnamed_segments
 from semivox.cohort.volume import Source, Volume
-from semivox.errors import DataError, SettingsError
+from semivox.errors import DataError
 from semivox.files import replacing
 
 HIGHEST = 2**53
@@ -30,18 +30,12 @@ T = TypeVar("T")
 
 def ending_of(path: str | Path) -> str | None:
     """The ending of a name that we can read (``.nii.gz`` is one), or None; upper case is accepted."""
-    return _ending_of(_as_path(path).name)
+    return ending_in(_as_path(path).name)
 
 
 def _as_path(path: str | Path) -> Path:
     """The same path where it is one: to make one anew is slow where there are thousands."""
     return path if isinstance(path, Path) else Path(path)
-
-
-@lru_cache(2**16)
-def _ending_of(name: str) -> str | None:
-    name = name.lower()
-    return next((ending for ending in ENDINGS if name.endswith(ending)), None)
 
 
 def stem_of(path: str | Path) -> str:
@@ -105,6 +99,13 @@ def read_segments(path: str | Path) -> tuple[Segment, ...]:
     return () if codec is None else _reading(path, codec.read_segments)
 
 
+def read_palette(path: str | Path) -> np.ndarray | None:
+    """The colours of a label whose samples are indices of a palette, (n, 3) of uint8; None elsewhere."""
+    path = _as_path(path)
+    codec = _format_of(path).palette_codec
+    return None if codec is None else _reading(path, codec.read_palette)
+
+
 def is_there(path: str | Path) -> bool:
     """Whether a file, or the folder or archive of a DICOM series, exists."""
     root = root_of(_as_path(path))
@@ -119,6 +120,11 @@ def size_of(path: str | Path) -> int:
 def is_dicom(path: str | Path) -> bool:
     """Whether a path means a DICOM series: by its name, or since it is a folder."""
     return _is_series(_as_path(path)) or ending_of(path) in BY_NAME["dicom"].endings
+
+
+def scan_ending(path: str | Path) -> str | None:
+    """The ending of a scan's file; None of DICOM, where a folder's name may look as if it had one."""
+    return None if is_dicom(path) else ending_of(path)
 
 
 def _is_series(path: Path) -> bool:
@@ -236,18 +242,29 @@ def write_mask(
 ) -> Path:
     """Write label values ``(X, Y[, Z])`` on the grid of ``like``; returns the path written.
 
-    ``format`` is one of ``WRITABLE``: "same", "nii.gz", "nrrd" ... "same" keeps an ending that ``path`` has,
-    else takes that of ``like``'s file (a detached ``.mhd`` becomes ``.mha``). Other formats put their ending
-    in the place of the one that ``path`` has. The integer type is the smallest that holds the values.
+    ``path`` is a name that somebody chose; that of a case, whose dots are its own, comes from
+    :func:`semivox.cohort.mask_names.mask_name`. ``format`` is one of ``WRITABLE``: "same" keeps an ending
+    that ``path`` has, else takes that of ``like``'s file (a detached ``.mhd`` becomes ``.mha``). Other
+    formats put theirs in its place. The integer type is the smallest that holds the values.
     ``note``: a short text for the file's header. ``segments``: names of the values, for formats that keep
     them (None: the values that are there, without names of their own). The file appears whole or not at all.
     """
+    return _write(_as_path(path), _stored(mask), like, format, note, segments)
+
+
+def mask_place(path: str | Path, mask: np.ndarray, like: Volume, format: str = "same") -> Path:
+    """The file that :func:`write_mask` would write: of another name than ``path`` where the format is none
+    that holds this mask."""
+    return _place(_as_path(path), _stored(mask), like.source, format)
+
+
+def _stored(mask: np.ndarray) -> np.ndarray:
+    """A mask (X, Y[, Z]) as it is written: one channel, the smallest type."""
     mask = np.asarray(mask)
     if mask.dtype.kind not in "iub":
         raise ValueError(f"a mask holds integers, not {mask.dtype}")
     low, high = (int(mask.min(initial=0)), int(mask.max(initial=0)))
-    array = mask.astype(smallest_integer(low, high))[None]
-    return _write(_as_path(path), array, like, format, note, segments)
+    return mask.astype(smallest_integer(low, high), copy=False)[None]
 
 
 def write_volume(path: str | Path, array: np.ndarray, like: Volume, format: str = "same") -> Path:
@@ -279,11 +296,8 @@ def _write(
 ) -> Path:
     if tuple(array.shape[1:]) != like.shape:
         raise ValueError(f"the array has shape {array.shape[1:]}, the scan {like.shape}")
-    target = place_of(path, like.source, format)
+    target = _place(path, array, like.source, format)
     row = _format_of(target)
-    while row.instead is not None and not row.codec.holds(array):
-        row = BY_NAME[row.instead]
-        target = target.with_name(stem_of(target) + row.endings[0])
     codec = row.label_codec
     with replacing(target) as temporary:
         if codec is None:
@@ -294,17 +308,20 @@ def _write(
     return target
 
 
-def place_of(path: Path, source: Source, format: str = "same") -> Path:
-    """Where :func:`write_mask` writes: ``path`` with the ending of ``format``, or that of the scan's file."""
-    if format not in WRITABLE:
-        raise SettingsError("no such format to write", found=format, expected=" or ".join(WRITABLE))
-    ending = ending_of(path)
-    if format != "same":
-        return path.with_name(stem_of(path) + CHOICES[format])
-    wanted = ending or (ending_of(source.path) if source.path is not None else None) or ".nii.gz"
-    if wanted in DETACHED:
-        return path.with_name(stem_of(path) + DETACHED[wanted])
-    return path if ending else path.with_name(path.name + wanted)
+def _place(path: Path, array: np.ndarray, source: Source, format: str) -> Path:
+    """``path`` with the ending of ``format``, or that of the scan's file, or of a format that holds ``array``
+    where that does not."""
+    ending, asked = ending_of(path), ending_for(format)
+    wanted = ending or (scan_ending(source.path) if source.path is not None else None) or ".nii.gz"
+    if asked is not None or wanted in DETACHED:
+        path = path.with_name(stem_of(path) + (asked or DETACHED[wanted]))
+    elif not ending:
+        path = path.with_name(path.name + wanted)
+    row = _format_of(path)
+    while row.instead is not None and not row.codec.holds(array):
+        row = BY_NAME[row.instead]
+        path = path.with_name(with_ending(stem_of(path), row.endings[0]))
+    return path
 
 
 def _read(path: Path, label: bool) -> Volume:

@@ -47,7 +47,7 @@ def nnunet_files(root: Path, ending: str | None, channels: int) -> Found:
     images, further = image_files(root / "imagesTr"), image_files(root / "imagesUn")
     ending = ending or _common_ending(images or further)
     marks = label_files(root / "labelsTr")
-    own = [p for p in marks if _is_label_of(p, ending)]
+    own = [p for p in marks if is_label_of(p, ending)]
     training = group_files(_with_ending(images, ending), naming)
     if not training and images:
         raise DataError(
@@ -98,7 +98,7 @@ def pair_files(
     cases = _same_count(without_duplicates(sorted(cases, key=lambda c: c.name) + further))
     used = {case.label for case in cases}
     marks = label_files(root / "labelsTr")
-    lone = [p for p in marks if _is_label_of(p, ending) and p not in used]
+    lone = [p for p in marks if is_label_of(p, ending) and p not in used]
     listed = [path for case in cases for path in (*case.images, *([case.label] if case.label else []))]
     # what lies elsewhere is listed from there, and is not this folder's to use up
     own = Path(os.path.abspath(root))
@@ -142,7 +142,7 @@ def _with_labels(cases: Sequence[Files], paths: Sequence[Path]) -> list[Path]:
     return sorted(p for paths in labels.values() for p in paths)
 
 
-def _is_label_of(path: Path, ending: str) -> bool:
+def is_label_of(path: Path, ending: str) -> bool:
     """Of the folder's own ending, or of a format for labels alone, which no image can have; any, where images
     are of a format that no mask is written in, such as DICOM and JPEG."""
     return ending_of(path) == ending.lower() or not is_scan(path) or not ENDINGS[ending.lower()].written

@@ -77,6 +77,11 @@ def geometry(path: Path, label: bool = False) -> Geometry:
     return _stored(path, label).geometry
 
 
+def read_palette(path: Path) -> np.ndarray | None:
+    """(n, 3) of uint8, from the header; None where samples are no indices."""
+    return _stored(path, label=False).colours
+
+
 def read_note(path: Path) -> str:
     """The text chunk of a note, or nothing."""
     with Image.open(path, formats=["PNG"]) as picture:

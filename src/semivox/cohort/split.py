@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,19 +105,25 @@ def _named(cohort: Cohort, candidates: list[Case], path: Path) -> list[Case]:
     return [labelled[name] for name in dict.fromkeys(names)]
 
 
-def listed_names(path: Path, known: Collection[str]) -> list[str]:
-    """What a file names, one a line, in its order. A line that is one of ``known`` is that name, whatever it
-    holds. Otherwise ``#`` begins a comment where a known name and a blank stand before it, or nothing; any
-    other line is a name as a whole, and nobody's."""
+def listed_names(
+    path: Path, known: Collection[str], case_of: Callable[[str], str] = lambda entry: entry
+) -> list[str]:
+    """What a file names, one a line, in its order. A line that is one of ``known``, or that ``case_of`` turns
+    into one, is that name, whatever it holds. Otherwise ``#`` begins a comment where such a name and a blank
+    stand before it, or nothing; any other line is a name as a whole, and nobody's."""
+
+    def is_known(text: str) -> bool:
+        return text in known or case_of(text) in known
+
     lines = BREAK.split(read_text(path))
-    return [name for line in lines if (name := _named_on(line, known))]
+    return [name for line in lines if (name := _named_on(line, is_known))]
 
 
-def _named_on(line: str, known: Collection[str]) -> str:
+def _named_on(line: str, is_known: Callable[[str], bool]) -> str:
     """Empty where nothing is named."""
     whole = line.strip()
     ends = [found.start() for found in re.finditer(r"\s#", line)]
     for text in (line, whole, *(line[:end].strip() for end in reversed(ends))):
-        if text in known:
+        if is_known(text):
             return text
     return "" if whole.startswith("#") else whole

@@ -54,6 +54,18 @@ def geometry(path: Path, label: bool = False) -> Geometry:
         return _layout(path, tiff, label).grid
 
 
+def read_palette(path: Path) -> np.ndarray | None:
+    """(n, 3) of uint8, from the header; None where samples are no indices."""
+    with _open(path) as tiff:
+        page = whole_series(path, tiff, label=True).keyframe
+        table = page.colormap if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
+    if table is None:
+        return None
+    # 16 bits, of which some writers fill the lower 8 alone
+    parts = np.asarray(table if table.max(initial=0) < 256 else table >> 8)
+    return np.ascontiguousarray(parts.T.astype(np.uint8))
+
+
 def read_note(path: Path) -> str:
     """The first page's description."""
     with _open(path) as tiff:

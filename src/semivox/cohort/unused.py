@@ -9,8 +9,9 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from semivox.cohort.case import Cohort
 from semivox.cohort.formats import ending_of, stem_of
-from semivox.cohort.naming import Files, folders_in, names_in
+from semivox.cohort.naming import Files, folders_in, label_files, names_in
 from semivox.errors import DataError, printable
 
 BEFORE = re.compile(r"^(?:seg|segmentation|mask|label|labels|gt)[_.-]")
@@ -19,6 +20,10 @@ MORE = re.compile(r"(?:[_.-](?:\d{4}|seg|segmentation|mask|label|labels|gt))+$")
 VOXELS = (".img", ".img.gz", ".raw", ".zraw", ".raw.gz")
 BESIDE = (*VOXELS, ".json", ".csv", ".txt", ".md", ".html", ".yaml", ".yml", ".pdf")
 """Endings of what may lie among scans and is none: descriptions, and the voxels of detached headers."""
+LONE, UNREAD = "a label without an image", "a folder of labels that nothing here reads"
+"""Faults of labels that lie there, and count for no case."""
+LIKE_LABELS = re.compile(r"(?:labels?|masks?|seg(?:mentation)?s?|gt|ground_?truths?)(?:tr)?", re.IGNORECASE)
+"""Names that people give to a folder of labels."""
 SHOWN = 5
 SAME = ({".nii", ".nii.gz"}, {".tif", ".tiff"}, {".jpg", ".jpeg"})
 """Endings of one format: the file's first bytes say how it is packed."""
@@ -53,9 +58,9 @@ def unused_findings(
         return
     wanting = {core_of(case.name): case.name for case in cases if case.label is None}
     for label in lone_labels:
-        meant = _meant(label, wanting, ending)
+        meant = _meant(label, wanting, ending_of(label) or ending)  # its own is one that the layout reads
         remedy = "add the image" if meant is None else f"rename {label.name} to {meant}"
-        yield DataError("a label without an image", path=label, remedy=remedy)
+        yield DataError(LONE, path=label, remedy=remedy)
     folders: dict[Path, list[Path]] = {}
     for path in unused:
         folders.setdefault(path.parent, []).append(path)
@@ -71,6 +76,34 @@ def unused_findings(
             if renames
             else "convert them, or take them out of the folder",
         )
+
+
+def unread_labels(root: Path, read: str | None) -> Iterator[DataError]:
+    """A warning for each folder of ``root`` that looks like one of labels and is not ``read``, the one that
+    its layout reads (None: there is none). One with a ``dataset.json`` of its own is another thing, such as
+    what ``predict`` wrote."""
+    if read is None:
+        return
+    own = root / read
+    taken = own.is_dir()
+    for name in folders_in(root):
+        folder = root / name
+        if not LIKE_LABELS.fullmatch(name) or (taken and folder.samefile(own)):
+            continue
+        files = label_files(folder)
+        if files and not (folder / "dataset.json").exists():
+            yield DataError(
+                UNREAD,
+                path=folder,
+                found=f"{len(files)} file(s) such as {printable(files[0].name)}",
+                expected=f"labels in {read}/",
+                remedy=f"move its files into {read}/" if taken else f"rename {name}/ to {read}/",
+            )
+
+
+def labels_left_out(cohort: Cohort) -> list[DataError]:
+    """Which of the cohort's warnings tell of labels that lie there and count for no case."""
+    return [fault for fault in cohort.left_out if fault.fault in (LONE, UNREAD)]
 
 
 def core_of(name: str) -> str:

@@ -47,8 +47,13 @@ def import_data(options: ImportOptions) -> Path:
 
 
 def main(given: ImportOptions) -> int:
-    """Import, and say what comes next."""
+    """Import, and say what there is to know of it and what comes next."""
+    from semivox.contents import Imported
+    from semivox.files import read_json
+
     made = import_data.of(given)
+    if note := read_json(made / "dataset.json", kind=Imported).get("note"):
+        print(f"note: {note}")
     print(f"{made}; next: {shlex.join(['semivox', 'check', str(given.dst)])}")
     return 0
 

@@ -58,8 +58,8 @@ class RankOptions:
         str | Path | None,
         Flag("DIR", default="RUN/ranking; of a data folder alone it must be given", writes="folder"),
     ] = None
-    """Folder for ``ranking.csv``, ``ranking.json``, ``next_labeled.txt``, ``ranking.html`` and
-    ``contact_sheet.png``."""
+    """Folder for ``ranking.csv``, ``ranking.json``, ``next_labeled.txt`` and, with a run, ``ranking.html``
+    and ``contact_sheet.png``."""
     device: Annotated[str, Flag("D")] = "auto"
     """cpu, cuda, or auto: cuda where there is one."""
     threads: Annotated[int | None, Flag("N", default="all")] = None
@@ -129,7 +129,7 @@ def rank(options: RankOptions) -> Ranking:
             unlabeled, reference, {case.name: case.group for case in scans}, known.patients, model.structures,
             kinds=len(model.classes) + 1, score=score, top=top, seed=options.seed,
         )  # fmt: skip
-        expected, said = foretell(points, len(known.patients), _patients_of(rows))
+        expected, said = foretell(points, len(known.patients), _new_patients(rows, known))
         chosen, more = slices_to_draw(out, options.slices, rows, scores, cohort)
         worth = what_choosing_is_worth(score)
         notes = (*known.notes, *_notes(model, cohort, known, len(reference)), *remarks, *said, *more, worth)
@@ -198,9 +198,9 @@ def _head(run: Path, data: Path, model: Model, score: str) -> dict[str, Any]:
     }
 
 
-def _patients_of(rows: Sequence[RankedScan]) -> int:
-    """How many the chosen scans are of."""
-    return len({row.patient for row in rows if row.chosen is not None})
+def _new_patients(rows: Sequence[RankedScan], known: Labeled) -> int:
+    """How many the chosen scans are of, of whom nothing is labelled yet."""
+    return len({row.patient for row in rows if row.chosen is not None} - known.patients)
 
 
 def _how_many(options: RankOptions, out: Path, model: Model, cohort: Cohort, available: int) -> int:

@@ -170,8 +170,21 @@ def _boxes(labels: np.ndarray, values: Sequence[int], name: str, path: Path | No
             path=path,
             found=", ".join(map(str, strangers[:8])) + (" ..." if len(strangers) > 8 else ""),
             expected=f"0 (background), {', '.join(map(str, values))}",
+            remedy=_other_values(strangers, values, name),
         )
     return found
+
+
+def _other_values(strangers: Sequence[int], values: Sequence[int], name: str) -> str:
+    """What to do about values that are no class: pictures often have 255 where label files have 1."""
+    if len(strangers) == len(values) == 1:
+        value, stranger = values[0], strangers[0]
+        way = f"in an array: mask[mask == {stranger}] = {value}"
+        return f"write {value} in place of {stranger} in all {name} masks ({way})"
+    return (
+        f"give the {name} masks the values of the classes; if these are right, declare them under 'labels' "
+        "in the dataset.json of the references and of the predictions, wherever there is one"
+    )
 
 
 def _ranked(labels: np.ndarray) -> tuple[list[int], np.ndarray]:

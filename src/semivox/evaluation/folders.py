@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from semivox.cohort import Volume, grid_error, is_scan, is_sheared, read_geometry, read_label, undrawn
+from semivox.cohort import (
+    Volume,
+    grid_error,
+    is_scan,
+    is_sheared,
+    read_geometry,
+    read_label,
+    refuse_other_palettes,
+    undrawn,
+)
 from semivox.content_checks import check_content
 from semivox.contents import Evaluation
 from semivox.errors import DataError
@@ -62,12 +71,15 @@ def evaluate_folders(
     Raises
     ------
     DataError
-        A reference has no prediction, files are unreadable or on different grids, or a value is no class.
+        A reference has no prediction, files are unreadable or on different grids, a value is no class, or the
+        palettes of references, or of predictions, disagree.
     """
     check_settings(policy, tolerance_mm)
     matched = match_folders(Path(predictions), Path(labels))
     if matched.missing and not missing_as_empty:
         raise _missing(matched, Path(predictions))
+    for paths in zip(*((pair.reference, pair.prediction) for pair in matched.pairs), strict=True):
+        refuse_other_palettes(filter(None, paths))
     score = partial(score_pair, matched=matched, tolerance_mm=tolerance_mm, policy=policy)
     if elsewhere is None:
         scores = map_cases(score, matched.pairs, max(1, workers), progress)

@@ -13,6 +13,7 @@ from semivox.cohort import (
     Regions,
     ending_of,
     in_order,
+    labels_wanted,
     load_cohort,
     named_by_segments,
     read_cases_csv,
@@ -87,10 +88,12 @@ def match_folders(predictions: Path, labels: Path) -> Pairs:
     of_predictions = read_dataset_json(described) if described.is_file() else None
     spacing_known = of_predictions is None or of_predictions.spacing_known
     files = {} if _is_data_folder(labels) else label_files(labels)
+    remedy = "correct 'use' and 'role' in cases.csv"
     if files:
         meaning, pairs = _plain_folder(labels, files, masks, of_predictions)
     else:
         cohort = load_cohort(labels)
+        remedy = labels_wanted(cohort)
         meaning = _Meaning(cohort.structures, cohort.regions, cohort.ignore, cohort.spacing_known)
         if of_predictions and "classes" in cohort.inferred:  # a value that it does not declare is refused
             meaning = replace(
@@ -104,10 +107,12 @@ def match_folders(predictions: Path, labels: Path) -> Pairs:
             for case in cohort.cases
             if case.label is not None and case.role != "unlabeled"
         ]
+    if pairs and not meaning.classes:  # plain folders whose labels are all held out
+        meaning = replace(meaning, classes=_values_of({pair.case: pair.reference for pair in pairs}))
     if of_predictions is not None:
         _refuse_other_values(described, of_predictions, meaning)
     if not pairs:
-        raise DataError("holds no reference label", path=labels, expected="label files, e.g. in labelsTr/")
+        raise DataError("holds no reference label", path=labels, expected="label files", remedy=remedy)
     names = {pair.case for pair in pairs}
     return Pairs(
         tuple(pairs),

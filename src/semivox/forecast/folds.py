@@ -49,6 +49,11 @@ def read_points(folders: Iterable[str | Path]) -> tuple[list[Point], list[str]]:
 def foretell(points: Sequence[Point], labeled: int, more: int) -> tuple[Forecast | None, tuple[str, ...]]:
     """What ``more`` labelled patients will bring, or a note why that cannot be said; nothing of both where
     there is no point."""
+    if points and not more:
+        return None, (
+            "no forecast: it tells what further patients bring, and of each patient whose scan was chosen "
+            "one is labelled already",
+        )
     found = forecast(points, labeled, more)
     if found is not None or not points:
         return found, ()

@@ -14,9 +14,9 @@ from typing import Any
 from semivox.cohort import (
     CHOICES,
     Case,
-    ending_of,
     label_entries,
     mask_ending,
+    scan_ending,
 )
 from semivox.cohort.dataset_json import LABEL_KEYS
 from semivox.errors import DataError, SettingsError
@@ -250,7 +250,7 @@ def _refuse_full(model: Predictor, scans: Sequence[Case], out: Path, wanted: Wan
 
 
 def _write_dataset_json(model: Predictor, scans: Sequence[Case], out: Path, wanted: Wanted) -> None:
-    endings = {ending_of(path) for scan in scans for path in scan.images[:1]}
+    endings = {scan_ending(path) for scan in scans for path in scan.images[:1]}
     same = mask_ending(endings.pop() if len(endings) == 1 else model.card["file_ending"])
     content = {
         **label_entries(model.classes, model.regions),

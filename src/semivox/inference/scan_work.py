@@ -17,9 +17,11 @@ from semivox.cohort import (
     case_identity,
     ending_of,
     is_somebodys,
-    place_of,
+    mask_name,
+    mask_place,
     quick_sha256,
     read_case,
+    scan_ending,
     stem_of,
     write_volume,
 )
@@ -82,6 +84,7 @@ class ScanWork:
             if self.fault is not None:
                 raise self.fault
             before = self.before if skip_existing else None
+            place = inside(self.out, self._name())
             digest = Digest(files=quick_sha256(self.scan))
             if before is not None and _up_to_date(self.model, before, digest, self.out, self.wanted):
                 return lambda: (before, False)
@@ -89,9 +92,7 @@ class ScanWork:
             digest = replace(digest, scan=case_identity(self.scan, volume))
             if before is not None and _up_to_date(self.model, before, digest, self.out, self.wanted):
                 return lambda: (before, False)
-            self._refuse_somebodys(
-                place_of(inside(self.out, self.scan.name), volume.source, self.wanted.format)
-            )
+            self._refuse_somebodys(place)
             if self.before is not None and not _same_work(self.model, self.before, digest):
                 self.forget()  # if this process dies, the old row must not pass for that of the new mask
             segmentation = self.model.predict(
@@ -113,7 +114,7 @@ class ScanWork:
             sizes, agreed = named(segmentation.volume_ml), segmentation.agreements
             promise = self.calibration.promise(model.model_id, agreed, sizes, looks, digest.scan)
             reasons += promise.reasons if promise else []
-            mask = segmentation.save(inside(self.out, self.scan.name), self.wanted.format)
+            mask = segmentation.save(self._place(segmentation))
             self._remove({mask, *maps})
         except DiskFault:  # not this scan's fault; what is there stays
             raise
@@ -164,6 +165,18 @@ class ScanWork:
         )
         return failed, True
 
+    def _name(self) -> str:
+        """Of its mask, and of the maps beside it, unless the format does not hold them."""
+        return mask_name(self.scan.name, scan_ending(self.scan.images[0]), self.wanted.format)
+
+    def _place(self, segmentation: Segmentation) -> Path:
+        """Where the mask goes; another name than it should have is known only now."""
+        named = inside(self.out, self._name())
+        place = mask_place(named, segmentation.mask, segmentation.volume)
+        if place != named:
+            self._refuse_somebodys(place)
+        return place
+
     def _refuse_somebodys(self, place: Path) -> None:
         if is_somebodys(place, self.model.regions):
             raise DataError(
@@ -191,8 +204,8 @@ class ScanWork:
         for folder, array in maps.items():
             if array is not None:
                 channels = (array if folder == PROBABILITIES else array[None]).astype(np.float16)
-                path = inside(self.out, folder, self.scan.name)
-                written.append(write_volume(path, channels, segmentation.volume, self.wanted.format))
+                path = inside(self.out, folder, self._name())
+                written.append(write_volume(path, channels, segmentation.volume))
         return written
 
 

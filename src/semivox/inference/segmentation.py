@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from semivox.cohort import Segment, Volume, inside, mark_of, write_mask
+from semivox.cohort import Segment, Volume, inside, mark_of, mask_place, write_mask
 from semivox.components import box_of, count_components
+from semivox.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -128,5 +129,19 @@ class Segmentation:
 
     def save(self, path: str | Path, format: str = "same") -> Path:
         """Write the mask, marked as a prediction (:mod:`semivox.cohort.prediction_mark`); ``format`` as in
-        :func:`semivox.cohort.formats.write_mask`. Returns the path."""
-        return write_mask(Path(path), self.mask, self.volume, format, mark_of(self.mask), self.segments)
+        :func:`semivox.cohort.formats.write_mask`. Returns the path.
+
+        A file of that name is replaced. Raises DataError where the mask has to get another name, since
+        ``path`` has the ending of a format that no mask is written in, and there is a file of that name.
+        """
+        given = Path(path)
+        place = mask_place(given, self.mask, self.volume, format)
+        if place.exists() and not place.name.startswith(given.name):
+            raise DataError(
+                "another file has the name that the mask would get",
+                path=place,
+                found=f"{given.name} was given, and the mask would be {place.name}",
+                expected="a free name, or that file's own if it is to be replaced",
+                remedy=f"save it as {place.name}, or choose another name",
+            )
+        return write_mask(place, self.mask, self.volume, note=mark_of(self.mask), segments=self.segments)

@@ -44,7 +44,7 @@ def unlabeled_in(cohort: Cohort, known: Labeled, failed: Mapping[str, str], top:
             path=cohort.root,
             found=f"{len(names)} labelled cases" + (f", {len(failed)} broken" if failed else ""),
             expected="scans that the run has no label of",
-            remedy="add scans to imagesTr/ or imagesUn/",
+            remedy="add scans to imagesUn/",
         )
     if top is not None and not 1 <= top <= len(scans):
         raise SettingsError(

@@ -78,8 +78,10 @@ def render(ranking: Ranking) -> Group:
         )
     lines = [*_named_slices(ranking), *ranking.expected, *(f"note: {note}" for note in ranking.notes)]
     lines += [f"failed: {case}: {reason}" for case, reason in ranking.failed.items()]
-    lines.append(f"{len(ranking.scans)} scans ranked; pictures and tables in {ranking.out}")
-    new = "train" if not ranking.content["run"] else "begin a new run where this one ended"
+    written, new = "tables", "train"  # no picture is drawn without a run
+    if ranking.content["run"]:
+        written, new = "pictures and tables", "begin a new run where this one ended"
+    lines.append(f"{len(ranking.scans)} scans ranked; {written} in {ranking.out}")
     lines += [f"annotate them, then {new}:", ranking.train_command]
     return Group(table, Text("\n".join(lines)))
 

@@ -21,7 +21,9 @@ from semivox.cohort import (
     ending_of,
     is_somebodys,
     mark_of,
+    mask_name,
     read_case,
+    scan_ending,
     stem_of,
     write_mask,
 )
@@ -142,7 +144,8 @@ def write_slices(
         scan, own = read_case(cases[name]), [each for each in chosen if each.case == name]
         label = np.full(scan.shape, number, np.min_scalar_type(number))
         np.moveaxis(label, own[0].axis, 0)[[each.slice for each in own]] = 0
-        write_mask(inside(out, TEMPLATES, name), label, scan, "same", mark_of(label))
+        place = inside(out, TEMPLATES, mask_name(name, scan_ending(cases[name].images[0])))
+        write_mask(place, label, scan, note=mark_of(label))
     return number
 
 

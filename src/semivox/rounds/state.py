@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from semivox.cohort import load_cohort, split_cohort
-from semivox.contents import Cases, EnsembleFolder
+from semivox.cohort import Cohort, Split, label_sha256, labels_left_out, load_cohort, split_cohort
+from semivox.comparison.request import was_of_other_cases
+from semivox.contents import CaseEntry, Cases, EnsembleFolder
 from semivox.errors import SettingsError
 from semivox.evaluation import FOREGROUND, read_evaluation
 from semivox.files import inside, read_json
@@ -34,12 +35,14 @@ FOLDS = (4, 2)
 @dataclass(frozen=True)
 class Trained:
     """A folder of ``folds``, or a run: ``learned``: the labelled cases behind it, None while it is not
-    finished; ``dice``: what held-out patients have."""
+    finished; ``dice``: what held-out patients have; ``stale``: it is not finished, and was begun on other
+    scans or labels than there are, so that nobody can go on with it."""
 
     folder: Path
     folds: int | None
     learned: frozenset[str] | None
     dice: float | None = None
+    stale: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class Round:
 @dataclass(frozen=True)
 class State:
     """``labeled`` and ``unlabeled`` cases, ``patients`` with a label; ``first``: what was chosen without a
-    run, None where nobody asked; ``rounds`` in their order."""
+    run, None where nobody asked; ``rounds`` in their order; ``unread``: labels that are there and count for
+    no case, in words."""
 
     data: Path
     rounds_folder: Path
@@ -72,6 +76,7 @@ class State:
     patients: int
     first: tuple[str, ...] | None
     rounds: tuple[Round, ...]
+    unread: tuple[str, ...] = ()
 
     @property
     def last(self) -> Round | None:
@@ -87,7 +92,8 @@ def read_state(data: Path, rounds: Path) -> State:
             expected="a folder of rounds, new or not",
             remedy="give another --runs",
         )
-    split = split_cohort(load_cohort(data), None)
+    cohort = load_cohort(data)
+    split = split_cohort(cohort, None)
     chosen = None if (ranking := _ranking(rounds / FIRST)) is None else _chosen(ranking)
     numbers = sorted(int(p.name) for p in rounds.glob("*") if p.name.isdecimal() and p.is_dir())
     return State(
@@ -97,17 +103,18 @@ def read_state(data: Path, rounds: Path) -> State:
         tuple(case.name for case in split.unlabeled),
         len({case.group for case in split.labeled}),
         chosen,
-        tuple(_round(number, rounds / str(number)) for number in numbers),
+        tuple(_round(number, rounds / str(number), cohort, split) for number in numbers),
+        tuple(map(str, labels_left_out(cohort))),
     )
 
 
-def _round(number: int, folder: Path) -> Round:
+def _round(number: int, folder: Path, cohort: Cohort, split: Split) -> Round:
     folds = sorted(
         (int(count), place)
         for place in folder.glob("folds*")
         if (count := place.name.removeprefix("folds")).isdecimal()
     )
-    trained = [_folds(place, count) for count, place in reversed(folds)]
+    trained = [_folds(place, count, cohort) for count, place in reversed(folds)]
     ranking = _ranking(folder / RUN / RANKING)
     flags: dict[str, int] = {}
     for row in prediction_rows(folder / MASKS / TABLE):
@@ -115,29 +122,38 @@ def _round(number: int, folder: Path) -> Round:
     return Round(
         number,
         folder,
-        (*trained, _run(folder / RUN)),
+        (*trained, _run(folder / RUN, split)),
         None if ranking is None else _chosen(ranking),
         None if ranking is None else ranking.get("forecast"),
         flags,
     )
 
 
-def _folds(place: Path, count: int) -> Trained:
+def _folds(place: Path, count: int, cohort: Cohort) -> Trained:
     if not (place / MEASURED).is_file():
-        return Trained(place, count, None)
+        return Trained(place, count, None, stale=was_of_other_cases(place, cohort))
     measured = read_evaluation(place / MEASURED)
     names = read_json(place / ENSEMBLE, kind=EnsembleFolder)["runs"]
     learned = frozenset[str]().union(*(_learned(inside(place, *Path(name).parts)) for name in names))
     return Trained(place, count, learned, measured["mean"][FOREGROUND]["dice"])
 
 
-def _run(place: Path) -> Trained:
-    return Trained(place, None, _learned(place) if (place / MODEL).is_file() else None)
+def _run(place: Path, split: Split) -> Trained:
+    if (place / MODEL).is_file():
+        return Trained(place, None, _learned(place))
+    now: list[tuple[str, str | None]] = [(case.name, label_sha256(case)) for case in split.labeled]
+    now += [(case.name, None) for case in split.unlabeled]
+    begun = (place / CASES).is_file()
+    stale = begun and [(row["case"], row.get("label_sha256")) for row in _rows(place)] != now
+    return Trained(place, None, None, stale=stale)
+
+
+def _rows(run: Path) -> list[CaseEntry]:
+    return read_json(run / CASES, kind=Cases)["cases"]
 
 
 def _learned(run: Path) -> frozenset[str]:
-    rows = read_json(run / CASES, kind=Cases)["cases"]
-    return frozenset(row["case"] for row in rows if row["role"] == "labeled")
+    return frozenset(row["case"] for row in _rows(run) if row["role"] == "labeled")
 
 
 def _ranking(folder: Path) -> RankingContent | None:

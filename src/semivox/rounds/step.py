@@ -33,7 +33,8 @@ def _steps(state: State, top: int, budget: str) -> Iterator[Step]:
     last, missing = state.last, _to_draw(state)
     if last is None or not state.labeled:
         yield from _beginning(state, missing, top, budget)
-    elif any(each.learned not in (None, state.labeled) for each in last.trained):  # labels came since
+    elif any(each.stale or each.learned not in (None, state.labeled) for each in last.trained):
+        # labels came since
         if missing:
             yield _draw(state, missing)
         yield _train(state, last.number + 1, budget)
@@ -73,6 +74,8 @@ def _choose_first(state: State, top: int) -> Step:
     why = "no scan has a label: have the first ones named"
     if state.first is not None:  # taken out of use, as a broken scan is, or renamed
         why = "no scan has a label, and the first ones that were named are not in use: have others named"
+    if state.unread:
+        why += f". But labels are there that count for none: {state.unread[0]}"
     few = min(top, len(state.unlabeled))
     command = _line("rank", state.data, "--top", few, "--out", state.rounds_folder / FIRST)
     return Step("choose", why, (command,))

@@ -13,7 +13,6 @@ from semivox.cohort.dataset_json import label_entries
 from semivox.cohort.format_table import DETACHED, ENDINGS
 from semivox.cohort.formats import (
     ending_of,
-    is_scan,
     read_geometry,
     read_label,
     read_planes,
@@ -22,6 +21,7 @@ from semivox.cohort.formats import (
 )
 from semivox.cohort.importers.hdf5 import no_files
 from semivox.cohort.importers.lists import choose
+from semivox.cohort.layouts import is_label_of
 from semivox.cohort.naming import image_files, label_files
 from semivox.cohort.new_folder import new_folder, refuse_occupied, write_tables
 from semivox.cohort.overlaps import overlap, regions_of_masks
@@ -35,8 +35,9 @@ def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
     """``SRC/images/CASE.EXT`` and ``SRC/labels/CASE.EXT`` -> data folder; files are copied byte for byte.
 
     An image without a label is an unlabelled case. The classes are the values found in the labels, with the
-    names of Slicer's segments, else ``class_V``; segments that overlap become regions. All files have one
-    ending (but for labels in ``.seg.nrrd``), and all images one number of channels. A list's entry is a stem.
+    names of Slicer's segments, else ``class_V``; segments that overlap become regions. All images have one
+    ending and one number of channels; labels have an ending that a data folder of such images reads
+    (:func:`semivox.cohort.layouts.is_label_of`). A list's entry is a stem.
     """
     src = Path(src)
     images, labels = files_by_stem(image_files(src / "images")), files_by_stem(label_files(src / "labels"))
@@ -52,8 +53,8 @@ def import_folders(src: Path, dst: Path, list_file: Path | None = None) -> Path:
             remedy="rename one of the two, or take the label away",
         )
     labels = {case: labels[case] for case in cases if case in labels}
-    scans = [images[case] for case in cases]
-    ending = one_ending([*scans, *(path for path in labels.values() if is_scan(path))])
+    ending = one_ending([images[case] for case in cases])
+    _refuse_other_labels(labels, ending)
     refuse_occupied(Path(dst))
     channels = channel_names([images[case] for case in cases])
     meaning = _meaning(labels)
@@ -118,17 +119,38 @@ def files_by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
+def _refuse_other_labels(labels: Mapping[str, Path], ending: str) -> None:
+    """Raise DataError for labels that would not be read beside images of this ``ending``."""
+    for path in labels.values():
+        if ending_of(path) in DETACHED:
+            raise _several(path.parent, "headers with detached voxels", path.name)
+        if not is_label_of(path, ending):
+            raise DataError(
+                "the label has another ending than the images",
+                path=path,
+                found=ending_of(path),
+                expected=f"{ending}, as the images, or a format of labels alone such as .seg.nrrd",
+                remedy=f"convert the labels to {ending}",
+            )
+
+
 def one_ending(paths: list[Path]) -> str:
+    """That of all these images. Raises DataError where there are several, and for headers of other files."""
     endings = sorted({ending_of(path) or "" for path in paths})
     if len(endings) > 1 or endings[0] in DETACHED:
-        raise DataError(
-            "the files have several endings" if len(endings) > 1 else "headers with detached voxels",
-            path=paths[0].parent.parent,
-            found=", ".join(endings),
-            expected="one ending for all images and labels, each case one file",
-            remedy="convert them to one format, such as .nii.gz or .png",
-        )
+        fault = "the files have several endings" if len(endings) > 1 else "headers with detached voxels"
+        raise _several(paths[0].parent.parent, fault, ", ".join(endings))
     return endings[0]
+
+
+def _several(path: Path, fault: str, found: str) -> DataError:
+    return DataError(
+        fault,
+        path=path,
+        found=found,
+        expected="one ending for all images, each case one file",
+        remedy="convert them to one format, such as .nii.gz or .png",
+    )
 
 
 def channel_names(paths: list[Path]) -> tuple[str, ...]:

@@ -6,17 +6,8 @@ import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from semivox.cohort.split import listed_names
 from semivox.errors import DataError
-from semivox.files import read_text
-
-
-def read_list(path: Path) -> list[str]:
-    """The names of a list file, one a line; empty lines and lines that begin with ``#`` do not count."""
-    lines = read_text(Path(path)).splitlines()
-    names = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
-    if not names:
-        raise DataError("the list is empty", path=path, expected="one case name a line")
-    return names
 
 
 def choose(
@@ -27,15 +18,19 @@ def choose(
 ) -> list[str]:
     """The case names to import, in order: the list's, or all ``available`` ones sorted.
 
-    ``case_of`` turns a list's entry into a case name (layouts write suffixes there). Raises
-    :class:`DataError` for an entry without a file and for one that stands twice.
+    The list is read as that of labelled cases is (:func:`semivox.cohort.split.listed_names`). ``case_of``
+    turns an entry that is no case's name into one (layouts write suffixes there). Raises :class:`DataError`
+    for a list of nothing, an entry without a file and one that stands twice.
     """
     known = set(available)
     if list_file is None:
         return sorted(known)
+    entries = listed_names(Path(list_file), known, case_of)
+    if not entries:
+        raise DataError("the list is empty", path=list_file, expected="one case name a line")
     chosen: dict[str, str] = {}
-    for entry in read_list(list_file):
-        name = case_of(entry)
+    for entry in entries:
+        name = entry if entry in known else case_of(entry)
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             raise DataError(

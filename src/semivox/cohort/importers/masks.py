@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from semivox.cohort.dataset_json import label_entries
-from semivox.cohort.format_table import mask_ending
 from semivox.cohort.formats import read_geometry, read_label, read_volume, stem_of, write_mask
 from semivox.cohort.grid_mismatch import grid_error
 from semivox.cohort.importers.folders import channel_names, files_by_stem, one_ending
 from semivox.cohort.importers.hdf5 import no_files
 from semivox.cohort.importers.lists import choose
+from semivox.cohort.mask_names import mask_name
 from semivox.cohort.naming import image_files, label_files
 from semivox.cohort.new_folder import new_folder, refuse_occupied, write_tables
 from semivox.cohort.overlaps import regions_of_masks
@@ -30,7 +30,8 @@ def import_masks(src: Path, dst: Path, list_file: Path | None = None) -> Path:
 
     Of each labelled case every structure has a mask, which is empty where it is not there; other numbers than
     0 mean inside. The masks of a case become one label file. Structures that overlap become regions, a label
-    value a combination that occurs. Images are copied byte for byte; a list's entry is a stem.
+    value a combination that occurs; of one that no mask shows ``note`` in ``dataset.json`` tells. Images are
+    copied byte for byte; a list's entry is a stem.
     """
     src = Path(src)
     images = files_by_stem(image_files(src / "images"))
@@ -52,7 +53,7 @@ def import_masks(src: Path, dst: Path, list_file: Path | None = None) -> Path:
             found = _masks_of(images[case], masks)
             nowhere = np.zeros_like(next(iter(found.values())))
             label = regions.label_map([found.get(region.name, nowhere) for region in regions.each])
-            write_mask(folder / "labelsTr" / f"{case}{mask_ending(ending)}", label, read_volume(images[case]))
+            write_mask(folder / "labelsTr" / mask_name(case, ending), label, read_volume(images[case]))
         channels = channel_names([images[case] for case in cases])
         dataset: dict[str, Any] = {
             "name": real_path(src).name,
@@ -63,6 +64,9 @@ def import_masks(src: Path, dst: Path, list_file: Path | None = None) -> Path:
         }
         if any(read_geometry(images[case]).spacing_status != "known" for case in cases):
             dataset["spacing_known"] = False
+        shown = regions.names.values()
+        if absent := sorted({name for masks in drawn.values() for name in masks} - set(shown)):
+            dataset["note"] = f"no mask shows anything of {', '.join(absent)}: they are no classes here"
         write_tables(folder, dataset, [{"case": c, "patient": c} for c in cases], ("case", "patient"))
     return Path(dst)
 
