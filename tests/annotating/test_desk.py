@@ -101,6 +101,30 @@ def test_a_picture_keeps_its_pixels(
     assert shown[:, 5, 23].tolist() == list(np.asarray(Image.open(pictures / "imagesTr/new_0000.png"))[0, 5])
 
 
+@pytest.mark.parametrize("labeled", [False, True])
+def test_a_folder_that_declares_no_classes_has_those_of_the_run(
+    labeled: bool,
+    pictures: Path,
+    pictures_run: tuple[Path, Path],
+    readers: tuple[Reader, Reader],
+    tmp_path: Path,
+) -> None:
+    """Two plain folders, of which the labels show nothing yet, or not all."""
+    plain = tmp_path / "plain"
+    for name in ("known", "new"):
+        (plain / "images").mkdir(parents=True, exist_ok=True)
+        shutil.copy(pictures / f"imagesTr/{name}_0000.png", plain / f"images/{name}.png")
+    if labeled:
+        (plain / "labels").mkdir()
+        shutil.copy(pictures / "labelsTr/known.png", plain / "labels/known.png")
+    desk = Desk(pictures_run[1], plain)
+    assert [(row["value"], row["name"]) for row in desk.classes()] == [(1, "cell")]
+    mask = np.zeros((32, 24, 1), np.uint8)
+    mask[5, 23, 0] = 1
+    saved(desk, "new", readers[0], mask)
+    assert np.argwhere(np.asarray(Image.open(plain / "labels/new.png"))).tolist() == [[0, 5]]
+
+
 def test_numbers_and_values_are_each_others_inverse() -> None:
     bytes_ = np.array([[0, 7], [3, 9]], np.uint8)
     assert to_numbers(bytes_, (3, 7, 300), 9).tolist() == [[0, 2], [1, 4]]

@@ -60,13 +60,14 @@ class Desk:
     """
 
     def __init__(self, run: Path, data: Path, device: str = "auto", threads: int | None = None) -> None:
-        from semivox.cohort import Task, refuse_other_task
+        from semivox.cohort import Task, refuse_other_task, with_classes_of
         from semivox.inference import read_card
 
         self.run, self.data, self._device, self._threads = run, data, device, threads
         self.card = read_card(run)
-        self.cohort = load_cohort(data)
-        refuse_other_task(Task.of(self.cohort), Task.of_card(self.card), data)
+        cohort, task = load_cohort(data), Task.of_card(self.card)
+        refuse_other_task(Task.of(cohort), task, data)
+        self.cohort = with_classes_of(task, cohort)
         if (count := len(known(self.cohort.values, self.cohort.ignore))) > MOST_CLASSES:
             raise DataError(
                 "has more classes than a page can draw",

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from semivox.cohort.claims import check_memory
     from semivox.cohort.dataset_json import Declared, label_entries, read_dataset_json
     from semivox.cohort.dicom.objects import differing_objects, identity_of_object
-    from semivox.cohort.fits import Task, channels_differ, classes_differ, refuse_other_task
+    from semivox.cohort.fits import (
+        Task,
+        channels_differ,
+        classes_differ,
+        refuse_other_task,
+        with_classes_of,
+    )
     from semivox.cohort.folder import load_cohort
     from semivox.cohort.format_table import CHOICES, DETACHED, ENDINGS, mask_ending
     from semivox.cohort.formats import (
@@ -160,6 +166,7 @@ __all__ = [
     "too_far",
     "too_large",
     "undrawn",
+    "with_classes_of",
     "within",
     "write_mask",
     "write_phantom_cohort",

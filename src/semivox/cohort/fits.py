@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,12 @@ class Task:
         made_of = (f"{region.name} of {', '.join(map(str, region.values))}" for region in self.regions.each)
         regions = f"; regions {'; '.join(made_of)}" if self.regions else ""
         return f"{channels}; label values {', '.join(classes)}{regions}"
+
+
+def with_classes_of(model: Task, cohort: Cohort) -> Cohort:
+    """``cohort``, which fits the model; where nobody declared its classes it has the model's, since a few
+    labels need not show all of them, and none shows any."""
+    return replace(cohort, classes=model.classes) if "classes" in cohort.inferred else cohort
 
 
 def channels_differ(folder: Task, model: Task, *, names: bool = True) -> bool:
