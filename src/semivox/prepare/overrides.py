@@ -43,6 +43,8 @@ def checked_overrides(fingerprint: Fingerprint, override: Mapping[str, Any]) -> 
             expected = f"at least {FINEST:g} of the scans' own, {fingerprint.native_spacing}"
         elif name == "patch" and not expected and math.prod(typed) < LEAST_SIDE**dims:
             expected = f"at least {LEAST_SIDE**dims} voxels in all"  # of tiny scans a plan has less
+        elif name == "network.kind" and (typed, dims) == ("vnet", 2):
+            expected = "unet"  # nobody plans the other in 2D, though a file may have it
         if expected:
             raise SettingsError(f"plan.{name} does not fit", found=repr(value), expected=expected)
         wish[name] = typed

@@ -35,7 +35,7 @@ def as_field(name: str, value: Any) -> Any:
 
 def expected_instead(name: str, value: Any, dims: int) -> str | None:
     """What the field ``name``, which is a setting too, should be where ``value`` is not that; else None."""
-    choices = {"kind": KINDS if dims == 3 else ("unet",), "norm": NORMS, "scheme": SCHEMES}
+    choices = {"kind": KINDS, "norm": NORMS, "scheme": SCHEMES}
     if (allowed := choices.get(name.rpartition(".")[2])) is not None:
         return None if value in allowed else " or ".join(allowed)
     if name in ("rung", "steps"):
