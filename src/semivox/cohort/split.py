@@ -13,6 +13,7 @@ from semivox.files import read_text
 from semivox.randomness import Key
 
 COUNT = re.compile(r"(\d+)(p?)(?:@(\d+))?")
+"""A labelled set that is given by its size; see :func:`split_cohort`."""
 BREAK = re.compile(r"\r\n|\r|\n")
 """Ends of lines; others that Unicode has may stand in a name."""
 
@@ -103,6 +104,16 @@ def _named(cohort: Cohort, candidates: list[Case], path: Path) -> list[Case]:
             expected="names of cases with a label file, one a line",
         )
     return [labelled[name] for name in dict.fromkeys(names)]
+
+
+def one_way(labeled: str) -> str:
+    """A size of a labelled set written one way, since it names folders and runs are compared by it: ``"03"``
+    -> ``"3"``, ``"07p@01"`` -> ``"7p@1"``; any other text, such as a file's path, as it is."""
+    match = COUNT.fullmatch(labeled.strip())
+    if match is None:
+        return labeled
+    seed = "" if match[3] is None else f"@{int(match[3])}"
+    return f"{int(match[1])}{match[2]}{seed}"
 
 
 def listed_names(

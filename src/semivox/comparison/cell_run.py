@@ -56,8 +56,8 @@ def check_settings(request: Request) -> None:
     for variant in request.variants:
         if _resolved(request, first, variant.text, seed).needs_unlabeled:
             needing.add(variant)
-    for place in others:  # a setting may be what the first cell has, and be another cell's as well
-        _resolved(request, place[0], request.reference.text, place[1])
+    for group, each in others:  # a setting may be what the first cell has, and be another cell's as well
+        _resolved(request, group, request.reference.text, each)
     for cell in request.cells():
         group = request.group(cell)
         if cell.variant in needing and not group.split.unlabeled:

@@ -14,15 +14,13 @@ from typing import Any
 
 from semivox.cohort import Cohort, load_cohort, split_cohort
 from semivox.comparison.options import CompareOptions
-from semivox.comparison.request import FORMAT as REQUEST_FORMAT
-from semivox.comparison.request import REQUEST, read_request
+from semivox.comparison.request import REQUEST, kept_request, read_request
 from semivox.comparison.variants import read_methods
-from semivox.comparison_contents import Request as RequestContent
 from semivox.errors import PartialFailure, SettingsError
 from semivox.evaluation import FOREGROUND, pool_folds, read_evaluation, summarise
 from semivox.evaluation.folders import FORMAT, lowest
 from semivox.evaluation.result_paths import CellFolder
-from semivox.files import read_json, write_json
+from semivox.files import write_json
 from semivox.inference.ensemble import write_ensemble
 from semivox.methods import parse_method
 from semivox.methods.trust import is_file, method_sha256, refuse_unnamed
@@ -95,7 +93,8 @@ def _method(asked: TrainOptions, before: Path, cohort: Cohort) -> str:
 
 def _of_the_folds(before: Path) -> str:
     """The method that ``before``, a ``request.json``, names; SettingsError for code that it alone names."""
-    kept, text = next(iter(_kept(before).get("methods", {}).items()), ("supervised", "supervised"))
+    methods = kept_request(before.parent).get("methods", {})
+    kept, text = next(iter(methods.items()), ("supervised", "supervised"))
     name = parse_method(text)[0]
     # the name of a variant in a file holds the file's hash
     same = is_file(name) and read_methods(text, text)[1].name == kept
@@ -107,7 +106,7 @@ def _refuse_others(given: CompareOptions, before: Path) -> None:
     if not before.is_file():
         return
     asked = [[c.variant.name, c.labeled.name, c.fold, c.seed] for c in read_request(given).cells()]
-    found = _kept(before).get("cells", [])
+    found = kept_request(before.parent).get("cells", [])
     if found != asked:
         raise SettingsError(
             "this folder holds other runs",
@@ -116,11 +115,6 @@ def _refuse_others(given: CompareOptions, before: Path) -> None:
             expected=f"{len(asked)} runs, the first of {asked[0]}",
             remedy="repeat the command as it was, or choose another --out",
         )
-
-
-def _kept(before: Path) -> RequestContent:
-    content: RequestContent = read_json(before, newest=REQUEST_FORMAT, kind=RequestContent)  # type: ignore[assignment]
-    return content
 
 
 def close(out: Path, cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

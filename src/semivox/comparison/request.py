@@ -130,7 +130,7 @@ def read_request(given: CompareOptions) -> Request:
         )
     if given.steps is not None and given.budget is not None:
         raise SettingsError("both steps and budget are given", remedy="give --steps or --budget, not both")
-    kept = _kept(Path(given.out)).get("methods", {})
+    kept = kept_request(Path(given.out)).get("methods", {})
     variants, first, added = read_methods(given.methods, given.reference, kept)
     sets, seeds = read_labeled(given.labeled), read_seeds(given.seeds)
     cohorts = [load_cohort(data, None if choice.text == ALL else choice.text) for choice in sets]
@@ -208,7 +208,7 @@ def check_kept(request: Request) -> None:
 
 def was_of_other_cases(out: Path, cohort: Cohort) -> bool:
     """Whether the folder holds a comparison of data whose cases, roles or labels were others than now."""
-    told = _kept(out).get("fixed", {}).get("cases of data")
+    told = kept_request(out).get("fixed", {}).get("cases of data")
     return told is not None and told != _digest(cohort.cases)
 
 
@@ -218,7 +218,7 @@ def keep(request: Request) -> tuple[Cell, ...]:
     path = request.out / REQUEST
     with FileLock(str(request.out / f".{REQUEST}.lock")):
         check_kept(request)
-        before = _kept(request.out)
+        before = kept_request(request.out)
         methods = before.get("methods", {}) | {c.name: c.text for c in request.variants}
         sets = [*request.labeled, *([request.oracle] if request.oracle is not None else [])]
         labeled = before.get("labeled", {}) | {c.name: c.text for c in sets}
@@ -240,7 +240,7 @@ def keep(request: Request) -> tuple[Cell, ...]:
     )
 
 
-def _kept(out: Path) -> dict[str, Any]:
+def kept_request(out: Path) -> dict[str, Any]:
     """``request.json`` of a comparison's folder; empty where there is none."""
     path = out / REQUEST
     return read_json(path, newest=FORMAT, kind=contents.Request) if path.exists() else {}

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semivox.cohort import sha256_file
-from semivox.cohort.split import COUNT
+from semivox.cohort.split import COUNT, one_way
 from semivox.errors import SettingsError
 from semivox.methods import load_method
 from semivox.methods.catalog import CATALOG, parse_method
 from semivox.methods.trust import code_sha256, is_file
-from semivox.training.labeled_count import one_way
 
 ALL, AUTO = "all", "auto"
 LONGEST = 80

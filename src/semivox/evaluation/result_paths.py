@@ -5,10 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from semivox.prediction_rows import JSON
+
 EVALUATIONS, MASKS = "evaluations", "masks"
 EVALUATION, SOURCE, CALIBRATION = "evaluation.json", "source.json", "calibration.json"
 PAGE = "report.html"
 """The page of a run or a comparison, in its folder."""
+
+
+def measured(run: Path) -> list[Path]:
+    """The evaluations of a run, in their order, that have both a record of masks and what these are worth."""
+    return [
+        place
+        for place in sorted((run / EVALUATIONS).glob("*"))
+        if (place / EVALUATION).is_file() and (place / MASKS / JSON).is_file()
+    ]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from semivox.evaluation import read_evaluation
-from semivox.evaluation.result_paths import EVALUATION, EVALUATIONS, MASKS
+from semivox.evaluation.result_paths import EVALUATION, EVALUATIONS, MASKS, measured
 from semivox.files import make_folder, write_json
 from semivox.inference import learned_by
 from semivox.inference.record import FORMAT, JSON, Row, read_rows
@@ -25,35 +25,29 @@ KEPT = ("format", "classes", "regions", "mean", "ci95")
 
 
 def write_evidence(run: Path, folder: Path) -> None:
-    """Write the run's evaluations into ``folder``; patients and cases are numbered through all of them. Scans
+    """Write the run's evaluations into ``folder``: their cases are numbered, and patients through all. Scans
     that the run has learned from are left out: they tell nothing, and no ``cases.json`` is there to say so.
 
     Raises DataError for a record that cannot be read.
     """
     learned, patients = set(learned_by(run)), dict[str, str]()
-    for number, place in enumerate(sorted((run / EVALUATIONS).glob("*")), 1):
-        if not ((place / EVALUATION).is_file() and (place / MASKS / JSON).is_file()):
-            continue
+    for number, place in enumerate(measured(run), 1):
         evaluation = read_evaluation(place / EVALUATION)
         names = evaluation.get("patients", {})
-        rows = {
-            row.case: row
-            for row in read_rows(place / MASKS / JSON)
-            if row.case in evaluation["cases"] and not {row.input_sha256, row.input_files_sha256} & learned
-        }
-        cases = {case: f"case_{i}" for i, case in enumerate(sorted(rows), 1)}
-        of = {case: _numbered(patients, names.get(case) or case) for case in sorted(rows)}
-        content = {name: evaluation[name] for name in KEPT if name in evaluation}
-        content["cases"] = {cases[case]: evaluation["cases"][case] for case in rows}
-        content["patients"] = {cases[case]: of[case] for case in rows}
-        make_folder(folder / EVALUATIONS / f"held_out_{number}" / MASKS)
-        write_json(folder / EVALUATIONS / f"held_out_{number}" / EVALUATION, content)
-        told = {"format": FORMAT, "cases": [_nameless(row, cases[case]) for case, row in rows.items()]}
-        write_json(folder / EVALUATIONS / f"held_out_{number}" / MASKS / JSON, told)
-
-
-def _numbered(numbers: dict[str, str], name: str) -> str:
-    return numbers.setdefault(name, f"patient_{len(numbers) + 1}")
+        content: dict[str, Any] = {name: evaluation[name] for name in KEPT if name in evaluation}
+        content |= {"cases": {}, "patients": {}}
+        rows: list[Mapping[str, Any]] = []
+        for row in sorted(read_rows(place / MASKS / JSON), key=lambda row: row.case):
+            if row.case not in evaluation["cases"] or {row.input_sha256, row.input_files_sha256} & learned:
+                continue
+            case, patient = f"case_{len(rows) + 1}", names.get(row.case) or row.case
+            content["cases"][case] = evaluation["cases"][row.case]
+            content["patients"][case] = patients.setdefault(patient, f"patient_{len(patients) + 1}")
+            rows.append(_nameless(row, case))
+        out = folder / EVALUATIONS / f"held_out_{number}"
+        make_folder(out / MASKS)
+        write_json(out / EVALUATION, content)
+        write_json(out / MASKS / JSON, {"format": FORMAT, "cases": rows})
 
 
 def _nameless(row: Row, case: str) -> Mapping[str, Any]:

@@ -24,8 +24,8 @@ FINEST = 1e-6
 
 
 def checked_overrides(fingerprint: Fingerprint, override: Mapping[str, Any]) -> dict[str, Any]:
-    """Overrides by their dotted names, as the planner takes them; lists become tuples, and
-    texts that are numbers become these.
+    """Overrides by their dotted names, as the planner takes them; lists become tuples, and texts that are
+    numbers become these.
 
     Raises SettingsError for an unknown name, or a value that does not fit the cohort.
     """

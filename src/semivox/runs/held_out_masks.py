@@ -13,7 +13,7 @@ from statistics import fmean
 
 from semivox.errors import DataError
 from semivox.evaluation import FOREGROUND, case_value, read_evaluation
-from semivox.evaluation.result_paths import EVALUATION, EVALUATIONS, MASKS
+from semivox.evaluation.result_paths import EVALUATION, MASKS, measured
 from semivox.inference import Predictor, learned_by
 from semivox.inference.agreement import Numbers
 from semivox.inference.ensemble import members_of
@@ -56,8 +56,8 @@ def held_out_masks(
         return tuple(
             mask
             for run in members
-            for place in sorted((run / EVALUATIONS).glob("*"))
-            if place.name != but and (place / EVALUATION).is_file() and (place / MASKS / JSON).is_file()
+            for place in measured(run)
+            if place.name != but
             for mask in _masks(place / MASKS, place / EVALUATION, own, _learned([run]))
         )
     folder = Path(folder)

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from semivox.cohort import COUNT
+from semivox.cohort.split import one_way
 from semivox.duration import parse_duration
 from semivox.files import real_path
 from semivox.pretrained import is_run
 from semivox.ranges import SomeSeconds
-from semivox.training.labeled_count import one_way
 
 
 def _text(value: Any) -> Any:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from semivox.cohort.dataset_json import label_entries
 from semivox.cohort.dicom.scans import DicomScan, scans_below
 from semivox.cohort.formats import read_volume, write_volume
 from semivox.cohort.importers.hdf5 import no_files
 from semivox.cohort.importers.lists import choose
 from semivox.cohort.new_folder import new_folder, refuse_occupied, write_tables
+from semivox.cohort.regions import NONE
 from semivox.errors import DataError
 
 
@@ -40,7 +42,7 @@ def import_dicom(src: Path, dst: Path, list_file: Path | None = None) -> Path:
         dataset = {
             "name": "imported from DICOM",
             "channel_names": {"0": channel},
-            "labels": {"background": 0, "structure": 1},
+            **label_entries({}, NONE),
             "numTraining": 0,
             "file_ending": ".nii.gz",
         }
