@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from PIL import Image
 
 import semivox
 from semivox.cohort.check import check_cohort
+from semivox.comparison.options import CompareOptions
+from semivox.comparison.request import read_request
 from semivox.errors import DataError
 
 BLACK, RED, GREEN = (0, 0, 0), (255, 0, 0), (0, 255, 0)
@@ -96,6 +99,29 @@ def test_labels_whose_palettes_disagree_are_refused(both, endings: tuple[str, st
         array = tifffile.imread(path) if path.suffix == ".tif" else np.asarray(Image.open(path))
         save(path, array, None)
     assert check_cohort(data).errors == ()
+
+
+@pytest.mark.parametrize("endings", ENDINGS, ids=" ".join)
+@pytest.mark.parametrize("both", DISAGREE.values(), ids=DISAGREE)
+def test_held_out_labels_are_held_to_the_palettes_of_those_learned_from(
+    both, endings: tuple[str, str], tmp_path: Path
+) -> None:
+    (learned, held_out), (first, second) = both, endings
+    every = indices(0, 1, 2), None
+    data = folder(tmp_path / "data", {"a": learned, "b": every, "hidden": held_out}, first)
+    (data / "cases.csv").write_text("case,role\na,\nb,\nhidden,unlabeled\n")
+    other = folder(tmp_path / "other", {"a": held_out}, second)
+    agree = folder(tmp_path / "agree", {"a": learned}, second)
+    asked = CompareOptions(data, tmp_path / "compared", methods="supervised", steps=1)
+    for refused in (
+        lambda: semivox.train(data, tmp_path / "run", steps=1, watch=other),
+        lambda: read_request(replace(asked, test=other)),
+    ):
+        with pytest.raises(DataError, match=r"palette.*index") as error:
+            refused()
+        assert str(data / "labels" / f"a{first}") in str(error.value)
+    with pytest.raises(DataError, match="also a training scan"):  # nothing against its palette
+        read_request(replace(asked, test=agree))
 
 
 @pytest.mark.parametrize("endings", ENDINGS, ids=" ".join)

@@ -1,4 +1,5 @@
-"""Labels with a palette are read as its indices: all files of a folder must mean one thing by an index."""
+"""Labels with a palette are read as its indices: all that are learned from or measured together must mean one
+thing by an index."""
 
 from __future__ import annotations
 
@@ -63,7 +64,7 @@ def _other_colour(
                 "two labels give one index of their palettes different colours",
                 path=path,
                 found=f"index {index} is {colour}",
-                expected=f"{other}, as in {shown[index].name}",
+                expected=f"{other}, as in {_named(shown[index], path)}",
                 remedy=REMEDY,
             )
     return None
@@ -80,10 +81,15 @@ def _other_index(
                 "two labels give one colour different indices in their palettes",
                 path=path,
                 found=f"{colour} has index {index}",
-                expected=f"index {before}, as in {where.name}",
+                expected=f"index {before}, as in {_named(where, path)}",
                 remedy=REMEDY,
             )
     return None
+
+
+def _named(other: Path, path: Path) -> str:
+    """By its name where ``path`` lies beside it; two folders may each have a file of that name."""
+    return other.name if other.parent == path.parent else str(other)
 
 
 def _hex(colours: np.ndarray, index: int) -> str:

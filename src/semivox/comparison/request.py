@@ -22,6 +22,7 @@ from semivox.cohort import (
     label_sha256,
     load_cohort,
     read_geometry,
+    refuse_other_palettes,
     refuse_other_task,
     sha256_file,
     size_of,
@@ -274,6 +275,7 @@ def _test_group(choice: Choice, cohort: Cohort, test: Path) -> Group:
             remedy="add label files, or use --folds",
         )
     refuse_other_task(Task.of(measured), Task.of(cohort), test)
+    refuse_other_palettes(case.label for case in (*split.labeled, *cases) if case.label is not None)
     return Group(choice, TEST, cohort, split, cases, measured, whole=True)
 
 

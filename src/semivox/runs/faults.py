@@ -59,7 +59,7 @@ def refuse_before_preparing(
     began = time.monotonic()
     if asked.watch is not None and is_asked():
         dims = read_geometry(split.labeled[0].images[0]).dims
-        watched = Path(asked.watch), cohort, config.run.watch_cases, dims
+        watched = Path(asked.watch), cohort, split.labeled, config.run.watch_cases, dims
         refuse_unwatchable(*watched, lambda done, of: display.work("check the watched", done, of))
     return time.monotonic() - began
 

@@ -19,6 +19,7 @@ from semivox.cohort import (
     load_cohort,
     read_case,
     refuse_not_finite,
+    refuse_other_palettes,
     refuse_other_task,
 )
 from semivox.errors import DataError, in_words
@@ -28,11 +29,15 @@ from semivox.prepare import Plan, read_label_on
 from semivox.terminal import line
 
 
-def refuse_unwatchable(data: Path, training: Cohort, most: int, dims: int, progress: Progress) -> None:
+def refuse_unwatchable(
+    data: Path, training: Cohort, learned: Sequence[Case], most: int, dims: int, progress: Progress
+) -> None:
     """Raise DataError for the first of the watched cases that cannot be measured: all are read, as
-    :class:`Watch` will read them, before anything is prepared. ``dims``, of the ``training`` scans."""
+    :class:`Watch` will read them, before anything is prepared. ``dims``, of the ``training`` scans;
+    ``learned``, those of them whose labels are learned from."""
     cohort = load_cohort(data)
     cases = _watched(cohort, training, most)
+    refuse_other_palettes(case.label for case in (*learned, *cases) if case.label is not None)
     for done, case in enumerate(cases, start=1):
         _read(case, cohort, training, dims)
         progress(done, len(cases))
