@@ -57,6 +57,7 @@ ORDER = (
     ("pretrained",),
     ("losses",),
     ("batches",),
+    ("pretraining",),
     ("networks",),
     ("tiles",),
     ("methods",),
@@ -386,6 +387,7 @@ TOUCHES = {
     "dicomweb/storing.py": {"open:w"},  # in a folder of `scratch`
     "dicomweb/study.py": {"open:w"},  # the same
     "prepare/store_entry.py": {"write_text", "np.save"},  # a folder of `building`
+    "pretraining/scans.py": {"mkdir"},  # into a new folder
     "training/checkpoints.py": {"torch.save"},  # a temporary of `replacing`
     "training/pseudo_label_bank.py": {"np.save"},  # a temporary of `replacing`
     "report/contact_sheet.py": {"np.savez"},  # in a folder of `scratch`

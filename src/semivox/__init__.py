@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from semivox.commands.train import train
     from semivox.evaluation import paired_difference
     from semivox.inference import Segmentation, load_ensemble, load_model
+    from semivox.pretraining import write_generated_scans
     from semivox.ranking.scan_features import scan_features
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "read_volume",
     "scan_features",
     "train",
+    "write_generated_scans",
     "write_phantom_cohort",
     "write_report",
 ]

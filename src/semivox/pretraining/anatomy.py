@@ -1,4 +1,4 @@
-"""Anatomy that nobody has: structures of seven kinds at random places, for ``generated_scans.py``.
+"""Anatomy that nobody has: structures of seven kinds at random places.
 
 A class is a kind of shape: blob, tube, wall (and the cavity in it), lobes, convoluted, cells. Every structure
 is a part of its own, whose intensity is drawn without regard to its class; so are the regions of the
