@@ -758,10 +758,12 @@ def test_an_interrupted_cell_goes_on_to_the_same_bits(
             settings={**small, "run.checkpoint_seconds": 0}, cache=cache, workers=1, **more,
         )  # fmt: skip
 
+    stopping = StopAfter(2)
     with pytest.raises(
         Stopped, match="supervised, 2 labelled, test, seed 3: stopped by SIGTERM after step 2 of 4"
     ):
-        go(display=StopAfter(2))
+        go(display=stopping)
+    assert not any("go on with" in line for line in stopping.said)  # nobody asked a new cell to go on
     run = out / "cells/supervised/2/test/3"
     assert not (run / "claim.json").exists()
     ((cell, state),) = list_cells(

@@ -29,6 +29,7 @@ from semivox.runs.run import carry_out
 from semivox.shown_contents import ShownCard
 from semivox.training.display import Display
 from semivox.training.options import TrainingOptions, TrainOptions
+from semivox.training.run_folder import has_run
 
 OWN = {"method": "--methods", "labeled": "--labeled", "seed": "--seeds"}
 """Settings that differ from cell to cell, and the lists they come from."""
@@ -124,7 +125,7 @@ class CellRunner:
             out=cell.folder,
             plan=self.plan_of(group),
             cache=self.cache,
-            resume=True,
+            resume=has_run(cell.folder),
             display=self.display,
         )
         carry_out(asked, _write_page)
