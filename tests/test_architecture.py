@@ -47,6 +47,7 @@ ORDER = (
         "nnunet_raw",
         "output_places",
         "remote",
+        "option_kinds",
         "options",
         "terminal",
         "stopping",

@@ -6,6 +6,7 @@ import re
 
 from semivox.errors import SettingsError
 
+LENGTHS = "90s, 30m, 2h or 1h30m"
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -17,7 +18,7 @@ def parse_duration(text: str) -> float:
     elif re.fullmatch(r"(\d+(\.\d+)?[smhd])+", compact):
         seconds = sum(float(n) * _SECONDS[u] for n, u in re.findall(r"(\d+(?:\.\d+)?)([smhd])", compact))
     else:
-        raise ValueError(f"{text!r} is no length of time; write 90s, 30m, 2h or 1h30m")
+        raise ValueError(f"{text!r} is no length of time; write {LENGTHS}")
     if seconds <= 0:
         raise ValueError(f"{text!r} is no time at all")
     return seconds
@@ -27,8 +28,12 @@ def budget_seconds(budget: str | float) -> float:
     """Seconds of a budget given as a number or as text; SettingsError for what is no time."""
     try:
         return parse_duration(str(budget))
-    except ValueError as error:
-        raise SettingsError("not a budget", found=repr(budget), expected=str(error)) from None
+    except ValueError:
+        raise SettingsError(
+            "the budget is no length of time",
+            found=repr(budget),
+            expected=f"more than no time: {LENGTHS}, or a number of seconds",
+        ) from None
 
 
 def show_duration(seconds: float) -> str:

@@ -23,6 +23,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
 
 from semivox.errors import SettingsError
 from semivox.nnunet_raw import folder_taken
+from semivox.option_kinds import refuse_other_kind
 from semivox.output_places import refuse_among_scans
 from semivox.remote.address import is_url
 from semivox.settings import documented_in, field_docs
@@ -134,12 +135,13 @@ def from_options(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Functi
     """Makes a function of an options object into one that takes the fields as its arguments.
 
     Signature and the ``Parameters`` of its docstring are those of the dataclass; ``function.of(object)``
-    calls it with an object that is there. When the body begins, names of data folders and URLs are paths
-    (:func:`with_data_folders`), and no place of outputs is among scans.
+    calls it with an object that is there. When the body begins, values are of their fields' types, names of
+    data folders and URLs are paths (:func:`with_data_folders`), and no place of outputs is among scans.
     """
 
     def decorate(body: Callable[[O], R]) -> Function[P, O, R]:
         def of(given: O) -> R:
+            _refuse_other_kinds(given)
             _refuse_among_scans(given)
             return body(with_data_folders(given)[0])
 
@@ -154,6 +156,15 @@ def from_options(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Functi
         return cast(Function[P, O, R], call)
 
     return decorate
+
+
+def _refuse_other_kinds(options: object) -> None:
+    hints = hints_of(type(options))
+    for name in (field.name for field in dataclasses.fields(cast(Any, options))):
+        hint = hints[name]
+        refuse_other_kind(
+            name, getattr(options, name), hint.__origin__ if hasattr(hint, "__metadata__") else hint
+        )
 
 
 def with_data_folders(options: O) -> tuple[O, list[str]]:

@@ -311,3 +311,38 @@ def test_real_folders_have_no_errors(shared_data, name):
     assert min(report.classes.values()) == report.cases
     # two of hippocampus/dev are stored with intensities 400 times those of the others
     assert len(report.warnings) == (2 if name == "hippocampus" else 0)
+
+
+def test_the_remedy_for_an_absent_class_leaves_a_folder_that_is_read(sound):
+    """Taken out of every place that is named, and of no other, it leaves a folder without faults."""
+    no_lesion(sound)
+    everywhere = {
+        "may_be_empty": [2],
+        "codes": {"lesion": "1"},
+        "colours": {"2": "#ffffff", "organ": "#000000"},
+    }
+    redeclare(sound, **everywhere)
+    (sound / "cases.csv").write_text("case,annotated\nc1,organ\nc2,organ lesion\n")
+    (finding,) = [f for f in check_cohort(sound).findings if f.severity == "error"]
+    places = "'labels', 'may_be_empty', 'codes', 'colours' in dataset.json, and 'annotated' in cases.csv"
+    assert finding.remedy == f"label a case that has it, or remove it from {places}"
+    labels = {"background": 0, "organ": 1}
+    redeclare(sound, labels=labels, may_be_empty=[], codes={}, colours={"organ": "#000000"})
+    (sound / "cases.csv").write_text("case,annotated\nc1,organ\nc2,organ\n")
+    assert check_cohort(sound).ok
+    redeclare(sound, may_be_empty=["lesion"])
+    with pytest.raises(DataError, match=r"'may_be_empty' names no .*Remedy: take it out of 'may_be_empty'"):
+        check_cohort(sound)
+
+
+def test_an_absent_region_and_an_only_class(sound):
+    redeclare(sound, labels={"background": 0, "all": [1, 2], "part": 3}, regions_class_order=[1, 3])
+    (finding,) = [f for f in check_cohort(sound).findings if f.severity == "error"]
+    assert finding.remedy.endswith("or remove it from 'labels', 'regions_class_order' in dataset.json")
+    for i in range(4):
+        save(sound / f"labelsTr/c{i}.nii.gz", label())
+    (sound / "dataset.json").write_text(
+        json.dumps({"channel_names": {"0": "T1"}, "labels": {"organ": 1}, "file_ending": ".nii.gz"})
+    )
+    (finding,) = [f for f in check_cohort(sound).findings if f.severity == "error"]
+    assert finding.remedy == "label a case that has it"  # a folder has a class at least

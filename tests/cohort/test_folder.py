@@ -274,6 +274,7 @@ def test_faults_of_cases_csv(tmp_path, content, fault):
     with pytest.raises(DataError, match=fault) as caught:
         load_cohort(tmp_path)
     assert caught.value.path == tmp_path / "cases.csv"
+    assert caught.value.expected
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1", "utf-16-le"])

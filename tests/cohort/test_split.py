@@ -1,10 +1,11 @@
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from semivox.cohort.case import Case, Cohort
-from semivox.cohort.split import split_cohort
+from semivox.cohort.split import one_way, split_cohort
 from semivox.errors import SettingsError
 from semivox.ranking.record import NEXT, write_ranking
 
@@ -163,3 +164,21 @@ def test_what_cannot_be_met_says_what_there_is(labeled, message):
 def test_a_case_without_a_patient_is_a_group_of_its_own() -> None:
     assert Case("a", (Path("a.nii.gz"),)).group == "a"
     assert Case("a", (Path("a.nii.gz"),), patient="anna").group == "anna"
+
+
+@pytest.mark.parametrize(("labeled", "text"), [(2, "2"), (np.int64(3), "3"), (np.str_("2p"), "2p")])
+def test_a_set_may_be_a_number(labeled, text):
+    assert split_cohort(COHORT, labeled) == split_cohort(COHORT, text)
+    assert one_way(labeled) == text
+
+
+def test_a_file_of_names_may_be_a_path(tmp_path):
+    (tmp_path / "list").write_text("d2\na1\n")
+    assert split_cohort(COHORT, tmp_path / "list") == split_cohort(COHORT, str(tmp_path / "list"))
+
+
+@pytest.mark.parametrize("labeled", [[2], ("a1",), 2.0, np.float64(2), True, np.bool_(True), {"a1": 1}, b"2"])
+def test_a_set_of_another_kind_says_what_is_taken(labeled):
+    for take in (lambda: split_cohort(COHORT, labeled), lambda: one_way(labeled)):
+        with pytest.raises(SettingsError, match=r"--labeled is of another kind; found .*expected .*number"):
+            take()

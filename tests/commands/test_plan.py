@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
 import semivox
 from semivox.cli import main
+from semivox.cohort import LabeledSet
 from semivox.cohort.phantom import write_phantom_cohort
+from semivox.commands.plan import PlanOptions
+from semivox.commands.rank import RankOptions
 from semivox.errors import SettingsError
 from semivox.files import read_json
+from semivox.options import hints_of
 from semivox.prepare.overrides import OVERRIDES
+from semivox.training.options import TrainOptions
 
 Capture = pytest.CaptureFixture[str]
 
@@ -89,3 +95,20 @@ def test_what_is_told_before_the_first_step_is_short(tmp_path: Path, capsys: Cap
         assert [text for text in told if len(text) > 100] == []
     for told in (before_the_first_step("--verbose", "--out", str(tmp_path / "again")), planned("--verbose")):
         assert any("(override: --set plan.rung=R" in " ".join(text.split()) for text in told)
+
+
+def test_the_labelled_set_is_taken_as_train_takes_it(phantoms: tuple[Path, Path], tmp_path: Path) -> None:
+    data, cache = phantoms[0], tmp_path / "cache"
+    (tmp_path / "names").write_text("phantom_001\nphantom_002\n")
+    plans = [
+        semivox.plan(data, cache=cache, labeled=given) for given in ("2", 2, np.int64(2), tmp_path / "names")
+    ]
+    assert all(plan == plans[0] for plan in plans)
+    for wrong in ([2], 2.0, True):
+        with pytest.raises(SettingsError, match=r"labeled is of another kind; found .*expected"):
+            semivox.plan(data, cache=cache, labeled=cast(Any, wrong))
+
+
+def test_every_command_takes_the_same_as_a_labelled_set() -> None:
+    hints = [hints_of(options)["labeled"].__origin__ for options in (PlanOptions, RankOptions, TrainOptions)]
+    assert hints == [LabeledSet | None] * 3

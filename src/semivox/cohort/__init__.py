@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from semivox.cohort.check import Progress, check_cohort
     from semivox.cohort.check_report import CheckReport, Finding
     from semivox.cohort.claims import check_memory
-    from semivox.cohort.dataset_json import Declared, label_entries, read_dataset_json
+    from semivox.cohort.dataset_json import Declared, label_entries, read_dataset_json, without_class
     from semivox.cohort.dicom.objects import differing_objects, identity_of_object
     from semivox.cohort.fits import (
         Task,
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         import_uamt_h5,
     )
     from semivox.cohort.label_places import label_place, labels_wanted
+    from semivox.cohort.labeled_set import LabeledSet
     from semivox.cohort.mask_names import mask_name
     from semivox.cohort.orientation import Orientation, orientation_of, slice_axis
     from semivox.cohort.palettes import refuse_other_palettes
@@ -87,6 +88,7 @@ __all__ = [
     "Declared",
     "Finding",
     "Geometry",
+    "LabeledSet",
     "Naming",
     "Orientation",
     "Positioned",
@@ -168,6 +170,7 @@ __all__ = [
     "undrawn",
     "with_classes_of",
     "within",
+    "without_class",
     "write_mask",
     "write_phantom_cohort",
     "write_volume",

@@ -50,7 +50,11 @@ def read_cases_csv(path: Path, classes: Mapping[int, str] | None, regions: Regio
         where = f"line {number}, case {case!r}: "
         if not case or case in rows:
             raise DataError(
-                "a case is listed twice" if case else "a line names no case", path=path, found=where[:-2]
+                "a case is listed twice" if case else "a line names no case",
+                path=path,
+                found=where[:-2],
+                expected="a line for each case",
+                remedy="keep one of its lines" if case else "name the case of this line, or take it out",
             )
         role, use = cells.get("role", "").lower(), cells.get("use", "").lower()
         role = "unlabeled" if role == "unlabelled" else role
@@ -153,7 +157,7 @@ def _annotated(
                 path=path,
                 found=where + repr(token),
                 expected=", ".join(classes.values()),
-                remedy="separate class names with spaces or semicolons",
+                remedy="separate class names with spaces or semicolons, and take out what is no class",
             )
         values.append(value)
     return tuple(sorted(set(values)))

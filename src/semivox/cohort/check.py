@@ -10,6 +10,7 @@ import numpy as np
 
 from semivox.cohort.case import Case, Cohort, Split, is_ct
 from semivox.cohort.check_report import CheckReport, Finding
+from semivox.cohort.dataset_json import without_class
 from semivox.cohort.folder import scan_folder
 from semivox.cohort.formats import is_dicom, read_case, read_geometry, read_label
 from semivox.cohort.geometry import Geometry, cohort_spacing
@@ -351,7 +352,7 @@ def _empty_classes(
                 path=cohort.root,
                 found=f"value {values} in none of {labelled} labels",
                 expected="at least one labelled case with it",
-                remedy="label a case that has it, or remove it from 'labels' in dataset.json",
+                remedy=without_class(number, cohort),
             )
 
 

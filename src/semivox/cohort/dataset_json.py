@@ -6,13 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from semivox.cohort.format_table import ENDINGS
 from semivox.cohort.regions import NONE, Regions
 from semivox.errors import DataError
 from semivox.files import load_json
 from semivox.numerals import whole_number
+
+if TYPE_CHECKING:
+    from semivox.cohort.case import Cohort
 
 
 def example(channels: Sequence[str] = ("MRI",), ending: str = ".nii.gz") -> str:
@@ -29,6 +32,12 @@ ORDER = "regions_class_order"
 LABEL_KEYS = ("labels", ORDER)
 """What :func:`label_entries` writes."""
 ABOUT = ("name", "licence", "reference")
+KINDS: dict[Any, str] = {
+    bool: "true or false",
+    bool | None: "true or false",
+    dict: "an object",
+    list: "a list",
+}
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,10 @@ def _content(path: Path) -> dict[str, Any]:
             "not readable as JSON", path=path, found=str(error), remedy="mend the file; e.g. " + EXAMPLE
         ) from error
     if not isinstance(content, dict):
-        raise DataError("not an object", path=path, found=type(content).__name__, expected=EXAMPLE)
+        raise DataError(
+            "not an object", path=path, found=type(content).__name__, expected=EXAMPLE,
+            remedy="write the keys and their values in braces",
+        )  # fmt: skip
     return content
 
 
@@ -127,6 +139,25 @@ def class_value(token: object, classes: Mapping[int, str]) -> int | None:
         if token == name or str(token) == str(value):
             return value
     return None
+
+
+def without_class(number: int, cohort: Cohort) -> str:
+    """What to do about a structure that no labelled case has: it names each place that mentions it, so that
+    whoever takes it out there leaves nothing that does."""
+    if len(cohort.structures) == 1:
+        return "label a case that has it"
+    one = {number: cohort.structures[number]}
+    keys = {
+        "labels": True,
+        ORDER: bool(cohort.regions),
+        "may_be_empty": number in cohort.may_be_empty,
+        "codes": any(class_value(token, one) for token in cohort.codes),
+        "colours": any(class_value(token, one) for token in cohort.colours),
+    }
+    listed = any(case.annotated is not None and number in cohort.structures_of(case) for case in cohort.cases)
+    named = ", ".join(f"'{key}'" for key, there in keys.items() if there)
+    also = ", and 'annotated' in cases.csv" if listed else ""
+    return f"label a case that has it, or remove it from {named} in dataset.json{also}"
 
 
 def label_entries(classes: Mapping[int, str], regions: Regions, ignore: int | None = None) -> dict[str, Any]:
@@ -163,7 +194,11 @@ def _labels(path: Path, content: Mapping[str, Any]) -> tuple[dict[int, str], int
     for name, value in entries:
         number = _value(path, name, value[0] if isinstance(value, list) and value else value)
         if number in named or number == ignore or (number and name in named.values()):
-            raise DataError("a label is declared twice", path=path, found=f"{name!r}: {number}")
+            raise DataError(
+                "a label is declared twice", path=path, found=f"{name!r}: {number}",
+                expected="each name and each value once, in 'labels'",
+                remedy="take out one of the two, or give it a name and a value of its own",
+            )  # fmt: skip
         if str(name).lower() == "ignore" and number != 0:
             ignore = number
         else:
@@ -203,7 +238,11 @@ def _regions(
         values = [_value(path, name, v) for v in (value if isinstance(value, list) else [value])]
         if str(name).lower() == "ignore" and values != [0]:
             if len(values) != 1:
-                raise DataError("'ignore' is one label value", path=path, found=f"{name!r}: {value}")
+                raise DataError(
+                    "'ignore' is one label value", path=path, found=f"{name!r}: {value}",
+                    expected='a number, such as "ignore": 255',
+                    remedy="write one value into the label files where nothing is known, and name that one",
+                )  # fmt: skip
             ignore = values[0]
         elif values != [0]:
             made_of[str(name)] = values
@@ -223,7 +262,8 @@ def _regions(
     if wrong is None and ignore in regions.atoms:
         wrong = "the value of 'ignore' lies in a region", str(ignore), "a value of its own"
     if wrong is not None:
-        raise DataError(wrong[0], path=path, found=wrong[1], expected=wrong[2])
+        remedy = f"correct 'labels' and '{ORDER}', which go together"
+        raise DataError(wrong[0], path=path, found=wrong[1], expected=wrong[2], remedy=remedy)
     return regions.atoms, ignore, regions
 
 
@@ -233,6 +273,7 @@ def _value(path: Path, name: Any, value: Any) -> int:
         raise DataError(
             "a label value is not a whole number", path=path, found=f"{name!r}: {value!r}",
             expected="0, 1, 2, ..., or a list of them",
+            remedy="give each name in 'labels' the value that its voxels have in the label files",
         )  # fmt: skip
     return number
 
@@ -251,8 +292,9 @@ def _channels(path: Path, names: Any) -> tuple[str, ...]:
     if found and len(found) == len(by_index) and set(found) == set(range(len(found))):
         return tuple(found[i] for i in range(len(found)))
     raise DataError(
-        "'channel_names' is not understood", path=path, found=names, expected='{"0": "T1", "1": "T2"}'
-    )
+        "'channel_names' is not understood", path=path, found=names, expected='{"0": "T1", "1": "T2"}',
+        remedy="number the channels from 0 on, and name each",
+    )  # fmt: skip
 
 
 def _is_name(value: Any) -> bool:
@@ -264,6 +306,7 @@ def _file_ending(path: Path, ending: Any) -> str | None:
         raise DataError(
             "'file_ending' is not a format that semivox reads", path=path, found=ending,
             expected=", ".join(ENDINGS),
+            remedy="correct it, or take the key out: the ending is then that of the images",
         )  # fmt: skip
     return ending
 
@@ -280,6 +323,7 @@ def _pairs(path: Path, training: Any) -> tuple[tuple[str, str | None], ...] | No
             raise DataError(
                 "an entry of 'training' is not understood", path=path, found=entry,
                 expected='{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}',
+                remedy="write it so, or take 'training' out: cases are then found by the names of the files",
             )  # fmt: skip
         pairs.append((image, label or None))
     return tuple(pairs)
@@ -292,22 +336,25 @@ def _values(path: Path, key: str, tokens: Any, classes: Mapping[int, str]) -> tu
         raise DataError(
             f"'{key}' names no declared class", path=path, found=tokens[values.index(None)],
             expected=", ".join(f"{name} or {value}" for value, name in classes.items()),
+            remedy=f"take it out of '{key}', or declare it in 'labels'",
         )  # fmt: skip
     return tuple(sorted({v for v in values if v is not None}))
 
 
 def _texts(path: Path, key: str, value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise DataError(f"'{key}' is of the wrong kind", path=path, found=value, expected="a list of names")
+        raise _wrong_kind(path, key, value, "a list of names")
     return value
 
 
 def _of_kind(path: Path, key: str, value: Any, kind: Any) -> Any:
     if not isinstance(value, kind):
-        raise DataError(
-            f"'{key}' is of the wrong kind",
-            path=path,
-            found=repr(value),
-            expected=getattr(kind, "__name__", kind),
-        )
+        raise _wrong_kind(path, key, value, KINDS[kind])
     return value
+
+
+def _wrong_kind(path: Path, key: str, value: Any, expected: str) -> DataError:
+    return DataError(
+        f"'{key}' is of the wrong kind", path=path, found=repr(value), expected=expected,
+        remedy="write it so, or take the key out: it is not needed",
+    )  # fmt: skip

@@ -16,6 +16,7 @@ from semivox.cohort.cases_csv import Row, in_order, read_cases_csv
 from semivox.cohort.dataset_json import Declared, FileKeys, example, read_dataset_json, read_file_keys
 from semivox.cohort.dicom.places import holds_dicom, is_archive
 from semivox.cohort.formats import is_dicom, read_geometry, read_label, read_segments, stem_of
+from semivox.cohort.labeled_set import LabeledSet
 from semivox.cohort.layouts import WHOLE, Found, dicom_files, nnunet_files, pair_files, plain_files
 from semivox.cohort.naming import Files, image_files
 from semivox.cohort.segments import Segment, named_by_segments
@@ -39,7 +40,7 @@ class Scan:
     warnings: tuple[tuple[str, DataError], ...]
 
 
-def load_cohort(root: str | Path, labeled: str | None = None) -> Cohort:
+def load_cohort(root: str | Path, labeled: LabeledSet | None = None) -> Cohort:
     """The cases of a data folder, in the order of ``cases.csv`` and then of their names.
 
     Three layouts are read: nnU-Net's (``imagesTr``, ``labelsTr``), MSD's (pairs in ``dataset.json``) and two
@@ -66,7 +67,7 @@ def load_cohort(root: str | Path, labeled: str | None = None) -> Cohort:
     return scan.cohort
 
 
-def scan_folder(root: str | Path, labeled: str | None = None) -> Scan:
+def scan_folder(root: str | Path, labeled: LabeledSet | None = None) -> Scan:
     """As :func:`load_cohort`, but faults of single cases are collected; such cases stay in the cohort."""
     root = Path(root)
     if not root.is_dir() and not is_archive(root):
@@ -290,7 +291,7 @@ def _case(files: Files, row: Row) -> Case:
 
 
 def _inferred_classes(
-    root: Path, cases: tuple[Case, ...], labeled: str | None, ending: str
+    root: Path, cases: tuple[Case, ...], labeled: LabeledSet | None, ending: str
 ) -> dict[int, Segment]:
     """Every value other than 0 in the labelled cases' labels, with the name that their segments give it, else
     ``class_VALUE``; none where no case has a label yet. ``ending``: of the images."""

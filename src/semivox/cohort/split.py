@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from semivox.cohort.case import Case, Cohort, Split
+from semivox.cohort.labeled_set import LabeledSet, as_text
 from semivox.errors import SettingsError
 from semivox.files import read_text
 from semivox.randomness import Key
@@ -18,13 +19,13 @@ BREAK = re.compile(r"\r\n|\r|\n")
 """Ends of lines; others that Unicode has may stand in a name."""
 
 
-def split_cohort(cohort: Cohort, labeled: str | None) -> Split:
+def split_cohort(cohort: Cohort, labeled: LabeledSet | None) -> Split:
     """Divide the training cases (role "test" left out) into labelled and unlabelled, both in cohort order.
 
     Parameters
     ----------
     labeled
-        ``"8"``: the first 8 cases with a label file; ``"7p"``: all labelled cases of the first 7 patients;
+        8 or ``"8"``: the first 8 cases with a label file; ``"7p"``: all those of the first 7 patients;
         ``"8@3"``, ``"7p@3"``: drawn at random with seed 3, patient after patient, so that at most one patient
         is cut and a smaller draw with the same seed is part of a larger one; or the path of a file with one
         case name a line. None: every case with a label file.
@@ -35,17 +36,18 @@ def split_cohort(cohort: Cohort, labeled: str | None) -> Split:
     Raises
     ------
     SettingsError
-        More cases or patients than there are, unknown names, or none.
+        More cases or patients than there are, unknown names, or none; a value of another kind.
     """
+    text = None if labeled is None else as_text(labeled)
     candidates = [case for case in cohort.cases if case.label is not None and case.role == ""]
-    if labeled is None:
+    if text is None:
         chosen = candidates
-    elif match := COUNT.fullmatch(labeled.strip()):
+    elif match := COUNT.fullmatch(text.strip()):
         by_patient, seed = bool(match[2]), match[3]
         pool = candidates if seed is None else _shuffled_patients(candidates, int(seed))
-        chosen = _first(pool, int(match[1]), by_patient, labeled)
+        chosen = _first(pool, int(match[1]), by_patient, text)
     else:
-        chosen = _named(cohort, candidates, Path(labeled))
+        chosen = _named(cohort, candidates, Path(text))
     names = {case.name for case in chosen}
     return Split(
         labeled=tuple(case for case in cohort.cases if case.name in names),
@@ -106,12 +108,14 @@ def _named(cohort: Cohort, candidates: list[Case], path: Path) -> list[Case]:
     return [labelled[name] for name in dict.fromkeys(names)]
 
 
-def one_way(labeled: str) -> str:
+def one_way(labeled: LabeledSet) -> str:
     """A size of a labelled set written one way, since it names folders and runs are compared by it: ``"03"``
-    -> ``"3"``, ``"07p@01"`` -> ``"7p@1"``; any other text, such as a file's path, as it is."""
-    match = COUNT.fullmatch(labeled.strip())
+    -> ``"3"``, ``"07p@01"`` -> ``"7p@1"``; any other text, such as a file's path, as it is.
+    Raises SettingsError for a value of another kind."""
+    text = as_text(labeled)
+    match = COUNT.fullmatch(text.strip())
     if match is None:
-        return labeled
+        return text
     seed = "" if match[3] is None else f"@{int(match[3])}"
     return f"{int(match[1])}{match[2]}{seed}"
 

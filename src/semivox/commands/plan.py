@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from semivox.cohort import LabeledSet
 from semivox.duration import budget_seconds, parse_duration
 from semivox.heavy_imports import heavy_imports
 from semivox.options import Command, Flag, Json, Positional, from_options
@@ -28,7 +29,7 @@ class PlanOptions:
     """A data folder."""
     budget: Annotated[str | float | None, Flag("T", parse=parse_duration)] = None
     """Training time, such as 30m, 2h or 1h30m; without it the number of steps stays open."""
-    labeled: Annotated[str | None, Flag("SET", same_as="semivox.training.config:RunSettings")] = None
+    labeled: Annotated[LabeledSet | None, Flag("SET", same_as="semivox.training.config:RunSettings")] = None
     out: Annotated[str | Path | None, Flag("FILE", writes="file")] = None
     """Write the plan there as ``plan.json``, for ``train --plan``."""
     _: KW_ONLY

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from semivox.cohort import LabeledSet
 from semivox.heavy_imports import heavy_imports
 from semivox.options import Command, Flag, Json, Positional, from_options
 from semivox.ranking.result import Ranking, render
@@ -49,10 +50,10 @@ class RankOptions:
     of its ranks under those that can be measured."""
     seed: Annotated[int, Flag("S")] = 0
     """Of the lots."""
-    curve: Annotated[Sequence[str], Flag("FOLDER", repeat=True)] = ()
+    curve: Annotated[str | Path | Sequence[str | Path], Flag("FOLDER", repeat=True)] = ()
     """A folder of ``train --folds``; given for two or more of different size, it is told what the labels
     of the chosen scans will bring."""
-    labeled: Annotated[str | int | None, Flag("SET", default="the run's cases")] = None
+    labeled: Annotated[LabeledSet | None, Flag("SET", default="the run's cases")] = None
     """Which cases of DATA are labelled already, as for ``train``."""
     out: Annotated[
         str | Path | None,

@@ -53,7 +53,7 @@ def as_comparison(asked: TrainOptions) -> CompareOptions:
             path=asked.folder,
             remedy="choose another --out, or add --resume to go on with its folds",
         )
-    cohort = load_cohort(Path(asked.data), None if asked.labeled is None else str(asked.labeled))
+    cohort = load_cohort(Path(asked.data), asked.labeled)
     method = _method(asked, before, cohort)
     more: dict[str, Any] = {} if asked.devices is None else {"run.devices": asked.devices}
     first = left_to_us(asked, cohort)

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated
 
+from semivox.cohort import LabeledSet
 from semivox.options import Flag, Positional
 from semivox.training.options import DATA, MACHINE, METHOD, TrainingOptions
 
@@ -26,7 +27,7 @@ class CompareOptions(TrainingOptions):
     _: KW_ONLY
     methods: Annotated[str | Sequence[str], Flag("LIST", METHOD)]
     """Names as ``train`` takes them, NAME,NAME{KEY=VALUE,...}; all: the whole catalogue."""
-    labeled: Annotated[str | int | Sequence[str | int] | None, Flag("LIST", DATA, default="all")] = None
+    labeled: Annotated[LabeledSet | Sequence[LabeledSet] | None, Flag("LIST", DATA, default="all")] = None
     """Labelled sets, such as 8,7p,8@3 or a file of names; all: every case with a label file."""
     seeds: Annotated[str | int | Sequence[int] | None, Flag("LIST", CELLS, default="0")] = None
     """Seeds of the trainings, such as 0,1,2."""

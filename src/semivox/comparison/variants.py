@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from semivox.cohort import sha256_file
+from semivox.cohort import LabeledSet, sha256_file
 from semivox.cohort.split import COUNT, one_way
 from semivox.errors import SettingsError
 from semivox.methods import load_method
@@ -77,7 +77,7 @@ def read_methods(
     return (tuple(chosen), first, False) if first in chosen else ((first, *chosen), first, True)
 
 
-def read_labeled(given: str | int | Sequence[str | int] | None) -> tuple[Choice, ...]:
+def read_labeled(given: LabeledSet | Sequence[LabeledSet] | None) -> tuple[Choice, ...]:
     """The labelled sets, each once by its name; ``all`` (and None) is every case with a label file. The name
     of a file's set holds a part of the file's hash: other names in it are another set."""
     chosen: dict[str, Choice] = {}

@@ -19,14 +19,14 @@ from semivox.inference.ensemble import members_of
 MEASURED, CASES, CELL = "cross_validation.json", "cases.json", "cell.json"
 
 
-def read_points(folders: Iterable[str | Path]) -> tuple[list[Point], list[str]]:
+def read_points(folders: str | Path | Iterable[str | Path]) -> tuple[list[Point], list[str]]:
     """A point for each folder: every patient measured by the run that has not seen it; and notes on what
     makes the points less comparable.
 
     Raises DataError for a folder whose folds are not all measured.
     """
     points, trained = [], dict[str, str]()
-    for folder in map(Path, folders):
+    for folder in map(Path, [folders] if isinstance(folders, str | Path) else folders):
         if not (folder / MEASURED).is_file():
             raise DataError(
                 "holds no measured folds",

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_type_hints
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from semivox.inference.predictor import Pieces, Predictor
 from semivox.inference.weights import load_networks, read_card
 from semivox.networks import bf16_error, computes_bf16, fold_norms
 from semivox.networks.precision import FAR
+from semivox.option_kinds import refuse_other_kind
 from semivox.prepare import Plan, plan_from_json
 from semivox.randomness import Key
 from semivox.ranges import MOST_PROCESSES
@@ -119,14 +120,13 @@ def load_model(
     DataError
         ``run`` holds no model, a damaged one, or one of a newer format.
     SettingsError
-        Unknown weights or device; ``tta`` where training mirrored nothing.
+        Unknown weights, device, precision or pieces; ``tta`` where training mirrored nothing.
     """
+    kinds = get_type_hints(Loading)
+    for name, value in {"precision": precision, "whole": whole, "pieces": pieces, "tta": tta}.items():
+        refuse_other_kind(name, value, kinds[name])
     card = read_card(run)
-    if threads is not None:
-        if not 1 <= threads <= MOST_PROCESSES:
-            expected = f"1 to {MOST_PROCESSES}, best as many as cores"
-            raise SettingsError("no such number of threads", found=threads, expected=expected)
-        torch.set_num_threads(threads)
+    _use_threads(threads)
     where = choose_device(device)
     roles, name = _roles(Path(run), card, weights)
     plan = plan_from_json(card["plan"])
@@ -147,6 +147,15 @@ def load_model(
         pieces=pieces,
         mirror_axes=_mirror_axes(Path(run), card) if tta else (),
     )
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads is None:
+        return
+    if not 1 <= threads <= MOST_PROCESSES:
+        expected = f"1 to {MOST_PROCESSES}, best as many as cores"
+        raise SettingsError("no such number of threads", found=threads, expected=expected)
+    torch.set_num_threads(threads)
 
 
 def _mirror_axes(run: Path, card: Mapping[str, Any]) -> tuple[int, ...]:

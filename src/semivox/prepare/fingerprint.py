@@ -24,6 +24,7 @@ from semivox.cohort import (
     read_case,
     refuse_not_finite,
     within,
+    without_class,
 )
 from semivox.components import box_of, largest_component
 from semivox.errors import DataError, SettingsError
@@ -214,7 +215,7 @@ def _measured(
             raise DataError(
                 f"no labelled case has class {number} ({name})",
                 path=cohort.root,
-                remedy="label a case that has it, or take it out of `labels` in dataset.json",
+                remedy=without_class(number, cohort),
             )
     samples = np.concatenate([sample for _, sample in results], axis=1)
     return Drawn(tuple(_intensity(channel) for channel in samples), measured)

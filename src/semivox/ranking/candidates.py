@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from semivox.cohort import Case, Cohort, split_cohort
+from semivox.cohort import Case, Cohort, LabeledSet, split_cohort
 from semivox.cohort.folder import scan_folder
 from semivox.errors import DataError, SettingsError
 from semivox.ranking.labeled import Labeled, labeled_cases
 
 
-def cohort_of(data: Path, labeled: str | int | None) -> tuple[Cohort, dict[str, str]]:
+def cohort_of(data: Path, labeled: LabeledSet | None) -> tuple[Cohort, dict[str, str]]:
     """The cohort, and what is wrong with single cases by name."""
-    scan = scan_folder(data, None if labeled is None else str(labeled))
+    scan = scan_folder(data, labeled)
     for case, error in scan.errors:
         if not case:
             raise error
     return scan.cohort, {case: str(error) for case, error in scan.errors}
 
 
-def labeled_in(cohort: Cohort, labeled: str | int | None, run: Path | None) -> Labeled:
+def labeled_in(cohort: Cohort, labeled: LabeledSet | None, run: Path | None) -> Labeled:
     """The cases that ``labeled`` names; without it those that ``run`` learned from, or, without a run, all
     with a label file."""
     if labeled is None and run is not None:
         return labeled_cases(run, cohort)
-    cases = split_cohort(cohort, None if labeled is None else str(labeled)).labeled
+    cases = split_cohort(cohort, labeled).labeled
     return Labeled(cases, (), frozenset(case.group for case in cases), ())
 
 

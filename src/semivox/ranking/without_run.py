@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from semivox.cohort import read_case, refuse_not_finite
+from semivox.cohort import LabeledSet, read_case, refuse_not_finite
 from semivox.errors import SemivoxError
 from semivox.ranking.candidates import cohort_of, labeled_in, refuse_none, unlabeled_in
 from semivox.ranking.first_scans import numbers_of, rank_first
@@ -18,7 +18,7 @@ def rank_without_run(
     out: Path,
     top: int | None,
     usual: int,
-    labeled: str | int | None = None,
+    labeled: LabeledSet | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Ranking:
     """Choose ``top`` scans (or ``usual``, if that many are left), and write the ranking into ``out``."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from semivox.cohort import Cohort, Split, split_cohort
+from semivox.cohort import Cohort, LabeledSet, Split, split_cohort
 from semivox.errors import SettingsError
 from semivox.methods import Facts, Method
 from semivox.methods.catalog import RECOMMENDED
@@ -61,11 +61,11 @@ def _options(asked: TrainOptions) -> dict[str, Any]:
     return {name: value for name, value in asked.given().items() if name not in PLACES}
 
 
-def _labeled(asked: TrainOptions) -> str | None:
+def _labeled(asked: TrainOptions) -> LabeledSet | None:
     """Which cases are labelled, by its flag or as a setting."""
     among = assignments(asked.settings)
     given = (asked.labeled, among.get("run.labeled"), among.get("labeled"))
-    return next((str(each) for each in given if each is not None), None)
+    return next((each for each in given if each is not None), None)
 
 
 def left_to_us(asked: TrainOptions, cohort: Cohort) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _labels_alone(known: int) -> str:
     return BOXES if known < FEW_LABELED else "supervised"
 
 
-def _counted(cohort: Cohort, labeled: str | None) -> tuple[int, int]:
+def _counted(cohort: Cohort, labeled: LabeledSet | None) -> tuple[int, int]:
     split = split_cohort(cohort, labeled)
     return len(split.labeled), len(split.unlabeled)
 

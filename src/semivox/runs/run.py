@@ -118,7 +118,7 @@ class Run:
         self.display: Display = asked.display if asked.display and rank_here() == 0 else Silent()
         told = self.display if is_asked() else Silent()
         refuse_taken(asked)
-        self.cohort = load_cohort(Path(asked.data), None if asked.labeled is None else str(asked.labeled))
+        self.cohort = load_cohort(Path(asked.data), asked.labeled)
         self.config, self.method_class = settings_of(asked, self.cohort)
         self.split = split_cohort(self.cohort, self.config.run.labeled)
         given = self.method_class, self.cohort, self.split, told

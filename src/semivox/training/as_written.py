@@ -14,6 +14,7 @@ from pydantic import BeforeValidator
 from semivox.cohort import COUNT
 from semivox.cohort.split import one_way
 from semivox.duration import parse_duration
+from semivox.errors import SettingsError
 from semivox.files import real_path
 from semivox.pretrained import is_run
 from semivox.ranges import SomeSeconds
@@ -24,10 +25,10 @@ def _text(value: Any) -> Any:
 
 
 def _cases(value: Any) -> Any:
-    text = _text(value)
-    if isinstance(text, str):
-        return one_way(text)
-    raise ValueError("8, 7p, 8@3, 7p@3, or a file with one case name a line")
+    try:
+        return one_way(value)
+    except SettingsError:
+        raise ValueError("8, 7p, 8@3, 7p@3, or a file with one case name a line") from None
 
 
 def _seconds(value: Any) -> Any:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from semivox.cohort import LabeledSet
 from semivox.duration import parse_duration
 from semivox.options import Flag, Positional
 
@@ -64,7 +65,7 @@ class TrainOptions(TrainingOptions):
     _: KW_ONLY
     method: Annotated[str | None, Flag("NAME", METHOD, default="auto", same_as=RUN)] = None
     """NAME{KEY=VALUE,...} also sets its settings; see ``semivox methods``."""
-    labeled: Annotated[str | int | None, Flag("SET", DATA, same_as=RUN)] = None
+    labeled: Annotated[LabeledSet | None, Flag("SET", DATA, same_as=RUN)] = None
     seed: Annotated[int | None, Flag("S", METHOD, same_as=RUN)] = None
     folds: Annotated[int | None, Flag("K", DATA)] = None
     """Cut the labelled cases by patient into K folds and train a run for each, which does not see it and is
