@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +17,7 @@ import pytest
 
 from semivox.cohort.case import Case
 from semivox.cohort.scans import find_scans
-from semivox.errors import DataError
+from semivox.errors import DataError, DiskFault, SettingsError
 from semivox.inference import Segmentation, load_model
 from semivox.inference.folder import predict_folder
 from semivox.inference.model import Model
@@ -186,3 +191,66 @@ def test_a_scan_that_would_take_all_the_memory_fails_by_name_and_the_others_do_n
     assert str(odd) in report.failed[0].reason
     assert fault in report.failed[0].reason
     assert masks(tmp_path / "out") == ["a", "c"]
+
+
+def contents(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_a_second_call_into_a_folder_is_refused_and_the_first_ends_well(
+    model: Model, scans: tuple[Case, ...], tmp_path: Path
+) -> None:
+    out, refused = tmp_path / "out", list[BaseException | None]()
+
+    def second(done: int, of: int, row: object) -> None:
+        with ThreadPoolExecutor(1) as other:
+            refused.append(other.submit(predict_folder, model, scans[2:], out, Wanted()).exception())
+
+    predict_folder(model, scans[:2], out, Wanted(), progress=second)
+    assert [type(error) for error in refused] == [SettingsError] * 2
+    who = f"found process {os.getpid()} on {socket.gethostname()}"
+    assert f"{out}: another predict writes into this folder; {who}" in str(refused[0])
+    assert contents(out) == ["a.nii.gz", "b.nii.gz", "dataset.json", "predictions.csv", "predictions.json"]
+    assert sorted(recorded(out)) == ["a", "b"]
+    predict_folder(model, scans[2:], out, Wanted())
+    assert sorted(recorded(out)) == list("abcd")
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from semivox.inference.sole_writer import sole_writer
+with sole_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_another_processs_until_that_is_killed(
+    model: Model, scans: tuple[Case, ...], tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "out"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(SettingsError, match=f"found process {other.pid} on "):
+            predict_folder(model, scans[:1], out, Wanted())
+        other.kill()
+    assert predict_folder(model, scans[:1], out, Wanted()).failed == ()
+    assert contents(out) == ["a.nii.gz", "dataset.json", "predictions.csv", "predictions.json"]
+
+
+def test_a_call_that_fails_lets_go_and_leaves_no_new_folder(
+    model: Model, scans: tuple[Case, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise DiskFault("there is no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("semivox.inference.folder._refuse_full", full)
+        with pytest.raises(DiskFault):
+            predict_folder(model, scans[:1], tmp_path / "new" / "out", Wanted())
+    assert not (tmp_path / "new").exists()
+    assert predict_folder(model, scans[:1], tmp_path / "new" / "out", Wanted()).failed == ()

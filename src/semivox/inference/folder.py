@@ -25,6 +25,7 @@ from semivox.inference.predictor import Predictor
 from semivox.inference.promise import UNCALIBRATED, Calibration
 from semivox.inference.record import Record, Row, kept_rows
 from semivox.inference.scan_work import PROBABILITIES, UNCERTAINTY, ScanWork, Wanted, named
+from semivox.inference.sole_writer import sole_writer
 from semivox.machine import freed_memory_kept
 from semivox.output_places import refuse_in_run
 
@@ -120,42 +121,43 @@ def predict_folder(
     ``faults`` of single cases fail them unread; ``left_out`` and ``notes`` go into the report;
     ``calibration`` tells what agreement is worth.
     ``progress(done, all, row)`` is called after each case. Raises SettingsError if ``out`` holds predictions
-    of other classes, or a mask would take a scan's place.
+    of other classes, another call writes into it, or a mask would take a scan's place.
     """
     faults = faults or {}
     _check_folder(model, scans, out)
-    kept = kept_rows(out)
-    there = {row.case for row in kept}
-    _refuse_full(model, [scan for scan in scans if scan.name not in there], out, wanted)
-    record = Record(out, _head(model, calibration), kept)
-    kept.clear()  # of thousands, that is memory
-    _write_dataset_json(model, scans, out, wanted)
-    record.write()
     rows: list[Row] = []
     skipped: list[str] = []
+    with sole_writer(out):
+        kept = kept_rows(out)
+        there = {row.case for row in kept}
+        _refuse_full(model, [scan for scan in scans if scan.name not in there], out, wanted)
+        record = Record(out, _head(model, calibration), kept)
+        kept.clear()  # of thousands, that is memory
+        _write_dataset_json(model, scans, out, wanted)
+        record.write()
 
-    def settle(row: Row, fresh: bool) -> bool:
-        """Put a case on record; False: no more are wanted."""
-        if fresh:
-            record.put(row)
-            rows.append(row)
-        else:
-            skipped.append(row.case)
-        if progress is not None:
-            progress(len(rows) + len(skipped), len(scans), row)
-        return not (fail_fast and row.status == "failed")
+        def settle(row: Row, fresh: bool) -> bool:
+            """Put a case on record; False: no more are wanted."""
+            if fresh:
+                record.put(row)
+                rows.append(row)
+            else:
+                skipped.append(row.case)
+            if progress is not None:
+                progress(len(rows) + len(skipped), len(scans), row)
+            return not (fail_fast and row.status == "failed")
 
-    def work(scan: Case) -> ScanWork:
-        before, forget = record.get(scan.name), partial(record.forget, scan.name)
-        return ScanWork(model, scan, out, wanted, before, forget, faults.get(scan.name), calibration)
+        def work(scan: Case) -> ScanWork:
+            before, forget = record.get(scan.name), partial(record.forget, scan.name)
+            return ScanWork(model, scan, out, wanted, before, forget, faults.get(scan.name), calibration)
 
-    try:
-        if elsewhere is None:
-            _predict_here(scans, work, settle, skip_existing)
-        else:
-            _predict_elsewhere(elsewhere, scans, work, settle, skip_existing)
-    finally:  # an interrupted call, too, leaves the record of every mask that is there
-        record.close()
+        try:
+            if elsewhere is None:
+                _predict_here(scans, work, settle, skip_existing)
+            else:
+                _predict_elsewhere(elsewhere, scans, work, settle, skip_existing)
+        finally:  # an interrupted call, too, leaves the record of every mask that is there
+            record.close()
     undertrained = model.card.get("undertrained")
     return PredictionReport(
         out, model.model_id, tuple(rows), tuple(skipped), left_out, notes, undertrained, calibration.to_json()
