@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from semivox.errors import SemivoxError
 from semivox.files import replacing
 from semivox.pretraining import KINDS, Recipe, make_scan, write_scans
 
@@ -73,7 +74,10 @@ def main() -> None:
     recipe = Recipe(given.seed, tuple(given.shape), spacing, given.channels)
     began = time.perf_counter()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the workers
-    seconds = write_scans(given.out, recipe, given.scans, given.workers)
+    try:
+        seconds = write_scans(given.out, recipe, given.scans, given.workers)
+    except SemivoxError as error:
+        raise SystemExit(str(error)) from None
     print(
         f"{given.scans} scans in {time.perf_counter() - began:.1f} s; "
         f"{60 * given.scans / seconds:.0f} a minute of a processor"

@@ -4,6 +4,7 @@ The package's own weights were learned from such scans alone (``semivox.pretrain
 """
 
 from semivox.pretraining.anatomy import KINDS
-from semivox.pretraining.scans import Recipe, Scan, make_scan, name_of, write_generated_scans, write_scans
+from semivox.pretraining.recipe import Recipe
+from semivox.pretraining.scans import Scan, make_scan, name_of, write_generated_scans, write_scans
 
 __all__ = ["KINDS", "Recipe", "Scan", "make_scan", "name_of", "write_generated_scans", "write_scans"]

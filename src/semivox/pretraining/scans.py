@@ -12,19 +12,18 @@ real organs' shapes, put together at random.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from semivox.cohort import Source, Volume, write_mask, write_volume
 from semivox.cohort.new_folder import new_folder, write_tables
-from semivox.errors import SettingsError
-from semivox.pretraining.anatomy import KINDS, Grid, draw_anatomy
+from semivox.pretraining.anatomy import KINDS, LABEL, Grid, draw_anatomy
+from semivox.pretraining.recipe import Recipe, whole
 from semivox.pretraining.rendering import coarse_mean, render
 from semivox.randomness import Key
 
@@ -33,6 +32,8 @@ FOREGROUND = (0.05, 0.60)
 TRIES = 6
 ENOUGH = 3
 """Classes that a scan has, at least, unless all tries fail."""
+MOST_SCANS = 1_000_000
+"""Of a folder: names have six digits."""
 CHUNK = 8
 """Scans that a worker makes in one go."""
 
@@ -44,31 +45,11 @@ class Scan(NamedTuple):
     label: np.ndarray
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What all scans of a folder have in common."""
+class Made(NamedTuple):
+    """Of a chunk: the processor seconds that it took, and the label values in it."""
 
-    seed: int
-    shape: tuple[int, ...]
-    spacing: tuple[float, ...] | None = None
-    channels: int = 1
-
-    @property
-    def ending(self) -> str:
-        return ".png" if len(self.shape) == 2 and self.spacing is None else ".nii.gz"
-
-    def check(self) -> None:
-        """Raise SettingsError for what cannot be made."""
-        numbers = " ".join(map(str, self.shape))
-        if len(self.shape) not in (2, 3) or min(self.shape) < 4:
-            raise SettingsError("no such shape", found=numbers, expected="2 or 3 numbers, 4 and more")
-        if self.spacing is not None and (
-            len(self.spacing) != len(self.shape) or not all(0 < edge < np.inf for edge in self.spacing)
-        ):
-            lengths = f"{len(self.shape)} lengths"
-            raise SettingsError("the spacing does not fit the shape", found=self.spacing, expected=lengths)
-        if self.channels < 1:
-            raise SettingsError("no such number of channels", found=self.channels, expected="1 and more")
+    seconds: float
+    values: frozenset[int]
 
 
 def name_of(number: int) -> str:
@@ -97,8 +78,8 @@ def commonest(label: np.ndarray, grid: Grid) -> np.ndarray:
     return np.argmax(votes, axis=0).astype(np.uint8)
 
 
-def write_scan(folder: Path, recipe: Recipe, number: int) -> None:
-    """Its image and its label into the folder's ``imagesTr`` and ``labelsTr``."""
+def write_scan(folder: Path, recipe: Recipe, number: int) -> set[int]:
+    """Its image and its label into the folder's ``imagesTr`` and ``labelsTr``; returns the label's values."""
     scan, name, ending = make_scan(recipe, number), name_of(number), recipe.ending
     affine = np.diag([*(recipe.spacing or (1.0,) * len(recipe.shape)), *(1.0, 1.0)][:4])
     top, kind = (255, np.uint8) if ending == ".png" else (1000, np.int16)
@@ -107,6 +88,7 @@ def write_scan(folder: Path, recipe: Recipe, number: int) -> None:
         like = Volume(channels, affine, Source(format="array"), "known" if recipe.spacing else "unknown")
         write_volume(folder / "imagesTr" / f"{name}_{c:04d}{ending}", channels, like)
     write_mask(folder / "labelsTr" / f"{name}{ending}", scan.label, like)
+    return set(np.unique(scan.label).tolist())
 
 
 def is_colour(recipe: Recipe) -> bool:
@@ -114,12 +96,10 @@ def is_colour(recipe: Recipe) -> bool:
     return recipe.ending == ".png" and recipe.channels == 3
 
 
-def write_chunk(folder: Path, recipe: Recipe, numbers: Sequence[int]) -> float:
-    """Processor seconds that it took."""
+def write_chunk(folder: Path, recipe: Recipe, numbers: Sequence[int]) -> Made:
     began = time.process_time()
-    for number in numbers:
-        write_scan(folder, recipe, number)
-    return time.process_time() - began
+    values = [write_scan(folder, recipe, number) for number in numbers]
+    return Made(time.process_time() - began, frozenset().union(*values))
 
 
 def write_generated_scans(
@@ -140,7 +120,7 @@ def write_generated_scans(
     out
         A new or an empty folder.
     scans
-        How many.
+        How many, up to a million.
     shape
         Voxels along each axis, two or three numbers of 4 and more.
     spacing
@@ -154,49 +134,57 @@ def write_generated_scans(
 
     Returns
     -------
-    The folder, for :func:`semivox.train`: NIfTI (int16), or PNG (8 bits) in 2D without ``spacing``.
+    The folder, for :func:`semivox.train`: NIfTI (int16), or PNG (8 bits) in 2D without ``spacing``. Its
+    classes are the kinds of structure that occur in it; a kind has the same label value in every folder.
 
     Raises
     ------
     DataError
         ``out`` exists and is not empty, or cannot be written.
     SettingsError
-        There are no such scans.
+        There are no such scans, or one of them needs more memory than is free.
     """
-    recipe = Recipe(seed, tuple(shape), None if spacing is None else tuple(spacing), channels)
+    # whatever was given: `write_scans` looks at it
+    recipe = Recipe(seed, cast(Any, shape), cast(Any, spacing), channels)
     write_scans(Path(out), recipe, scans, workers)
     return Path(out)
 
 
 def write_scans(out: Path, recipe: Recipe, scans: int, workers: int = 1) -> float:
     """:func:`write_generated_scans` of a recipe; returns the processor seconds that its scans took."""
-    recipe.check()
-    if scans < 1 or workers < 1:
-        raise SettingsError("too few", found=f"{scans} scans, {workers} workers", expected="1 and more")
-    names = [name_of(number) for number in range(scans)]
-    colours = ("red", "green", "blue") if is_colour(recipe) else None
-    dataset = {
-        "name": "semivox generated scans",
-        "channel_names": {
-            str(c): colours[c] if colours else f"generated_{c}" for c in range(recipe.channels)
-        },
-        "labels": {"background": 0, **{kind: value for value, kind in enumerate(KINDS, 1)}},
-        "file_ending": recipe.ending,
-        "may_be_empty": [*KINDS],
-        "spacing_known": recipe.spacing is not None,
-        "numTraining": scans,
-    }
+    recipe = recipe.checked()
+    scans, workers = whole("number of scans", scans, 1, MOST_SCANS), whole("number of workers", workers, 1)
     with new_folder(out) as root:
         for sub in ("imagesTr", "labelsTr"):
             (root / sub).mkdir()
         chunks = [range(scans)[i : i + CHUNK] for i in range(0, scans, CHUNK)]
-        seconds = sum(done_by(workers, root, recipe, chunks))
-        write_tables(root, dataset, [{"case": name, "patient": name} for name in names], ("case", "patient"))
-    return seconds
+        made = [*done_by(workers, root, recipe, chunks)]
+        values = frozenset().union(*(chunk.values for chunk in made))
+        rows = [{"case": name_of(number), "patient": name_of(number)} for number in range(scans)]
+        write_tables(root, described(recipe, scans, values), rows, ("case", "patient"))
+    return sum(chunk.seconds for chunk in made)
 
 
-def done_by(workers: int, root: Path, recipe: Recipe, chunks: Sequence[Sequence[int]]) -> Iterator[float]:
-    """The seconds of each chunk, as they are finished."""
+def described(recipe: Recipe, scans: int, values: Collection[int]) -> dict[str, Any]:
+    """The content of ``dataset.json`` where labels have these values. A kind that none of a few small scans
+    shows is no class: nothing could learn it."""
+    colours = ("red", "green", "blue") if is_colour(recipe) else None
+    kinds = {kind: value for kind, value in LABEL.items() if value in values} or LABEL
+    return {
+        "name": "semivox generated scans",
+        "channel_names": {
+            str(c): colours[c] if colours else f"generated_{c}" for c in range(recipe.channels)
+        },
+        "labels": {"background": 0, **kinds},
+        "file_ending": recipe.ending,
+        "may_be_empty": [*kinds],
+        "spacing_known": recipe.spacing is not None,
+        "numTraining": scans,
+    }
+
+
+def done_by(workers: int, root: Path, recipe: Recipe, chunks: Sequence[Sequence[int]]) -> Iterator[Made]:
+    """Each chunk, as they are finished."""
     if workers == 1:
         yield from (write_chunk(root, recipe, chunk) for chunk in chunks)
         return
