@@ -42,11 +42,13 @@ def test_that_of_folds_can_be_copied(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     run = tmp_path / ODD
-    of_folds = TrainResult(run, "supervised", 2, 1.0, cross_validation={"made": "up"})
+    of_folds = TrainResult(run, "supervised", 2, 1.0, "too few steps", cross_validation={"made": "up"})
     monkeypatch.setattr(train_module.train, "of", lambda _: of_folds)
     monkeypatch.setattr("semivox.evaluation.evaluation_table", lambda _: "a table")
     assert main(["train", "DATA", "--out", str(run), "--folds", "2"]) == 0
-    assert next_command(capsys.readouterr().out)[:4] == ["semivox", "predict", str(run), "SCANS"]
+    said = capsys.readouterr()
+    assert next_command(said.out)[:4] == ["semivox", "predict", str(run), "SCANS"]
+    assert "warning: too few steps" in said.err
 
 
 def test_that_of_an_import_can_be_copied(

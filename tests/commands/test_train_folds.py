@@ -69,9 +69,13 @@ def test_folds_are_trained_measured_and_predict_together(
     assert content["ci95"]["1"]["dice"] == interval[0].tolist()
     assert content["worst"]["1"]["dice"] == dice.min()
     assert (result.method, result.steps) == ("supervised", 2)
+    said = {json.loads((run / "model.json").read_text())["undertrained"] for run in runs}
+    assert said == {result.undertrained} == {result.plain()["undertrained"]}
+    assert result.undertrained is not None
 
     report = semivox.predict(out, phantoms[1], tmp_path / "masks")
     assert report.failed == ()
+    assert report.undertrained == result.undertrained
     ids = [json.loads((run / "model.json").read_text())["model_id"] for run in runs]
     assert [run["model_id"] for run in report.rows[0].runs] == ids
     promise = report.rows[0].promise

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -130,3 +134,50 @@ def test_what_cannot_be_paired_is_refused() -> None:
         paired_difference(a, a, metric="hd95_mm")
     with pytest.raises(DataError, match="same number"):
         paired_difference([a, a], [a])
+
+
+def written(path: Path, content: dict[str, Any]) -> Path:
+    """As ``evaluate`` writes it, with what is read back and not compared."""
+    table = {key: {"dice": 0.5} for key in (*content["classes"], "foreground")}
+    path.write_text(json.dumps({**content, "mean": table, "ci95": {key: {"dice": None} for key in table}}))
+    return path
+
+
+def test_paths_are_read(tmp_path: Path) -> None:
+    a, b = evaluation([0.5, 0.6, 0.9]), evaluation([0.4, 0.6, 0.7])
+    one, two = written(tmp_path / "a.json", a), written(tmp_path / "b.json", b)
+    expected = paired_difference(a, b)
+    assert paired_difference(one, str(two)) == paired_difference(one, b) == expected
+    assert paired_difference([one, a], (b, str(two))) == paired_difference([a, a], [b, b])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"mean": {}}, "evaluation_b: cases is not as semivox writes it; found nothing"),
+        ({"cases": {}}, "evaluation_b: classes is not as semivox writes it; found nothing"),
+        ({"cases": {"a": 0.5}, "classes": {}}, r"evaluation_b: cases\.a is not as .* found 0\.5"),
+        ([{"dice": 0.5}], r"evaluation_b\[0\]: cases is not"),
+        (3, "evaluation_b is no evaluation; found int; expected the path"),
+        (None, "evaluation_b is no evaluation; found NoneType"),
+        ([[]], r"evaluation_b\[0\] is no evaluation; found list"),
+        ("absent.json", "absent.json"),
+        ([Path("absent.json")], "absent.json"),
+    ],
+)
+def test_what_is_no_evaluation(given: Any, told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        paired_difference(evaluation([0.5]), given)
+
+
+def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(DataError, match=r"run\.json: is no evaluation file"):
+        paired_difference(evaluation([0.5]), tmp_path / "run.json")
+
+
+def test_an_evaluation_that_tells_no_policy() -> None:
+    bare = {key: value for key, value in evaluation([0.5]).items() if key != "policy"}
+    assert paired_difference(bare, bare)["mean"] == 0
+    with pytest.raises(DataError, match=r"different policies \(tolerance_mm\); found None and 2\.0"):
+        paired_difference(bare, evaluation([0.5]))

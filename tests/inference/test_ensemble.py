@@ -165,3 +165,10 @@ def test_the_record_says_which_runs_and_views_made_a_mask(make_run, save_scan, t
     for again in ({"run": runs}, {"run": runs[0], "tta": True}, {"run": runs[0]}):  # each is other work
         assert predict(**again, paths=scan, out=out, skip_existing=True).skipped == ()
     assert predict(runs[0], scan, out, skip_existing=True).skipped == ("scan",)
+
+
+@pytest.mark.parametrize("none", [[], (), iter(())])
+def test_no_run_is_refused(none: Any, tmp_path: Path) -> None:
+    for go in (load_ensemble, lambda runs: predict(runs, tmp_path, tmp_path / "out")):
+        with pytest.raises(DataError, match=r"there is no run to predict with; found .*expected .*Remedy"):
+            go(none)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -136,3 +137,36 @@ def test_the_remedy_for_other_channels_can_be_followed(
     volume = Volume(np.zeros((given, 16, 16, 16)[: dims + 1], np.float32), np.eye(4), source=source)
     with pytest.raises(DataError, match=f"other channels than the model.*Remedy: {remedy}"):
         model.predict(volume)
+
+
+@pytest.mark.parametrize(
+    ("dims", "channels", "given", "from_file", "told"),
+    [
+        (3, 1, (9, 8, 7), False, "found an array of shape (9, 8, 7); expected (1, X, Y, Z) of a 3D scan. "
+         "Remedy: of an array (X, Y, Z) give array[None]: (1, X, Y, Z); else give 3D scans"),
+        (2, 1, (9, 8), False, "found an array of shape (9, 8); expected (1, X, Y) of a 2D scan. "
+         "Remedy: of an array (X, Y) give array[None]: (1, X, Y); else give 2D scans"),
+        (3, 2, (9, 8, 7), False, "expected (2, X, Y, Z) of a 3D scan. Remedy: give an array of (2, X, Y, Z)"),
+        (2, 3, (9, 8), False, "expected (3, X, Y) of a 2D scan. Remedy: give an array of (3, X, Y)"),
+        (3, 1, (9,), False, "expected (1, X, Y, Z) of a 3D scan. Remedy: give 3D scans"),
+        (2, 1, (1, 9, 8, 7), False, "found an array of shape (1, 9, 8, 7); expected (1, X, Y) of a 2D scan. "
+         "Remedy: give 2D scans"),
+        (3, 1, (1, 9, 8), True, "found 2D, shape (9, 8); expected 3D. Remedy: give 3D scans"),
+    ],
+)  # fmt: skip
+def test_the_remedy_for_other_dimensions_can_be_followed(
+    dims: int,
+    channels: int,
+    given: tuple[int, ...],
+    from_file: bool,
+    told: str,
+    make_run: Callable[..., Path],
+) -> None:
+    """An array that lacks the axis of channels is told so, and shown as it was given."""
+    model = load_model(make_run(dims=dims, channels=channels), device="cpu", precision="fp32")
+    source = Source(path=Path("scan.png")) if from_file else Source()
+    array = RNG.normal(size=given).astype(np.float32)
+    with pytest.raises(DataError, match=f"other dimensions than the model; .*{re.escape(told)}"):
+        model.predict(Volume(array, np.eye(4), source=source))
+    if "array[None]" in told:
+        assert model.predict(Volume(array[None], np.eye(4))).mask.shape == given

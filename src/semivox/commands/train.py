@@ -70,6 +70,8 @@ def _refuse_engine(on: str | None) -> None:
 def _train_folds(options: TrainOptions) -> TrainResult:
     from semivox.commands.compare import compare
     from semivox.comparison.cross_validation import as_comparison, close
+    from semivox.inference import read_card
+    from semivox.inference.ensemble import members_of, warning_of
     from semivox.runs.result import TrainResult
 
     given = as_comparison(options)
@@ -80,6 +82,7 @@ def _train_folds(options: TrainOptions) -> TrainResult:
         method=str(given.methods),
         steps=min(cell["steps"] for cell in cells),
         seconds=sum(cell["seconds"] for cell in cells),
+        undertrained=warning_of(map(read_card, members_of([options.folder]))),
         cross_validation=measured,
     )
 
@@ -108,10 +111,12 @@ def main(given: TrainArguments) -> int:
         result = train.of(TrainOptions(**options))
     if result.cross_validation is not None:
         from semivox.evaluation import evaluation_table
-        from semivox.terminal import show
+        from semivox.terminal import line, show
 
         print("\ncross-validation: each case by the run that has not seen its patient")
         show(evaluation_table(result.cross_validation))
+        if result.undertrained is not None:
+            line(f"warning: {result.undertrained}", error=True)
         command = shlex.join(["semivox", "predict", str(result.run), "SCANS", "--out", "MASKS"])
         print(f"next: {command}")
     return 0

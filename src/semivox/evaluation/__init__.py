@@ -5,7 +5,7 @@ from __future__ import annotations
 from semivox.evaluation.case_metrics import case_metrics, class_metrics
 from semivox.evaluation.comparison import Measured, compare_evaluations, pool_folds
 from semivox.evaluation.comparison_table import VERDICT_WORDS, comparison_markdown, comparison_table
-from semivox.evaluation.folders import evaluate_folders, read_evaluation, summarise
+from semivox.evaluation.folders import evaluate_folders, summarise
 from semivox.evaluation.intervals import few_patients
 from semivox.evaluation.metrics import (
     COMPARED,
@@ -22,6 +22,7 @@ from semivox.evaluation.metrics import (
     spacing_was_known,
 )
 from semivox.evaluation.paired import FOREGROUND, case_value, paired_difference, patient_count
+from semivox.evaluation.reading import read_evaluation
 from semivox.evaluation.surface import SurfaceDistances, surface, surface_distances
 from semivox.evaluation.table import evaluation_table
 

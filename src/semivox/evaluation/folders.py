@@ -19,19 +19,15 @@ from semivox.cohort import (
     refuse_other_palettes,
     undrawn,
 )
-from semivox.content_checks import check_content
-from semivox.contents import Evaluation
 from semivox.errors import DataError
 from semivox.evaluation.case_metrics import Scores, case_metrics, check_settings
 from semivox.evaluation.intervals import RESAMPLES, mean_and_interval
 from semivox.evaluation.metrics import METRICS, Policy, policy_text
 from semivox.evaluation.paired import FOREGROUND, case_value
 from semivox.evaluation.pairs import Pair, Pairs, match_folders
-from semivox.files import read_json
+from semivox.evaluation.reading import FORMAT
 from semivox.prediction_rows import JOURNAL
 from semivox.prepare import map_cases
-
-FORMAT = 1
 
 Rows = dict[str, Scores]  # of one case: label value as a string -> metrics
 
@@ -188,15 +184,6 @@ def lowest(rows: Mapping[str, Rows], key: str) -> dict[str, Any] | None:
         return None
     case = min(there, key=there.__getitem__)
     return {"case": case, "dice": there[case]}
-
-
-def read_evaluation(path: str | Path) -> dict[str, Any]:
-    """Read an evaluation file; one of a newer format is refused."""
-    content = read_json(Path(path), newest=FORMAT)
-    if absent := [key for key in ("cases", "mean", "classes") if key not in content]:
-        raise DataError("is no evaluation file", path=path, expected=f"the keys {', '.join(absent)}")
-    check_content(content, Evaluation, Path(path), "evaluate again")
-    return content
 
 
 def _missing(matched: Pairs, predictions: Path) -> DataError:

@@ -10,6 +10,7 @@ import numpy as np
 from semivox.errors import DataError, SettingsError
 from semivox.evaluation.intervals import RESAMPLES, crossed_interval
 from semivox.evaluation.metrics import METRICS
+from semivox.evaluation.reading import Given, evaluations_given
 from semivox.randomness import Key
 
 Evaluation = Mapping[str, Any]
@@ -19,8 +20,8 @@ FOREGROUND = "foreground"
 
 
 def paired_difference(
-    evaluation_a: Evaluation | Sequence[Evaluation],
-    evaluation_b: Evaluation | Sequence[Evaluation],
+    evaluation_a: Given | Sequence[Given],
+    evaluation_b: Given | Sequence[Given],
     metric: str = "dice",
     class_: str = "foreground",
     *,
@@ -32,8 +33,9 @@ def paired_difference(
     Parameters
     ----------
     evaluation_a, evaluation_b
-        Evaluation files of the same cases; or equally long lists of them, one a seed, in the same order of
-        seeds. Patients are resampled and, where there are several, seeds too, independently.
+        Evaluations of the same cases, each what :func:`semivox.evaluate` returned or the path of its file; or
+        equally long lists of them, one a seed, in the same order of seeds. Patients are resampled and, where
+        there are several, seeds too, independently.
     metric, class_
         One of `METRICS`, and a label value as a string or "foreground" (mean over a case's classes).
 
@@ -47,14 +49,19 @@ def paired_difference(
     Raises
     ------
     DataError
-        The evaluations are of different cases, patients or classes, or no case has the number.
+        What is given is no evaluation or cannot be read, they are of different cases, patients or classes, or
+        no case has the number.
     """
-    a, b = _listed(evaluation_a), _listed(evaluation_b)
+    a = evaluations_given("evaluation_a", evaluation_a)
+    b = evaluations_given("evaluation_b", evaluation_b)
     if metric not in METRICS:
         raise SettingsError("unknown metric", found=metric, expected=", ".join(METRICS))
     if not a or len(a) != len(b):
         raise DataError(
-            "A and B need the same number of evaluations, one a seed", found=f"{len(a)} and {len(b)}"
+            "A and B need the same number of evaluations, one a seed",
+            found=f"{len(a)} and {len(b)}",
+            expected="as many of A as of B, and at least one",
+            remedy="give both lists in the same order of seeds",
         )
     cases, patients = same_cases([*a, *b])
     values_a = np.array([column(e, cases, metric, class_) for e in a])  # (seeds, cases)
@@ -79,10 +86,6 @@ def paired_difference(
     }
 
 
-def _listed(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
-    return [evaluations] if isinstance(evaluations, Mapping) else list(evaluations)
-
-
 def same_cases(evaluations: Sequence[Evaluation]) -> tuple[list[str], list[str]]:
     """Cases of the first evaluation and their patients; DataError where another one has others, or other
     classes."""
@@ -102,14 +105,21 @@ def same_cases(evaluations: Sequence[Evaluation]) -> tuple[list[str], list[str]]
                     remedy="evaluate both predictions against the same labels, with the same dataset.json",
                 )
         for name in ("tolerance_mm", "name"):
-            if first.get("policy", {}).get(name) != other.get("policy", {}).get(name):
+            one, two = (each.get("policy", {}).get(name) for each in (first, other))
+            if one != two:
                 raise DataError(
                     f"the evaluations use different policies ({name})",
-                    found=f"{first['policy'].get(name)} and {other['policy'].get(name)}",
+                    found=f"{one} and {two}",
                     remedy="evaluate both with the same --policy and --tolerance-mm",
                 )
         if _patients(first) != _patients(other):
-            raise DataError("the evaluations assign cases to different patients")
+            differ = [case for case, patient in _patients(first).items() if _patients(other)[case] != patient]
+            raise DataError(
+                "the evaluations assign cases to different patients",
+                found=f"{len(differ)} cases: {', '.join(differ[:5])}",
+                expected="the same patient of each case in all of them",
+                remedy="evaluate both predictions against the same labels, with the same cases.csv",
+            )
     patients = _patients(first)
     return list(patients), list(patients.values())
 

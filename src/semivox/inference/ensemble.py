@@ -60,11 +60,19 @@ def load_ensemble(runs: str | Path | Sequence[str | Path], **how: Unpack[Loading
     Raises
     ------
     DataError
-        As there, and where the runs have other channels, classes or dimensions than the first.
+        As there, where there is no run, and where one has other channels, classes or dimensions than the
+        first.
     SettingsError
         As there, and where a run is given twice.
     """
     folders = members_of([runs] if isinstance(runs, str | Path) else runs)
+    if not folders:
+        raise DataError(
+            "there is no run to predict with",
+            found=f"{runs!r}",
+            expected="the folder of a run, or several",
+            remedy="give at least one folder that `semivox train` wrote",
+        )
     models = [load_model(folder, **how) for folder in folders]
     if len(models) == 1:
         return models[0]
@@ -162,8 +170,13 @@ def _joined(cards: Sequence[Mapping[str, Any]], model_id: str) -> dict[str, Any]
         "spacing_known": all(card["spacing_known"] for card in cards),
         "may_be_empty": sorted({value for card in cards for value in card["may_be_empty"]}),
         "training": joined_ranges([card.get("training") for card in cards]),
-        "undertrained": next((said for card in cards if (said := card.get("undertrained"))), None),
+        "undertrained": warning_of(cards),
     }
+
+
+def warning_of(cards: Iterable[Mapping[str, Any]]) -> str | None:
+    """The first warning of these models' cards that one is not to be used: then all together are not."""
+    return next((said for card in cards if (said := card.get("undertrained"))), None)
 
 
 def _id_of(models: Sequence[Model]) -> str:

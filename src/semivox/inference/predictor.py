@@ -135,9 +135,13 @@ class Predictor(ABC):
             raise DataError(
                 "the scan has other dimensions than the model",
                 path=path,
-                found=f"{volume.dims}D, shape {volume.shape}",
-                expected=f"{self.plan.dims}D",
-                remedy=f"give {self.plan.dims}D scans, or a model trained on such scans",
+                found=f"{volume.dims}D, shape {volume.shape}"
+                if path is not None
+                else f"an array of shape {volume.array.shape}",
+                expected=f"{self.plan.dims}D"
+                if path is not None
+                else f"{self._axes} of a {self.plan.dims}D scan",
+                remedy=self._dimensions_remedy(volume),
             )
         if volume.channels != len(self.channels):
             raise DataError(
@@ -149,10 +153,23 @@ class Predictor(ABC):
             )
         refuse_not_finite(volume)
 
+    @property
+    def _axes(self) -> str:
+        return f"({len(self.channels)}, {', '.join('XYZ'[: self.plan.dims])})"
+
+    def _dimensions_remedy(self, volume: Volume) -> str:
+        dims = self.plan.dims
+        other = f"give {dims}D scans, or a model trained on such scans"
+        if volume.source.path is not None or volume.array.ndim != dims:
+            return other
+        if len(self.channels) == 1:
+            return f"of an array ({', '.join('XYZ'[:dims])}) give array[None]: {self._axes}; else {other}"
+        return f"give an array of {self._axes}: channels come first; else {other}"
+
     def _channels_remedy(self, volume: Volume) -> str:
         many = len(self.channels)
         if volume.source.path is None:
-            return f"give an array of ({many}, {', '.join('XYZ'[: self.plan.dims])}): channels come first"
+            return f"give an array of {self._axes}: channels come first"
         if self.naming.files_per_case == 1:  # an image of one file is never joined with others
             picture = self.plan.dims == 2 and {many, volume.channels} <= {1, 3}
             colours = "grey" if many == 1 else "red, green and blue"

@@ -11,13 +11,13 @@ from typing import Any
 @dataclass(frozen=True)
 class TrainResult:
     """``seconds``: from the start of the command (of all its parts, if resumed), watching excluded;
-    ``undertrained``: the warning that the model is not to be used, if it is not."""
+    ``undertrained``: the warning that the model, or one of several, is not to be used, if it is not."""
 
     run: Path
     method: str
     steps: int
     seconds: float
-    undertrained: str | None = None
+    undertrained: str | None
     cross_validation: Mapping[str, Any] | None = None
     """Of several folds the evaluation of all their held-out cases; ``steps`` are then the fewest of a run,
     ``seconds`` those of all."""
