@@ -29,7 +29,7 @@ def refuse_other_kind(name: str, value: object, hint: Any) -> None:
         str(value).lower(), choices, 1
     )
     raise SettingsError(
-        f"no such {name}" if choices else f"{name} is of another kind",
+        f"{name} has no such choice" if choices else f"{name} is of another kind",
         found=_shown(value, plain=bool(choices)),
         expected=", ".join(expected),
         remedy=f"give {near[0]}, if that is meant" if near else None,

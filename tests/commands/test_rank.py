@@ -250,7 +250,7 @@ def test_faults_before_any_work(
         rank(tmp_path, phantoms[0], out=out)
     with pytest.raises(DataError, match="no such folder"):
         rank(run, tmp_path / "nowhere", out=out)
-    with pytest.raises(SettingsError, match=r"no such score; found loss.*combined"):
+    with pytest.raises(SettingsError, match=r"score has no such choice; found loss.*combined"):
         rank(run, phantoms[0], score="loss", out=out)  # type: ignore[arg-type]
     for top in (0, 4):
         with pytest.raises(SettingsError, match=rf"{top} scans cannot be chosen.*found 3 unlabelled.*1 to 3"):

@@ -107,7 +107,7 @@ def test_a_network_that_came_out_wrong_is_not_written(
 
 def test_what_cannot_be_exported_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_of(tmp_path / "run")
-    with pytest.raises(SettingsError, match="no such kind to export; found pickle"):
+    with pytest.raises(SettingsError, match="to has no such choice; found pickle"):
         semivox.export(run, "pickle", tmp_path / "out")  # type: ignore[arg-type]
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken/file").write_text("mine")

@@ -35,11 +35,8 @@ def export(options: ExportOptions) -> Path:
     SettingsError
         No such kind or weights; packages are missing (``pip install 'semivox[export]'``).
     """
-    from semivox.errors import SettingsError
-    from semivox.exports import KINDS, export_run
+    from semivox.exports import export_run
 
-    if options.to not in KINDS:
-        raise SettingsError("no such kind to export", found=options.to, expected=" or ".join(KINDS))
     out = Path(options.run) / "export" / options.to if options.out is None else Path(options.out)
     export_run(Path(options.run), options.to, out, options.weights)
     return out

@@ -97,7 +97,7 @@ def rank(options: RankOptions) -> Ranking:
         from semivox.forecast import foretell, read_points
         from semivox.inference.model import load_model
         from semivox.ranking.candidates import cohort_of, labeled_in, refuse_none, unlabeled_in
-        from semivox.ranking.rank import check_score, known_score, rank_scans, what_choosing_is_worth
+        from semivox.ranking.rank import check_score, rank_scans, what_choosing_is_worth
         from semivox.ranking.record import write_ranking
         from semivox.ranking.slices import slices_to_draw
         from semivox.remote import refuse_in_copy
@@ -110,7 +110,6 @@ def rank(options: RankOptions) -> Ranking:
         refuse_in_copy(run, "give --out DIR")
     out = run / "ranking" if options.out is None else Path(options.out)
     labeled, score = options.labeled, options.score
-    known_score(score)
     points, remarks = read_points(options.curve)
     model = load_model(run, device=options.device, weights="mean", threads=options.threads)
     cohort, failed = cohort_of(data, labeled)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from semivox.exports.write import KINDS, export_run
+from semivox.exports.write import export_run
 
-__all__ = ["KINDS", "export_run"]
+__all__ = ["export_run"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from semivox.errors import DataError
 from semivox.exports.bundle import write_bundle
@@ -16,7 +16,6 @@ from semivox.inference.ensemble import members_of
 from semivox.report import read_run
 
 Kind = Literal["onnx", "torchscript", "bundle"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 CARD = "README.md"
 FILES: dict[Kind, tuple[str, Callable[[Model, Path], float]]] = {
     "onnx": (ONNX, write_onnx),

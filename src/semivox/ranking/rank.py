@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from semivox.ranking.ranked_scan import RankedScan
 from semivox.ranking.scores import combined, places, ranks_from_top, top_percent
 
 Score = Literal["random", "stratified", "combined", "entropy", "disagreement", "distance"]
-SCORES: tuple[Score, ...] = get_args(Score)
 LOTS: Mapping[Score, str] = {"random": "by lot", "stratified": "by lot and entropy"}
 """Those in which lots are drawn (:mod:`semivox.ranking.lots`), and how a reason begins: chance makes the
 choice diverse."""
@@ -102,12 +101,6 @@ def what_choosing_is_worth(score: Score) -> str:
     if score == "random":
         return "chosen by lot among scans in which something is found: no score was shown to choose better"
     return f"no score was shown to choose better than lots (--score random), nor was {score}"
-
-
-def known_score(score: str) -> None:
-    """Raise SettingsError for a score that there is not."""
-    if score not in SCORES:
-        raise SettingsError("no such score", found=score, expected=", ".join(SCORES))
 
 
 def check_score(score: Score, *, networks: int, labeled: int) -> None:
