@@ -25,9 +25,7 @@ def refuse_other_kind(name: str, value: object, hint: Any) -> None:
     kinds = _kinds(hint)
     choices = [str(choice) for kind in kinds for choice in typing.get_args(kind) if _is_literal(kind)]
     expected = [*choices, *(words for kind in kinds if (words := _words(kind)))]
-    near = difflib.get_close_matches(str(value), choices, 1) or difflib.get_close_matches(
-        str(value).lower(), choices, 1
-    )
+    near = difflib.get_close_matches(str(value).lower(), choices, 1)  # all choices are in small letters
     raise SettingsError(
         f"{name} has no such choice" if choices else f"{name} is of another kind",
         found=_shown(value, plain=bool(choices)),
@@ -73,9 +71,8 @@ def _is(value: object, kind: Any) -> bool:
     if kind is bool:
         return type(value).__name__ in ("bool", "bool_")  # NumPy's too, without loading it
     if kind in (int, float):
-        return not _is(value, bool) and (
-            isinstance(value, numbers.Real) and (kind is float or _is_whole(value))
-        )
+        whole = kind is float or _is_whole(value)
+        return whole and isinstance(value, numbers.Real) and not _is(value, bool)
     if kind is str:
         return isinstance(value, str)
     if kind is Path:
